@@ -1,0 +1,42 @@
+"""What a sensor is: something that looks at the host and returns Sweeps. It judges nothing.
+
+A sensor never raises for what it meets on the host: what it could not look at is a `Blind` in the
+sweep. It keeps no opinion of what is approved; where an older state is needed to look well (the
+length of an append-only file's approved beginning), it is handed in with the request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ..model import Depth, Fact, Sweep, Value
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Look closely (FULL) at some keys of a scope.
+
+    `keys` None means the whole scope; `deep` everything below it too. `prefixes` maps keys of
+    growing files to the byte count whose digest is wanted.
+    """
+
+    scope: Value
+    keys: frozenset[Value] | None
+    deep: bool = False
+    prefixes: Mapping[Value, int] = field(default_factory=dict)
+
+
+class Sensor(Protocol):
+    """One kind of fact. Contract tests: `tests/contract/test_sensors.py`."""
+
+    fact: type[Fact]
+
+    def sweep(self, depth: Depth, stop: Callable[[], bool]) -> Iterator[Sweep]:
+        """Look at everything, in chunks; `stop()` true ends it early, within 100 ms."""
+        ...
+
+    def look(self, requests: Sequence[Request], stop: Callable[[], bool]) -> Iterator[Sweep]:
+        """Look at what is asked for, now. A key that does not exist is simply not in the rows."""
+        ...
