@@ -87,6 +87,11 @@ class Fact:
         """The plain tuple, in field order."""
         return tuple(getattr(self, name) for name in self.columns())
 
+    @classmethod
+    def noise(cls, before: Row, after: Row) -> frozenset[str]:
+        """Fields whose difference says nothing for this pair of rows (`size` of a folder)."""
+        return frozenset()
+
     @property
     def label(self) -> bytes:
         """The one thing a person calls it by: a path, `tcp 0.0.0.0:22`, an exe. Raw bytes."""
@@ -170,6 +175,16 @@ class FileFact(Fact):
     KIND: ClassVar[str] = "file"
     KEY: ClassVar[tuple[str, ...]] = ("folder", "name")
     QUICK: ClassVar[int] = 11
+
+    @classmethod
+    def noise(cls, before: Row, after: Row) -> frozenset[str]:
+        """A folder's size, times and link count follow its entries, which are facts themselves."""
+        found = {"unstable"}
+        if stat.S_ISDIR(_int(before[2])) and stat.S_ISDIR(_int(after[2])):
+            found |= {"size", "mtime", "ctime", "links"}
+        if before[10] and after[10]:
+            found.add("device")
+        return frozenset(found)
 
     @property
     def path(self) -> bytes:
@@ -301,6 +316,11 @@ class ProcessFact(Fact):
     KEY: ClassVar[tuple[str, ...]] = ("host", "exe", "uid", "parent_exe", "script")
     QUICK: ClassVar[int] = 16
     VOLATILE: ClassVar[frozenset[str]] = frozenset({"pid", "parent", "started", "command", "unit", "comm"})
+
+    @classmethod
+    def noise(cls, before: Row, after: Row) -> frozenset[str]:
+        """Fewer copies than approved are no news as long as one runs."""
+        return frozenset({"instances"} if _int(after[6]) <= _int(before[6]) else ())
 
     @property
     def label(self) -> bytes:
@@ -478,6 +498,12 @@ class Generation:
     digest: str
     facts: int
     parent: int
+
+
+def _int(value: Value) -> int:
+    """`value` as the int that its column holds."""
+    assert isinstance(value, int)
+    return value
 
 
 def join(folder: bytes, name: bytes) -> bytes:
