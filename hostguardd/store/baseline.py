@@ -1,0 +1,332 @@
+"""The baseline: approved rows in numbered generations, and what is seen to differ from them.
+
+The rule kept here: rows become part of the baseline only under a generation's number, and a
+generation exists only from the one commit that writes its line in `generation`. Whatever a crash
+left half done has a number nobody approved and is swept away at the next opening. Looking never
+moves the baseline; `approve`, `rollback` and `finish_capture` do, and only an administrator's
+request (or the first start) leads there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Collection, Iterable, Iterator
+from typing import TypeAlias
+
+from ..diff import key_of
+from ..errors import BaselineDamaged, BaselineError
+from ..model import FACTS, Blind, Drift, Fact, Generation, Row, Value
+from .database import OPEN_END, Database
+
+Key: TypeAlias = tuple[type[Fact], Row]
+"""A fact's kind and its key fields."""
+
+KEEP_CONTENT = 64 * 1024
+"""Largest file text kept for diffs, in bytes."""
+
+
+class Baseline:
+    """Generations over a `Database`. All times are wall-clock nanoseconds, given by the caller."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+        self._run = database.connection.execute
+        self.discarded = self._discard_unfinished()
+        self.seen_count = sum(
+            self._run(f"SELECT count(*) FROM {fact.KIND}_seen").fetchone()[0] for fact in FACTS
+        )
+
+    # -- what is there ---------------------------------------------------------------------------
+
+    def current(self) -> Generation | None:
+        """The approved generation in force, None before the first."""
+        row = self._run("SELECT * FROM generation ORDER BY number DESC LIMIT 1").fetchone()
+        return _generation(row) if row else None
+
+    def history(self) -> list[Generation]:
+        """All kept generations, oldest first."""
+        return [_generation(row) for row in self._run("SELECT * FROM generation ORDER BY number")]
+
+    def generation(self, number: int) -> Generation:
+        """Generation `number`, or an error that says which there are."""
+        for found in self.history():
+            if found.number == number:
+                return found
+        have = ", ".join(str(g.number) for g in self.history()) or "none"
+        raise BaselineError(f"there is no generation {number} (kept: {have})")
+
+    def rows(self, fact: type[Fact], scope: Value, only: Collection[Value] | None = None,
+             *, quick: bool = False) -> list[Row]:  # fmt: skip
+        """Approved rows of a scope, sorted by key; the first QUICK fields or all of them."""
+        columns = ", ".join(fact.columns()[: fact.QUICK] if quick else fact.columns())
+        where = f"{fact.KEY[0]} = ? AND until = {OPEN_END}"
+        order = ", ".join(fact.KEY[1:])
+        if only is None:
+            return self._run(
+                f"SELECT {columns} FROM {fact.KIND}_base WHERE {where} ORDER BY {order}", (scope,)
+            ).fetchall()
+        found: list[Row] = []
+        for key in only:
+            found += self._run(
+                f"SELECT {columns} FROM {fact.KIND}_base WHERE {where} AND {fact.KEY[1]} = ?", (scope, key)
+            ).fetchall()
+        width = len(fact.KEY)
+        return sorted(found, key=lambda row: row[:width])  # type: ignore[arg-type,return-value]
+
+    def row(self, fact: type[Fact], key: Row) -> Row | None:
+        """The approved row of one key."""
+        return self._one(f"{fact.KIND}_base", fact, key, f" AND until = {OPEN_END}")
+
+    def seen(self, fact: type[Fact], scope: Value) -> dict[Value | Row, Row | None]:
+        """Keys of a scope that are not as approved: the row last seen, None where it is gone."""
+        if not self.seen_count:
+            return {}
+        columns = ", ".join(fact.columns())
+        found: dict[Value | Row, Row | None] = {}
+        for *row, gone in self._run(
+            f"SELECT {columns}, gone FROM {fact.KIND}_seen WHERE {fact.KEY[0]} = ?", (scope,)
+        ):
+            found[key_of(fact, tuple(row))] = None if gone else tuple(row)
+        return found
+
+    def scopes(self, fact: type[Fact], below: bytes | None = None) -> list[Value]:
+        """Scopes with approved or seen rows; `below`: only that path and what lies under it."""
+        name = fact.KEY[0]
+        where, values = "", ()
+        if below is not None:
+            top = below if below.endswith(b"/") else below + b"/"
+            where = f" AND ({name} = ? OR ({name} >= ? AND {name} < ?))"
+            values = (below, top, top[:-1] + b"0")
+        found = self._run(
+            f"SELECT DISTINCT {name} FROM {fact.KIND}_base WHERE until = {OPEN_END}{where}"
+            f" UNION SELECT DISTINCT {name} FROM {fact.KIND}_seen WHERE 1{where}",
+            values + values,
+        ).fetchall()
+        return [row[0] for row in found]
+
+    def content(self, sha256: bytes | None) -> bytes | None:
+        """The kept text of a file with this digest, if it was kept."""
+        if sha256 is None:
+            return None
+        row = self._run("SELECT data FROM content WHERE sha256 = ?", (sha256,)).fetchone()
+        return zlib.decompress(row[0]) if row else None
+
+    def blinds(self) -> list[Blind]:
+        """What could not be seen, as last written down."""
+        return [Blind(*row) for row in self._run("SELECT kind, scope, reason FROM blind ORDER BY kind, scope")]
+
+    # -- what was seen ---------------------------------------------------------------------------
+
+    def note(self, fact: type[Fact], key: Row, row: Row | None) -> None:
+        """Write down that `key` is not as approved: `row` was seen, or (None) it is gone."""
+        known = self._one(f"{fact.KIND}_seen", fact, key)
+        self.seen_count += known is None
+        columns = fact.columns()
+        marks = ", ".join("?" * (len(columns) + 1))
+        full = (*row, 0) if row is not None else (*key, *(None,) * (len(columns) - len(key)), 1)
+        self._run(f"INSERT OR REPLACE INTO {fact.KIND}_seen VALUES({marks})", full)
+
+    def forget(self, fact: type[Fact], key: Row) -> None:
+        """`key` is as approved again."""
+        where = " AND ".join(f"{name} = ?" for name in fact.KEY)
+        self.seen_count -= self._run(f"DELETE FROM {fact.KIND}_seen WHERE {where}", key).rowcount
+
+    def keep_content(self, contents: Iterable[tuple[bytes, bytes]]) -> None:
+        """Keep file texts (digest, bytes) for later diffs."""
+        self._db.connection.executemany(
+            "INSERT OR IGNORE INTO content VALUES(?, ?)",
+            ((digest, zlib.compress(data)) for digest, data in contents if len(data) <= KEEP_CONTENT),
+        )
+
+    def set_blinds(self, kind: str, blinds: Iterable[Blind], at: int) -> None:
+        """Replace what is known to be unseen of one kind."""
+        with self._db.transaction() as db:
+            since = dict(db.execute("SELECT scope, since FROM blind WHERE kind = ?", (kind,)).fetchall())
+            db.execute("DELETE FROM blind WHERE kind = ?", (kind,))
+            db.executemany(
+                "INSERT OR REPLACE INTO blind VALUES(?, ?, ?, ?)",
+                ((kind, b.scope, b.reason, since.get(b.scope, at)) for b in blinds),
+            )
+
+    # -- moving the baseline ---------------------------------------------------------------------
+
+    def begin_capture(self) -> int:
+        """Start filling the next generation from nothing; returns its number."""
+        current = self.current()
+        return (current.number if current else 0) + 1
+
+    def add(self, number: int, fact: type[Fact], rows: Iterable[Row]) -> None:
+        """Add rows to a generation being captured (not visible until it is finished)."""
+        marks = ", ".join("?" * (len(fact.columns()) + 2))
+        self._db.connection.executemany(
+            f"INSERT OR REPLACE INTO {fact.KIND}_base VALUES({marks})",
+            ((*row, number, OPEN_END) for row in rows),
+        )
+
+    def finish_capture(self, number: int, at: int, actor: str, reason: str, *, reviewed: bool) -> Generation:
+        """Make the captured rows generation `number`, in one commit."""
+        with self._db.transaction():
+            return self._write_generation(number, at, actor, reason, reviewed, number - 1)
+
+    def approve(self, at: int, actor: str, reason: str, keys: Collection[Key] | None = None,
+                dropped: Collection[tuple[type[Fact], Value]] = ()) -> Generation:  # fmt: skip
+        """Make what was seen the new truth: all of it, or (partial acceptance) only `keys`.
+
+        `dropped` are whole scopes that are no longer watched and leave the baseline.
+        """
+        parent = self._needed()
+        number = parent.number + 1
+        with self._db.transaction() as db:
+            if keys is None:
+                for fact in FACTS:
+                    self._fold(fact, number, "1", ())
+            else:
+                for fact, key in keys:
+                    where = " AND ".join(f"{name} = ?" for name in fact.KEY)
+                    self._fold(fact, number, where, key)
+            for fact, scope in dropped:
+                db.execute(
+                    f"UPDATE {fact.KIND}_base SET until = ? WHERE {fact.KEY[0]} = ? AND until = {OPEN_END}",
+                    (number, scope),
+                )
+            return self._write_generation(number, at, actor, reason, True, parent.number)
+
+    def rollback(self, target: int, at: int, actor: str, reason: str) -> Generation:
+        """A new generation with the rows of `target`. What was seen is forgotten: sweep again."""
+        parent = self._needed()
+        self.generation(target)
+        number = parent.number + 1
+        with self._db.transaction() as db:
+            for fact in FACTS:
+                base, columns = f"{fact.KIND}_base", ", ".join(fact.columns())
+                span = f"since <= {target} AND until > {target}"
+                db.execute(f"UPDATE {base} SET until = {number} WHERE until = {OPEN_END} AND NOT ({span})")
+                db.execute(
+                    f"INSERT INTO {base} SELECT {columns}, {number}, {OPEN_END} FROM {base}"
+                    f" WHERE {span} AND until != {OPEN_END}"
+                )
+                db.execute(f"DELETE FROM {fact.KIND}_seen")
+            self.seen_count = 0
+            return self._write_generation(number, at, actor, reason, True, target)
+
+    def diff(self, old: int, new: int) -> Iterator[Drift]:
+        """What generation `new` says otherwise than `old`, kind by kind, in key order."""
+        self.generation(old), self.generation(new)
+        for fact in FACTS:
+            keys = ", ".join(fact.KEY)
+            sides: list[dict[Row, Row]] = []
+            for mine, other in ((old, new), (new, old)):
+                inside = "since <= {0} AND until > {0}"
+                rows = self._run(
+                    f"SELECT {', '.join(fact.columns())} FROM {fact.KIND}_base"
+                    f" WHERE {inside.format(mine)} AND NOT ({inside.format(other)}) ORDER BY {keys}"
+                ).fetchall()
+                sides.append({row[: len(fact.KEY)]: row for row in rows})
+            before, after = sides
+            for key in sorted(before.keys() | after.keys()):  # type: ignore[type-var]
+                left, right = before.get(key), after.get(key)
+                if left != right:
+                    names = () if left is None or right is None else tuple(
+                        name for name, a, b in zip(fact.columns(), left, right, strict=True) if a != b
+                    )  # fmt: skip
+                    yield Drift(fact, left and fact.of(left), right and fact.of(right), names)
+
+    def prune(self, keep: int) -> int:
+        """Forget all but the newest `keep` generations besides the current one; returns how many."""
+        numbers = [g.number for g in self.history()]
+        doomed = numbers[: max(0, len(numbers) - 1 - keep)]
+        if doomed:
+            oldest = numbers[len(doomed)]
+            with self._db.transaction() as db:
+                db.execute("DELETE FROM generation WHERE number < ?", (oldest,))
+                for fact in FACTS:
+                    db.execute(f"DELETE FROM {fact.KIND}_base WHERE until <= ?", (oldest,))
+        return len(doomed)
+
+    def digest(self, number: int) -> tuple[str, int]:
+        """(hex SHA-256 over all rows of a generation in key order, how many rows)."""
+        total, count = hashlib.sha256(), 0
+        for fact in FACTS:
+            total.update(fact.KIND.encode() + b"\n")
+            keys = ", ".join(fact.KEY)
+            cursor = self._run(
+                f"SELECT {', '.join(fact.columns())} FROM {fact.KIND}_base"
+                f" WHERE since <= {number} AND until > {number} ORDER BY {keys}"
+            )
+            while chunk := cursor.fetchmany(512):
+                count += len(chunk)
+                # repr of int, str, bytes and None is canonical and unambiguous across Pythons.
+                total.update(repr(chunk).encode())
+        return total.hexdigest(), count
+
+    def verify(self) -> Generation:
+        """The current generation, if its rows still have the digest they were approved with."""
+        current = self._needed()
+        digest, count = self.digest(current.number)
+        if digest != current.digest:
+            raise BaselineDamaged(
+                f"{self._db.path}: the rows of generation {current.number} ({count} facts) do not have the digest"
+                f" they were approved with: the file was changed by something else"
+            )
+        return current
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _one(self, table: str, fact: type[Fact], key: Row, more: str = "") -> Row | None:
+        where = " AND ".join(f"{name} = ?" for name in fact.KEY)
+        found: Row | None = self._run(
+            f"SELECT {', '.join(fact.columns())} FROM {table} WHERE {where}{more}", key
+        ).fetchone()
+        return found
+
+    def _needed(self) -> Generation:
+        current = self.current()
+        if current is None:
+            raise BaselineError(f"{self._db.path} holds no approved baseline yet")
+        return current
+
+    def _fold(self, fact: type[Fact], number: int, where: str, values: Row) -> None:
+        """Move seen rows that match `where` into generation `number`."""
+        base, seen = f"{fact.KIND}_base", f"{fact.KIND}_seen"
+        same = " AND ".join(f"{base}.{name} = {seen}.{name}" for name in fact.KEY)
+        self._run(
+            f"UPDATE {base} SET until = {number} WHERE until = {OPEN_END}"
+            f" AND EXISTS (SELECT 1 FROM {seen} WHERE {same} AND {where})",
+            values,
+        )
+        self._run(
+            f"INSERT INTO {base} SELECT {', '.join(fact.columns())}, {number}, {OPEN_END} FROM {seen}"
+            f" WHERE gone = 0 AND {where}",
+            values,
+        )
+        self.seen_count -= self._run(f"DELETE FROM {seen} WHERE {where}", values).rowcount
+
+    def _write_generation(self, number: int, at: int, actor: str, reason: str, reviewed: bool,
+                          parent: int) -> Generation:  # fmt: skip
+        digest, facts = self.digest(number)
+        made = Generation(number, at, actor, reason, reviewed, digest, facts, parent)
+        self._run(
+            "INSERT INTO generation VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
+            (number, at, actor, reason, int(reviewed), digest, facts, parent),
+        )
+        return made
+
+    def _discard_unfinished(self) -> int:
+        """Remove rows of a generation that was never finished; returns how many."""
+        current = self.current()
+        last = current.number if current else 0
+        gone = 0
+        with self._db.transaction() as db:
+            for fact in FACTS:
+                gone += db.execute(f"DELETE FROM {fact.KIND}_base WHERE since > ?", (last,)).rowcount
+                db.execute(
+                    f"UPDATE {fact.KIND}_base SET until = {OPEN_END} WHERE until > ? AND until < {OPEN_END}",
+                    (last,),
+                )
+        return gone
+
+
+def _generation(row: tuple[int, int, str, str, int, str, int, int]) -> Generation:
+    number, at, actor, reason, reviewed, digest, facts, parent = row
+    return Generation(number, at, actor, reason, bool(reviewed), digest, facts, parent)

@@ -1,0 +1,179 @@
+"""The one SQLite file: opening it, its tables, and telling a damaged file from a foreign one.
+
+The tables of facts are derived from the fact classes, so that a new kind of fact needs no line
+here. `synchronous=FULL` with WAL: what was committed survives a crash of the machine (SQLite,
+"PRAGMA synchronous"). No syntax newer than SQLite 3.26 (EL 8).
+
+For each kind there are two tables: `KIND_base` holds the approved rows, each with the span of
+generations it belongs to (`since` <= g < `until`), so that a generation costs only what changed;
+`KIND_seen` holds, for every key that is not as approved *now*, the row last seen (`gone` = 1: seen
+to be missing).
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..errors import BaselineDamaged, BaselineForeign
+from ..model import FACTS, Fact
+
+APPLICATION_ID = 0x68677264  # "hgrd"
+VERSION = 1
+OPEN_END = 1 << 40
+"""`until` of a row that belongs to the current generation."""
+
+_FIXED = """
+CREATE TABLE generation(
+    number INTEGER PRIMARY KEY, at INTEGER NOT NULL, actor TEXT NOT NULL, reason TEXT NOT NULL,
+    reviewed INTEGER NOT NULL, digest TEXT NOT NULL, facts INTEGER NOT NULL, parent INTEGER NOT NULL
+);
+CREATE TABLE finding(
+    id TEXT PRIMARY KEY, kind TEXT NOT NULL, key BLOB NOT NULL, status TEXT NOT NULL,
+    rule TEXT NOT NULL, severity INTEGER NOT NULL, technique TEXT NOT NULL, advice TEXT NOT NULL,
+    generation INTEGER NOT NULL, first_seen INTEGER NOT NULL, last_seen INTEGER NOT NULL,
+    closed INTEGER NOT NULL, changed TEXT NOT NULL, before TEXT NOT NULL, after TEXT NOT NULL, diff TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX finding_key ON finding(kind, key, status);
+CREATE INDEX finding_open ON finding(status, severity);
+CREATE TABLE content(sha256 BLOB PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE blind(kind TEXT NOT NULL, scope BLOB NOT NULL, reason TEXT NOT NULL, since INTEGER NOT NULL,
+    PRIMARY KEY(kind, scope)) WITHOUT ROWID;
+CREATE TABLE meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+"""
+
+
+def _fact_tables(fact: type[Fact]) -> str:
+    """DDL for one kind of fact. Column types are left to the values: rows are already typed."""
+    columns = ", ".join(fact.columns())
+    keys = ", ".join(fact.KEY)
+    return (
+        f"CREATE TABLE {fact.KIND}_base({columns}, since INTEGER NOT NULL, until INTEGER NOT NULL,"
+        f" PRIMARY KEY({keys}, since)) WITHOUT ROWID;\n"
+        f"CREATE TABLE {fact.KIND}_seen({columns}, gone INTEGER NOT NULL,"
+        f" PRIMARY KEY({keys})) WITHOUT ROWID;\n"
+    )
+
+
+def schema() -> str:
+    """The whole DDL of the present version."""
+    return _FIXED + "".join(_fact_tables(fact) for fact in FACTS)
+
+
+def _create(path: Path) -> None:
+    """Make an empty database beside `path` and rename it there: no half-made file is ever in place."""
+    scratch = path.with_name(path.name + ".new")
+    scratch.unlink(missing_ok=True)
+    os.close(os.open(scratch, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    connection = sqlite3.connect(scratch)
+    try:
+        connection.executescript(
+            f"BEGIN; {schema()} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
+        )
+    finally:
+        connection.close()
+    _put_in_place(scratch, path)
+
+
+def _put_in_place(scratch: Path, path: Path) -> None:
+    """fsync `scratch` and rename it to `path`, durably."""
+    with scratch.open("rb") as handle:
+        os.fsync(handle.fileno())
+    scratch.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+class Database:
+    """An open state database. One thread owns it; `transaction()` is the only way to write."""
+
+    def __init__(self, path: Path, *, readonly: bool = False) -> None:
+        self.path = path
+        if not os.path.lexists(path):
+            if readonly:
+                raise FileNotFoundError(path)
+            _create(path)
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise BaselineForeign(f"{path} is not a regular file: refusing to use it as the baseline")
+        self.connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        try:
+            if not path.stat().st_size:
+                raise BaselineDamaged(f"{path} is empty: it was cut to nothing")
+            self._prepare(readonly)
+        except sqlite3.DatabaseError as error:
+            self.connection.close()
+            if "locked" in str(error) or "disk is full" in str(error):
+                raise
+            raise BaselineDamaged(f"{path} is damaged: {error}") from error
+        except BaseException:
+            self.connection.close()
+            raise
+
+    def _prepare(self, readonly: bool) -> None:
+        run = self.connection.execute
+        run("PRAGMA trusted_schema = OFF")
+        run("PRAGMA busy_timeout = 5000")
+        run("PRAGMA cache_size = -4096")
+        run("PRAGMA temp_store = FILE")
+        if readonly:
+            run("PRAGMA query_only = ON")
+        self._check_kind()
+        problem = run("PRAGMA quick_check(1)").fetchone()[0]
+        if problem != "ok":
+            raise BaselineDamaged(f"{self.path} is damaged: {problem}")
+        names = {row[0] for row in run("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        missing = {f"{fact.KIND}_base" for fact in FACTS} | {"generation", "finding"}
+        if missing - names:
+            raise BaselineDamaged(f"{self.path} is damaged: no table {', '.join(sorted(missing - names))}")
+        if not readonly:
+            run("PRAGMA journal_mode = WAL")
+            run("PRAGMA synchronous = FULL")
+
+    def _check_kind(self) -> None:
+        owner = self.connection.execute("PRAGMA application_id").fetchone()[0]
+        if owner != APPLICATION_ID:
+            raise BaselineForeign(f"{self.path} is a SQLite file of another program: refusing to touch it")
+        version = self.connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > VERSION:
+            raise BaselineForeign(
+                f"{self.path} has format {version}, this version knows {VERSION}: it was written by a newer"
+                " hostguardd; install that one again or move the file away"
+            )
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing. Nested use joins the outer transaction."""
+        if self.connection.in_transaction:
+            yield self.connection
+            return
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield self.connection
+        except BaseException:
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+            raise
+        self.connection.execute("COMMIT")
+
+    def backup(self, target: Path) -> None:
+        """A consistent copy beside the original, put in place by rename."""
+        scratch = target.with_name(target.name + ".new")
+        scratch.unlink(missing_ok=True)
+        os.close(os.open(scratch, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        copy = sqlite3.connect(scratch)
+        try:
+            self.connection.backup(copy, pages=-1)
+        finally:
+            copy.close()
+        _put_in_place(scratch, target)
+
+    def close(self) -> None:
+        """Close; a clean close folds the WAL back into the file."""
+        self.connection.close()
