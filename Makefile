@@ -1,0 +1,59 @@
+# Two commands matter: `make demo` and `make test`. Both set up what they need, once.
+#
+#   make test PYTHON=python3.12     on another Python, in an environment of its own
+#   make test ARGS="-k diff -x"     arguments for pytest
+#   make bench BENCH="capture rss"  some benches only; `make bench BENCH=--help` lists them
+
+PYTHON ?=
+ARGS ?=
+BENCH ?=
+VENV ?= $(if $(PYTHON),.venv-$(notdir $(PYTHON)),.venv)
+PY := $(VENV)/bin/python
+
+export PYTHON
+.SILENT:
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint format bench venv pins clean
+
+help: ## This list
+	awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.run ## Watch this very host from a folder, and show the alerts as they come
+	$(PY) -m hostguardd.demo $(ARGS)
+
+test: $(VENV)/.dev ## The whole test suite
+	tools/system-packages test
+	$(PY) -m pytest $(ARGS)
+
+lint: $(VENV)/.dev ## ruff, mypy --strict, import-linter
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	$(VENV)/bin/lint-imports --no-logo
+
+format: $(VENV)/.dev ## Put the code in order as `make lint` wants it
+	$(PY) -m ruff check --fix-only --quiet .
+	$(PY) -m ruff format --quiet .
+
+bench: $(VENV)/.dev ## Measure against aide, find and openssl, side by side
+	tools/system-packages bench
+	$(PY) -m tests.bench $(BENCH)
+
+venv: $(VENV)/.dev ## Only the set-up
+
+pins: $(VENV)/.dev ## Write constraints.txt anew from the newest versions pyproject.toml allows
+	tools/pins $(PY) > constraints.new
+	mv constraints.new constraints.txt
+
+clean: ## Remove everything that was made here
+	rm -rf .venv .venv-* .demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .import_linter_cache
+	find hostguardd tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A folder's stamps say what stands in it. Running needs few packages; the tools come when asked for.
+$(VENV)/.run: pyproject.toml constraints.txt tools/venv
+	tools/venv $(VENV)
+	touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt tools/venv
+	tools/venv $(VENV) dev
+	touch $@ $(VENV)/.run
