@@ -1,24 +1,68 @@
 """TOML to a frozen `Config`: every mistake at once, each with its key and, where close, a suggestion.
 
-Pure: text comes in, a `Config` or a `ConfigError` goes out. Durations are seconds (float), sizes
-bytes (int), paths of the host bytes, our own paths str.
+Pure: texts come in, a `Config` or a `ConfigError` goes out. Durations are seconds (float), sizes
+bytes (int), paths of the host bytes, our own paths str. Each class below is one table of the file:
+its fields are the known keys, their defaults the defaults, and their metadata what they accept
+(`validate`), so that nothing about a setting is written down twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from typing import Any
 
-from .model import Action, Severity
+from . import globs
+from .errors import ConfigError
+from .model import BY_KIND, Action, Severity
+from .readers import (
+    ACTIONS,
+    GROUP,
+    NAME,
+    SEVERITIES,
+    SOCKET_ROOM,
+    TECHNIQUE,
+    WORD,
+    exclude_glob,
+    host_path,
+    own_path,
+    path_glob,
+    where,
+)
+from .validate import (
+    Mistake,
+    boolean,
+    choice,
+    duration,
+    entries,
+    invalid,
+    many,
+    read_fields,
+    reads,
+    share,
+    show,
+    size,
+    some,
+    table,
+    text,
+    whole,
+)
+from .vocabulary import NUMBER, TRAITS, comparable, matchable, number_range
+
+DAY = 86400.0
+MIB = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Paths:
     """`[paths]`: where our own files lie, so that a trial can run in a folder of its own."""
 
-    state: str = "/var/lib/hostguardd"
-    log: str = "/var/log/hostguardd"
-    run: str = "/run/hostguardd"
+    state: str = field(default="/var/lib/hostguardd", metadata=reads(own_path()))
+    log: str = field(default="/var/log/hostguardd", metadata=reads(own_path()))
+    run: str = field(default="/run/hostguardd", metadata=reads(own_path(SOCKET_ROOM)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +72,18 @@ class Sweeps:
     `duty` is the share of one core that all periodic file sweeps together may take over time: on a
     large host the intervals stretch to keep it. `pace` is the share of one core a background sweep
     takes while it runs. `workers` is the number of hashing threads of a sweep somebody waits for.
+    A file larger than `largest` bytes is watched by its metadata only, and named as blind.
     """
 
-    quick: float = 600.0
-    full: float = 86400.0
-    setid: float = 3600.0
-    listeners: float = 0.5
-    processes: float = 0.5
-    duty: float = 0.0015
-    pace: float = 0.25
-    workers: int = 3
+    quick: float = field(default=600.0, metadata=reads(duration(0.5, 7 * DAY)))
+    full: float = field(default=DAY, metadata=reads(duration(1, 90 * DAY)))
+    setid: float = field(default=3600.0, metadata=reads(duration(1, 90 * DAY)))
+    listeners: float = field(default=0.5, metadata=reads(duration(0.05, 3600)))
+    processes: float = field(default=0.5, metadata=reads(duration(0.05, 3600)))
+    duty: float = field(default=0.0015, metadata=reads(share(0.0001, 1)))
+    pace: float = field(default=0.25, metadata=reads(share(0.01, 1)))
+    workers: int = field(default=3, metadata=reads(whole(1, 64)))
+    largest: int = 8 * 1024**3
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,55 +91,59 @@ class Hints:
     """`[hints]`: how a burst of changes settles into one (seconds), and the watch budget.
 
     A path whose rule is critical does not settle. `storm` findings in one settling window become
-    one group alert.
+    one group alert. `max_watches` 0 is three quarters of fs.inotify.max_user_watches.
     """
 
-    settle: float = 0.25
-    settle_max: float = 0.6
-    storm: int = 20
-    max_watches: int = 0  # 0: three quarters of fs.inotify.max_user_watches
+    settle: float = field(default=0.25, metadata=reads(duration(0, 60)))
+    settle_max: float = field(default=0.6, metadata=reads(duration(0, 300)))
+    storm: int = field(default=20, metadata=reads(whole(2, 100_000)))
+    max_watches: int = field(default=0, metadata=reads(whole(0, 100_000_000)))
 
 
 @dataclass(frozen=True, slots=True)
 class AlertLogConfig:
     """`[alerts]`: rotation of the alert log. `reserve` bytes are kept back for a full disk."""
 
-    rotate: int = 64 * 1024 * 1024
-    keep: int = 16
-    reserve: int = 4 * 1024 * 1024
+    rotate: int = field(default=64 * MIB, metadata=reads(size(64 * 1024, 16 * 1024 * MIB)))
+    keep: int = field(default=16, metadata=reads(whole(1, 10_000)))
+    reserve: int = field(default=4 * MIB, metadata=reads(size(0, 1024 * MIB)))
 
 
 @dataclass(frozen=True, slots=True)
 class BaselineConfig:
     """`[baseline]`: how many generations are kept besides the current one."""
 
-    keep: int = 50
+    keep: int = field(default=50, metadata=reads(whole(1, 10_000)))
 
 
 @dataclass(frozen=True, slots=True)
 class ControlConfig:
     """`[control]`: the group whose members may use the reading commands ("" for nobody)."""
 
-    group: str = "hostguard"
+    group: str = field(default="hostguard", metadata=reads(GROUP))
 
 
 @dataclass(frozen=True, slots=True)
 class SetIdConfig:
     """`[setid]`: which file systems the whole-host inventory walks, and what is watched live."""
 
-    network: bool = False
-    containers: bool = False
-    exclude: tuple[bytes, ...] = ()
-    watch: tuple[bytes, ...] = (b"/tmp", b"/var/tmp", b"/dev/shm", b"/home", b"/root")
+    network: bool = field(default=False, metadata=reads(boolean))
+    containers: bool = field(default=False, metadata=reads(boolean))
+    exclude: tuple[bytes, ...] = field(default=(), metadata=reads(many(path_glob)))
+    watch: tuple[bytes, ...] = field(
+        default=(b"/tmp", b"/var/tmp", b"/dev/shm", b"/home", b"/root"), metadata=reads(many(host_path))
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class ListenersConfig:
     """`[listeners]`: Unix sockets whose path matches `ignore_unix` are not facts."""
 
-    unix: bool = True
-    ignore_unix: tuple[bytes, ...] = (b"/tmp/ssh-*", b"/run/user/*", b"@/tmp/*")
-    udp_settle: float = 5.0
+    unix: bool = field(default=True, metadata=reads(boolean))
+    ignore_unix: tuple[bytes, ...] = field(
+        default=(b"/tmp/ssh-*/**", b"/run/user/**", b"@/tmp/**"), metadata=reads(many(path_glob))
+    )
+    udp_settle: float = field(default=5.0, metadata=reads(duration(0, 3600)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +155,11 @@ class ProcessesConfig:
     may be away (a restart). `instances`: how long more copies than approved may overlap.
     """
 
-    detached: float = 0.3
-    managed: float = 30.0
-    helper: float = 60.0
-    missing: float = 30.0
-    instances: float = 5.0
+    detached: float = field(default=0.3, metadata=reads(duration(0, 3600)))
+    managed: float = field(default=30.0, metadata=reads(duration(0, DAY)))
+    helper: float = field(default=60.0, metadata=reads(duration(0, DAY)))
+    missing: float = field(default=30.0, metadata=reads(duration(0, DAY)))
+    instances: float = field(default=5.0, metadata=reads(duration(0, DAY)))
 
 
 ATTRIBUTES = (
@@ -123,55 +173,206 @@ ATTRIBUTES = (
 class Watch:
     """`[[watch]]`: what the files sensor looks at.
 
-    `paths` are absolute and may hold `*`, `?`, `[…]` within a component. `depth` is how many levels
-    below a folder are looked at (-1: all; 0: just that entry). `exclude` are globs: absolute ones
-    match the whole path (`*` also crosses `/`), others a name. `ignore` names attributes that are
+    `paths` are absolute and may hold `*`, `?`, `[…]` within a component; a later source switches an
+    earlier watch off by giving it none. `depth` is how many levels below a folder are looked at (-1:
+    all; 0: just that entry). `exclude` are globs: absolute ones match the whole path (`**` crosses
+    folders, `*` does not), others a name. `ignore` names attributes that are
     not compared. `growing`: an append-only file, whose approved beginning must still hold.
     `diff`: alerts may quote a bounded unified diff of it (never of secrets).
     The most specific watch wins for a path: exact path, then deeper path, then later in the file.
     """
 
-    name: str
-    paths: tuple[bytes, ...]
-    depth: int = -1
-    exclude: tuple[bytes, ...] = ()
-    ignore: frozenset[str] = frozenset()
-    growing: bool = False
-    diff: bool = False
+    name: str = field(metadata=reads(NAME))
+    paths: tuple[bytes, ...] = field(metadata=reads(many(host_path)))
+    depth: int = field(default=-1, metadata=reads(whole(-1, 4096)))
+    exclude: tuple[bytes, ...] = field(default=(), metadata=reads(many(exclude_glob)))
+    ignore: frozenset[str] = field(
+        default=frozenset(), metadata=reads(some(choice({name: name for name in ATTRIBUTES})))
+    )
+    growing: bool = field(default=False, metadata=reads(boolean))
+    diff: bool = field(default=False, metadata=reads(boolean))
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
     """`[[rule]]`: how loud a drift is. The first rule that matches wins.
 
-    `kind` is the fact's kind ("" any). `actions`, `changed` (any of these fields), `gained` (any of
-    these traits) are empty for "any". `where` maps a field of the fact (or `label`, for files also
-    `path`) to globs, numbers or ranges (`1-1023`) as text; every entry must match one of its values.
+    `kind` is the fact's kind ("" any). `actions`, `changed` (any of these fields), `only` (these
+    fields and no others), `gained` (any of these traits) are empty for "any". `where` maps a field of
+    the fact (or `label`, for files also `path` and `type`) to globs, numbers or ranges (`1-1023`) as
+    text; every entry must match one of its values.
     """
 
-    name: str
-    severity: Severity
-    kind: str = ""
-    actions: frozenset[Action] = frozenset()
-    changed: frozenset[str] = frozenset()
-    gained: frozenset[str] = frozenset()
-    where: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)
-    technique: str = ""
-    advice: str = ""
+    name: str = field(metadata=reads(NAME))
+    severity: Severity = field(metadata=reads(choice(SEVERITIES)))
+    kind: str = field(default="", metadata=reads(choice({kind: kind for kind in ("", *BY_KIND)})))
+    actions: frozenset[Action] = field(default=frozenset(), metadata=reads(some(choice(ACTIONS))))
+    changed: frozenset[str] = field(default=frozenset(), metadata=reads(some(WORD)))
+    only: frozenset[str] = field(default=frozenset(), metadata=reads(some(WORD)))
+    gained: frozenset[str] = field(default=frozenset(), metadata=reads(some(WORD)))
+    where: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict, metadata=reads(where))
+    technique: str = field(default="", metadata=reads(TECHNIQUE))
+    advice: str = field(default="", metadata=reads(text()))
+
+
+SECRETS: tuple[bytes, ...] = (
+    b"/etc/shadow*", b"/etc/gshadow*", b"/etc/security/opasswd*", b"**/*.key", b"**/*.pem", b"**/*.p12",
+    b"**/*.pfx", b"**/*.jks", b"**/*.keytab", b"**/ssh_host_*_key", b"**/id_*", b"**/private/**",
+    b"**/.gnupg/**", b"/etc/hostguardd/**", b"**/*shadow-", b"**/*secret*", b"**/*password*",
+    b"**/.pgpass", b"**/.netrc", b"**/.my.cnf", b"/etc/ppp/*-secrets", b"/etc/wireguard/**",
+    b"/etc/NetworkManager/system-connections/**", b"/etc/sssd/**", b"**/*_history",
+)  # fmt: skip
+"""What is never quoted, whatever a watch says."""
+
+_SECRET = globs.compile_paths(SECRETS)
+_SECRET_SAMPLES = (b"/etc/shadow", b"/etc/gshadow", b"/etc/security/opasswd")
+"""Secrets found on every host: a watch with `diff` that would reach one is a mistake worth telling."""
+
+
+def secret(path: bytes) -> bool:
+    """Whether the contents of `path` must stay on this host: it is never quoted in a diff."""
+    return _SECRET.fullmatch(path) is not None
+
+
+def _reaches(watch: Watch, path: bytes) -> bool:
+    """Whether `path` lies within what `watch` names and does not exclude."""
+    if any(
+        globs.compile_path(glob).fullmatch(path if glob.startswith(b"/") else path.rpartition(b"/")[2])
+        for glob in watch.exclude
+    ):
+        return False
+    parts = path.split(b"/")
+    above = {b"/".join(parts[:count]) or b"/": len(parts) - count for count in range(1, len(parts) + 1)}
+    return any(
+        globs.compile_path(glob).fullmatch(folder) and (watch.depth < 0 or levels <= watch.depth)
+        for glob in watch.paths
+        for folder, levels in above.items()
+    )
+
+
+def check_watch(watch: Watch) -> list[Mistake]:
+    """What is wrong with a watch as a whole."""
+    if not watch.diff:
+        return []
+    found = [path for path in _SECRET_SAMPLES if _reaches(watch, path)]
+    found += [path for path in watch.paths if secret(path) and path not in found]
+    return [
+        (".diff", f"true would quote {show(path.decode())} in alerts, allowed: files that hold no secrets")
+        for path in found
+    ]
+
+
+def check_rule(rule: Rule) -> list[Mistake]:
+    """What is wrong with a rule as a whole: words that its kind of fact does not know."""
+    facts = [BY_KIND[rule.kind]] if rule.kind else list(BY_KIND.values())
+    kind = rule.kind or "any fact"
+    compared = frozenset(chain.from_iterable(comparable(fact) for fact in facts))
+    traits = frozenset(chain.from_iterable(TRAITS[fact.KIND] for fact in facts))
+    known: dict[str, str] = dict(chain.from_iterable(matchable(fact).items() for fact in facts))
+    mistakes = list(
+        chain(
+            _strangers(".changed", rule.changed, compared, f"no compared field of {kind}"),
+            _strangers(".only", rule.only, compared, f"no compared field of {kind}"),
+            _strangers(".gained", rule.gained, traits, f"no trait of {kind}"),
+            _strangers(".where", rule.where, known, f"no field of {kind}"),
+            *(
+                _misfits(f".where.{name}", known[name], rule.where[name])
+                for name in rule.where
+                if name in known
+            ),
+        )
+    )
+    if rule.actions and Action.CHANGED not in rule.actions and (rule.changed or rule.only):
+        mistakes.append((".actions", 'never "changed", though the rule asks for changed fields'))
+    if rule.actions == {Action.REMOVED} and rule.gained:
+        mistakes.append((".actions", "what was removed gains nothing, though the rule asks for it"))
+    return mistakes
+
+
+def _strangers(
+    place: str, words: Sequence[str] | frozenset[str] | Mapping[str, object], known: Any, what: str
+) -> Iterator[Mistake]:
+    """A mistake for each of `words` that is not among the `known`."""
+    for word in sorted(words):
+        if word not in known:
+            yield from invalid(f"{show(word)} is {what}", ", ".join(sorted(known)), word, known).below(place)
+
+
+def _misfits(place: str, kind: str, values: tuple[bytes, ...]) -> Iterator[Mistake]:
+    """A mistake for each of the `values` that a field of this kind could not be compared with."""
+    for value in values:
+        try:
+            number_range(value) if kind == NUMBER else globs.compile_path(value)
+        except globs.GlobError as error:
+            yield place, f"{show(value.decode())} is a bad glob, it {error}"
+        except ValueError:
+            yield place, f'{show(value.decode())} is no number, allowed: 22, "1-1023", "1024-", "0o4755"'
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
     """The whole configuration."""
 
-    paths: Paths = Paths()
-    sweeps: Sweeps = Sweeps()
-    hints: Hints = Hints()
-    alerts: AlertLogConfig = AlertLogConfig()
-    baseline: BaselineConfig = BaselineConfig()
-    control: ControlConfig = ControlConfig()
-    setid: SetIdConfig = SetIdConfig()
-    listeners: ListenersConfig = ListenersConfig()
-    processes: ProcessesConfig = ProcessesConfig()
-    watches: tuple[Watch, ...] = ()
-    rules: tuple[Rule, ...] = ()
+    paths: Paths = field(default=Paths(), metadata=reads(table(Paths)))
+    sweeps: Sweeps = field(default=Sweeps(), metadata=reads(table(Sweeps)))
+    hints: Hints = field(default=Hints(), metadata=reads(table(Hints)))
+    alerts: AlertLogConfig = field(default=AlertLogConfig(), metadata=reads(table(AlertLogConfig)))
+    baseline: BaselineConfig = field(default=BaselineConfig(), metadata=reads(table(BaselineConfig)))
+    control: ControlConfig = field(default=ControlConfig(), metadata=reads(table(ControlConfig)))
+    setid: SetIdConfig = field(default=SetIdConfig(), metadata=reads(table(SetIdConfig)))
+    listeners: ListenersConfig = field(default=ListenersConfig(), metadata=reads(table(ListenersConfig)))
+    processes: ProcessesConfig = field(default=ProcessesConfig(), metadata=reads(table(ProcessesConfig)))
+    watches: tuple[Watch, ...] = field(default=(), metadata=reads(entries(Watch, check_watch), "watch"))
+    rules: tuple[Rule, ...] = field(default=(), metadata=reads(entries(Rule, check_rule), "rule"))
+
+
+def parse(sources: Sequence[tuple[str, str]]) -> Config:
+    """The configuration of `sources`, pairs of a name for messages and a TOML text, weakest first.
+
+    A later source overrides single keys. Its `[[watch]]` and `[[rule]]` entries replace, in their
+    place, earlier ones of the same name; its other rules come before all earlier ones, so that a
+    site's own rule is the first match; its other watches come after.
+
+    Raises ConfigError with every mistake of every source, one line each:
+    `FILE: key.path: what is wrong, what is allowed; did you mean "…"?`
+    """
+    problems: list[str] = []
+    tables: dict[str, dict[str, Any]] = {"watches": {}, "rules": {}}
+    origin: dict[tuple[str, str], str] = {}
+    for source, content in sources:
+        given, mistakes = _decode(content)
+        found, more = read_fields(Config, given)
+        problems += [f"{source}: {where.lstrip('.') or 'file'}: {what}" for where, what in mistakes + more]
+        for section, values in found.items():
+            older = tables.setdefault(section, {})
+            replaced = {name: values.get(name, value) for name, value in older.items()}
+            added = {name: value for name, value in values.items() if name not in older}
+            tables[section] = {**added, **replaced} if section == "rules" else {**replaced, **added}
+            origin.update(dict.fromkeys(((section, name) for name in values), source))
+    watches, rules = tables.pop("watches"), tables.pop("rules")
+    config = Config(
+        watches=tuple(watch for watch in watches.values() if watch.paths), rules=tuple(rules.values())
+    )
+    config = replace(config, **{name: replace(getattr(config, name), **tables[name]) for name in tables})
+    if config.hints.settle > config.hints.settle_max:
+        source = origin.get(("hints", "settle")) or origin[("hints", "settle_max")]
+        problems.append(
+            f"{source}: hints.settle: {config.hints.settle:g}s is more than hints.settle_max, "
+            f"allowed: up to {config.hints.settle_max:g}s"
+        )
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def _decode(content: str) -> tuple[dict[str, Any], list[Mistake]]:
+    """The tables of a TOML text, or where its syntax breaks."""
+    try:
+        return tomllib.loads(content), []
+    except RecursionError:
+        return {}, [("", "is nested too deeply to be read")]
+    except ValueError as error:
+        # The position is only in the text of the message before Python 3.14.
+        parts = re.fullmatch(r"(.*) \(at (line \d+, column \d+|end of document)\)", str(error), re.DOTALL)
+        what, place = parts.groups() if parts else (str(error), "")
+        return {}, [(place, f"is not TOML: {what}")]

@@ -371,8 +371,9 @@ class Sweep:
     """One look at one scope: what was there, what could not be seen, when.
 
     `rows` are sorted by key and hold the first `fact.QUICK` fields (QUICK) or all (FULL). `only`
-    limits the look to some keys of the scope (a hint); None means the whole scope was listed, so
-    that a baseline key missing from `rows` is gone. `gone` says the scope itself is not there.
+    limits the look to some keys of the scope (a hint), `span` to the keys from its first up to but
+    not including its second value (a slice of a huge folder; None: no end); with neither the whole
+    scope was listed. A baseline key within the limits that is missing from `rows` is gone.
     `contents` holds texts of files whose rule asks for diffs, by digest. `began` and `ended` are
     wall-clock nanoseconds.
     """
@@ -383,7 +384,7 @@ class Sweep:
     rows: list[Row]
     blinds: tuple[Blind, ...] = ()
     only: frozenset[Value] | None = None
-    gone: bool = False
+    span: tuple[Value, Value] | None = None
     contents: Mapping[bytes, bytes] = field(default_factory=dict)
     began: int = 0
     ended: int = 0

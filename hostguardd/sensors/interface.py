@@ -16,7 +16,7 @@ from ..model import Depth, Fact, Sweep, Value
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Look closely (FULL) at some keys of a scope.
+    """Look at some keys of a scope, closely unless `depth` says otherwise.
 
     `keys` None means the whole scope; `deep` everything below it too. `prefixes` maps keys of
     growing files to the byte count whose digest is wanted.
@@ -25,6 +25,7 @@ class Request:
     scope: Value
     keys: frozenset[Value] | None
     deep: bool = False
+    depth: Depth = Depth.FULL
     prefixes: Mapping[Value, int] = field(default_factory=dict)
 
 

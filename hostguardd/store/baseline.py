@@ -57,14 +57,19 @@ class Baseline:
         raise BaselineError(f"there is no generation {number} (kept: {have})")
 
     def rows(self, fact: type[Fact], scope: Value, only: Collection[Value] | None = None,
-             *, quick: bool = False) -> list[Row]:  # fmt: skip
-        """Approved rows of a scope, sorted by key; the first QUICK fields or all of them."""
+             span: tuple[Value, Value] | None = None, *, quick: bool = False) -> list[Row]:  # fmt: skip
+        """Approved rows of a scope (limited as `Sweep` describes), sorted by key; QUICK fields or all."""
         columns = ", ".join(fact.columns()[: fact.QUICK] if quick else fact.columns())
         where = f"{fact.KEY[0]} = ? AND until = {OPEN_END}"
         order = ", ".join(fact.KEY[1:])
         if only is None:
+            values: Row = (scope,)
+            for bound, sign in zip(span or (), (">=", "<"), strict=False):
+                if bound is not None:
+                    where += f" AND {fact.KEY[1]} {sign} ?"
+                    values += (bound,)
             return self._run(
-                f"SELECT {columns} FROM {fact.KIND}_base WHERE {where} ORDER BY {order}", (scope,)
+                f"SELECT {columns} FROM {fact.KIND}_base WHERE {where} ORDER BY {order}", values
             ).fetchall()
         found: list[Row] = []
         for key in only:

@@ -1,0 +1,408 @@
+"""The only door to files: openat, fstatat, read, xattrs, chattr flags. Reading is hostile here.
+
+The rules kept: no symbolic link is followed in any component; nothing but a regular file is opened
+for reading, and what was opened is compared with what was listed; opening never blocks (O_NONBLOCK)
+and never moves an atime (O_NOATIME where the kernel lets us). A file that changes under the reader
+is read again, a few times; then its row says `unstable` instead of guessing.
+
+Rows are made here, in the order of `model.FileFact`, because this is the hot path.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Protocol, Self
+
+from ..model import Row, encode_xattrs, join, split
+from .mounts import Mount, read_mounts
+
+BLOCK = 256 * 1024
+"""Read size in bytes; also the largest file text handed on for diffs."""
+
+FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+FS_IOC_GETFLAGS = 0x80086601  # linux/fs.h, _IOR('f', 1, long)
+SHOWN_FLAGS = 0x6293CCFF
+"""The chattr(1) flags an administrator can set. The rest (extents, indexed folder, inline data, the
+compression states) are the file system's own bookkeeping and come and go with the content."""
+
+ATTEMPTS = 3
+MOST_GLOBBED = 100_000
+"""Names of one folder that a wildcard is tried on."""
+
+Stop = Callable[[], bool]
+
+
+class Deep(NamedTuple):
+    """One entry looked at closely. `problem` is the OSError's text when content was not readable."""
+
+    row: Row
+    problem: str = ""
+    text: bytes | None = None
+
+
+class Folder(Protocol):
+    """An open folder. Rows are those of its entries."""
+
+    path: bytes
+    device: int
+
+    def entries(self, limit: int, avoid: frozenset[bytes] = frozenset()) -> list[Row] | None:
+        """QUICK rows of all entries but `avoid`, sorted by name; None when there are more than `limit`."""
+        ...
+
+    def names(self, limit: int) -> list[bytes]:
+        """All names, sorted; OSError(E2BIG) beyond `limit`."""
+        ...
+
+    def entry(self, name: bytes) -> Row | None:
+        """The QUICK row of one entry, None when it does not exist."""
+        ...
+
+    def has_xattr(self, name: bytes, xattr: bytes) -> bool:
+        """Whether an entry has this extended attribute (False also where we may not ask)."""
+        ...
+
+    def deep(self, row: Row, stop: Stop, *, prefix: int = -1, text: bool = False, largest: int = 1 << 62) -> Deep | None:
+        """The full row of an entry, None when it vanished. `prefix` >= 0 digests only that many bytes."""
+        ...
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+
+class FileHost(Protocol):
+    """The host's files, as sensors see them. Paths are absolute, as on the watched host."""
+
+    def open_folder(self, path: bytes) -> Folder:
+        """Open without following any link; OSError as open(2) gives it (ELOOP, ENOTDIR, EACCES, …)."""
+        ...
+
+    def real(self, path: bytes) -> bytes:
+        """`path` with every symbolic link resolved."""
+        ...
+
+    def mounts(self) -> list[Mount]:
+        """What is mounted where, in the order of mounting."""
+        ...
+
+
+class LinuxFolder:
+    """`Folder` over a directory descriptor."""
+
+    __slots__ = ("_fd", "device", "path")
+
+    def __init__(self, fd: int, path: bytes) -> None:
+        self._fd = fd
+        self.path = path
+        self.device = os.fstat(fd).st_dev
+
+    def entries(self, limit: int, avoid: frozenset[bytes] = frozenset()) -> list[Row] | None:
+        folder, home = self.path, self.device
+        rows: list[Row] = []
+        add = rows.append
+        encode = os.fsencode
+        with os.scandir(self._fd) as listing:
+            for item in listing:
+                if avoid and encode(item.name) in avoid:
+                    continue
+                try:
+                    st = item.stat(follow_symlinks=False)
+                except OSError:
+                    continue  # vanished between readdir and stat: the next look tells
+                add(
+                    (folder, encode(item.name), st.st_mode, st.st_uid, st.st_gid, st.st_size, st.st_mtime_ns,
+                     st.st_ctime_ns, st.st_ino, st.st_nlink, 0 if st.st_dev == home else st.st_dev)
+                )  # fmt: skip
+                if len(rows) > limit:
+                    return None
+        rows.sort()
+        return rows
+
+    def names(self, limit: int) -> list[bytes]:
+        found: list[bytes] = []
+        with os.scandir(self._fd) as listing:
+            for item in listing:
+                found.append(os.fsencode(item.name))
+                if len(found) > limit:
+                    raise OSError(errno.E2BIG, f"more than {limit} names")
+        found.sort()
+        return found
+
+    def entry(self, name: bytes) -> Row | None:
+        try:
+            return self._row(name, os.stat(name, dir_fd=self._fd, follow_symlinks=False))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def has_xattr(self, name: bytes, xattr: bytes) -> bool:
+        try:
+            # listxattr rather than getxattr: an empty list is cheaper than an exception.
+            names = os.listxattr(b"/proc/self/fd/%d/%s" % (self._fd, name), follow_symlinks=False)
+        except OSError:
+            return False
+        return os.fsdecode(xattr) in names
+
+    def _row(self, name: bytes, st: os.stat_result) -> Row:
+        return (
+            self.path, name, st.st_mode, st.st_uid, st.st_gid, st.st_size, st.st_mtime_ns, st.st_ctime_ns,
+            st.st_ino, st.st_nlink, 0 if st.st_dev == self.device else st.st_dev,
+        )  # fmt: skip
+
+    def deep(self, row: Row, stop: Stop, *, prefix: int = -1, text: bool = False, largest: int = 1 << 62) -> Deep | None:
+        name = row[1]
+        assert isinstance(name, bytes)
+        for _ in range(ATTEMPTS):
+            kind = stat.S_IFMT(row[2])  # type: ignore[arg-type]
+            if kind == stat.S_IFREG:
+                found = self._regular(row, stop, prefix, text, largest)
+            elif kind == stat.S_IFDIR:
+                found = self._opened(row, FOLDER_FLAGS)
+            else:
+                found = self._special(row, link=kind == stat.S_IFLNK)
+            if found is not None:
+                return found
+            again = self.entry(name)  # swapped for something else, or gone
+            if again is None:
+                return None
+            row = again
+        return Deep((*row, None, None, None, None, 1), "kept changing its type while it was read")
+
+    def _open(self, name: bytes, flags: int) -> int:
+        """Open without moving the atime if we may: O_NOATIME is for owners and CAP_FOWNER, open(2)."""
+        try:
+            return os.open(name, flags | os.O_NOATIME, dir_fd=self._fd)
+        except PermissionError as error:
+            if error.errno != errno.EPERM:
+                raise
+            return os.open(name, flags, dir_fd=self._fd)
+
+    def _regular(self, row: Row, stop: Stop, prefix: int, text: bool, largest: int) -> Deep | None:
+        name: bytes = row[1]  # type: ignore[assignment]
+        try:
+            fd = self._open(name, FILE_FLAGS)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENXIO):
+                return None
+            return Deep((*row, b"", None, None, None, 0), error.strerror or "unreadable")
+        try:
+            before = os.fstat(fd)
+            if not stat.S_ISREG(before.st_mode):
+                return None
+            if before.st_ino != row[8]:
+                row = self._row(name, before)
+            xattrs, flags = _xattrs(fd), _flags(fd)
+            if before.st_size > largest and prefix < 0:
+                return Deep(
+                    (*self._row(name, before), b"", None, xattrs, flags, 0),
+                    f"{before.st_size} bytes are more than the limit of {largest}; its content was not read",
+                )
+            unstable = 1
+            for _ in range(ATTEMPTS):
+                length = before.st_size if prefix < 0 else min(prefix, before.st_size)
+                digest, data = _digest(fd, length, stop, text)
+                after = os.fstat(fd)
+                if digest is None:
+                    return Deep((*self._row(name, after), b"", None, xattrs, flags, 1), "the look was broken off")
+                same = after.st_ctime_ns == before.st_ctime_ns and after.st_size == before.st_size
+                if same or (prefix >= 0 and after.st_size >= prefix):
+                    unstable = 0
+                    break
+                before = after
+            else:
+                xattrs, flags = _xattrs(fd), _flags(fd)
+            return Deep((*self._row(name, after), b"", digest, xattrs, flags, unstable), "", data)
+        except OSError as error:
+            return Deep((*row, b"", None, None, None, 0), error.strerror or "unreadable")
+        finally:
+            os.close(fd)
+
+    def _opened(self, row: Row, flags: int) -> Deep | None:
+        """A folder's attributes, read through a descriptor."""
+        name: bytes = row[1]  # type: ignore[assignment]
+        try:
+            fd = self._open(name, flags)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                return None
+            return Deep((*row, b"", b"", None, None, 0), error.strerror or "unreadable")
+        try:
+            return Deep((*row, b"", b"", _xattrs(fd), _flags(fd), 0))
+        finally:
+            os.close(fd)
+
+    def _special(self, row: Row, *, link: bool) -> Deep | None:
+        """Symbolic links, FIFOs, devices, sockets: never opened."""
+        name: bytes = row[1]  # type: ignore[assignment]
+        target = b""
+        if link:
+            try:
+                target = os.readlink(name, dir_fd=self._fd)
+            except OSError:
+                return None
+        return Deep((*row, target, b"", _xattrs(b"/proc/self/fd/%d/%s" % (self._fd, name)), 0, 0))
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+class LinuxFiles:
+    """`FileHost` of this machine, or of the tree below `root` (a mounted disk image)."""
+
+    def __init__(self, root: bytes = b"/") -> None:
+        self._root = os.open(root, FOLDER_FLAGS & ~os.O_NOFOLLOW)
+        self._top = os.path.realpath(root)
+        self._beneath = _Openat2() if _Openat2.works(self._root) else None
+
+    def mounts(self) -> list[Mount]:
+        return read_mounts(self._top)
+
+    def open_folder(self, path: bytes) -> LinuxFolder:
+        relative = path.lstrip(b"/") or b"."
+        if self._beneath is not None:
+            return LinuxFolder(self._beneath.open(self._root, relative), path)
+        fd = os.dup(self._root)
+        for part in relative.split(b"/"):
+            try:
+                below = os.open(part, FOLDER_FLAGS, dir_fd=fd)
+            finally:
+                os.close(fd)
+            fd = below
+        return LinuxFolder(fd, path)
+
+    def real(self, path: bytes) -> bytes:
+        done, pending, hops = b"/", path.split(b"/")[::-1], 0
+        while pending:
+            part = pending.pop()
+            if part in (b"", b"."):
+                continue
+            if part == b"..":
+                done = split(done)[0]
+                continue
+            done = join(done, part)
+            try:
+                target = os.readlink(join(self._top, done.lstrip(b"/")))
+            except OSError:
+                continue
+            hops += 1
+            if hops > 40:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+            done = b"/" if target.startswith(b"/") else split(done)[0]
+            pending += target.split(b"/")[::-1]
+        return done
+
+
+class _Openat2:
+    """openat2(2) with RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS; Python has no call for it.
+
+    One system call instead of one for each component. Linux >= 5.6; elsewhere (EL 8) and where a
+    sandbox forbids it the components are opened one by one, to the same effect.
+    """
+
+    NUMBER = 437  # the same on every architecture: the system calls after 424 are numbered alike
+    RESOLVE = 0x04 | 0x08  # RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH, linux/openat2.h
+
+    class How(ctypes.Structure):
+        _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+    def __init__(self) -> None:
+        self._call = ctypes.CDLL(None, use_errno=True).syscall
+        self._how = self.How(FOLDER_FLAGS & ~os.O_NOFOLLOW, 0, self.RESOLVE)
+        self._size = ctypes.sizeof(self._how)
+
+    def open(self, base: int, relative: bytes) -> int:
+        while True:
+            fd: int = self._call(self.NUMBER, base, relative, ctypes.byref(self._how), self._size)
+            if fd >= 0:
+                return fd
+            code = ctypes.get_errno()
+            if code not in (errno.EINTR, errno.EAGAIN):
+                raise OSError(code, os.strerror(code), relative)
+
+    @classmethod
+    def works(cls, base: int) -> bool:
+        try:
+            os.close(cls().open(base, b"."))
+        except OSError:
+            return False
+        return True
+
+
+def _digest(fd: int, length: int, stop: Stop, text: bool) -> tuple[bytes | None, bytes | None]:
+    """(SHA-256 of the first `length` bytes, the bytes themselves if `text` and small). None: stopped."""
+    if length < BLOCK:
+        data = os.pread(fd, length + 1, 0)[:length] if length else b""
+        return hashlib.sha256(data).digest(), data if text else None
+    total = hashlib.sha256()
+    buffer = bytearray(BLOCK)
+    view = memoryview(buffer)
+    offset = 0
+    while offset < length:
+        count = os.preadv(fd, [view[: min(BLOCK, length - offset)]], offset)
+        if not count:
+            break
+        total.update(view[:count])
+        offset += count
+        if stop():
+            return None, None
+    return total.digest(), None
+
+
+def _xattrs(place: int | bytes) -> bytes | None:
+    """All extended attributes we may read, canonically; None when they cannot be listed."""
+    follow = isinstance(place, int)
+    try:
+        names = os.listxattr(place, follow_symlinks=follow)
+        if not names:
+            return b""
+        return encode_xattrs((os.fsencode(n), os.getxattr(place, n, follow_symlinks=follow)) for n in names)
+    except OSError as error:
+        return b"" if error.errno in (errno.ENOTSUP, errno.ENOSYS) else None
+
+
+def _flags(fd: int) -> int | None:
+    """The chattr flags (ioctl_iflags(2)); 0 where the file system has none."""
+    try:
+        raw = fcntl.ioctl(fd, FS_IOC_GETFLAGS, b"\0" * 8)
+    except OSError as error:
+        return 0 if error.errno in (errno.ENOTTY, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL) else None
+    return int.from_bytes(raw[:4], "little") & SHOWN_FLAGS
+
+
+def glob_paths(host: FileHost, pattern: bytes, match: Callable[[bytes], bool]) -> Iterator[bytes]:
+    """Existing paths that match a glob whose folders hold wildcards; `match` judges whole paths."""
+    fixed, rest = [], pattern.lstrip(b"/").split(b"/")
+    while rest and not any(c in rest[0] for c in b"*?["):
+        fixed.append(rest.pop(0))
+    level = [b"/" + b"/".join(fixed)]
+    for part in rest:
+        below = []
+        for folder in level:
+            try:
+                with host.open_folder(folder) as opened:
+                    below += [join(folder, name) for name in opened.names(MOST_GLOBBED)]
+            except OSError:
+                continue
+        if part is rest[-1]:
+            yield from filter(match, below)
+        level = below

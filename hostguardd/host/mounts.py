@@ -1,0 +1,92 @@
+"""What is mounted where: /proc/PID/mountinfo (proc(5)), and which file systems are worth walking.
+
+Read from process 1 where we may, because a sandboxed service has a mount table of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import NamedTuple
+
+from ..model import under
+
+NETWORK = frozenset(
+    b"nfs nfs4 cifs smb3 smbfs ceph glusterfs lustre gpfs afs 9p autofs beegfs ocfs2 gfs2 davfs".split()
+)
+"""File systems other machines write to, or that may hang when the network does."""
+
+PSEUDO = frozenset(
+    b"proc sysfs cgroup cgroup2 devpts mqueue debugfs tracefs securityfs pstore bpf configfs fusectl"
+    b" selinuxfs efivarfs hugetlbfs binfmt_misc rpc_pipefs nsfs nfsd devtmpfs".split()
+)
+"""Windows into the kernel: no files of an administrator lie there."""
+
+_OCTAL = re.compile(rb"\\([0-7]{3})")
+
+
+class Mount(NamedTuple):
+    """One line of mountinfo. `point` is where; `device` st_dev; `options` of mount and superblock."""
+
+    point: bytes
+    fstype: bytes
+    source: bytes
+    device: int
+    root: bytes
+    options: bytes
+
+    @property
+    def network(self) -> bool:
+        """Whether another machine, or a user's own program (FUSE), answers for its contents."""
+        return self.fstype in NETWORK or self.fstype.startswith(b"fuse.")
+
+    @property
+    def pseudo(self) -> bool:
+        """Whether it is a window into the kernel."""
+        return self.fstype in PSEUDO
+
+    @property
+    def container(self) -> bool:
+        """Whether it is a container's root or an image layer."""
+        return self.fstype in (b"overlay", b"aufs") and self.point != b"/"
+
+
+def parse_mountinfo(text: bytes) -> list[Mount]:
+    """Mounts in the order of mounting; a line that does not parse is passed over."""
+    found = []
+    for line in text.splitlines():
+        left, dash, right = line.partition(b" - ")
+        fields, tail = left.split(b" "), right.split(b" ")
+        if not dash or len(fields) < 6 or len(tail) < 3:
+            continue
+        major, colon, minor = fields[2].partition(b":")
+        if not (colon and major.isdigit() and minor.isdigit()):
+            continue
+        found.append(
+            Mount(
+                _plain(fields[4]), tail[0], _plain(tail[1]), os.makedev(int(major), int(minor)),
+                _plain(fields[3]), fields[5] + b"," + tail[2],
+            )  # fmt: skip
+        )
+    return found
+
+
+def _plain(word: bytes) -> bytes:
+    """Undo the kernel's octal escapes of blanks and backslashes."""
+    return _OCTAL.sub(lambda match: bytes([int(match[1], 8) & 0xFF]), word)
+
+
+def read_mounts(top: bytes = b"/") -> list[Mount]:
+    """The mounts at and below `top` (this host's root, or a mounted image), with paths below `top`."""
+    for source in ("/proc/1/mountinfo", "/proc/self/mountinfo"):
+        try:
+            with open(source, "rb") as handle:
+                mounts = parse_mountinfo(handle.read())
+        except OSError:
+            continue
+        if top == b"/":
+            return mounts
+        if source.endswith("self/mountinfo"):
+            cut = len(top.rstrip(b"/"))
+            return [m._replace(point=m.point[cut:] or b"/") for m in mounts if under(m.point, top)]
+    return []

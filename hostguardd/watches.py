@@ -1,0 +1,127 @@
+"""Which `[[watch]]` applies to a path. Pure; worked out once for each folder, not for each file.
+
+The most specific watch wins: one that names the path itself, else the one whose folder is nearest
+above it (and reaches that deep), and of two such the later in the configuration. A path is left out
+when the watch that would apply to it excludes it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from .config import Watch
+from .globs import compile_name, compile_path
+from .model import join, split
+
+MAGIC = re.compile(rb"[*?\[]")
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """A watch as it applies to one path; `levels` more may be descended from it (-1: no end)."""
+
+    watch: Watch
+    levels: int
+
+
+@dataclass(frozen=True, slots=True)
+class FolderPlan:
+    """How the entries of one folder are watched."""
+
+    folder: bytes
+    inherited: Reach | None
+    exact: dict[bytes, Watch] = field(default_factory=dict)
+    globs: tuple[tuple[re.Pattern[bytes], Watch], ...] = ()
+    by_name: re.Pattern[bytes] | None = None
+    by_path: re.Pattern[bytes] | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Every entry is simply watched by `inherited`: no name needs a look of its own."""
+        return not (self.exact or self.globs or self.by_name or self.by_path) and self.inherited is not None
+
+    @property
+    def empty(self) -> bool:
+        """Nothing in this folder can be watched."""
+        return self.inherited is None and not self.exact and not self.globs
+
+    def reach(self, name: bytes) -> Reach | None:
+        """The watch for entry `name`, None when it is not watched."""
+        watch = self.exact.get(name)
+        if watch is None and self.globs:
+            path = join(self.folder, name)
+            watch = next((watch for pattern, watch in self.globs if pattern.fullmatch(path)), None)
+        if watch is not None:
+            return Reach(watch, watch.depth)
+        if self.inherited is None or (self.by_name and self.by_name.fullmatch(name)):
+            return None
+        if self.by_path and self.by_path.fullmatch(join(self.folder, name)):
+            return None
+        return self.inherited
+
+
+class Watches:
+    """All watches, ready to be asked. Thread-safe: nothing changes after construction."""
+
+    def __init__(self, watches: Iterable[Watch]) -> None:
+        self._exact: dict[bytes, dict[bytes, Watch]] = {}
+        self._globs: list[tuple[re.Pattern[bytes] | None, re.Pattern[bytes], Watch]] = []
+        self._excludes: dict[str, tuple[re.Pattern[bytes] | None, re.Pattern[bytes] | None]] = {}
+        self.literal: tuple[bytes, ...] = ()
+        self.patterns: tuple[bytes, ...] = ()
+        for watch in watches:
+            self._excludes[watch.name] = _excludes(watch)
+            for path in watch.paths:
+                folder, name = split(path)
+                if not MAGIC.search(path):
+                    self._exact.setdefault(folder, {})[name] = watch
+                    self.literal += (path,)
+                    continue
+                parent = None if b"**" in name else compile_path(folder)
+                self._globs.insert(0, (parent, compile_path(path), watch))
+                self.patterns += (path,)
+        self.plan = lru_cache(maxsize=2048)(self._plan)
+
+    def _plan(self, folder: bytes) -> FolderPlan:
+        """The plan for one folder."""
+        here = self.at(folder)
+        inherited = None
+        if here is not None and here.levels != 0:
+            inherited = Reach(here.watch, here.levels - 1 if here.levels > 0 else -1)
+        return FolderPlan(
+            folder,
+            inherited,
+            self._exact.get(folder, {}),
+            tuple((p, watch) for parent, p, watch in self._globs if parent is None or parent.fullmatch(folder)),
+            *(self._excludes[inherited.watch.name] if inherited else (None, None)),
+        )
+
+    def at(self, path: bytes) -> Reach | None:
+        """The watch that applies to `path`, None when nothing watches it."""
+        folder, name = split(path)
+        if not name:
+            root = self._exact.get(b"/", {}).get(b"")
+            return Reach(root, root.depth) if root else None
+        return self.plan(folder).reach(name)
+
+    def find(self, path: bytes) -> Watch | None:
+        """The watch that applies to `path`."""
+        found = self.at(path)
+        return found.watch if found else None
+
+
+def _excludes(watch: Watch) -> tuple[re.Pattern[bytes] | None, re.Pattern[bytes] | None]:
+    """(pattern over names, pattern over whole paths) of a watch's excludes."""
+    names = [compile_name(glob) for glob in watch.exclude if not glob.startswith(b"/")]
+    paths = [compile_path(glob) for glob in watch.exclude if glob.startswith(b"/")]
+    return _either(names), _either(paths)
+
+
+def _either(patterns: list[re.Pattern[bytes]]) -> re.Pattern[bytes] | None:
+    """One pattern that matches what any of them does."""
+    if not patterns:
+        return None
+    return re.compile(b"|".join(b"(?:" + p.pattern + b")" for p in patterns), re.DOTALL)
