@@ -1,0 +1,79 @@
+"""The loop's inbox: everything that happens elsewhere comes in here, the most urgent first.
+
+The rule kept here: a bulk sweep can never fill the inbox or go before a hint. Each priority has a
+bound; whoever puts beyond it waits (and can be told to stop waiting), so memory does not grow when
+the loop is slower than its sensors.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Priority(IntEnum):
+    """What goes first."""
+
+    URGENT = 0  # what a hint on a critical path brought; signals
+    CONTROL = 1  # somebody waits at a terminal
+    HINTS = 2  # what other hints brought, raw hints
+    LIVE = 3  # listeners, processes
+    BULK = 4  # whole sweeps
+
+
+BOUND = {Priority.URGENT: 256, Priority.CONTROL: 64, Priority.HINTS: 1024, Priority.LIVE: 64, Priority.BULK: 16}
+"""Items of each priority that may wait; a bulk item is a batch of some hundred rows."""
+
+
+class Inbox(Generic[T]):
+    """A bounded queue for each priority, and one consumer."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._queues: dict[Priority, deque[T]] = {priority: deque() for priority in Priority}
+        self._closed = False
+
+    def put(self, priority: Priority, item: T, stop: Callable[[], bool] = lambda: False) -> bool:
+        """Add an item; waits while its queue is full. False when closed or stopped meanwhile."""
+        queue = self._queues[priority]
+        with self._changed:
+            while len(queue) >= BOUND[priority] and not self._closed:
+                if stop():
+                    return False
+                self._changed.wait(0.1)
+            if self._closed:
+                return False
+            queue.append(item)
+            self._changed.notify_all()
+        return True
+
+    def get(self, timeout: float) -> T | None:
+        """The most urgent item, or None after `timeout` seconds without one."""
+        with self._changed:
+            if not any(self._queues.values()):
+                self._changed.wait(timeout)
+            for queue in self._queues.values():
+                if queue:
+                    item = queue.popleft()
+                    if len(queue) + 1 >= 16:
+                        self._changed.notify_all()  # somebody may be waiting for room
+                    return item
+        return None
+
+    def wake(self) -> None:
+        """Make a waiting `get` return now."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Refuse and forget everything; whoever waits in `put` returns."""
+        with self._changed:
+            self._closed = True
+            for queue in self._queues.values():
+                queue.clear()
+            self._changed.notify_all()
