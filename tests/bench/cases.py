@@ -1,0 +1,343 @@
+"""The benches: each measures one promise beside a peer, or against its bound, in one run."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import queue
+import random
+import shutil
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from . import peers
+from .figures import MIB, Figure, bounded, compared, percentile, told
+from .guard import Guard
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line may turn."""
+
+    trees: tuple[str, ...]
+    files: int
+    minutes: float
+    samples: int
+    changes: int
+    over: int
+    repeat: int
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder in memory, so that no disk is measured."""
+    folder = Path(tempfile.mkdtemp(prefix="hostguardd-bench-", dir="/dev/shm"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+class Bench:
+    """One run of some benches. What a peer took is measured when first asked for, and kept."""
+
+    def __init__(self, options: Options, folder: Path) -> None:
+        self.options = options
+        self.folder = folder
+
+    @cached_property
+    def hashing(self) -> float:
+        """Seconds to hash everything; once before, so that the page cache is warm for everybody."""
+        _need("openssl", "xargs")
+        peers.digest_all(self.folder, self.options.trees)
+        return _best(self.options.repeat, lambda: peers.digest_all(self.folder, self.options.trees).wall)
+
+    @cached_property
+    def listing(self) -> float:
+        """Seconds to list everything."""
+        _need("find")
+        runs = max(3, self.options.repeat)
+        return _best(runs, lambda: peers.list_all(self.folder, self.options.trees).wall)
+
+    @cached_property
+    def aide(self) -> peers.Aide:
+        _need("aide")
+        return peers.Aide(self.folder, self.options.trees)
+
+    @cached_property
+    def aide_init(self) -> peers.Run:
+        return self.aide.init()
+
+    @cached_property
+    def aide_check(self) -> peers.Run:
+        _ = self.aide_init  # it checks against what that wrote
+        return self.aide.check()
+
+
+def _need(*programs: str) -> None:
+    absent = peers.missing(*programs)
+    if absent:
+        raise SystemExit(f"missing: {', '.join(absent)}; `tools/system-packages bench` says what to install")
+
+
+def plant(folder: Path, files: int, per_folder: int = 1000) -> list[Path]:
+    """A tree of `files` small files."""
+    planted = []
+    for start in range(0, files, per_folder):
+        branch = folder / f"{start // per_folder:06d}"
+        branch.mkdir()
+        for number in range(start, min(start + per_folder, files)):
+            path = branch / f"{number:07d}"
+            path.write_bytes(b"%d\n" % number)
+            planted.append(path)
+    return planted
+
+
+def _best(runs: int, measure: Callable[[], float]) -> float:
+    """The smallest of some measurements: what is left when the machine's other work is not in the way."""
+    return min(measure() for _ in range(runs))
+
+
+def capture(bench: Bench) -> Iterator[Figure]:
+    """the first baseline beside aide --init and openssl"""
+    hashing, theirs = bench.hashing, bench.aide_init
+    taken = []
+    for _ in range(bench.options.repeat):
+        with Guard(bench.options.trees) as guard:
+            taken.append(guard.captured)
+            facts = guard.call("status")["generation"]["facts"]
+    yield told("facts in the baseline", f"{facts:,}")
+    yield compared("capture", min(taken), "aide --init", theirs.wall, 1 / 3)
+    yield compared("capture", min(taken), "openssl, 2 processes", hashing, 1.6)
+
+
+def check(bench: Bench) -> Iterator[Figure]:
+    """a full check beside aide --check and openssl, a quick sweep beside find -printf"""
+    hashing, listing, theirs = bench.hashing, bench.listing, bench.aide_check
+    runs = bench.options.repeat
+    with Guard(bench.options.trees) as guard:
+        guard.settle()
+        full = _best(runs, lambda: guard.timed("check", full=True))
+        quick = _best(max(3, runs), lambda: guard.timed("check", full=False))
+    yield compared("full check", full, "aide --check", theirs.wall, 1 / 8)
+    yield compared("full check", full, "openssl, 2 processes", hashing, 1.6)
+    yield compared("quick sweep", quick, "find -printf", listing, 3)
+
+
+def memory(bench: Bench) -> Iterator[Figure]:
+    """resident memory at rest and at the peak of a full sweep, beside aide's"""
+    theirs = bench.aide_init
+    with Guard(bench.options.trees) as guard:
+        first = guard.peak()
+        guard.settle()
+        at_rest = guard.resident()
+        guard.forget_peak()
+        guard.call("check", full=True)
+        peak = guard.peak()
+    yield bounded("resident, idle", at_rest / MIB, "MiB", 48)
+    yield bounded("resident, peak of a full sweep", peak / MIB, "MiB", 72)
+    yield told("resident, peak of the capture", f"{first / MIB:.4g} MiB")
+    yield told("resident, peak of aide --init", f"{theirs.peak / MIB:.4g} MiB")
+
+
+def growth(bench: Bench) -> Iterator[Figure]:
+    """memory from few files to many, on a tree in memory"""
+    few = max(1000, bench.options.files // 100)
+    found = {}
+    for files in (few, bench.options.files):
+        with scratch() as tree:
+            plant(tree, files)
+            with Guard([str(tree)]) as guard:
+                guard.settle()
+                idle = guard.resident()
+                guard.forget_peak()
+                guard.call("check", full=True)
+                found[files] = (idle, guard.peak(), len(list(tree.iterdir())))
+    for what, index in (("idle", 0), ("peak of a full sweep", 1)):
+        small, large = found[few][index], found[bench.options.files][index]
+        yield Figure(
+            f"resident, {what}, {bench.options.files:,} files",
+            f"{large / MIB:.1f} MiB",
+            f"{few:,} files {small / MIB:.1f} MiB",
+            large / small,
+            "≤ 1.1 × and the watches' own",
+            large <= 1.1 * small + WATCH_COST * (found[bench.options.files][2] - found[few][2]),
+        )
+
+
+WATCH_COST = 400
+"""Bytes that one more watched folder may cost: its path, its number and two places in a dict."""
+
+
+def idle(bench: Bench) -> Iterator[Figure]:
+    """processor time at rest, with the default intervals"""
+    with Guard(bench.options.trees) as guard:
+        guard.settle()
+        before, began = guard.cpu(), time.monotonic()
+        time.sleep(bench.options.minutes * 60)
+        share = (guard.cpu() - before) / (time.monotonic() - began)
+    yield bounded(f"processor over {bench.options.minutes:g} min", share * 100, "% of one core", 0.3)
+
+
+RULES = """
+[[rule]]
+name = "bench-critical"
+severity = "critical"
+where = {{ path = ["{tree}/critical/*"] }}
+
+[[rule]]
+name = "bench-ordinary"
+severity = "medium"
+where = {{ path = ["{tree}/ordinary/*"] }}
+"""
+
+BOUNDS: Mapping[str, tuple[float | None, float]] = {"critical": (50, 250), "ordinary": (None, 1000)}
+"""Milliseconds: p50 and p99 from close(2) to the fsynced alert."""
+
+
+def latency(bench: Bench) -> Iterator[Figure]:
+    """from close(2) to the fsynced alert, at rest and during full sweeps"""
+    tree = Path(tempfile.mkdtemp(prefix="hostguardd-bench-", dir="/var/tmp"))
+    try:
+        for kind in BOUNDS:
+            (tree / kind).mkdir()
+            for number in range(20):
+                (tree / kind / f"{number}").write_text("before\n")
+        with Guard([*bench.options.trees, str(tree)], RULES.format(tree=tree)) as guard:
+            guard.settle()
+            for kind in BOUNDS:
+                yield from _latency(guard, tree / kind, bench.options.samples, kind, "at rest")
+            stop = threading.Event()
+            sweeper = threading.Thread(target=_sweep_until, args=(guard, stop))
+            sweeper.start()
+            try:
+                for kind in BOUNDS:
+                    yield from _latency(
+                        guard, tree / kind, bench.options.samples, kind, "during a full sweep"
+                    )
+            finally:
+                stop.set()
+                sweeper.join()
+    finally:
+        shutil.rmtree(tree)
+
+
+def _sweep_until(guard: Guard, stop: threading.Event) -> None:
+    while not stop.is_set():
+        guard.call("check", full=True)
+
+
+def _latency(guard: Guard, folder: Path, samples: int, kind: str, when: str) -> Iterator[Figure]:
+    arrived = guard.follow()
+    dice = random.Random(1)
+    took = []
+    lost = 0
+    for number in range(samples):
+        path = folder / str(number % 20)
+        time.sleep(dice.uniform(0.0, 0.03))  # never in step with the daemon's own clock
+        descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC)
+        os.write(descriptor, b"%d\n" % number)
+        os.close(descriptor)
+        closed = time.time_ns()
+        try:
+            while True:
+                at, alert = arrived.get(timeout=10)
+                if alert.get("file", {}).get("path") == str(path) and at >= closed:
+                    took.append((at - closed) / 1e6)
+                    break
+        except queue.Empty:
+            lost += 1
+    median, tail = BOUNDS[kind]
+    if not took:
+        raise SystemExit(f"no alert at all for {folder}")
+    yield bounded(f"{kind} path, {when}, p99 of {samples}", percentile(took, 99), "ms", tail)
+    if median is not None:
+        yield bounded(f"{kind} path, {when}, p50", statistics.median(took), "ms", median)
+    if lost:
+        yield told(f"{kind} path, {when}, alerts that did not come", str(lost), False, "0")
+
+
+def storm(bench: Bench) -> Iterator[Figure]:
+    """tens of thousands of changes at once: no final state missed, memory bounded, a readable log"""
+    with scratch() as tree:
+        planted = plant(tree, bench.options.over, 500)
+        with Guard([str(tree)]) as guard:
+            guard.settle()
+            lines_before = guard.call("status")["log"]["sequence"]
+            guard.forget_peak()
+            began = time.monotonic()
+            _churn(planted, bench.options.changes)
+            churned = time.monotonic() - began
+            expected = _states(planted)
+            settled = _wait_until(lambda: not _missed(guard, expected), 120)
+            missed = len(_missed(guard, expected))
+            lines = guard.call("status")["log"]["sequence"] - lines_before
+            text = guard.alerts.read_text()
+            unnamed = sum(path not in text for path in expected)
+            peak = guard.peak()
+    yield told(
+        f"{bench.options.changes:,} changes over {bench.options.over:,} files",
+        f"made in {churned:.1f} s, all known {settled:.1f} s later",
+    )
+    yield told("final states missed", str(missed), missed == 0, "0")
+    yield told("paths not to be found in the log", str(unnamed), unnamed == 0, "0")
+    yield bounded("lines in the log", lines, "lines", max(100, bench.options.over // 50))
+    yield bounded("resident, peak", peak / MIB, "MiB", 72)
+
+
+def _churn(planted: Sequence[Path], changes: int) -> None:
+    """Every file changes again and again; some go, some come back, some are replaced by rename."""
+    dice = random.Random(2)
+    paths = dice.sample(planted, len(planted))
+    for step in range(changes):
+        path = paths[step % len(paths)]
+        act = dice.random()
+        if act < 0.05:
+            path.unlink(missing_ok=True)
+        elif act < 0.15 and path.exists():
+            path.chmod(0o600 + dice.randrange(0o100))
+        elif act < 0.25:
+            swap = path.with_name(path.name + "~")
+            swap.write_bytes(b"swapped %d\n" % step)
+            swap.rename(path)
+        else:
+            path.write_bytes(b"changed %d\n" % step)
+
+
+def _states(planted: Sequence[Path]) -> dict[str, str]:
+    """Where every planted file has got to: its digest, or "" when it is gone."""
+    return {
+        str(path): hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else "" for path in planted
+    }
+
+
+def _missed(guard: Guard, expected: Mapping[str, str]) -> list[str]:
+    """Paths whose open finding does not show the final state."""
+    known = {f["label"]: (f["after"] or {}).get("sha256", "") for f in guard.call("drift")["findings"]}
+    return [path for path, digest in expected.items() if known.get(path) != digest]
+
+
+def _wait_until(condition: Callable[[], bool], limit: float) -> float:
+    """Seconds until `condition`, or the limit."""
+    began = time.monotonic()
+    while not condition() and time.monotonic() - began < limit:
+        time.sleep(0.5)
+    return time.monotonic() - began
+
+
+BENCHES: Mapping[str, Callable[[Bench], Iterator[Figure]]] = {
+    "capture": capture,
+    "check": check,
+    "memory": memory,
+    "growth": growth,
+    "idle": idle,
+    "latency": latency,
+    "storm": storm,
+}

@@ -1,0 +1,137 @@
+"""The daemon under test: a real child process with a folder of its own, and what /proc says of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from hostguardd.control.address import socket_path
+from hostguardd.control.client import call
+from hostguardd.errors import HostguardError, UnreachableError
+
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+class Guard:
+    """hostguardd over `trees`, from its start to its end. `rules` is TOML that goes before the policy's."""
+
+    def __init__(self, trees: Sequence[str], rules: str = "") -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="hostguardd-bench-"))
+        self.config = self.folder / "hostguardd.toml"
+        self.alerts = self.folder / "log" / "alerts.jsonl"
+        self.socket = socket_path(str(self.folder / "run"))
+        lines = ["[paths]", *(f'{name} = "{self.folder}/{name}"' for name in ("state", "log", "run"))]
+        lines += ["[[watch]]", 'name = "bench"', f"paths = {json.dumps(list(trees))}", rules]
+        self.config.write_text("\n".join(lines) + "\n")
+        self.words = (self.folder / "daemon.log").open("wb")
+        self.began = time.monotonic()
+        self.child = subprocess.Popen(
+            [sys.executable, "-m", "hostguardd.daemon", "--config", str(self.config)],
+            stdin=subprocess.DEVNULL,
+            stdout=self.words,
+            stderr=self.words,
+        )
+        self.captured = self._wait_for_baseline()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.child.terminate()
+        try:
+            self.child.wait(20)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            self.child.wait()
+        self.words.close()
+        if kind is None:
+            shutil.rmtree(self.folder)
+        else:
+            print(f"the daemon's folder is kept: {self.folder}", file=sys.stderr)
+
+    def _wait_for_baseline(self) -> float:
+        """Seconds from the start of the process to its first baseline."""
+        while self.child.poll() is None:
+            # The alert that says so is fsynced after the generation; looking costs a stat.
+            if self.alerts.exists() and b'"baseline' in self.alerts.read_bytes():
+                return time.monotonic() - self.began
+            time.sleep(0.01)
+        raise SystemExit(f"hostguardd ended:\n{(self.folder / 'daemon.log').read_text()}")
+
+    def call(self, name: str, **args: Any) -> dict[str, Any]:
+        """One request over the control socket."""
+        return call(self.socket, name, args)
+
+    def timed(self, name: str, **args: Any) -> float:
+        """Seconds that a request took."""
+        began = time.monotonic()
+        self.call(name, **args)
+        return time.monotonic() - began
+
+    def follow(self) -> queue.SimpleQueue[tuple[int, dict[str, Any]]]:
+        """Alerts as they come, each with the wall-clock nanosecond of its arrival here.
+
+        An alert is sent to followers after its line was fsynced: the arrival is an upper bound.
+        """
+        arrived: queue.SimpleQueue[tuple[int, dict[str, Any]]] = queue.SimpleQueue()
+        ready = threading.Event()
+
+        def listen() -> None:
+            def on_item(line: bytes) -> None:
+                arrived.put((time.time_ns(), json.loads(line)))
+
+            ready.set()
+            try:
+                call(self.socket, "alerts", {"follow": True, "since": time.time()}, on_item=on_item)
+            except (HostguardError, UnreachableError):
+                pass  # the daemon was ended under us, as every bench does
+
+        threading.Thread(target=listen, daemon=True).start()
+        ready.wait()
+        return arrived
+
+    def resident(self) -> int:
+        """Bytes resident now."""
+        return self._status("VmRSS")
+
+    def peak(self) -> int:
+        """Bytes resident at the most, since the start or the last `forget_peak`."""
+        return self._status("VmHWM")
+
+    def forget_peak(self) -> None:
+        """Begin a new peak (proc(5), clear_refs)."""
+        Path(f"/proc/{self.child.pid}/clear_refs").write_text("5")
+
+    def cpu(self) -> float:
+        """Seconds of processor time so far, user and system."""
+        stat = Path(f"/proc/{self.child.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(stat[11]) + int(stat[12])) / TICK
+
+    def settle(self, quiet: float = 2.0, limit: float = 120.0) -> None:
+        """Wait until it has used hardly any processor time for `quiet` seconds."""
+        deadline = time.monotonic() + limit
+        while time.monotonic() < deadline:
+            before = self.cpu()
+            time.sleep(quiet)
+            if self.cpu() - before <= 0.05 * quiet:
+                return
+
+    def _status(self, name: str) -> int:
+        text = Path(f"/proc/{self.child.pid}/status").read_text()
+        found = re.search(rf"^{name}:\s+(\d+) kB", text, re.MULTILINE)
+        assert found
+        return int(found[1]) * 1024
