@@ -70,7 +70,11 @@ class BaselineForeign(BaselineError):
 
 
 class AlertLogError(HostguardError):
-    """The alert log cannot be written or does not verify."""
+    """The alert log cannot be written, or a line of it read. `errno` is 0 if no system call failed."""
+
+    def __init__(self, message: str, errno: int = 0) -> None:
+        self.errno = errno
+        super().__init__(message)
 
 
 class AlreadyRunning(HostguardError):
