@@ -1,0 +1,400 @@
+"""hostguardctl: a thin client of the control socket. It asks, and shows the answer.
+
+The rule: it decides nothing. Who may do what, what is drift and what is approved are the daemon's
+words; here are only the commands (`COMMANDS`), the question before an approval, and the exit code,
+which `errors.Exit` names. `config check` alone works without the daemon, because that is when it is
+needed. It starts quickly: what is heavy (rich, the configuration's validator) is imported where used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, TextIO
+
+from . import __version__
+from .control.address import INSTALLED, find_socket
+from .control.client import call
+from .errors import ConfigError, Exit, HostguardError, UsageError
+from .progress import ProgressBar
+from .record import clean, escape
+from .render import findings, pages
+from .render.paper import SEVERITIES, Paper
+
+if TYPE_CHECKING:
+    from .config import Config, Watch
+
+INTERRUPTED = 130  # what a shell returns for a command that died of SIGINT
+
+_ASCII = str.maketrans({"→": "->", "…": "...", "✓": "ok", "✗": "NO", "·": "-"})
+_SPANS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+class Terminal:
+    """Where it speaks: two streams, what they can show, and somebody who may answer a question."""
+
+    def __init__(self, stdin: TextIO, stdout: TextIO, stderr: TextIO, environ: Mapping[str, str]) -> None:
+        self.stdin, self.stdout, self.stderr = stdin, stdout, stderr
+        dumb = environ.get("TERM", "") in ("", "dumb")
+        self.bar = stderr.isatty() and not dumb
+        colour = stdout.isatty() and not dumb and not environ.get("NO_COLOR")
+        self.paper = Paper(_width(stdout, environ), colour, datetime.now().astimezone())
+
+    @property
+    def attended(self) -> bool:
+        """Somebody sits there to answer."""
+        return self.stdin.isatty()
+
+    def print(self, lines: Iterable[str]) -> None:
+        """Lines to standard output, at once: somebody may be reading along."""
+        self.stdout.write(_speakable("".join(line + "\n" for line in lines), self.stdout))
+        self.stdout.flush()
+
+    def complain(self, error: HostguardError) -> None:
+        """Every line of an error to standard error, under our name."""
+        for line in str(error).splitlines():
+            self.stderr.write(_speakable(f"hostguardctl: {clean(line)}\n", self.stderr))
+
+    def confirm(self, question: str) -> bool:
+        """Ask on standard error, so that standard output holds data only. Anything but yes is no."""
+        self.stderr.write(_speakable(f"{clean(question)} [y/N] ", self.stderr))
+        self.stderr.flush()
+        return self.stdin.readline().strip().lower() in ("y", "yes")
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One run of one command: what was typed, and where to speak."""
+
+    options: argparse.Namespace
+    terminal: Terminal
+
+    @property
+    def paper(self) -> Paper:
+        """What pages are drawn on."""
+        return self.terminal.paper
+
+    def ask(
+        self, name: str, args: Mapping[str, Any] | None = None, on_item: Callable[[bytes], None] | None = None
+    ) -> dict[str, Any]:
+        """The daemon's answer to a call, under a progress bar if it takes long."""
+        with ProgressBar(self.terminal.stderr, self.terminal.bar) as bar:
+            path = find_socket(self.options.config)
+            return call(path, name, args or {}, bar.report, on_item or (lambda item: None))
+
+    def show(self, data: object, page: Callable[[], Iterable[str]]) -> None:
+        """`data` as JSON if that was asked for, otherwise the page drawn from it."""
+        self.terminal.print([_json(data)] if self.options.json else page())
+
+
+# The commands, in the order in which somebody meets them.
+
+
+def _status(s: Session) -> Exit:
+    data = s.ask("status")
+    s.show(data, lambda: pages.status(s.paper, data))
+    return Exit.OK
+
+
+def _drift(s: Session) -> Exit:
+    data = s.ask("drift", {"severity": s.options.severity})
+    s.show(data, lambda: findings.drift(s.paper, data, s.options.all))
+    return Exit.DRIFT if data["findings"] else Exit.OK
+
+
+def _explain(s: Session) -> Exit:
+    data = s.ask("explain", {"id": s.options.id})
+    s.show(data, lambda: findings.explain(s.paper, data))
+    return Exit.OK
+
+
+def _check(s: Session) -> Exit:
+    data = s.ask("check", {"full": s.options.full})
+    s.show(data, lambda: findings.check(s.paper, data, s.options.full))
+    return Exit.DRIFT if data["findings"] else Exit.OK
+
+
+def _baseline(s: Session) -> Exit:
+    """Review, ask, approve. Approved is what was shown: the token stands for that review alone."""
+    if not s.options.yes and not s.terminal.attended:
+        raise UsageError("nobody is there to be asked: say --yes to approve without a question")
+    review = s.ask("review")
+    found, present = review["findings"], review.get("generation")
+    if not s.options.json:
+        s.terminal.print(findings.review(s.paper, review))
+    reviewed = not (isinstance(present, Mapping) and present.get("reviewed") is False)
+    if not found and reviewed:
+        s.show({"review": review, "generation": present}, lambda: ["Nothing to approve."])
+        return Exit.OK
+    what = f"Approve {'these' if found else 'it with no'} differences as the truth about this host?"
+    if not s.options.yes and not s.terminal.confirm(what):
+        s.show({"review": review, "generation": present}, lambda: ["Nothing was approved."])
+        return Exit.DRIFT
+    done = s.ask("approve", {"token": review["token"], "reason": s.options.reason})
+    s.show({"review": review, **done}, lambda: pages.approved(s.paper, done))
+    return Exit.OK
+
+
+def _accept(s: Session) -> Exit:
+    data = s.ask("accept", {"ids": s.options.ids, "reason": s.options.reason})
+    s.show(data, lambda: pages.approved(s.paper, data))
+    return Exit.OK
+
+
+def _alerts(s: Session) -> Exit:
+    limit = s.options.lines
+    if limit is None:
+        limit = 0 if s.options.since is not None else 50
+
+    def tell(raw: bytes) -> None:
+        if s.options.json:
+            s.terminal.print([clean(raw.decode("utf-8", "backslashreplace"))])
+        else:
+            s.terminal.print([pages.alert(s.paper, json.loads(raw))])
+
+    wanted = {"follow": s.options.follow, "since": s.options.since, "severity": s.options.severity}
+    s.ask("alerts", {**wanted, "limit": limit}, tell)
+    return Exit.OK
+
+
+def _history(s: Session) -> Exit:
+    data = s.ask("history")
+    s.show(data, lambda: pages.history(s.paper, data))
+    return Exit.OK
+
+
+def _diff(s: Session) -> Exit:
+    data = s.ask("diff", {"a": s.options.a, "b": s.options.b})
+    s.show(data, lambda: findings.difference(s.paper, data))
+    return Exit.OK
+
+
+def _rollback(s: Session) -> Exit:
+    data = s.ask("rollback", {"number": s.options.number, "reason": s.options.reason})
+    s.show(data, lambda: pages.approved(s.paper, data))
+    return Exit.OK
+
+
+def _verify(s: Session) -> Exit:
+    data = s.ask("verify")
+    s.show(data, lambda: pages.verify(s.paper, data))
+    return Exit.OK if data["ok"] else Exit.DRIFT
+
+
+def _doctor(s: Session) -> Exit:
+    data = s.ask("doctor")
+    s.show(data, lambda: pages.doctor(s.paper, data))
+    return Exit.OK if all(check["ok"] for check in data["checks"]) else Exit.DRIFT
+
+
+def _config_check(s: Session) -> Exit:
+    """Without the daemon: every mistake at once, or what the configuration means."""
+    from .config import parse
+    from .defaults import default_sources
+
+    try:
+        texts = default_sources(s.options.config)
+        config = parse(texts)
+    except ConfigError as error:
+        if not s.options.json:
+            raise
+        s.terminal.print([_json({"ok": False, "problems": error.problems})])
+        return error.exit
+    data = _config_data([name for name, _ in texts], config)
+    s.show(data, lambda: pages.configuration(s.paper, data))
+    return Exit.OK
+
+
+def _option(*names: str, **how: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
+    return names, how
+
+
+_REASON = _option("-m", "--reason", default="", help="why, for the record")
+_SEVERITY = _option("--severity", choices=SEVERITIES[::-1], default="info", help="this loud or louder")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One row of the table: what it runs, what its help says, what it takes besides --json, --config."""
+
+    run: Callable[[Session], Exit]
+    help: str
+    options: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = ()
+
+
+def since(text: str) -> float:
+    """Seconds since the epoch of `10m`, `2h`, `3d`, `today`, `yesterday` or an ISO 8601 time.
+
+    A time without a zone is the reader's own. argparse.ArgumentTypeError for anything else.
+    """
+    now = datetime.now().astimezone()
+    span = re.fullmatch(r"(\d{1,9}) ?([a-z]+)", text)
+    days = {"today": 0, "yesterday": 1}.get(text)
+    try:
+        if span and span[2] in _SPANS:
+            return now.timestamp() - int(span[1]) * _SPANS[span[2]]
+        if days is not None:
+            midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+            return (midnight - timedelta(days=days)).timestamp()
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a time: say 10m, 2h, 3d, today, yesterday or 2026-01-31T14:00"
+        ) from None
+
+
+COMMANDS: Mapping[str, Command] = {
+    "status": Command(_status, "is it well, what is open, what it cannot see, what it costs"),
+    "drift": Command(
+        _drift,
+        "what differs from the approved baseline (exit code 1 if anything does)",
+        (_SEVERITY, _option("--all", action="store_true", help="list every one, however many")),
+    ),
+    "explain": Command(_explain, "all that is known of one finding", (_option("id", metavar="ID"),)),
+    "accept": Command(
+        _accept, "take single findings into the baseline", (_option("ids", metavar="ID", nargs="+"), _REASON)
+    ),
+    "baseline": Command(
+        _baseline,
+        "look closely, show the drift, ask, and make the host as it is the new truth",
+        (_REASON, _option("--yes", action="store_true", help="approve without asking")),
+    ),
+    "check": Command(
+        _check,
+        "look now rather than at the next sweep (exit code 1 if there is drift)",
+        (_option("--full", action="store_true", help="read every file again, not only what moved"),),
+    ),
+    "alerts": Command(
+        _alerts,
+        "the alert log, one line each",
+        (
+            _option("-f", "--follow", action="store_true", help="stay, and show new ones as they come"),
+            _option("--since", type=since, metavar="WHEN", help="10m, 2h, 3d, today, or an ISO 8601 time"),
+            _SEVERITY,
+            _option("-n", "--lines", type=int, metavar="N", help="the last N; 0: all (50 without --since)"),
+        ),
+    ),
+    "history": Command(_history, "the generations of the baseline: when, by whom, why"),
+    "diff": Command(
+        _diff,
+        "what changed between two generations (the previous and the present one)",
+        (_option("a", metavar="A", nargs="?", type=int), _option("b", metavar="B", nargs="?", type=int)),
+    ),
+    "rollback": Command(
+        _rollback,
+        "make an older generation the truth again",
+        (_option("number", metavar="N", type=int), _REASON),
+    ),
+    "verify": Command(_verify, "check the baseline's digest and the alert log's chain"),
+    "doctor": Command(_doctor, "what keeps this host from being watched well, and what to do"),
+    "config check": Command(_config_check, "check the configuration, all mistakes at once; needs no daemon"),
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line, made from `COMMANDS`."""
+    top = argparse.ArgumentParser(
+        prog="hostguardctl",
+        description="Ask hostguardd what changed on this host, and approve what was meant.",
+        epilog="Exit codes: 0 fine, 1 drift or a failed check, 2 usage, 3 daemon not reachable, "
+        "4 not permitted, 5 bad configuration, 6 baseline missing or damaged.",
+    )
+    top.add_argument("--version", action="version", version=f"hostguardctl {__version__}")
+    top.add_argument("--config", metavar="FILE", help=f"the daemon's configuration ({INSTALLED})")
+    groups = {"": top.add_subparsers(required=True, metavar="COMMAND")}
+    for name, command in COMMANDS.items():
+        group, _, last = name.rpartition(" ")
+        if group not in groups:
+            groups[group] = (
+                groups[""]
+                .add_parser(group, help=f"{name}: {command.help}")
+                .add_subparsers(required=True, metavar="COMMAND")
+            )
+        sub = groups[group].add_parser(last, help=command.help, description=command.help)
+        # SUPPRESS: without it the sub-command's default would overwrite what stood before its name.
+        sub.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        sub.add_argument("--json", action="store_true", help="the data rather than a page")
+        for names, how in command.options:
+            sub.add_argument(*names, **how)
+        sub.set_defaults(run=command.run)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code. argparse itself exits (2) when the command makes no sense."""
+    options = parser().parse_args(argv)
+    terminal = Terminal(sys.stdin, sys.stdout, sys.stderr, os.environ)
+    try:
+        return int(options.run(Session(options, terminal)))
+    except HostguardError as error:
+        terminal.complain(error)
+        return int(error.exit)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # `… | head` has seen enough; keep the interpreter's own flush quiet
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(Exit.OK)
+
+
+def _config_data(names: Sequence[str], config: Config) -> dict[str, Any]:
+    return {
+        "ok": True,
+        "sources": list(names),
+        "paths": asdict(config.paths),
+        "group": config.control.group,
+        "rules": len(config.rules),
+        "watches": [
+            {"name": w.name, "paths": [escape(path) for path in w.paths], "notes": _notes(w)}
+            for w in config.watches
+        ],
+    }
+
+
+def _notes(watch: Watch) -> list[str]:
+    """What is particular about a watch, in words."""
+    depth = {-1: "", 0: "only that entry"}.get(watch.depth, f"{watch.depth} levels deep")
+    told = [
+        depth,
+        "append-only" if watch.growing else "",
+        "with diffs" if watch.diff else "",
+        f"not its {', '.join(sorted(watch.ignore))}" if watch.ignore else "",
+        f"without {' '.join(escape(glob) for glob in watch.exclude)}" if watch.exclude else "",
+    ]
+    return [note for note in told if note]
+
+
+def _json(data: object) -> str:
+    return clean_lines(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+def clean_lines(text: str) -> str:
+    """Text of several lines, each made harmless. JSON stays JSON: it holds no raw control characters."""
+    return "\n".join(clean(line) for line in text.split("\n"))
+
+
+def _speakable(text: str, stream: TextIO) -> str:
+    """`text` as the stream's encoding can hold it: arrows and ticks in ASCII where it must be."""
+    encoding = stream.encoding or "ascii"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return text.translate(_ASCII).encode(encoding, "backslashreplace").decode(encoding)
+    return text
+
+
+def _width(stream: TextIO, environ: Mapping[str, str]) -> int:
+    """Cells of a line; 0 (never break) where no terminal is: a path on one line can be searched for."""
+    given = environ.get("COLUMNS", "")
+    if given.isdecimal() and int(given):
+        return int(given)
+    return os.get_terminal_size(stream.fileno()).columns if stream.isatty() else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

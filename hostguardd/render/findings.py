@@ -1,0 +1,301 @@
+"""Findings on paper: `drift`, `explain`, `check`, the review of `baseline`, `diff` of generations.
+
+The rule: grouped by severity, the worst first and within it the newest; each finding starts with the
+id a person types next. Up to `DETAILED` findings show before → after; more of them show one line
+each, and on a terminal the tail of a really long list is summed up by folder, with the command that
+shows it all. `explain` holds nothing back.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from .paper import SEVERITIES, Data, Paper, cells, count, duration, fold, parse_time, size
+
+DETAILED = 30
+LISTED = 200
+
+_LONG = frozenset({"sha256"})
+_TIMES = frozenset({"mtime", "ctime", "started"})
+
+
+def drift(paper: Paper, data: Data, everything: bool = False) -> list[str]:
+    """The open findings, against which generation, and what to do next."""
+    findings = data.get("findings", [])
+    against = generation_words(paper, data.get("generation"))
+    if not findings:
+        return paper.wrap(
+            f"This host is as approved in {against}.", 10, first=paper.paint("good", "No drift. ")
+        )
+    lines = paper.wrap(f"{count(len(findings), 'open finding')} against {against}", style="strong")
+    lines += grouped(paper, findings, everything)
+    one = findings[0].get("id", "ID")
+    lines += ["", *paper.wrap(
+        f"hostguardctl explain {one} tells all about one; accept {one} takes it into the baseline; "
+        "baseline reviews and approves everything.",
+        style="dim",
+    )]  # fmt: skip
+    return lines
+
+
+def check(paper: Paper, data: Data, full: bool) -> list[str]:
+    """What a sweep on demand found, what was new, and what it could not see."""
+    findings, fresh = data.get("findings", []), data.get("new", 0)
+    took = data.get("duration")
+    head = f"{'Full' if full else 'Quick'} check"
+    if isinstance(took, int | float):
+        head += f" in {duration(took)}"
+    if not findings:
+        lines = [f"{head}: " + paper.paint("good", "no drift.")]
+    else:
+        told = f", {fresh:,} of them new" if isinstance(fresh, int) and fresh else ", none of them new"
+        lines = paper.wrap(f"{head}: {count(len(findings), 'open finding')}{told}", style="strong")
+        lines += grouped(paper, findings, False)
+    return lines + blinds(paper, data.get("blinds", []))
+
+
+def review(paper: Paper, data: Data) -> list[str]:
+    """The first half of `baseline`: what would become the truth."""
+    findings, present = data.get("findings", []), data.get("generation")
+    if isinstance(present, Mapping) and present.get("reviewed") is False:
+        lines = paper.wrap(
+            f"Nobody has reviewed generation {present.get('number')} yet: it was captured at the first "
+            "start, as the host was then. Anything planted before that is part of it.",
+            style="warn",
+        )
+    else:
+        lines = []
+    against = generation_words(paper, present)
+    if not findings:
+        return [*lines, *paper.wrap(f"A full look found nothing that differs from {against}.")]
+    lines += paper.wrap(f"{count(len(findings), 'difference')} from {against}", style="strong")
+    return lines + grouped(paper, findings, False)
+
+
+def explain(paper: Paper, data: Data) -> list[str]:
+    """Everything known of one finding."""
+    finding = data.get("finding", data)
+    severity = str(finding.get("severity", ""))
+    lines = paper.wrap(
+        str(finding.get("message") or finding.get("label", "")),
+        cells(severity) + 4,
+        "strong",
+        first=badge(paper, severity) + "  ",
+    )
+    rows = [
+        ("id", finding.get("id")),
+        ("first seen", paper.when(finding.get("first_seen"))),
+        ("last seen", paper.when(finding.get("last_seen"))),
+        ("against", f"generation {finding.get('generation')}"),
+        ("rule", finding.get("rule") or "none names it, so it is as loud as can be"),
+        ("technique", _technique(finding.get("technique"))),
+    ]
+    lines += ["", *_pairs(paper, [(name, str(value)) for name, value in rows if value])]
+    if finding.get("advice"):
+        lines += ["", _title(paper, "What to do"), *paper.wrap(str(finding["advice"]), 2)]
+    changed = finding.get("changed") or []
+    if changed:
+        lines += ["", _title(paper, "What differs"), *_changes(paper, finding, changed, 2, whole=True)]
+    now = finding.get("after") or finding.get("before") or {}
+    rest = {name: value for name, value in now.items() if name not in changed and value not in (None, "")}
+    if rest:
+        word = "What it is" if finding.get("after") else "What it was"
+        lines += ["", _title(paper, f"{word}, beside that" if changed else word)]
+        lines += _pairs(paper, [(name, show(paper, name, value, True)) for name, value in rest.items()])
+    if finding.get("diff"):
+        lines += ["", _title(paper, "Text"), *unified(paper, str(finding["diff"]))]
+    return lines
+
+
+def difference(paper: Paper, data: Data) -> list[str]:
+    """What changed between two generations."""
+    a, b = (_number(data.get(side)) for side in "ab")
+    changes = data.get("changes", [])
+    if not changes:
+        return [f"Generations {a} and {b} hold the same facts."]
+    lines = paper.wrap(f"{count(len(changes), 'change')} from generation {a} to {b}", style="strong")
+    lines.append("")
+    for change in sorted(changes, key=lambda c: (str(c.get("kind")), str(c.get("label")))):
+        lines += _headline(paper, change, "")
+        lines += _changes(paper, change, change.get("changed") or [], 4)
+    return lines
+
+
+def grouped(paper: Paper, findings: Sequence[Data], everything: bool) -> list[str]:
+    """Blocks by severity; one line each when there are many; the far tail summed up by folder."""
+    ranked = sorted(findings, key=lambda f: str(f.get("label", "")))
+    ranked.sort(key=_age, reverse=True)
+    detailed = len(findings) <= DETAILED
+    limit = LISTED if paper.width and not everything else len(findings)
+    width = max((len(str(f.get("id", ""))) for f in findings), default=0)
+    lines: list[str] = []
+    shown = 0
+    rest: list[Data] = []
+    for severity in [*SEVERITIES, None]:
+        group = [f for f in ranked if (f.get("severity") == severity if severity else _odd(f))]
+        if not group:
+            continue
+        lines += ["", f"{badge(paper, severity or 'unknown')} {paper.paint('dim', count(len(group)))}"]
+        for finding in group:
+            if shown >= limit:
+                rest.append(finding)
+                continue
+            shown += 1
+            lines += _block(paper, finding, width) if detailed else _one_line(paper, finding, width)
+    if rest:
+        lines += ["", *paper.wrap(f"and {len(rest):,} more: {_by_folder(rest)}.", style="strong")]
+        lines += paper.wrap("hostguardctl drift --all lists every one of them.", style="dim")
+    return lines
+
+
+def blinds(paper: Paper, scopes: Sequence[Data]) -> list[str]:
+    """What could not be looked at, and why; the same reason once."""
+    if not scopes:
+        return []
+    lines = ["", paper.paint("warn", f"Could not look at {count(len(scopes), 'place')}:")]
+    for blind in scopes:
+        where = f"{blind.get('kind', '')} {blind.get('scope', '')}".strip()
+        lines += paper.wrap(f"{where}: {blind.get('reason', '')}", 2)
+    return lines
+
+
+def unified(paper: Paper, text: str) -> list[str]:
+    """A unified diff, coloured; lines are broken where the paper ends."""
+    styles = {"+": "added", "-": "removed", "@": "hunk"}
+    return [
+        paper.paint(styles.get(line[:1], ""), piece)
+        for line in text.splitlines()
+        for piece in fold(line.expandtabs(4), paper.width)
+    ]
+
+
+def badge(paper: Paper, severity: str) -> str:
+    """The severity as a word, in its colour."""
+    word = severity.upper()
+    return paper.paint(severity, f" {word} ") if paper.colour else paper.paint("", word)
+
+
+def generation_words(paper: Paper, generation: object) -> str:
+    """`generation 7 (approved 2 d ago, … by alice)`, of a number or of all that is known of it."""
+    if not isinstance(generation, Mapping):
+        return f"generation {generation}"
+    words = f"generation {generation.get('number')}"
+    when = paper.when(generation.get("at"))
+    if generation.get("reviewed") is False:
+        return f"{words} (captured {when}, reviewed by nobody)"
+    by = str(generation.get("actor") or "").split(",")[0]
+    return f"{words} (approved {when}{' by ' + by if by else ''})" if when else words
+
+
+def show(paper: Paper, name: str, value: object, whole: bool = False) -> str:
+    """One value of a fact for people."""
+    if value is None:
+        return "not known"
+    if value in ("", [], {}):
+        return "none"
+    if name == "size":
+        return f"{value:,} bytes" if whole and isinstance(value, int) else size(value)
+    if name in _TIMES and parse_time(value) and not isinstance(value, int):
+        return paper.clock(value)
+    if name in _LONG and not whole:
+        return str(value)[:12] + "…"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}={inner}" for key, inner in value.items())
+    if isinstance(value, list | tuple):
+        return " ".join(map(str, value))
+    return str(value)
+
+
+def _block(paper: Paper, finding: Data, width: int) -> list[str]:
+    indent = width + 4
+    lines = _headline(paper, finding, str(finding.get("id", "")).ljust(width))
+    if finding.get("before") and finding.get("after"):
+        lines += _changes(paper, finding, finding.get("changed") or [], indent)
+    elif finding.get("message"):
+        lines += paper.wrap(str(finding["message"]), indent)
+    return [*lines, " " * indent + paper.paint("dim", f"since {paper.when(finding.get('first_seen'))}")]
+
+
+def _one_line(paper: Paper, finding: Data, width: int) -> list[str]:
+    return _headline(paper, finding, str(finding.get("id", "")).ljust(width))
+
+
+def _headline(paper: Paper, finding: Data, name: str) -> list[str]:
+    """`  3f9a21c4  changed /etc/passwd`, the label wrapped below itself."""
+    action, kind = str(finding.get("action", "")), str(finding.get("kind", ""))
+    what = action if kind == "file" else f"{action} {kind}"
+    lead = f"  {name}  " if name else "  "
+    first = "  " + (paper.paint("strong", name) + "  " if name else "") + paper.paint("warn", what) + " "
+    return paper.wrap(str(finding.get("label", "")), cells(lead) + cells(what) + 1, "strong", first)
+
+
+def _changes(
+    paper: Paper, finding: Data, names: Iterable[str], indent: int, whole: bool = False
+) -> list[str]:
+    before, after = finding.get("before") or {}, finding.get("after") or {}
+    if not before or not after:
+        return []
+    rows = [(n, show(paper, n, before.get(n), whole), show(paper, n, after.get(n), whole)) for n in names]
+    width = max((cells(name) for name, _, _ in rows), default=0)
+    column = indent + width + 2
+    lines = []
+    for name, old, new in rows:
+        lead = " " * indent + paper.paint("dim", name.ljust(width)) + "  "
+        if old == new and not whole:  # the same at a glance: show what tells them apart
+            old, new = show(paper, name, before.get(name), True), show(paper, name, after.get(name), True)
+        if not paper.width or column + cells(old) + 3 + cells(new) <= paper.width:
+            lines.append(f"{lead}{paper.paint('', old)} → {paper.paint('strong', new)}")
+        else:
+            lines += paper.wrap(old, column, first=lead)
+            lines += paper.wrap(new, column, "strong", first=" " * (column - 2) + "→ ")
+    return lines
+
+
+def _pairs(paper: Paper, rows: Sequence[tuple[str, str]]) -> list[str]:
+    width = max((cells(name) for name, _ in rows), default=0)
+    lines: list[str] = []
+    for name, value in rows:
+        lines += paper.wrap(value, width + 4, first="  " + paper.paint("dim", name.ljust(width)) + "  ")
+    return lines
+
+
+def _title(paper: Paper, text: str) -> str:
+    return paper.paint("strong", text)
+
+
+def _technique(technique: object) -> str:
+    """An ATT&CK id with the page that explains it."""
+    if not technique:
+        return ""
+    return f"{technique}  https://attack.mitre.org/techniques/{str(technique).replace('.', '/')}"
+
+
+def _number(side: object) -> object:
+    return side.get("number") if isinstance(side, Mapping) else side
+
+
+def _age(finding: Data) -> float:
+    moment = parse_time(finding.get("first_seen"))
+    return moment.timestamp() if moment else 0.0
+
+
+def _odd(finding: Data) -> bool:
+    return finding.get("severity") not in SEVERITIES
+
+
+def _by_folder(findings: Sequence[Data]) -> str:
+    """`8,200 below /usr/lib, 310 below /etc`: the five fullest places, and the rest as a number."""
+    places = Counter(_place(str(f.get("label", "")), str(f.get("kind", ""))) for f in findings)
+    top = places.most_common(5)
+    told = [f"{number:,} {place}" for place, number in top]
+    others = len(findings) - sum(number for _, number in top)
+    return ", ".join([*told, f"{others:,} elsewhere"] if others else told)
+
+
+def _place(label: str, kind: str) -> str:
+    if not label.startswith("/"):
+        return f"of kind {kind}"
+    return "below " + (
+        "/".join(label.split("/")[:3]) if label.count("/") > 2 else label.rpartition("/")[0] or "/"
+    )
