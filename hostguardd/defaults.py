@@ -1,0 +1,79 @@
+"""Reads the configuration's files, weakest first, for `config.parse`. Its only deed is reading.
+
+The policy that comes with the package is always the first source, so that a site writes only what
+differs from it. A file is read with suspicion: a FIFO or a device in conf.d must not stop the daemon,
+and a huge or binary file is a mistake to be named like any other.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from importlib import resources
+
+from .errors import ConfigError
+
+INSTALLED = "/etc/hostguardd/hostguardd.toml"
+MOST_BYTES = 1024 * 1024
+
+
+def default_sources(file: str | None = None, installed: str = INSTALLED) -> list[tuple[str, str]]:
+    """(name, text) of the packaged policy, of `file`, and of `conf.d/*.toml` beside it by name.
+
+    Without `file` it is `installed` if that exists, else the packaged settings, which change no
+    default. Raises ConfigError that names every file which cannot be read.
+    """
+    problems: list[str] = []
+    sources = [_packaged("policy.toml")]
+    main = file if file is not None else installed
+    if file is None and not os.path.lexists(installed):
+        sources.append(_packaged("hostguardd.toml"))
+    else:
+        _add(main, sources, problems)
+    for path in _drop_ins(os.path.join(os.path.dirname(main), "conf.d"), problems):
+        _add(path, sources, problems)
+    if problems:
+        raise ConfigError(problems)
+    return sources
+
+
+def _packaged(name: str) -> tuple[str, str]:
+    """A file that comes with the package."""
+    found = resources.files(__package__) / "etc" / name
+    return str(found), found.read_text(encoding="utf-8")
+
+
+def _drop_ins(folder: str, problems: list[str]) -> list[str]:
+    """Paths of the site's own files, sorted by name; hidden ones are an editor's."""
+    try:
+        names = sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        problems.append(f"{folder}: cannot be read: {error.strerror}")
+        return []
+    return [os.path.join(folder, n) for n in names if n.endswith(".toml") and not n.startswith(".")]
+
+
+def _add(path: str, sources: list[tuple[str, str]], problems: list[str]) -> None:
+    """Append the text of `path` to `sources`, or what is wrong with it to `problems`."""
+    try:
+        sources.append((path, _read(path)))
+    except OSError as error:
+        problems.append(f"{path}: cannot be read: {error.strerror}")
+    except UnicodeDecodeError as error:
+        problems.append(f"{path}: is not UTF-8 text (byte {error.start})")
+    except ValueError as error:
+        problems.append(f"{path}: {error}")
+
+
+def _read(path: str) -> str:
+    """The text of a regular file of bounded size. O_NONBLOCK: opening a FIFO returns at once."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    with open(fd, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise ValueError("is no regular file")
+        content = stream.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"is larger than {MOST_BYTES // 1024} KiB, which no configuration is")
+    return content.decode("utf-8")

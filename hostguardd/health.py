@@ -1,0 +1,265 @@
+"""What can go wrong with ourselves, as one table: how loud, what it means, what to do, how we react.
+
+Pure. The theory of the table: a watcher that sees less than it did must say so, as loudly as what it
+might be missing, and must say again when it sees all; whoever moves the baseline, the alert log or
+the watcher itself is told to the reader with a name and a time, as an intruder would do just that.
+We end only where going on would pretend to watch. Everything else is told and worked around.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any, TypeAlias
+
+from .model import Alert, Severity
+
+
+class Reaction(Enum):
+    """What the loop does. EXIT tells, and ends the daemon; OBSERVE is for status and diagnostics only."""
+
+    OBSERVE = "observe"
+    ALERT = "alert"
+    EXIT = "exit"
+
+
+Param: TypeAlias = int | float | str | bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One row of the table.
+
+    `sentence` is a format string; its fields are the parameters that `alert` must be given. Formats:
+    `time` (wall-clock nanoseconds), `span` (nanoseconds).
+    """
+
+    reaction: Reaction
+    severity: Severity
+    sentence: str
+    technique: str
+    advice: str
+
+    @property
+    def params(self) -> frozenset[str]:
+        """Names of the parameters that the sentence needs."""
+        return frozenset(name for _, name, _, _ in string.Formatter().parse(self.sentence) if name)
+
+
+OBSERVE, ALERT, EXIT = Reaction
+INFO, LOW, MEDIUM, HIGH, CRITICAL = sorted(Severity)[1:]
+IMPAIR = "T1562.001"  # Impair Defenses: Disable or Modify Tools
+WIPE = "T1070"  # Indicator Removal
+TIMES = "T1070.006"  # Indicator Removal: Timestomp
+
+CONDITIONS: Mapping[str, Condition] = {
+    "daemon.started": Condition(
+        ALERT, INFO, "hostguardd {version} is watching against generation {generation} of the baseline", "",
+        "Nothing to do.",
+    ),
+    "daemon.stopping": Condition(
+        ALERT, LOW, "hostguardd is stopping ({reason}): nothing is watched until it starts again", IMPAIR,
+        "Expected at a reboot or an update. Otherwise find out who stopped it (journalctl -u hostguardd) "
+        "and start it again; what changes meanwhile is told at the next start.",
+    ),
+    "daemon.gap": Condition(
+        ALERT, MEDIUM, "Nobody watched from {since:time} to {until:time} ({gap:span})", IMPAIR,
+        "A full sweep now tells what is different; what was changed and put back in that time may not show. "
+        "If no reboot or update explains the gap, look for who stopped hostguardd.",
+    ),
+    "daemon.unprivileged": Condition(
+        ALERT, LOW, "hostguardd runs as uid {uid}, not as root, and sees only what this account may see", "",
+        "Fine for a trial; hostguardctl status lists what cannot be seen. Run it as root to protect a host.",
+    ),
+    "baseline.captured-unreviewed": Condition(
+        ALERT, HIGH,
+        "Generation {generation} of the baseline was captured from the host as it is ({facts} facts): "
+        "nobody has reviewed it", "",
+        "What was wrong before now counts as normal. Look at this host once with care, then approve it: "
+        "hostguardctl baseline.",
+    ),
+    "baseline.approved": Condition(
+        ALERT, HIGH,
+        "{actor} approved generation {generation} of the baseline ({changes} changes): {reason}", IMPAIR,
+        "If this was you or a colleague, nothing to do. If nobody knows of it, compare what became normal "
+        "(hostguardctl diff) and go back (hostguardctl rollback).",
+    ),
+    "baseline.accepted": Condition(
+        ALERT, HIGH,
+        "{actor} accepted {changes} findings as normal in generation {generation}: {reason}", IMPAIR,
+        "If this was you or a colleague, nothing to do. If nobody knows of it, compare what became normal "
+        "(hostguardctl diff) and go back (hostguardctl rollback).",
+    ),
+    "baseline.rolledback": Condition(
+        ALERT, HIGH,
+        "{actor} went back to the baseline of generation {number}, now generation {generation}: {reason}",
+        IMPAIR,
+        "What was approved since then is told as drift again. If nobody knows of this, ask whoever is named.",
+    ),
+    "baseline.damaged": Condition(
+        EXIT, CRITICAL, "The baseline cannot be used: {problem}", IMPAIR,
+        "hostguardd stops rather than compare with a baseline that cannot be trusted. Keep the damaged file "
+        "as evidence, put a copy from the backup in its place, and start again. Disks fail more often than "
+        "they are tampered with; look at both.",
+    ),
+    "baseline.restored": Condition(
+        ALERT, HIGH, "The baseline was damaged ({problem}); generation {generation} is whole and in use",
+        IMPAIR,
+        "Approvals after that generation are lost: review hostguardctl drift. Look at the disk's health and "
+        "at who may have written to the state folder.",
+    ),
+    "coverage.overflow": Condition(
+        ALERT, MEDIUM,
+        "Hints were lost between {since:time} and {until:time}, as changes came faster than they were read",
+        IMPAIR,
+        "Everything watched is being compared now, so no lasting change is missed. Under no known load (an "
+        "update, a restore) ask what made so many changes: a flood can be meant to hide one of them.",
+    ),
+    "coverage.watch-limit": Condition(
+        ALERT, MEDIUM,
+        "Folders that cannot be watched live: {count}, as the limit of {limit} watches is reached",
+        IMPAIR,
+        "They are still swept periodically. Raise fs.inotify.max_user_watches (sysctl), or find the program "
+        "that used the watches up.",
+    ),
+    "coverage.watch-denied": Condition(
+        ALERT, LOW, "{path} cannot be watched live: {problem}", "",
+        "It is still swept periodically where it can be read. Give hostguardd access, or leave the folder "
+        "out of the watch.",
+    ),
+    "coverage.watcher-dead": Condition(
+        ALERT, HIGH, "The live watcher stopped working: {problem}", IMPAIR,
+        "It is being started again, and everything watched is compared now. If this repeats, run "
+        "hostguardctl doctor and look at the daemon's journal.",
+    ),
+    "coverage.restored": Condition(
+        ALERT, INFO, "Live watching is whole again; it was not from {since:time} to {until:time}", "",
+        "What changed meanwhile has been compared. Nothing to do.",
+    ),
+    "coverage.blind": Condition(
+        ALERT, MEDIUM, "Cannot look at {scope} ({kind}): {problem}", IMPAIR,
+        "Until this is seen again, no alert from it is no good news. Check permissions, mounts and the disk.",
+    ),
+    "coverage.seen-again": Condition(
+        ALERT, INFO, "Can look at {scope} ({kind}) again, after {gap:span}", "",
+        "It has been compared with the baseline. Nothing to do.",
+    ),
+    "log.repaired": Condition(
+        ALERT, HIGH, "The alert log was repaired: {repair}", WIPE,
+        "Usual after a power cut. Without one, somebody may have cut the log: compare it with the copy that "
+        "was sent away, and run hostguardctl verify.",
+    ),
+    "log.unwritable": Condition(
+        ALERT, CRITICAL, "Alerts cannot be written: {problem}", WIPE,
+        "Findings are kept and told once the log can be written again; until then read them with "
+        "hostguardctl drift. Make room, or put the log's folder right.",
+    ),
+    "log.reserve-used": Condition(
+        ALERT, HIGH, "The disk of the alert log is full, and alerts now use the space kept for this", WIPE,
+        "Make room soon: when the reserve is gone alerts cannot be written. Ask what filled the disk, as "
+        "this is also a way to silence a log.",
+    ),
+    "store.unwritable": Condition(
+        ALERT, HIGH, "The state folder cannot be written: {problem}", IMPAIR,
+        "Watching goes on, and after a restart some alerts may be told twice. Make room, or put the state "
+        "folder right.",
+    ),
+    "config.reloaded": Condition(
+        ALERT, LOW, "The configuration was read again and is in force: {summary}", IMPAIR,
+        "If nobody changed it knowingly, look at /etc/hostguardd and its recent changes.",
+    ),
+    "config.refused": Condition(
+        ALERT, MEDIUM, "The new configuration is refused, the old one stays in force: {problem}", "",
+        "hostguardctl config check names every mistake. Put them right, then reload again.",
+    ),
+    "clock.stepped": Condition(
+        ALERT, MEDIUM, "The clock was moved by {step:span}", TIMES,
+        "Times before and after cannot be compared; the order of alerts is told by their numbers. If no time "
+        "service and no administrator did it, somebody may be forging time stamps.",
+    ),
+    "sensor.failed": Condition(
+        ALERT, HIGH, "The {sensor} sensor failed: {problem}", IMPAIR,
+        "It is tried again at its next turn. If it repeats, what it watches is not watched: please report it "
+        "with the daemon's journal.",
+    ),
+    "sweep.late": Condition(
+        ALERT, MEDIUM, "The {sensor} sweep is {late:span} late", IMPAIR,
+        "The host may be overloaded or hostguardd held back. Look at the load, and at hostguardctl status.",
+    ),
+    "storm": Condition(
+        ALERT, MEDIUM, "{count} findings came at once and are told as groups", "",
+        "A package update or a restore looks like this; the groups name every path. If neither happened, "
+        "start with the most severe group.",
+    ),
+}  # fmt: skip
+"""Every code, by its name. Codes are told to others and do not change their meaning."""
+
+
+class _Sentence(string.Formatter):
+    """Knows the formats `time` and `span`."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        if format_spec == "time":
+            return datetime.fromtimestamp(value // 10**9, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        if format_spec == "span":
+            return span(value)
+        return str(super().format_field(value, format_spec))
+
+
+_SENTENCE = _Sentence()
+_UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+
+
+def span(nanoseconds: int) -> str:
+    """A length of time as two units at most: `3 d 4 h`, `1 min 5 s`, `250 ms`; `-` when backwards."""
+    sign = "-" if nanoseconds < 0 else ""
+    milliseconds = abs(nanoseconds) // 10**6
+    if milliseconds < 1000:
+        return f"{sign}{milliseconds} ms"
+    rest = milliseconds // 1000
+    parts: list[str] = []
+    for unit, length in _UNITS:
+        count, rest = divmod(rest, length)
+        if count or parts:
+            parts.append(f"{count} {unit}" if count else "")
+    return sign + " ".join(filter(None, parts[:2]))
+
+
+def alert(code: str, at: int, **params: Param) -> Alert:
+    """The alert for `code`, which happened at `at` (wall-clock nanoseconds).
+
+    `params` must hold what the sentence of the code needs and may hold more; all are kept under
+    `details`. Bytes are names from the host. The id follows from code, time and parameters.
+
+    Raises KeyError for an unknown code and TypeError for a missing parameter.
+    """
+    condition = CONDITIONS[code]
+    missing = sorted(condition.params - params.keys())
+    if missing:
+        raise TypeError(f"health alert {code} needs {', '.join(missing)}")
+    details = {
+        name: value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
+        for name, value in sorted(params.items())
+    }
+    told = json.dumps([code, at, details], sort_keys=True)
+    return Alert(
+        id=hashlib.sha256(told.encode()).hexdigest()[:20],
+        at=at,
+        kind="health",
+        action=code.replace(".", "-"),
+        severity=condition.severity,
+        message=_SENTENCE.vformat(condition.sentence, (), details),
+        rule=code,
+        technique=condition.technique,
+        data={
+            "code": code,
+            "reaction": condition.reaction.value,
+            "advice": condition.advice,
+            "details": details,
+        },
+    )
