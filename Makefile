@@ -2,7 +2,7 @@
 #
 #   make test PYTHON=python3.12     on another Python, in an environment of its own
 #   make test ARGS="-k diff -x"     arguments for pytest
-#   make bench BENCH="capture rss"  some benches only; `make bench BENCH=--help` lists them
+#   make bench BENCH="capture check"  some benches only; `make bench BENCH=--help` lists them
 
 PYTHON ?=
 ARGS ?=

@@ -1,0 +1,319 @@
+"""`make demo`: the real daemon on this very host, from a folder of its own, its alerts shown as they come.
+
+On a terminal it runs until Ctrl-C and says what to try. Without one it plays one change for each
+kind of fact, and succeeds only if every alert came in time and `hostguardctl baseline` made the
+changes the new truth.
+
+The rule: nothing of the host is touched but what was made here. Changes happen in two folders of our
+own (one of them below /tmp, because programs that run from there are news), the port is on the
+loopback address, and what was started is ended by its pid.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import shlex
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .control.address import socket_path
+from .control.client import call
+from .errors import HostguardError, UnreachableError
+
+PROMISED = 1.0
+"""Seconds from a change to its alert that the daemon is built for."""
+
+ALLOWED = 10.0
+"""Seconds after which the scripted demo fails: a busy machine is no broken one."""
+
+PATIENCE = 1800.0
+"""Seconds the first baseline may take."""
+
+CONFIG = """\
+# Written by `make demo`, over the configuration that hostguardd comes with.
+[paths]
+state = {state}
+log = {log}
+run = {run}
+
+[setid]
+watch = [{scratch}, {watched}]
+
+[[watch]]
+name = "demo"
+paths = [{watched}]
+diff = true
+"""
+
+TRY = """
+Now change something, here or in another terminal, and watch this one:
+
+  a file       echo "changed at $(date)" >> {watched}/motd
+  a port       {python} -m http.server --bind 127.0.0.1 8642
+  a process    cp /bin/sleep {scratch}/sleep && {scratch}/sleep 60
+  a set-uid    cp /bin/true {watched}/true && chmod u+s {watched}/true
+
+What is open, and how to make it the new truth:
+
+  {ctl} drift
+  {ctl} baseline -m "my own doing"
+
+Ctrl-C ends the demo. All it keeps is in {folder}.
+"""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The folders of one demo. `scratch` is one whose programs the policy calls temporary."""
+
+    folder: Path
+    watched: Path
+    scratch: Path
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "hostguardd.toml"
+
+    @property
+    def socket(self) -> str:
+        return socket_path(str(self.folder / "run"))
+
+    def ctl(self, *args: str) -> list[str]:
+        """The command line of `hostguardctl` against this daemon."""
+        return [sys.executable, "-m", "hostguardd.cli", "--config", str(self.config), *args]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing to do to the host, and the alert that must answer it."""
+
+    what: str
+    kind: str
+    act: Callable[[Stage, ExitStack], str]
+    """Does it, leaves the undoing on the stack, and returns what the alert must name."""
+
+    def answered_by(self, alert: Mapping[str, Any], name: str) -> bool:
+        """Whether `alert` tells this change."""
+        return alert["hostguard"]["kind"] == self.kind and name in json.dumps(alert, ensure_ascii=False)
+
+
+def change_file(stage: Stage, undo: ExitStack) -> str:
+    path = stage.watched / "motd"
+    path.write_text("Welcome. Please send your password to mallory.\n")
+    return str(path)
+
+
+def open_port(stage: Stage, undo: ExitStack) -> str:
+    listener = undo.enter_context(socket.create_server(("127.0.0.1", 0)))
+    return f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+def run_program(stage: Stage, undo: ExitStack) -> str:
+    program = stage.scratch / "sleep"
+    shutil.copy("/bin/sleep", program)
+    # Left behind by whatever started it, as an intruder's would be.
+    script = '"$0" 600 </dev/null >/dev/null 2>&1 & echo $!'
+    ran = subprocess.run(
+        ["/bin/sh", "-c", script, str(program)], stdout=subprocess.PIPE, start_new_session=True, check=True
+    )
+    undo.callback(os.kill, int(ran.stdout), signal.SIGTERM)
+    return str(program)
+
+
+def set_bit(stage: Stage, undo: ExitStack) -> str:
+    path = stage.watched / "helper"
+    path.chmod(path.stat().st_mode | stat.S_ISUID)
+    return str(path)
+
+
+CHANGES = (
+    Change("a watched file is changed", "file", change_file),
+    Change("a port is opened", "listener", open_port),
+    Change("a program runs from a temporary folder", "process", run_program),
+    Change("a file gets the set-uid bit", "setid", set_bit),
+)
+
+
+@contextmanager
+def stage() -> Iterator[Stage]:
+    """Fresh folders: `.demo` here where we may write, otherwise a temporary one."""
+    here = Path.cwd() / ".demo"
+    try:
+        if (here / "hostguardd.toml").is_file():
+            shutil.rmtree(here)
+        here.mkdir(mode=0o700)
+        folder = here
+    except OSError:
+        folder = Path(tempfile.mkdtemp(prefix="hostguardd-demo-"))
+    scratch = Path(tempfile.mkdtemp(prefix="hostguardd-demo-", dir="/tmp"))
+    made = Stage(folder, folder / "watched", scratch)
+    try:
+        made.watched.mkdir()
+        (made.watched / "motd").write_text("Welcome.\n")
+        shutil.copy("/bin/true", made.watched / "helper")
+        made.config.write_text(
+            CONFIG.format(
+                **{name: json.dumps(str(folder / name)) for name in ("state", "log", "run")},
+                watched=json.dumps(str(made.watched)),
+                scratch=json.dumps(str(scratch)),
+            )
+        )
+        yield made
+    finally:
+        shutil.rmtree(scratch)
+
+
+@contextmanager
+def daemon(on: Stage) -> Iterator[subprocess.Popen[bytes]]:
+    """The real daemon as a child, deaf to the terminal's Ctrl-C, its own words in a file."""
+    with (on.folder / "daemon.log").open("wb") as words:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "hostguardd.daemon", "--config", str(on.config)],
+            stdin=subprocess.DEVNULL,
+            stdout=words,
+            stderr=words,
+            start_new_session=True,
+        )
+    try:
+        yield child
+    finally:
+        child.terminate()
+        try:
+            child.wait(10)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def captured(on: Stage, child: subprocess.Popen[bytes]) -> dict[str, Any]:
+    """The daemon's status once it has its first baseline; how far it is shows meanwhile."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if child.poll() is not None:
+            words = (on.folder / "daemon.log").read_text(errors="replace")
+            raise HostguardError(f"the daemon ended ({child.returncode}) before it was ready:\n{words}")
+        try:
+            status = call(on.socket, "status", {})
+        except UnreachableError:
+            status = {}
+        if status.get("state") == "watching":
+            return status
+        time.sleep(0.2)
+    raise HostguardError(f"no baseline within {PATIENCE:.0f} s; see {on.folder}/daemon.log")
+
+
+def follow(on: Stage) -> queue.SimpleQueue[tuple[float, dict[str, Any]]]:
+    """Alerts from now on, each with the monotonic second at which it arrived."""
+    arrived: queue.SimpleQueue[tuple[float, dict[str, Any]]] = queue.SimpleQueue()
+    args = {"follow": True, "since": time.time()}
+
+    def listen() -> None:
+        try:
+            call(
+                on.socket,
+                "alerts",
+                args,
+                on_item=lambda line: arrived.put((time.monotonic(), json.loads(line))),
+            )
+        except HostguardError:
+            pass  # the daemon went first, as it does at the end of the demo
+
+    threading.Thread(target=listen, name="alerts", daemon=True).start()
+    return arrived
+
+
+def answer(
+    change: Change, name: str, since: float, arrived: queue.SimpleQueue[tuple[float, dict[str, Any]]]
+) -> float | None:
+    """Seconds until the alert of `change` came; None if it did not come in time. Others are shown."""
+    while (left := since + ALLOWED - time.monotonic()) > 0:
+        try:
+            at, alert = arrived.get(timeout=left)
+        except queue.Empty:
+            break
+        mine = change.answered_by(alert, name)
+        print(f"  {at - since:5.2f} s  {alert['hostguard']['severity']:8}  {alert['message']}", flush=True)
+        if mine:
+            return at - since
+    return None
+
+
+def play(on: Stage) -> bool:
+    """Every change once, then the new baseline. True if all was as promised."""
+    arrived = follow(on)
+    good = True
+    with ExitStack() as undo:
+        for change in CHANGES:
+            print(f"\n{change.what}", flush=True)
+            since = time.monotonic()
+            took = answer(change, change.act(on, undo), since, arrived)
+            if took is None:
+                print(f"  FAILED: no alert within {ALLOWED:.0f} s")
+                good = False
+            elif took > PROMISED:
+                print(f"  (later than the {PROMISED:.0f} s it is built for: this machine is busy)")
+        print("\nhostguardctl baseline: this is the new truth", flush=True)
+        approved = subprocess.run(on.ctl("baseline", "--yes", "-m", "the demo's own changes"), check=False)
+        left = json.loads(
+            subprocess.run(on.ctl("drift", "--json"), stdout=subprocess.PIPE, check=False).stdout
+        )
+        ours = [f for f in left["findings"] if str(on.watched) in f["label"] or str(on.scratch) in f["label"]]
+        if approved.returncode != 0 or ours:
+            print(f"  FAILED: hostguardctl baseline ended with {approved.returncode}, still open: {ours}")
+            good = False
+    return good
+
+
+def talk(on: Stage) -> bool:
+    """Say what to try, and show what comes of it until Ctrl-C."""
+    ctl = shlex.join(on.ctl())
+    print(
+        TRY.format(folder=on.folder, watched=on.watched, scratch=on.scratch, python=sys.executable, ctl=ctl),
+        flush=True,
+    )
+    try:
+        subprocess.run(on.ctl("alerts", "-f"), check=False)
+    except KeyboardInterrupt:
+        print("\nEnding.")
+    return True
+
+
+def main() -> int:
+    """0 if all went well."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        with stage() as on, daemon(on) as child:
+            print(f"hostguardd captures a baseline of this host; its folder is {on.folder}", flush=True)
+            began = time.monotonic()
+            status = captured(on, child)
+            print(
+                f"{status['generation']['facts']} facts in {time.monotonic() - began:.1f} s;"
+                f" runs {status['mode']}.",
+                flush=True,
+            )
+            good = talk(on) if sys.stdin.isatty() and sys.stdout.isatty() else play(on)
+    except HostguardError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return int(error.exit)
+    except KeyboardInterrupt:
+        return 130
+    print("\nAll alerts came." if good else "\nThe demo FAILED.")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
