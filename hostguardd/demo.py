@@ -33,6 +33,7 @@ from typing import Any
 from .control.address import socket_path
 from .control.client import call
 from .errors import HostguardError, UnreachableError
+from .readers import SOCKET_ROOM
 
 PROMISED = 1.0
 """Seconds from a change to its alert that the daemon is built for."""
@@ -51,7 +52,7 @@ log = {log}
 run = {run}
 
 [setid]
-watch = [{scratch}, {watched}]
+watch = ["/tmp", "/var/tmp", "/dev/shm", {watched}]
 
 [[watch]]
 name = "demo"
@@ -148,17 +149,36 @@ CHANGES = (
 )
 
 
-@contextmanager
-def stage() -> Iterator[Stage]:
-    """Fresh folders: `.demo` here where we may write, otherwise a temporary one."""
+def own_folder() -> Path:
+    """A fresh `.demo` here; a temporary folder where that cannot be, or another demo runs in it."""
     here = Path.cwd() / ".demo"
+    run = str(here / "run")
     try:
+        if len(run.encode()) > SOCKET_ROOM or alive(socket_path(run)):
+            raise FileExistsError(here)
         if (here / "hostguardd.toml").is_file():
             shutil.rmtree(here)
         here.mkdir(mode=0o700)
-        folder = here
     except OSError:
-        folder = Path(tempfile.mkdtemp(prefix="hostguardd-demo-"))
+        return Path(tempfile.mkdtemp(prefix="hostguardd-demo-"))
+    return here
+
+
+def alive(address: str) -> bool:
+    """Whether a daemon answers there."""
+    try:
+        call(address, "status", {})
+    except UnreachableError:
+        return False
+    except HostguardError:
+        pass  # refused by somebody, so somebody is there
+    return True
+
+
+@contextmanager
+def stage() -> Iterator[Stage]:
+    """Folders with something to change in them, and a configuration that watches it."""
+    folder = own_folder()
     scratch = Path(tempfile.mkdtemp(prefix="hostguardd-demo-", dir="/tmp"))
     made = Stage(folder, folder / "watched", scratch)
     try:
@@ -169,7 +189,6 @@ def stage() -> Iterator[Stage]:
             CONFIG.format(
                 **{name: json.dumps(str(folder / name)) for name in ("state", "log", "run")},
                 watched=json.dumps(str(made.watched)),
-                scratch=json.dumps(str(scratch)),
             )
         )
         yield made
@@ -275,6 +294,7 @@ def play(on: Stage) -> bool:
         if approved.returncode != 0 or ours:
             print(f"  FAILED: hostguardctl baseline ended with {approved.returncode}, still open: {ours}")
             good = False
+    print("\nEvery alert came." if good else "\nThe demo FAILED.", flush=True)
     return good
 
 
@@ -311,7 +331,6 @@ def main() -> int:
         return int(error.exit)
     except KeyboardInterrupt:
         return 130
-    print("\nAll alerts came." if good else "\nThe demo FAILED.")
     return 0 if good else 1
 
 

@@ -12,7 +12,9 @@ import sys
 import tempfile
 import threading
 import time
+import tomllib
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,6 +26,16 @@ from hostguardd.errors import HostguardError, UnreachableError
 TICK = os.sysconf("SC_CLK_TCK")
 
 
+def configuration(folder: Path, trees: Sequence[str], rules: str) -> str:
+    """TOML that watches `trees` and nothing else, from `folder`; `rules` go before the packaged ones."""
+    packaged = tomllib.loads((resources.files("hostguardd") / "etc/policy.toml").read_text())
+    lines = ["[paths]", *(f'{name} = "{folder}/{name}"' for name in ("state", "log", "run"))]
+    for watch in packaged["watch"]:
+        lines += ["[[watch]]", f"name = {json.dumps(watch['name'])}", "paths = []"]
+    lines += ["[[watch]]", 'name = "bench"', f"paths = {json.dumps(list(trees))}", rules, ""]
+    return "\n".join(lines)
+
+
 class Guard:
     """hostguardd over `trees`, from its start to its end. `rules` is TOML that goes before the policy's."""
 
@@ -32,9 +44,7 @@ class Guard:
         self.config = self.folder / "hostguardd.toml"
         self.alerts = self.folder / "log" / "alerts.jsonl"
         self.socket = socket_path(str(self.folder / "run"))
-        lines = ["[paths]", *(f'{name} = "{self.folder}/{name}"' for name in ("state", "log", "run"))]
-        lines += ["[[watch]]", 'name = "bench"', f"paths = {json.dumps(list(trees))}", rules]
-        self.config.write_text("\n".join(lines) + "\n")
+        self.config.write_text(configuration(self.folder, trees, rules))
         self.words = (self.folder / "daemon.log").open("wb")
         self.began = time.monotonic()
         self.child = subprocess.Popen(
