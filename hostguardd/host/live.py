@@ -1,0 +1,191 @@
+"""What the live sensors ask of the running kernel: processes, sockets, and nothing else.
+
+`LiveHost` is the port. `host.proc.ProcHost` is the real thing, `NoLiveHost` stands in when there is
+no live kernel to ask (`--root DIR`), and the tests have one they can edit. The rules every one of
+them keeps: nothing raises for what it meets; a process that vanishes at any moment is None or simply
+not there; "not allowed to look" (None) is told from "looked, and there is none" (an empty value).
+Names, paths and arguments are raw bytes and hostile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final, NamedTuple, Protocol
+
+RUNNING: Final = "running"
+REPLACED: Final = "replaced"
+DELETED: Final = "deleted"
+ANONYMOUS: Final = "anonymous"
+STATES: Final = (RUNNING, REPLACED, DELETED, ANONYMOUS)
+"""States of a running image, the worst last: as `model.ProcessFact.state`."""
+
+PROTOCOLS: Final = ("tcp", "tcp6", "udp", "udp6", "raw", "raw6", "sctp", "sctp6", "unix")
+"""Every kind of socket that is looked for; the scopes of the listeners sensor."""
+
+
+class Process(NamedTuple):
+    """One living thread group, as proc(5) shows it.
+
+    `started` is clock ticks since boot and, with `pid`, names it for good. `kernel`: a thread of the
+    kernel (PF_KTHREAD, which no program can set). `uid` is the effective one. `exe` is the path of
+    the running image without the kernel's " (deleted)", b"" when it has none, None when we may not
+    know; `state` is one of STATES. `cwd` is b"" when it cannot be read. `unit` is the
+    system manager's unit it runs in (`sshd.service`, `session-3.scope`), b"" when none. `login` is
+    whether a login user is recorded for it (loginuid). `namespace` is "" for our own pid namespace,
+    else the other one's name (`pid:[4026532301]`).
+    """
+
+    pid: int
+    parent: int
+    started: int
+    kernel: bool
+    session: int
+    tty: int
+    uid: int
+    comm: bytes
+    exe: bytes | None
+    state: str
+    argv: tuple[bytes, ...]
+    cwd: bytes
+    unit: bytes
+    login: bool
+    namespace: str
+
+
+class Socket(NamedTuple):
+    """One socket that waits for others. `cookie` names it for good (no socket gets it again).
+
+    `address` is as people write it (`0.0.0.0`, `::`, `fe80::1%eth0`) or a Unix socket's path
+    (`@name` when abstract). `port` is the protocol number of a raw socket, 0 for Unix. `uid` is who
+    made it, None when the kernel does not tell. `inode` is 0 for the kernel's own.
+    """
+
+    cookie: int
+    address: bytes
+    port: int
+    uid: int | None
+    inode: int
+
+
+class Sockets(NamedTuple):
+    """One protocol's sockets. A `problem` is a sentence saying why (some of) them were not seen."""
+
+    found: Sequence[Socket] = ()
+    problem: str = ""
+
+
+class Owners(NamedTuple):
+    """Who holds sockets: inode -> pids, oldest process first. `hidden` counts processes whose files we
+    may not see; 0 says that an inode without a holder really has none here."""
+
+    holders: Mapping[int, Sequence[int]]
+    hidden: int
+
+
+class LiveHost(Protocol):
+    """The running kernel."""
+
+    blind: str
+    """"" or the sentence why nothing at all can be seen."""
+
+    def uptime(self) -> float:
+        """Seconds since boot, suspended time included: the time that `started` counts in."""
+        ...
+
+    def seconds(self, ticks: int) -> float:
+        """`Process.started` as seconds since boot."""
+        ...
+
+    def fork_mark(self) -> bytes:
+        """A value that moves whenever a process or thread comes or goes. Costs microseconds."""
+        ...
+
+    def pids(self) -> Sequence[int]:
+        """Every process there is, in ascending order."""
+        ...
+
+    def process(self, pid: int) -> Process | None:
+        """That process, or None when it is gone (or only waits to be reaped)."""
+        ...
+
+    def digest(self, pid: int) -> bytes | None:
+        """SHA-256 of the running image; None when it cannot be read or is absurdly large."""
+        ...
+
+    def has_timer(self, unit: bytes) -> bool:
+        """Whether a timer of the same name starts that service unit."""
+        ...
+
+    def sockets(self, proto: str) -> Sockets:
+        """The sockets of one of PROTOCOLS. A protocol the kernel does not have simply has none."""
+        ...
+
+    def cookies(self, proto: str) -> bytes:
+        """A value that moves whenever `sockets` would find others than before, and is cheap to have."""
+        ...
+
+    def owners(self, inodes: Collection[int]) -> Owners:
+        """Which processes hold these sockets open."""
+        ...
+
+    def dynamic_ports(self) -> range:
+        """The ports the kernel hands out by itself (ip_local_port_range)."""
+        ...
+
+    def net_namespaces(self) -> Mapping[str, int]:
+        """Network namespaces other than our own: name -> the oldest process seen in it."""
+        ...
+
+
+class NoLiveHost:
+    """There is no live kernel behind these files: a mounted image in a rescue."""
+
+    blind = "there is no running kernel behind this root: only its files can be looked at"
+
+    def uptime(self) -> float:
+        """Always 0."""
+        return 0.0
+
+    def seconds(self, ticks: int) -> float:
+        """Nothing ever started."""
+        return 0.0
+
+    def fork_mark(self) -> bytes:
+        """Nothing ever happens."""
+        return b""
+
+    def pids(self) -> Sequence[int]:
+        """None."""
+        return ()
+
+    def process(self, pid: int) -> Process | None:
+        """None."""
+        return None
+
+    def digest(self, pid: int) -> bytes | None:
+        """None."""
+        return None
+
+    def has_timer(self, unit: bytes) -> bool:
+        """None."""
+        return False
+
+    def sockets(self, proto: str) -> Sockets:
+        """None, and why."""
+        return Sockets((), self.blind)
+
+    def cookies(self, proto: str) -> bytes:
+        """Nothing ever changes."""
+        return b""
+
+    def owners(self, inodes: Collection[int]) -> Owners:
+        """Nobody."""
+        return Owners({}, 0)
+
+    def dynamic_ports(self) -> range:
+        """None."""
+        return range(0)
+
+    def net_namespaces(self) -> Mapping[str, int]:
+        """None."""
+        return {}

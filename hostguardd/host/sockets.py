@@ -1,0 +1,206 @@
+"""Waiting sockets of this network namespace, and who holds them: sock_diag first, /proc/net when it is
+refused (an old kernel, a seccomp filter, no such diag module).
+
+Asking sock_diag for a protocol whose module is missing makes the kernel run modprobe, so a protocol
+that once was answered with ENOENT is never asked for by netlink again, and SCTP not before it is in
+use. A protocol that the kernel does not have at all has no sockets; that is no blindness.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+import threading
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Final
+
+from . import parse, sockdiag
+from .live import Owners, Socket, Sockets
+
+NETLINK_SOCK_DIAG: Final = 4  # linux/netlink.h
+BUFFER: Final = 128 * 1024  # the kernel never sends more than 32 KiB at once, netlink(7)
+ATTEMPTS: Final = 4
+TIMEOUT: Final = struct.pack("@ll", 2, 0)  # struct timeval: 2 s
+
+
+class Refused(OSError):
+    """sock_diag does not answer for this protocol."""
+
+
+class SocketTable:
+    """The kernel's socket tables. Safe to use from several threads. `proc` is where procfs is."""
+
+    def __init__(self, proc: bytes = b"/proc", netlink: bool = True) -> None:
+        self._proc = proc
+        self._netlink = netlink
+        self._door: socket.socket | None = None
+        self._buffer = bytearray(BUFFER)
+        self._sequence = 0
+        self._without: set[str] = set()
+        self._lock = threading.Lock()
+
+    def sockets(self, proto: str) -> Sockets:
+        """As `LiveHost.sockets`."""
+        query = sockdiag.QUERIES[proto]
+        try:
+            messages, steady = self._dump(proto)
+        except OSError:
+            return self._read_table(proto)
+        problem = "" if steady else f"the table of {proto} sockets kept changing while it was read"
+        return Sockets(tuple(sockdiag.sockets(messages, query, _interface)), problem)
+
+    def cookies(self, proto: str) -> bytes:
+        """As `LiveHost.cookies`."""
+        try:
+            messages, _ = self._dump(proto)
+        except OSError:
+            return b" ".join(b"%d" % found.cookie for found in self._read_table(proto).found)
+        return sockdiag.cookies(messages, sockdiag.QUERIES[proto])
+
+    def close(self) -> None:
+        """Give the netlink socket back."""
+        with self._lock:
+            self._close()
+
+    # -- sock_diag -------------------------------------------------------------------------------
+
+    def _dump(self, proto: str) -> tuple[list[bytes], bool]:
+        """Socket messages, and whether the table stood still meanwhile. Raises OSError."""
+        with self._lock:
+            if not self._netlink or proto in self._without:
+                raise Refused(errno.ENOENT, "no sock_diag")
+            if proto.startswith("sctp") and not os.path.exists(self._proc + b"/net/sctp"):
+                return [], True
+            messages: list[bytes] = []
+            for attempt in range(ATTEMPTS):
+                try:
+                    messages, steady = self._ask(sockdiag.QUERIES[proto])
+                except OSError as error:
+                    self._failed(proto, error, attempt)
+                    continue
+                if steady:
+                    return messages, True
+            return messages, False
+
+    def _failed(self, proto: str, error: OSError, attempt: int) -> None:
+        """After a failed dump: remember what will never work, let the rest be tried again."""
+        self._close()
+        if error.errno == errno.ENOENT:
+            self._without.add(proto)
+        elif error.errno in (errno.EPERM, errno.EACCES, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT):
+            self._netlink = False
+        elif attempt < ATTEMPTS - 1:
+            return
+        raise error
+
+    def _ask(self, query: sockdiag.Query) -> tuple[list[bytes], bool]:
+        """One dump. OSError(EBADMSG) for what cannot be understood, OSError(errno) as answered."""
+        door = self._door or self._open()
+        self._sequence = (self._sequence + 1) & 0xFFFFFFFF
+        door.send(sockdiag.request(query, self._sequence))
+        messages: list[bytes] = []
+        steady = True
+        while True:
+            size, _, flags, _ = door.recvmsg_into([self._buffer])
+            if flags & socket.MSG_TRUNC:
+                raise OSError(errno.EMSGSIZE, "a netlink datagram was cut")
+            try:
+                part = sockdiag.part(bytes(memoryview(self._buffer)[:size]), self._sequence)
+            except sockdiag.Malformed as error:
+                raise OSError(errno.EBADMSG, str(error)) from error
+            if part.error:
+                raise OSError(part.error, os.strerror(part.error))
+            messages += part.data
+            steady = steady and not part.interrupted
+            if part.done:
+                return messages, steady
+
+    def _open(self) -> socket.socket:
+        door = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_SOCK_DIAG)
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, TIMEOUT)
+        self._door = door
+        return door
+
+    def _close(self) -> None:
+        if self._door is not None:
+            self._door.close()
+            self._door = None
+
+    # -- /proc/net -------------------------------------------------------------------------------
+
+    def _read_table(self, proto: str) -> Sockets:
+        """The same from text. SCTP has no table that names both address and state."""
+        if proto.startswith("sctp"):
+            if not os.path.exists(self._proc + b"/net/sctp"):
+                return Sockets()
+            return Sockets((), f"the kernel has {proto} but not the sctp_diag module to list its sockets")
+        try:
+            text = Path(os.fsdecode(self._proc), "net", proto).read_bytes()
+        except FileNotFoundError:
+            return Sockets()
+        except OSError as error:
+            return Sockets((), f"/proc/net/{proto} cannot be read: {error.strerror}")
+        found: list[Socket] = parse.unix_table(text) if proto == "unix" else parse.inet_table(text, proto)
+        return Sockets(tuple(found))
+
+
+def _interface(index: int) -> bytes:
+    """The interface's name; its number when it has just gone."""
+    try:
+        return os.fsencode(socket.if_indextoname(index))
+    except OSError:
+        return b"%d" % index
+
+
+# -- owners ----------------------------------------------------------------------------------------
+
+
+def owners(proc: bytes, pids: Collection[int], inodes: Collection[int]) -> Owners:
+    """Which of `pids` (oldest first) hold sockets with these inodes.
+
+    A second look through every *thread* follows for inodes that nobody seemed to hold: a thread may
+    have a file table of its own (unshare(2), CLONE_FILES), and then its process shows nothing.
+    """
+    wanted = {b"socket:[%d]" % inode: inode for inode in inodes}
+    holders: dict[int, list[int]] = {}
+    hidden = 0
+    for pid in pids:
+        try:
+            _collect(b"%s/%d/fd" % (proc, pid), pid, wanted, holders)
+        except PermissionError:
+            hidden += 1
+        except OSError:
+            continue  # it vanished
+    missing = {link: inode for link, inode in wanted.items() if inode not in holders}
+    if missing:
+        for pid in pids:
+            for folder in _thread_folders(proc, pid):
+                try:
+                    _collect(folder, pid, missing, holders)
+                except OSError:
+                    continue
+    return Owners(holders, hidden)
+
+
+def _collect(folder: bytes, pid: int, wanted: dict[bytes, int], holders: dict[int, list[int]]) -> None:
+    for name in os.listdir(folder):
+        try:
+            inode = wanted.get(os.readlink(folder + b"/" + name))
+        except FileNotFoundError:
+            continue  # closed meanwhile
+        if inode is not None and pid not in holders.setdefault(inode, []):
+            holders[inode].append(pid)
+
+
+def _thread_folders(proc: bytes, pid: int) -> Iterator[bytes]:
+    """The fd folders of a process's other threads; none for a process that has but one."""
+    try:
+        names = os.listdir(b"%s/%d/task" % (proc, pid))
+    except OSError:
+        return
+    if len(names) > 1:
+        for name in names:
+            yield b"%s/%d/task/%s/fd" % (proc, pid, name)

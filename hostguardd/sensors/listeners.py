@@ -1,0 +1,316 @@
+"""The listeners sensor: who on this host waits to be talked to, and which program that is.
+
+The cheap part runs several times a second: one netlink dump per protocol, compared by the sockets'
+cookies. The dear part, finding the program behind a socket, walks every open file of the host: it is
+done for sockets that are new, and for all of them once a minute, since a program can be replaced
+behind a socket that stays.
+
+A socket held by many processes belongs to the oldest of them: the one nearest to init, whatever it
+forked later. When *another program* waits at the same endpoint by a socket of its own (SO_REUSEPORT:
+the kernel then shares the connections out), it is named in `others`.
+
+What passes by nature settles first: a UDP socket on a port the kernel chose may be a resolver's next
+question, a raw socket a ping. They are facts once they lived `settings.udp_settle` seconds; at the
+first look, when no socket's age is known, its owner's age stands in for it.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+from .. import globs
+from ..config import ListenersConfig
+from ..host.live import ANONYMOUS, DELETED, PROTOCOLS, LiveHost, Process, Socket, Sockets
+from ..model import Blind, Depth, ListenerFact, Row, Sweep
+from .commands import stable
+from .glimpses import Glimpses
+from .interface import Request
+
+KIND: Final = ListenerFact.KIND
+KEY: Final = len(ListenerFact.KEY)
+
+EVERYTHING: Final = 60.0
+"""Seconds after which every socket's owner is looked for again."""
+
+NAMED: Final = 8
+"""How many of many are named in a sentence."""
+
+Stop = Callable[[], bool]
+Name = tuple[str, int]
+"""(protocol, cookie): a socket, for good."""
+
+
+class Owner(NamedTuple):
+    """The program behind a socket, as the columns of ListenerFact. None: we may not know."""
+
+    exe: bytes | None = None
+    command: bytes | None = None
+    sha256: bytes | None = None
+    pid: int | None = None
+    started: int | None = None
+
+
+UNKNOWN: Final = Owner()
+NOBODY: Final = Owner(b"", b"", b"")
+KERNEL: Final = Owner(b"[kernel]", b"", b"", 0, 0)
+
+
+class ListenersSensor:
+    """`Sensor` of ListenerFacts, a scope for each protocol. `wall` gives wall-clock nanoseconds.
+
+    `changed` and `sweep` may be called from different threads.
+    """
+
+    fact = ListenerFact
+
+    def __init__(self, host: LiveHost, settings: ListenersConfig, wall: Callable[[], int]) -> None:
+        self._host = host
+        self._settings = settings
+        self._wall = wall
+        self._protocols = tuple(one for one in PROTOCOLS if one != "unix" or settings.unix)
+        self._ignored = globs.compile_paths(settings.ignore_unix)
+        self._lock = threading.Lock()
+        self._tables: dict[str, tuple[bytes, Sockets]] = {}
+        self._first: dict[Name, float] = {}
+        self._owners: dict[Name, Owner] = {}
+        self._seen = {proto: Glimpses(settings.missing, KEY) for proto in self._protocols}
+        self._namespaces: tuple[Blind, ...] = ()
+        self._begun = False
+        self._due = 0.0  # uptime at which something is to be done although nothing moved
+        self._everything = 0.0
+
+    # -- the sensor's contract -------------------------------------------------------------------
+
+    def changed(self) -> bool:
+        """Whether a sweep may find anything new: the sockets are others, or one has come of age."""
+        host = self._host
+        if host.blind:
+            return False
+        if not self._begun or host.uptime() >= self._due:
+            return True
+        return any(host.cookies(proto) != self._tables[proto][0] for proto in self._protocols)
+
+    def expect(self, rows: Iterable[Row]) -> None:
+        """Count the approved `rows` as seen just now: what has not come up yet at our own start is
+        not missing."""
+        now = self._host.uptime()
+        with self._lock:
+            for row in rows:
+                if row[0] in self._seen:
+                    self._seen[str(row[0])].expect([row], now)
+
+    def sweep(self, depth: Depth, stop: Stop) -> Iterator[Sweep]:
+        """One sweep for each protocol. A FULL one looks for every owner again."""
+        yield from self._sweeps(self._protocols, depth, stop)
+
+    def look(self, requests: Sequence[Request], stop: Stop) -> Iterator[Sweep]:
+        """Keys are endpoints."""
+        for request in requests:
+            if request.scope not in self._seen:
+                continue
+            for sweep in self._sweeps((str(request.scope),), request.depth, stop):
+                rows = sweep.rows
+                if request.keys is not None:
+                    rows = [row for row in rows if row[1] in request.keys]
+                yield Sweep(
+                    ListenerFact,
+                    sweep.scope,
+                    request.depth,
+                    rows,
+                    sweep.blinds,
+                    only=request.keys,
+                    began=sweep.began,
+                    ended=sweep.ended,
+                )
+
+    def _sweeps(self, protocols: Sequence[str], depth: Depth, stop: Stop) -> Iterator[Sweep]:
+        began = self._wall()
+        if self._host.blind:
+            blind = (Blind(KIND, b"*", self._host.blind),)
+            for proto in protocols:
+                yield Sweep(ListenerFact, proto, depth, [], blind, began=began, ended=began)
+            return
+        with self._lock:
+            found = self._look(depth is Depth.FULL, stop)
+        for proto in protocols if found is not None else ():
+            rows, blinds = (found or {})[proto]
+            yield Sweep(ListenerFact, proto, depth, rows, blinds, began=began, ended=self._wall())
+
+    # -- looking ---------------------------------------------------------------------------------
+
+    def _look(self, everything: bool, stop: Stop) -> dict[str, tuple[list[Row], tuple[Blind, ...]]] | None:
+        """Rows and blinds by protocol; None when stopped half-way, which loses nothing."""
+        host = self._host
+        now = host.uptime()
+        everything = everything or now >= self._everything
+        for proto in self._protocols:
+            mark = host.cookies(proto)  # before the list: what comes after it moves the mark again
+            if everything or proto not in self._tables or self._tables[proto][0] != mark:
+                self._tables[proto] = (mark, host.sockets(proto))
+        if stop():
+            return None
+        current = self._current()
+        self._first = {name: self._first.get(name, now) for name in current}
+        self._find_owners(current, now, everything)
+        if stop():
+            return None
+        if everything:
+            self._everything = now + EVERYTHING
+            self._namespaces = self._foreign()
+        due = self._everything
+        unknown = sum(self._owners[name] is UNKNOWN for name in self._owners)
+        general = self._namespaces + (_hidden_owners(unknown) if unknown else ())
+        found = {}
+        for proto in self._protocols:
+            table, until = self._table(proto, current, now)
+            rows = self._seen[proto].present(table, now)
+            problem = self._tables[proto][1].problem
+            blinds = (Blind(KIND, proto.encode(), problem), *general) if problem else general
+            found[proto] = (rows, blinds)
+            due = min(due, until, self._seen[proto].due or until)
+        self._due = due
+        self._begun = True
+        return found
+
+    def _current(self) -> dict[Name, Socket]:
+        """Every socket that is not ignored."""
+        return {
+            (proto, found.cookie): found
+            for proto in self._protocols
+            for found in self._tables[proto][1].found
+            if proto != "unix" or not self._ignored.match(found.address)
+        }
+
+    def _find_owners(self, current: dict[Name, Socket], now: float, everything: bool) -> None:
+        """Make `_owners` true for every socket that is of age (at the first look: for all)."""
+        known = {} if everything else {name: self._owners[name] for name in current if name in self._owners}
+        known = self._still_true(known)
+        missing = {
+            name: found
+            for name, found in current.items()
+            if name not in known and (not self._begun or self._left(name, found, now) <= 0)
+        }
+        answers = self._ask(missing)
+        nobodys = {name: missing[name] for name, owner in answers.items() if owner is NOBODY}
+        if nobodys:
+            # Gone between the two looks, or in passing from one process to another? Look again.
+            for proto in {proto for proto, _ in nobodys}:
+                there = {found.cookie for found in self._host.sockets(proto).found}
+                nobodys = {n: s for n, s in nobodys.items() if n[0] != proto or n[1] in there}
+            answers = {n: o for n, o in answers.items() if o is not NOBODY} | self._ask(nobodys)
+        self._owners = known | answers
+        if not self._begun:
+            for name, owner in answers.items():
+                self._first[name] = now if owner.started is None else self._host.seconds(owner.started)
+
+    def _still_true(self, known: dict[Name, Owner]) -> dict[Name, Owner]:
+        """Those whose owner lives and runs the same program as when it was found."""
+        pids = {owner.pid for owner in known.values() if owner.pid}
+        now = {pid: self._owner(self._host.process(pid)) for pid in pids}
+        return {
+            name: owner
+            for name, owner in known.items()
+            if owner is KERNEL
+            or (owner.pid and (owner.exe, owner.started) == (now[owner.pid].exe, now[owner.pid].started))
+        }
+
+    def _ask(self, sockets: dict[Name, Socket]) -> dict[Name, Owner]:
+        """The owners of these sockets."""
+        inodes = {found.inode for found in sockets.values() if found.inode}
+        if not inodes:
+            return dict.fromkeys(sockets, KERNEL)
+        holders, hidden = self._host.owners(inodes)
+        found: dict[int, Owner] = {}
+        for inode in inodes:
+            pids = holders.get(inode, ())
+            owner = next((one for one in map(self._host.process, pids) if one is not None), None)
+            nobody = UNKNOWN if hidden else NOBODY
+            found[inode] = nobody if owner is None else self._owner(owner, digest=True)
+        return {name: found[one.inode] if one.inode else KERNEL for name, one in sockets.items()}
+
+    def _owner(self, process: Process | None, *, digest: bool = False) -> Owner:
+        if process is None or process.exe is None:
+            return UNKNOWN
+        gone = b" (deleted)" if process.state in (DELETED, ANONYMOUS) else b""
+        # The manager's arguments are its own affair: it rewrites them when it executes itself anew.
+        words = b"" if process.pid == 1 else stable(process.argv)
+        sha256 = self._host.digest(process.pid) if digest else None
+        return Owner(process.exe + gone, words, sha256, process.pid, process.started)
+
+    def _foreign(self) -> tuple[Blind, ...]:
+        """The network namespaces that we do not look into, as one Blind."""
+        spaces = self._host.net_namespaces()
+        if not spaces:
+            return ()
+        shown = []
+        for space, pid in sorted(spaces.items(), key=lambda one: one[1])[:NAMED]:
+            process = self._host.process(pid)
+            comm = process.comm.decode(errors="replace") if process else "?"
+            shown.append(f"{space} of {comm} ({pid})")
+        more = f" and {len(spaces) - len(shown)} more" if len(spaces) > len(shown) else ""
+        text = f"{len(spaces)} network namespaces besides ours are not looked into: "
+        return (Blind(KIND, b"net namespaces", text + ", ".join(shown) + more),)
+
+    # -- telling ---------------------------------------------------------------------------------
+
+    def _table(self, proto: str, current: dict[Name, Socket], now: float) -> tuple[dict[Row, Row], float]:
+        """A protocol's rows by key, and when the next of its sockets comes of age."""
+        until = float("inf")
+        groups: dict[bytes, list[tuple[Socket, Owner]]] = {}
+        for name, found in current.items():
+            if name[0] != proto:
+                continue
+            left = self._left(name, found, now)
+            if left > 0:
+                until = min(until, now + left)
+            elif name in self._owners:
+                owner = self._owners[name]
+                groups.setdefault(self._endpoint(proto, found, owner), []).append((found, owner))
+        return {(proto, at): self._row(proto, at, group) for at, group in groups.items()}, until
+
+    def _left(self, name: Name, found: Socket, now: float) -> float:
+        """Seconds until a socket is of age."""
+        if not self._is_passing(name[0], found):
+            return 0.0
+        return self._first[name] + self._settings.udp_settle - now
+
+    def _is_passing(self, proto: str, found: Socket) -> bool:
+        """Whether sockets like this come and go in the ordinary life of a host."""
+        if proto.startswith("udp"):
+            return found.port in self._host.dynamic_ports()
+        return proto.startswith("raw") or (proto == "unix" and _is_autobound(found.address))
+
+    def _endpoint(self, proto: str, found: Socket, owner: Owner) -> bytes:
+        if proto == "unix":
+            return b"@dynamic " + (owner.exe or b"?") if _is_autobound(found.address) else found.address
+        address = b"[%s]" % found.address if b":" in found.address else found.address
+        if proto.startswith("udp") and self._is_passing(proto, found):
+            return address + b":dynamic " + (owner.exe or b"?")
+        return b"%s:%d" % (address, found.port)
+
+    def _row(self, proto: str, endpoint: bytes, group: list[tuple[Socket, Owner]]) -> Row:
+        found, owner = min(group, key=lambda one: (*_age(one[1]), one[0].cookie))
+        programs = {other.exe for _, other in group if other.exe}
+        others = b"\0".join(sorted(programs - {owner.exe}))
+        return (proto, endpoint, found.port, found.uid, *owner, found.inode, others)
+
+
+def _age(owner: Owner) -> tuple[bool, int, int]:
+    """Orders owners: those we know first, then the oldest."""
+    return (owner.pid is None, owner.started or 0, owner.pid or 0)
+
+
+def _hidden_owners(count: int) -> tuple[Blind, ...]:
+    text = f"the owners of {count} sockets may not be seen with our rights"
+    return (Blind(KIND, b"owners of others", text),)
+
+
+_AUTOBOUND = re.compile(rb"@[0-9a-f]{5}")
+
+
+def _is_autobound(name: bytes) -> bool:
+    """Whether the kernel chose this abstract name itself: five hex digits, unix(7)."""
+    return _AUTOBOUND.fullmatch(name) is not None

@@ -1,0 +1,295 @@
+"""The processes sensor: services as facts, so that restarts, workers, logins and jobs are silence.
+
+Three ideas keep it both quiet and cheap:
+
+* a process is examined when it is new, once more a moment later (a fork looks like its parent until
+  it executes), when it comes of age, when its parent ends, and all of them once a minute (a program
+  may replace itself in place). `changed` says in microseconds that none of this is due;
+* it is a fact only when it has lived as long as its standing asks (`sensors.standing`), but one that
+  runs from memory, a deleted file or a temporary folder is a fact at once;
+* a key that was seen lately is still listed (`Glimpses`), and its next process needs no age: that is
+  a restart.
+
+Facts of the role `helper` and `session` come and go by nature: their absence is not worth an alert,
+which is for the policy to say (`removed`, `role = "helper"`). `instances` counts copies of a service
+that are not workers of one another and lasted `settings.instances` seconds.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
+
+from ..config import ProcessesConfig
+from ..host.live import STATES, LiveHost, Process
+from ..model import Blind, Depth, ProcessFact, Row, Sweep
+from .commands import command, script
+from .glimpses import Glimpses
+from .interface import Request
+from .standing import SERVICE, Standing, standing, worker
+
+HOST: Final = "host"
+KIND: Final = ProcessFact.KIND
+KEY: Final = len(ProcessFact.KEY)
+STATE: Final = ProcessFact.columns().index("state")
+
+EVERYTHING: Final = 60.0
+"""Seconds after which every process is examined again."""
+
+SECOND_LOOK: Final = 0.2
+"""Seconds after which a new process is examined again."""
+
+ENOUGH_LOOKS: Final = 4
+"""Looks at a process whose parent is not to be found (it ended between the two, or is hidden)."""
+
+MOST_ANCESTORS: Final = 64
+NAMED: Final = 8
+"""How many of many are named in a sentence."""
+
+Stop = Callable[[], bool]
+
+
+class Entry:
+    """What we know of one process: how it looked, and when it is to be looked at again (uptime)."""
+
+    __slots__ = ("again", "looks", "process", "script")
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self.script = script(process.exe or b"", process.argv, process.cwd)
+        self.looks = 1
+        self.again = 0.0
+
+
+class ProcessesSensor:
+    """`Sensor` of ProcessFacts; the one scope is `host`. `wall` gives wall-clock nanoseconds.
+
+    `changed` and `sweep` may be called from different threads.
+    """
+
+    fact = ProcessFact
+
+    def __init__(self, host: LiveHost, settings: ProcessesConfig, wall: Callable[[], int]) -> None:
+        self._host = host
+        self._settings = settings
+        self._wall = wall
+        self._lock = threading.Lock()
+        self._table: dict[int, Entry] = {}
+        self._seen = Glimpses(settings.missing, KEY)
+        self._mark: bytes | None = None
+        self._due = 0.0  # uptime at which something is to be done although nothing moved
+        self._everything = 0.0
+        self._timers: dict[bytes, bool] = {}
+
+    # -- the sensor's contract -------------------------------------------------------------------
+
+    def changed(self) -> bool:
+        """Whether a sweep may find anything new. Reads one small file; cheap enough for a poll."""
+        if self._host.blind:
+            return False
+        return self._mark != self._host.fork_mark() or self._host.uptime() >= self._due
+
+    def expect(self, rows: Iterable[Row]) -> None:
+        """Count the approved `rows` as seen just now: at our own start, what has not come up yet is
+        not missing, and what is approved needs no age to be a fact."""
+        with self._lock:
+            self._seen.expect(rows, self._host.uptime())
+
+    def sweep(self, depth: Depth, stop: Stop) -> Iterator[Sweep]:
+        """The one sweep of all services. A FULL one examines every process again."""
+        began = self._wall()
+        with self._lock:
+            rows = self._rows(stop) if self._examine(depth is Depth.FULL, stop) else None
+            blinds = self._blinds()
+        if rows is not None:
+            yield Sweep(ProcessFact, HOST, depth, rows, blinds, began=began, ended=self._wall())
+
+    def look(self, requests: Sequence[Request], stop: Stop) -> Iterator[Sweep]:
+        """Keys are those of `diff.key_of`: (exe, uid, parent exe, script)."""
+        wanted = [request for request in requests if request.scope == HOST]
+        if not wanted:
+            return
+        for sweep in self.sweep(wanted[0].depth, stop):
+            for request in wanted:
+                rows = sweep.rows
+                if request.keys is not None:
+                    keys: frozenset[object] = request.keys
+                    rows = [row for row in rows if row[1:KEY] in keys]
+                yield Sweep(
+                    ProcessFact,
+                    HOST,
+                    request.depth,
+                    rows,
+                    sweep.blinds,
+                    only=request.keys,
+                    began=sweep.began,
+                    ended=sweep.ended,
+                )
+
+    # -- looking ---------------------------------------------------------------------------------
+
+    def _examine(self, everything: bool, stop: Stop) -> bool:
+        """Bring the table up to date; False when stopped half-way, which loses nothing."""
+        host = self._host
+        if host.blind:
+            return True
+        mark = host.fork_mark()  # before the list: what forks after it moves the mark again
+        now = host.uptime()
+        everything = everything or now >= self._everything
+        pids = host.pids()
+        ended = self._table.keys() - set(pids)
+        for pid in ended:
+            del self._table[pid]
+        for pid in pids:
+            entry = self._table.get(pid)
+            if entry is None or everything or entry.again <= now or entry.process.parent in ended:
+                if stop():
+                    return False
+                self._look_at(pid, entry, now)
+        self._mark = mark
+        if everything:
+            self._everything = now + EVERYTHING
+            self._timers.clear()
+        return True
+
+    def _look_at(self, pid: int, entry: Entry | None, now: float) -> None:
+        process = self._host.process(pid)
+        if process is None:
+            self._table.pop(pid, None)
+            return
+        if entry is None or entry.process.started != process.started:
+            entry = self._table[pid] = Entry(process)
+            entry.again = now + SECOND_LOOK
+            return
+        if entry.process != process:
+            looks = entry.looks
+            entry = self._table[pid] = Entry(process)
+            entry.looks = looks
+        entry.looks += 1
+        lost = process.parent and process.parent not in self._table and entry.looks < ENOUGH_LOOKS
+        entry.again = now + SECOND_LOOK if lost else self._of_age(entry, now)
+
+    def _of_age(self, entry: Entry, now: float) -> float:
+        """When a process that is not yet a fact may become one; never again when it is."""
+        if _is_outside(entry.process):
+            return float("inf")
+        at = self._born(entry) + (self._standing(entry).settle or 0.0)
+        return at if at > now else float("inf")
+
+    # -- telling ---------------------------------------------------------------------------------
+
+    def _rows(self, stop: Stop) -> list[Row] | None:
+        """The sorted rows; None when stopped."""
+        now = self._host.uptime()
+        due = min(self._everything, *(entry.again for entry in self._table.values()), float("inf"))
+        groups: dict[Row, list[tuple[Entry, Standing]]] = {}
+        for entry in self._table.values():
+            if _is_outside(entry.process):
+                continue
+            place = self._standing(entry)
+            if place.settle is not None and not self._is_worker(entry):
+                groups.setdefault(self._key(entry), []).append((entry, place))
+        rows: dict[Row, Row] = {}
+        for key, group in groups.items():
+            ages = [now - self._born(entry) - (place.settle or 0.0) for entry, place in group]
+            if max(ages) < 0 and key not in self._seen:
+                due = min(due, now - max(ages))
+                continue
+            if stop():
+                return None
+            row, until = self._row(key, group, now)
+            rows[key] = row
+            due = min(due, until)
+        found = self._seen.present(rows, now)
+        self._due = due if self._seen.due is None else min(due, self._seen.due)
+        return found
+
+    def _row(self, key: Row, group: list[tuple[Entry, Standing]], now: float) -> tuple[Row, float]:
+        """The row of one key, and when its count of copies may next move."""
+        process, place = max(
+            ((entry.process, place) for entry, place in group),
+            key=lambda one: (STATES.index(one[0].state), -one[0].started, -one[0].pid),
+        )
+        ages = [now - self._born(entry) for entry, _ in group]
+        young = [age for age in ages if age < self._settings.instances]
+        copies = max(1, len(ages) - len(young)) if place.role == SERVICE else 1
+        until = now + self._settings.instances - max(young) if young else float("inf")
+        return (
+            *key,
+            place.role,
+            copies,
+            process.state,
+            self._host.digest(process.pid),
+            process.unit,
+            process.comm,
+            0,
+            process.pid,
+            process.parent,
+            process.started,
+            command(process.argv),
+        ), until
+
+    def _key(self, entry: Entry) -> Row:
+        process = entry.process
+        parent = self._table.get(process.parent)
+        exe = process.exe or b"[" + process.comm + b"]"
+        return (HOST, exe, process.uid, _parent_exe(parent), entry.script)
+
+    def _standing(self, entry: Entry) -> Standing:
+        return standing(entry.process, self._ancestors(entry.process), self._settings, self._has_timer)
+
+    def _has_timer(self, unit: bytes) -> bool:
+        if unit not in self._timers:
+            self._timers[unit] = self._host.has_timer(unit)
+        return self._timers[unit]
+
+    def _ancestors(self, process: Process) -> list[Process]:
+        chain: list[Process] = []
+        entry = self._table.get(process.parent)
+        while entry is not None and len(chain) < MOST_ANCESTORS:
+            chain.append(entry.process)
+            entry = self._table.get(entry.process.parent)
+        return chain
+
+    def _is_worker(self, entry: Entry) -> bool:
+        parent = self._table.get(entry.process.parent)
+        return parent is not None and worker(entry.process, parent.process, entry.script, parent.script)
+
+    def _born(self, entry: Entry) -> float:
+        return self._host.seconds(entry.process.started)
+
+    def _blinds(self) -> tuple[Blind, ...]:
+        """What there is and cannot be told: containers' processes, and those we may not look into."""
+        if self._host.blind:
+            return (Blind(KIND, b"*", self._host.blind),)
+        found = [entry.process for entry in self._table.values()]
+        inside = [one for one in found if one.namespace]
+        hidden = [one for one in found if one.exe is None and not one.namespace]
+        blinds = []
+        if inside:
+            spaces = len({one.namespace for one in inside})
+            text = f"{len(inside)} processes in {spaces} pid namespaces below ours are not looked into"
+            blinds.append(Blind(KIND, b"pid namespaces", f"{text}: {_named(inside)}"))
+        if hidden:
+            text = f"the programs of {len(hidden)} processes may not be read with our rights"
+            blinds.append(Blind(KIND, b"processes of others", f"{text}: {_named(hidden)}"))
+        return tuple(blinds)
+
+
+def _is_outside(process: Process) -> bool:
+    """Whether a process is never a fact: the kernel's own, a container's, or hidden from us."""
+    return process.kernel or bool(process.namespace) or process.exe is None
+
+
+def _parent_exe(parent: Entry | None) -> bytes:
+    """b"" when the parent is outside our view; the kernel's threads are all one."""
+    if parent is None:
+        return b""
+    return b"[kernel]" if parent.process.kernel else parent.process.exe or b""
+
+
+def _named(processes: list[Process]) -> str:
+    shown = [f"{one.comm.decode(errors='replace')} ({one.pid})" for one in processes[:NAMED]]
+    more = len(processes) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
