@@ -83,7 +83,7 @@ class Sweeps:
     duty: float = field(default=0.0015, metadata=reads(share(0.0001, 1)))
     pace: float = field(default=0.25, metadata=reads(share(0.01, 1)))
     workers: int = field(default=3, metadata=reads(whole(1, 64)))
-    largest: int = 8 * 1024**3
+    largest: int = field(default=8192 * MIB, metadata=reads(size(MIB, 2**50)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +137,18 @@ class SetIdConfig:
 
 @dataclass(frozen=True, slots=True)
 class ListenersConfig:
-    """`[listeners]`: Unix sockets whose path matches `ignore_unix` are not facts."""
+    """`[listeners]`: Unix sockets whose path matches `ignore_unix` are not facts.
+
+    `udp_settle`: seconds a socket that passes by nature (UDP on a port the kernel chose, raw) must
+    live before it is news. `missing`: how long a listener may be away (a restart).
+    """
 
     unix: bool = field(default=True, metadata=reads(boolean))
     ignore_unix: tuple[bytes, ...] = field(
         default=(b"/tmp/ssh-*/**", b"/run/user/**", b"@/tmp/**"), metadata=reads(many(path_glob))
     )
     udp_settle: float = field(default=5.0, metadata=reads(duration(0, 3600)))
+    missing: float = field(default=30.0, metadata=reads(duration(0, 3600)))
 
 
 @dataclass(frozen=True, slots=True)
