@@ -25,7 +25,7 @@ _TOKEN = re.compile(
        | (?P<cross>   \*\*+ )
        | (?P<star>    \* )
        | (?P<one>     \? )
-       | (?P<set>     \[ (?P<not>[!^]?) (?P<body> \]? [^\]]* ) \] )
+       | (?P<set>     \[ (?P<not>[!^]?+) (?P<body> [^\0] [^\]]* ) \] )
        | (?P<quoted>  \\ (?P<itself>.) )
        | (?P<plain>   [^*?\[\\]+ )
     """,

@@ -31,10 +31,15 @@ UNMATCHED = Verdict(
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """A drift as rules look at it. `value` gives a field of its subject, None when not known."""
+    """A drift as rules look at it.
+
+    `unknown` are the fields that could not be compared, for lack of one side's value; `value` gives a
+    field of the subject, None when not known.
+    """
 
     action: Action
     changed: frozenset[str]
+    unknown: frozenset[str]
     gained: frozenset[str]
     value: Callable[[str], object]
 
@@ -52,8 +57,11 @@ def _changed(rule: Rule) -> Test | None:
 
 
 def _only(rule: Rule) -> Test | None:
-    # What came or went changed no single field, and an empty set would be a part of any.
-    return (lambda case: bool(case.changed) and case.changed <= rule.only) if rule.only else None
+    # What came or went changed no single field, and an empty set would be a part of any. A field that
+    # could not be compared may have changed as well: "only the times" is no claim about unread contents.
+    return (
+        (lambda case: bool(case.changed) and case.changed | case.unknown <= rule.only) if rule.only else None
+    )
 
 
 def _gained(rule: Rule) -> Test | None:
@@ -149,6 +157,7 @@ class Policy:
         case = _Case(
             drift.action,
             frozenset(drift.changed),
+            _unknown(drift),
             drift.gained(),
             lambda name: getattr(subject, name),
         )
@@ -169,6 +178,14 @@ class Policy:
         values = {"path": path, "label": path, "folder": folder, "name": name}
         claim = next((claim for claim in self._claims if claim.names(values)), None)
         return claim is None or claim.critical
+
+
+def _unknown(drift: Drift) -> frozenset[str]:
+    """The fields of which one side has no value, so that they could not be compared."""
+    if drift.before is None or drift.after is None:
+        return frozenset()
+    sides = zip(drift.fact.columns(), drift.before.row(), drift.after.row(), strict=True)
+    return frozenset(name for name, old, new in sides if old is None or new is None) - drift.fact.VOLATILE
 
 
 def _applies(rule: Rule, kind: str) -> bool:

@@ -130,8 +130,8 @@ def _quantity(units: Mapping[str, float], least: float, most: float, allowed: st
             if match is None:
                 raise invalid(f"{show(value)} is not understood", allowed)
             if match[2] not in units:
-                meant = next((unit for unit in units if match[2][0].lower() == unit[0].lower()), "")
-                meant = near(match[2], units) or meant
+                begins = [unit for unit in units if match[2].lower().startswith(unit.lower())]
+                meant = max(begins, key=len, default="") or near(match[2], units)
                 hint = f'; did you mean "{match[1]}{meant}"?' if meant else ""
                 raise Invalid([("", f"{show(value)} has an unknown unit, allowed: {allowed}{hint}")])
             number = float(match[1]) * units[match[2]]

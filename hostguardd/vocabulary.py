@@ -38,8 +38,9 @@ _BITS = frozenset({"setuid", "setgid", "executable", "world-writable", "capabili
 TRAITS: Mapping[str, frozenset[str]] = {
     "file": _PLACE | _BITS | {"mountpoint", "unknown", *TYPE_NAMES.values()},
     "setid": _PLACE | _BITS,
-    "listener": _PLACE | {"deleted"},
-    "process": _PLACE | {"running", "deleted", "replaced", "anonymous", "service", "helper", "session"},
+    "listener": _PLACE | {"deleted", "shared"},
+    "process": _PLACE
+    | {"running", "deleted", "replaced", "anonymous", "service", "helper", "session", "masquerade"},
 }
 """The words that `gained` may ask for, by kind of fact: all that its `traits()` can say."""
 
