@@ -70,10 +70,13 @@ def _add(path: str, sources: list[tuple[str, str]], problems: list[str]) -> None
 def _read(path: str) -> str:
     """The text of a regular file of bounded size. O_NONBLOCK: opening a FIFO returns at once."""
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    with open(fd, "rb") as stream:
+    try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise ValueError("is no regular file")
-        content = stream.read(MOST_BYTES + 1)
+        with open(fd, "rb", closefd=False) as stream:
+            content = stream.read(MOST_BYTES + 1)
+    finally:
+        os.close(fd)
     if len(content) > MOST_BYTES:
         raise ValueError(f"is larger than {MOST_BYTES // 1024} KiB, which no configuration is")
     return content.decode("utf-8")
