@@ -13,6 +13,7 @@ value (`b""`, `""`, `0`). That is how a file that became unreadable is Blind and
 
 from __future__ import annotations
 
+import re
 import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
@@ -184,7 +185,14 @@ class FileFact(Fact):
             found |= {"size", "mtime", "ctime", "links"}
         if before[10] and after[10]:
             found.add("device")
+        if before[15] or after[15]:
+            found |= {"sha256", "size", "mtime", "ctime"}  # it was being written: nothing to rely on
         return frozenset(found)
+
+    @staticmethod
+    def is_folder(row: Row) -> bool:
+        """Whether the row is a folder's."""
+        return stat.S_ISDIR(_int(row[2]))
 
     @property
     def path(self) -> bytes:
@@ -251,7 +259,9 @@ class ListenerFact(Fact):
     `address:port` (`[::]:22` for IPv6), the protocol number for raw, or the path of a Unix socket
     (`@name` when abstract). A bound but unconnected UDP socket on a port of the ephemeral range has
     the endpoint `address:dynamic exe`, so that a resolver's next random port is not news.
-    `command` is the stable part of the owner's command line; `port` is the real number.
+    `command` is the stable part of the owner's command line; `port` is the real number. `others` are
+    the images of other programs that wait at the same endpoint by sockets of their own, sorted and
+    separated by NUL: b"" but when somebody shares the port (SO_REUSEPORT).
     """
 
     proto: str
@@ -264,10 +274,11 @@ class ListenerFact(Fact):
     pid: int | None
     started: int | None
     inode: int
+    others: bytes = b""
 
     KIND: ClassVar[str] = "listener"
     KEY: ClassVar[tuple[str, ...]] = ("proto", "endpoint")
-    QUICK: ClassVar[int] = 10
+    QUICK: ClassVar[int] = 11
     VOLATILE: ClassVar[frozenset[str]] = frozenset({"port", "pid", "started", "inode"})
 
     @property
@@ -278,7 +289,25 @@ class ListenerFact(Fact):
         found = path_traits(self.exe) if self.exe else set()
         if self.exe and self.exe.endswith(b" (deleted)"):
             found.add("deleted")
+        if self.others:
+            found.add("shared")
+            for exe in self.others.split(b"\0"):
+                found |= path_traits(exe)
         return frozenset(found)
+
+
+_KERNEL_NAME = re.compile(
+    rb"(?:kworker|ksoftirqd|migration|cpuhp|idle_inject|irq|scsi_eh_\d+|card\d+|jbd2|xfs-\w+)/.*"
+    rb"|kthreadd|kswapd\d+|khugepaged|kcompactd\d+|kdevtmpfs|kauditd|khungtaskd|oom_reaper|kblockd|rcu_\w+"
+)
+
+
+def looks_like_kernel(comm: bytes, command: bytes) -> bool:
+    """Whether a program's name or arguments are made to look like a thread of the kernel: ps(1) shows
+    those in brackets, having no arguments, and nobody else needs them or their names."""
+    first = command.split(b" ", 1)[0]
+    bracketed = first.startswith(b"[") and (first.endswith(b"]") or command.endswith(b"]"))
+    return bracketed or comm.startswith(b"[") or _KERNEL_NAME.fullmatch(comm) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,6 +359,8 @@ class ProcessFact(Fact):
         found = path_traits(self.exe) | {self.state, self.role}
         if self.script:
             found |= path_traits(self.script)
+        if not self.kernel and looks_like_kernel(self.comm, self.command):
+            found.add("masquerade")
         return frozenset(found)
 
 

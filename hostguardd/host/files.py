@@ -71,7 +71,11 @@ class Folder(Protocol):
         ...
 
     def deep(self, row: Row, stop: Stop, *, prefix: int = -1, text: bool = False, largest: int = 1 << 62) -> Deep | None:
-        """The full row of an entry, None when it vanished. `prefix` >= 0 digests only that many bytes."""
+        """The full row of an entry, None when it vanished.
+
+        `prefix` >= 0 digests only that many bytes, and `size` of the row is then their number, so
+        that the row of a file that only grew is the approved one but for its times.
+        """
         ...
 
     def close(self) -> None: ...
@@ -223,7 +227,10 @@ class LinuxFolder:
                 before = after
             else:
                 xattrs, flags = _xattrs(fd), _flags(fd)
-            return Deep((*self._row(name, after), b"", digest, xattrs, flags, unstable), "", data)
+            full = (*self._row(name, after), b"", digest, xattrs, flags, unstable)
+            if prefix >= 0:
+                full = (*full[:5], length, *full[6:])
+            return Deep(full, "", data)
         except OSError as error:
             return Deep((*row, b"", None, None, None, 0), error.strerror or "unreadable")
         finally:

@@ -9,7 +9,7 @@ import os
 import re
 from typing import NamedTuple
 
-from ..model import under
+from ..model import split, under
 
 NETWORK = frozenset(
     b"nfs nfs4 cifs smb3 smbfs ceph glusterfs lustre gpfs afs 9p autofs beegfs ocfs2 gfs2 davfs".split()
@@ -90,3 +90,23 @@ def read_mounts(top: bytes = b"/") -> list[Mount]:
             cut = len(top.rstrip(b"/"))
             return [m._replace(point=m.point[cut:] or b"/") for m in mounts if under(m.point, top)]
     return []
+
+
+class MountMap:
+    """The mounts by the folder they lie in: asked once for each folder of a sweep, so it is a dict."""
+
+    def __init__(self, mounts: list[Mount]) -> None:
+        self.mounts = mounts
+        self._in: dict[bytes, dict[bytes, Mount]] = {}
+        for mount in mounts:
+            folder, name = split(mount.point)
+            self._in.setdefault(folder, {})[name] = mount
+        self._pseudo = {mount.point for mount in mounts if mount.pseudo}
+
+    def within(self, folder: bytes) -> dict[bytes, Mount]:
+        """Entries of `folder` on which something is mounted; of several mounts the last."""
+        return self._in.get(folder, {})
+
+    def pseudo(self, folder: bytes) -> bool:
+        """Whether a window into the kernel is mounted on `folder` itself."""
+        return folder in self._pseudo

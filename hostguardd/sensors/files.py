@@ -18,7 +18,7 @@ from dataclasses import replace
 
 from ..config import Watch
 from ..host.files import Deep, FileHost, Folder, Stop, glob_paths
-from ..host.mounts import Mount
+from ..host.mounts import MountMap
 from ..model import Blind, Depth, FileFact, Row, Sweep, Value, join, split, under
 from ..watches import FolderPlan, Watches
 from .interface import Request
@@ -62,7 +62,7 @@ class FilesSensor:
 
     def sweep(self, depth: Depth, stop: Stop) -> Iterator[Sweep]:
         """Everything the watches name, in no particular order."""
-        mounts = self._host.mounts()
+        mounts = MountMap(self._host.mounts())
         folders: list[bytes] = []
         for parent, names in self._starts().items():
             yield from self._keys(parent, frozenset(names), depth, stop, folders, {})
@@ -75,7 +75,7 @@ class FilesSensor:
 
     def look(self, requests: Sequence[Request], stop: Stop) -> Iterator[Sweep]:
         """The keys that were asked for; `deep` requests descend."""
-        mounts: list[Mount] | None = None
+        mounts: MountMap | None = None
         for request in requests:
             folder = request.scope
             assert isinstance(folder, bytes)
@@ -86,7 +86,7 @@ class FilesSensor:
                 below = [folder]
             if request.keys is not None and not request.deep:
                 continue
-            mounts = self._host.mounts() if mounts is None else mounts
+            mounts = mounts or MountMap(self._host.mounts())
             while below and not stop():
                 more: list[bytes] = []
                 yield from self._visit(below.pop(), request.depth, mounts, stop, more)
@@ -142,23 +142,22 @@ class FilesSensor:
                     found.take(opened, row, below, int(lengths.get(name, -1)))
         yield found.sweep(folder, began, self._wall(), only=wanted)
 
-    def _visit(self, folder: bytes, depth: Depth, mounts: list[Mount], stop: Stop,
+    def _visit(self, folder: bytes, depth: Depth, mounts: MountMap, stop: Stop,
                below: list[bytes]) -> Iterator[Sweep]:  # fmt: skip
         """All watched entries of one folder, in slices when there are many."""
         began = self._wall()
         plan = self.watches.plan(folder)
-        if plan.empty:
+        if plan.empty or mounts.pseudo(folder):
             return
         self._on_folder(folder)
-        away = {split(m.point)[1]: m for m in mounts if m.network and split(m.point)[0] == folder}
+        # Not even lstat(2) may touch a network mount: it hangs when the server does.
+        away = [m for m in mounts.within(folder).values() if m.network]
+        avoid = frozenset(split(m.point)[1] for m in away)
         blinds = tuple(
-            Blind(KIND, m.point, f"{m.fstype.decode(errors='replace')} mount, not walked") for m in away.values()
+            Blind(KIND, m.point, f"{m.fstype.decode(errors='replace')} mount, not walked") for m in away
         )
-        avoid = frozenset(away)
         try:
             with self._host.open_folder(folder) as opened:
-                if any(m.point == folder and m.pseudo for m in mounts):
-                    return
                 rows = opened.entries(SLICE, avoid)
                 if rows is not None:
                     found = _Found(self, plan, depth, stop, blinds)
@@ -186,7 +185,7 @@ class FilesSensor:
         except OSError as error:
             yield Sweep(FileFact, folder, depth, [], _closed(folder, error) + blinds, began=began, ended=self._wall())
 
-    def _parallel(self, folders: list[bytes], mounts: list[Mount], stop: Stop) -> Iterator[Sweep]:
+    def _parallel(self, folders: list[bytes], mounts: MountMap, stop: Stop) -> Iterator[Sweep]:
         """Full sweep by several threads: hashing and reading release the interpreter lock."""
         out: queue.Queue[Sweep | BaseException | None] = queue.Queue(maxsize=64)
         turn = threading.Condition()

@@ -32,7 +32,10 @@ class Request:
 class Sensor(Protocol):
     """One kind of fact. Contract tests: `tests/contract/test_sensors.py`."""
 
-    fact: type[Fact]
+    @property
+    def fact(self) -> type[Fact]:
+        """The kind of fact it brings."""
+        ...
 
     def sweep(self, depth: Depth, stop: Callable[[], bool]) -> Iterator[Sweep]:
         """Look at everything, in chunks; `stop()` true ends it early, within 100 ms."""

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from ..config import SetIdConfig
 from ..globs import compile_paths
 from ..host.files import FileHost, Folder, Stop
-from ..host.mounts import Mount
+from ..host.mounts import Mount, MountMap
 from ..model import Blind, Depth, Row, SetIdFact, Sweep, decode_xattrs, join, split, under
 from .interface import Request
 
@@ -29,12 +29,22 @@ MOST_NAMES = 2_000_000
 
 
 class SetIdSensor:
-    """`Sensor` of SetIdFacts. `wall` gives wall-clock nanoseconds."""
+    """`Sensor` of SetIdFacts. `wall` gives wall-clock nanoseconds.
+
+    `on_folder` is called, before it is listed, with each folder that is to be watched for hints.
+    """
 
     fact = SetIdFact
 
-    def __init__(self, host: FileHost, settings: SetIdConfig, wall: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        host: FileHost,
+        settings: SetIdConfig,
+        wall: Callable[[], int],
+        on_folder: Callable[[bytes], None] = lambda folder: None,
+    ) -> None:
         self._host = host
+        self._on_folder = on_folder
         self._settings = settings
         self._exclude = compile_paths(settings.exclude) if settings.exclude else None
         self._wall = wall
@@ -42,17 +52,16 @@ class SetIdSensor:
     def sweep(self, depth: Depth, stop: Stop) -> Iterator[Sweep]:
         """One sweep for each file system; `depth` makes no difference to what is found."""
         mounts = self._host.mounts()
-        points = {m.point for m in mounts}
+        places = MountMap(mounts)
         walked: set[tuple[int, bytes]] = set()
         for mount in self._chosen(mounts):
-            place = (mount.device, mount.root)
-            if place in walked:
+            if (mount.device, mount.root) in walked:
                 continue  # the same folder mounted twice
-            walked.add(place)
+            walked.add((mount.device, mount.root))
             began = self._wall()
             rows: list[Row] = []
             blinds: list[Blind] = []
-            self._walk(mount.point, points, rows, blinds, stop)
+            self._walk(mount.point, places, rows, blinds, stop)
             if stop():
                 return
             rows.sort()
@@ -74,22 +83,15 @@ class SetIdSensor:
             began = self._wall()
             rows: list[Row] = []
             blinds: list[Blind] = []
-            try:
-                with self._host.open_folder(folder) as opened:
-                    names = opened.names(MOST_NAMES) if request.keys is None else sorted(request.keys)  # type: ignore[type-var]
-                    for name in names:
-                        row = opened.entry(name)  # type: ignore[arg-type]
-                        if row is not None and not stop():
-                            self._consider(opened, row, home.point, rows, blinds, stop)
-            except (FileNotFoundError, NotADirectoryError):
-                names = sorted(request.keys or ())  # type: ignore[type-var]
-            except OSError as error:
-                blinds.append(Blind(KIND, folder, f"folder: {error.strerror or error}"))
-                names = []
-            if request.keys is None and not blinds:
-                continue  # what vanished from a whole folder is found by the next sweep
-            only = frozenset(join(folder, name) for name in names)  # type: ignore[arg-type]
-            rows.sort()
+            if request.keys is None:
+                # A folder that appeared: what it holds is news. What vanished is the next sweep's.
+                self._walk(folder, MountMap(mounts), rows, blinds, stop)
+                only = frozenset(row[1] for row in rows)
+            else:
+                names = _names(request)
+                self._pick(folder, names, home.point, rows, blinds, stop)
+                only = frozenset(join(folder, name) for name in names)
+            rows = sorted((home.point, *row[1:]) for row in rows)
             yield Sweep(
                 SetIdFact, home.point, Depth.FULL, rows, tuple(blinds), only, began=began, ended=self._wall()
             )
@@ -114,7 +116,7 @@ class SetIdSensor:
         """Whether the configuration excludes this folder."""
         return bool(self._exclude and self._exclude.fullmatch(path))
 
-    def _walk(self, top: bytes, points: set[bytes], rows: list[Row], blinds: list[Blind], stop: Stop) -> None:
+    def _walk(self, top: bytes, mounts: MountMap, rows: list[Row], blinds: list[Blind], stop: Stop) -> None:
         """Everything on the file system mounted at `top`."""
         folders = [top]
         while folders and not stop():
@@ -125,13 +127,13 @@ class SetIdSensor:
             if self._left_out(folder):
                 blinds.append(Blind(KIND, folder, "excluded by setid.exclude"))
                 continue
+            if any(under(folder, watched) for watched in self._settings.watch):
+                self._on_folder(folder)
             try:
                 with self._host.open_folder(folder) as opened:
-                    for row in self._list(opened, points):
+                    for row in _entries(opened, frozenset(mounts.within(folder))):
                         if stat.S_ISDIR(row[2]):  # type: ignore[arg-type]
-                            path = join(folder, row[1])  # type: ignore[arg-type]
-                            if path not in points:
-                                folders.append(path)
+                            folders.append(join(folder, row[1]))  # type: ignore[arg-type]
                         elif row[2] & 0o6111 and stat.S_ISREG(row[2]):  # type: ignore[operator,arg-type]
                             self._consider(opened, row, top, rows, blinds, stop)
             except (FileNotFoundError, NotADirectoryError):
@@ -140,17 +142,19 @@ class SetIdSensor:
                 if error.errno != 40:  # ELOOP: it became a symbolic link
                     blinds.append(Blind(KIND, folder, f"folder: {error.strerror or error}"))
 
-    def _list(self, opened: Folder, points: set[bytes]) -> Iterator[Row]:
-        """Entries of a folder, without touching what is mounted in it."""
-        avoid = frozenset(split(point)[1] for point in points if split(point)[0] == opened.path)
-        rows = opened.entries(4096, avoid)
-        if rows is not None:
-            yield from rows
+    def _pick(self, folder: bytes, names: list[bytes], top: bytes, rows: list[Row], blinds: list[Blind],
+              stop: Stop) -> None:  # fmt: skip
+        """Some entries of a folder."""
+        try:
+            with self._host.open_folder(folder) as opened:
+                for name in names:
+                    row = opened.entry(name)
+                    if row is not None and not stop():
+                        self._consider(opened, row, top, rows, blinds, stop)
+        except (FileNotFoundError, NotADirectoryError):
             return
-        for name in opened.names(MOST_NAMES):
-            row = opened.entry(name) if name not in avoid else None
-            if row is not None:
-                yield row
+        except OSError as error:
+            blinds.append(Blind(KIND, folder, f"folder: {error.strerror or error}"))
 
     def _consider(self, opened: Folder, row: Row, top: bytes, rows: list[Row], blinds: list[Blind],
                   stop: Stop) -> None:  # fmt: skip
@@ -172,3 +176,20 @@ class SetIdSensor:
         digest, xattrs = deep.row[12], deep.row[13]
         caps = decode_xattrs(xattrs).get(CAPABILITY, b"") if isinstance(xattrs, bytes) else None
         rows.append((top, path, mode2, uid, gid, size, ctime, inode, digest, caps))
+
+
+def _entries(opened: Folder, avoid: frozenset[bytes]) -> Iterator[Row]:
+    """Entries of a folder, without touching what is mounted in it."""
+    rows = opened.entries(4096, avoid)
+    if rows is not None:
+        yield from rows
+        return
+    for name in opened.names(MOST_NAMES):
+        row = opened.entry(name) if name not in avoid else None
+        if row is not None:
+            yield row
+
+
+def _names(request: Request) -> list[bytes]:
+    """The keys of a request as file names."""
+    return sorted(key for key in request.keys or () if isinstance(key, bytes))

@@ -29,10 +29,10 @@ KEEP_CONTENT = 64 * 1024
 class Baseline:
     """Generations over a `Database`. All times are wall-clock nanoseconds, given by the caller."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, readonly: bool = False) -> None:
         self._db = database
         self._run = database.connection.execute
-        self.discarded = self._discard_unfinished()
+        self.discarded = 0 if readonly else self.discard()
         self.seen_count = sum(
             self._run(f"SELECT count(*) FROM {fact.KIND}_seen").fetchone()[0] for fact in FACTS
         )
@@ -77,7 +77,7 @@ class Baseline:
                 f"SELECT {columns} FROM {fact.KIND}_base WHERE {where} AND {fact.KEY[1]} = ?", (scope, key)
             ).fetchall()
         width = len(fact.KEY)
-        return sorted(found, key=lambda row: row[:width])  # type: ignore[arg-type,return-value]
+        return sorted(found, key=lambda row: row[:width])
 
     def row(self, fact: type[Fact], key: Row) -> Row | None:
         """The approved row of one key."""
@@ -98,7 +98,8 @@ class Baseline:
     def scopes(self, fact: type[Fact], below: bytes | None = None) -> list[Value]:
         """Scopes with approved or seen rows; `below`: only that path and what lies under it."""
         name = fact.KEY[0]
-        where, values = "", ()
+        where = ""
+        values: tuple[bytes, ...] = ()
         if below is not None:
             top = below if below.endswith(b"/") else below + b"/"
             where = f" AND ({name} = ? OR ({name} >= ? AND {name} < ?))"
@@ -120,6 +121,20 @@ class Baseline:
     def blinds(self) -> list[Blind]:
         """What could not be seen, as last written down."""
         return [Blind(*row) for row in self._run("SELECT kind, scope, reason FROM blind ORDER BY kind, scope")]
+
+    def blinds_of(self, kind: str) -> list[tuple[Blind, int]]:
+        """What could not be seen of a kind, each with since when."""
+        rows = self._run("SELECT kind, scope, reason, since FROM blind WHERE kind = ?", (kind,))
+        return [(Blind(*row[:3]), row[3]) for row in rows]
+
+    def recall(self, name: str) -> Value:
+        """A value kept by `remember`, None if there is none."""
+        row = self._run("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return row[0] if row else None
+
+    def remember(self, name: str, value: Value) -> None:
+        """Keep a small value across restarts."""
+        self._run("INSERT OR REPLACE INTO meta VALUES(?, ?)", (name, value))
 
     # -- what was seen ---------------------------------------------------------------------------
 
@@ -229,13 +244,13 @@ class Baseline:
                 ).fetchall()
                 sides.append({row[: len(fact.KEY)]: row for row in rows})
             before, after = sides
-            for key in sorted(before.keys() | after.keys()):  # type: ignore[type-var]
+            for key in sorted(before.keys() | after.keys()):
                 left, right = before.get(key), after.get(key)
                 if left != right:
                     names = () if left is None or right is None else tuple(
                         name for name, a, b in zip(fact.columns(), left, right, strict=True) if a != b
                     )  # fmt: skip
-                    yield Drift(fact, left and fact.of(left), right and fact.of(right), names)
+                    yield Drift(fact, fact.of(left) if left else None, fact.of(right) if right else None, names)
 
     def prune(self, keep: int) -> int:
         """Forget all but the newest `keep` generations besides the current one; returns how many."""
@@ -317,8 +332,8 @@ class Baseline:
         )
         return made
 
-    def _discard_unfinished(self) -> int:
-        """Remove rows of a generation that was never finished; returns how many."""
+    def discard(self) -> int:
+        """Remove rows of a generation that was never finished (a capture cut off); returns how many."""
         current = self.current()
         last = current.number if current else 0
         gone = 0

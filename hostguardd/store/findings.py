@@ -88,8 +88,8 @@ class Findings:
             (
                 finding.id, drift.fact.KIND, key_blob(key), OPEN, verdict.rule, int(verdict.severity),
                 verdict.technique, verdict.advice, finding.generation, finding.first_seen, finding.last_seen, 0,
-                " ".join(drift.changed), pack(drift.before and drift.before.row()),
-                pack(drift.after and drift.after.row()), finding.diff,
+                " ".join(drift.changed), pack(drift.before.row() if drift.before else None),
+                pack(drift.after.row() if drift.after else None), finding.diff,
             ),
         )  # fmt: skip
 
@@ -118,7 +118,9 @@ def _finding(row: tuple[Value, ...]) -> Finding:
     drift = Drift(
         fact, None if old is None else fact.of(old), None if new is None else fact.of(new), tuple(str(changed).split())
     )
-    assert isinstance(generation, int) and isinstance(first, int) and isinstance(last, int)
+    assert isinstance(generation, int)
+    assert isinstance(first, int)
+    assert isinstance(last, int)
     assert isinstance(severity, int)
     verdict = Verdict(str(rule), Severity(severity), str(technique), str(advice))
     return Finding(str(id), drift, verdict, generation, first, last, str(diff))

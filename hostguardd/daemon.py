@@ -1,0 +1,255 @@
+"""hostguardd itself: wires the parts, answers signals, tells the service manager, and ends cleanly.
+
+Runs in the foreground (systemd: Type=notify). Everything that can be decided elsewhere is decided
+elsewhere; this room opens what must be open, in the order in which a failure is still harmless.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import sdnotify
+import structlog
+
+from . import __version__, health
+from .config import Config, parse
+from .control.address import socket_path
+from .control.server import ControlServer
+from .defaults import default_sources
+from .engine.clock import SystemClock
+from .engine.commands import Commands
+from .engine.engine import BACKUP, Engine
+from .engine.once import check_once
+from .errors import AlreadyRunning, BaselineDamaged, BaselineError, Exit, HostguardError
+from .host.files import LinuxFiles
+from .host.live import LiveHost, NoLiveHost
+from .host.proc import ProcHost
+from .record import Identity
+from .store.alertlog import AlertLog
+from .store.baseline import Baseline
+from .store.database import Database
+
+DATABASE = "baseline.db"
+SIGNALS: Mapping[int, str] = {signal.SIGTERM: "stop", signal.SIGINT: "stop", signal.SIGHUP: "reload"}
+SHARE_OF_WATCHES = 0.75
+"""Of fs.inotify.max_user_watches: the limit counts for all of root's programs together."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """`hostguardd`: returns the exit code of `errors.Exit`."""
+    options = _arguments().parse_args(argv)
+    try:
+        config = parse(default_sources(options.config))
+        root = os.fsencode(options.root)
+        if options.once:
+            return check_once(config, Path(config.paths.state) / DATABASE, LinuxFiles(root), _live(root), sys.stdout)
+        if root != b"/":
+            raise HostguardError("--root goes with --once: a mounted image has nothing to watch")
+        return _run(options.config, config)
+    except HostguardError as error:
+        for line in str(error).splitlines():
+            print(f"hostguardd: {line}", file=sys.stderr)
+        return int(error.exit)
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="hostguardd",
+        description="Watch this host against an approved baseline and write alerts about what differs.",
+    )
+    parser.add_argument("--config", metavar="FILE", help="settings (default: /etc/hostguardd/hostguardd.toml)")
+    parser.add_argument(
+        "--once", action="store_true", help="one full sweep against the baseline; drift on stdout; exit 0 or 1"
+    )
+    parser.add_argument(
+        "--root", metavar="DIR", default="/", help="with --once: the host's root (a mounted disk image)"
+    )
+    parser.add_argument("--version", action="version", version=f"hostguardd {__version__}")
+    return parser
+
+
+def _live(root: bytes) -> LiveHost:
+    return ProcHost() if root == b"/" else NoLiveHost()
+
+
+def _run(config_file: str | None, config: Config) -> int:
+    """The daemon, until a signal ends it."""
+    diagnose = _diagnostics()
+    for folder, mode in ((config.paths.state, 0o700), (config.paths.log, 0o750), (config.paths.run, 0o755)):
+        _make(folder, mode)
+    clock = SystemClock()
+    with _lock(Path(config.paths.state)):
+        log = AlertLog(config.paths.log, config.alerts, identity(), _known_head(config))
+        database = _open(config, log, clock.wall, diagnose)
+        files, live = LinuxFiles(), ProcHost()
+        engine = Engine(
+            config, lambda: parse(default_sources(config_file)), database, log, files, live, clock,
+            _Notifier(), diagnose, max_watches=_watch_limit(), watchdog=_watchdog(), uid=os.geteuid(),
+        )  # fmt: skip
+        for number in SIGNALS:
+            signal.signal(number, lambda caught, _frame: engine.signal(SIGNALS[caught]))
+        server = ControlServer(socket_path(config.paths.run), config.control.group, engine.submit)
+        try:
+            server.start()
+            engine.run(Commands(engine).handle)
+        finally:
+            server.stop()
+            log.close()
+            database.close()
+    return int(Exit.OK)
+
+
+def identity() -> Identity:
+    """Who speaks in every alert of this run."""
+    return Identity(
+        hostname=socket.gethostname(),
+        host_id=_first_line("/etc/machine-id"),
+        boot_id=_first_line("/proc/sys/kernel/random/boot_id"),
+        version=__version__,
+    )
+
+
+def _first_line(path: str) -> str:
+    try:
+        with open(path, encoding="ascii", errors="replace") as handle:
+            return handle.readline(200).strip()
+    except OSError:
+        return ""
+
+
+def _watch_limit() -> int:
+    """How many folders may be watched at most."""
+    known = _first_line("/proc/sys/fs/inotify/max_user_watches")
+    return int(int(known) * SHARE_OF_WATCHES) if known.isdigit() else 8192
+
+
+def _watchdog() -> float:
+    """Seconds within which the service manager wants a sign of life, sd_watchdog_enabled(3); 0: none."""
+    if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return 0.0
+    usec = os.environ.get("WATCHDOG_USEC", "")
+    return int(usec) / 1e6 if usec.isdigit() else 0.0
+
+
+class _Notifier:
+    """sd_notify(3) through sdnotify, which does nothing where there is no service manager."""
+
+    def __init__(self) -> None:
+        self._system = sdnotify.SystemdNotifier()
+
+    def notify(self, message: str) -> None:
+        self._system.notify(message)
+
+
+def _diagnostics() -> Callable[[str, Mapping[str, object]], None]:
+    """Our own diagnostics on stderr: readable on a terminal, JSON under journald. Never alerts."""
+    plain = sys.stderr.isatty()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.dev.ConsoleRenderer(colors=plain and "NO_COLOR" not in os.environ)
+            if plain
+            else structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logger = structlog.get_logger("hostguardd")
+
+    def diagnose(message: str, fields: Mapping[str, object]) -> None:
+        logger.info(message, **fields)
+
+    return diagnose
+
+
+def _make(folder: str, mode: int) -> None:
+    try:
+        os.makedirs(folder, mode=mode, exist_ok=True)
+    except OSError as error:
+        raise HostguardError(f"cannot make {folder}: {error.strerror}") from error
+
+
+@contextmanager
+def _lock(state: Path) -> Iterator[None]:
+    """One daemon for one state folder."""
+    path = state / "lock"
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise HostguardError(f"cannot open {path}: {error.strerror}") from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(fd, 0)
+        os.write(fd, f"{os.getpid()}\n".encode())
+        yield
+    except BlockingIOError:
+        holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
+        raise AlreadyRunning(f"{state} is in use by another hostguardd (pid {holder or 'unknown'})") from None
+    finally:
+        os.close(fd)
+
+
+def _known_head(config: Config) -> tuple[int, str] | None:
+    """The alert log's head as the state remembers it: a log that ends before it was cut."""
+    try:
+        database = Database(Path(config.paths.state) / DATABASE, readonly=True)
+    except (OSError, HostguardError):
+        return None
+    try:
+        text = str(Baseline(database, readonly=True).recall("head") or "")
+    finally:
+        database.close()
+    number, _, digest = text.partition(" ")
+    return (int(number), digest) if number.isdigit() and digest else None
+
+
+def _open(config: Config, log: AlertLog, wall: Callable[[], int],
+          diagnose: Callable[[str, Mapping[str, object]], None]) -> Database:  # fmt: skip
+    """The state database; a damaged one is set aside for the last backup, if that is whole."""
+    path = Path(config.paths.state) / DATABASE
+    try:
+        return Database(path)
+    except BaselineDamaged as error:
+        diagnose("baseline damaged", {"problem": str(error)})
+        log.append([health.alert("baseline.damaged", wall(), problem=str(error))])
+        return _restore(path, path.with_name(BACKUP), str(error), log, wall)
+    except OSError as error:
+        raise BaselineError(f"cannot open {path}: {error.strerror}") from error
+
+
+def _restore(path: Path, backup: Path, problem: str, log: AlertLog, wall: Callable[[], int]) -> Database:
+    """Put the backup in place of a damaged state. Nothing is deleted: the damaged file stays, renamed."""
+    try:
+        copy = Database(backup, readonly=True)
+        try:
+            generation = Baseline(copy, readonly=True).verify()
+        finally:
+            copy.close()
+    except (OSError, HostguardError) as error:
+        raise BaselineDamaged(f"{problem}; and there is no backup to use instead: {error}") from error
+    mark = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(wall() // 10**9))
+    for suffix in ("", "-wal", "-shm"):
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            part.rename(path.with_name(f"{path.name}.damaged-{mark}{suffix}"))
+    source = Database(backup, readonly=True)
+    try:
+        source.backup(path)
+    finally:
+        source.close()
+    log.append([health.alert("baseline.restored", wall(), problem=problem, generation=generation.number)])
+    return Database(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""What keeps this host from being watched well: checks with advice, for `hostguardctl doctor`.
+
+Each check is a function of the engine; the list is the table. Nothing here changes anything.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+NEEDED_SPACE = 256 * 1024 * 1024
+CAPABILITIES = {"CAP_DAC_READ_SEARCH": 2, "CAP_SYS_PTRACE": 19, "CAP_NET_ADMIN": 12}
+"""Names and bit numbers, capabilities(7), linux/capability.h."""
+
+
+class Check(NamedTuple):
+    """One answer."""
+
+    name: str
+    ok: bool
+    message: str
+    advice: str = ""
+
+
+def examine(engine: Engine) -> list[dict[str, Any]]:
+    """All checks, in the order of the list."""
+    return [check(engine)._asdict() for check in CHECKS]
+
+
+def _baseline(engine: Engine) -> Check:
+    current = engine.baseline.current()
+    if current is None:
+        return Check("baseline", False, "nothing is captured yet", "Wait for the first capture to end.")
+    if not current.reviewed:
+        return Check(
+            "baseline", False, f"nobody reviewed generation {current.number}",
+            "Look at this host once with care, then approve it: hostguardctl baseline.",
+        )  # fmt: skip
+    return Check("baseline", True, f"generation {current.number}, approved by {current.actor}")
+
+
+def _privileges(engine: Engine) -> Check:
+    effective = _effective()
+    missing = [name for name, bit in CAPABILITIES.items() if not effective >> bit & 1]
+    if missing:
+        return Check(
+            "capabilities", False, f"missing: {', '.join(missing)}",
+            "Run hostguardd as root; under systemd, look for a drop-in that narrows CapabilityBoundingSet=.",
+        )  # fmt: skip
+    return Check("capabilities", True, "may read every file and see every process")
+
+
+def _effective() -> int:
+    with open("/proc/self/status", "rb") as handle:
+        for line in handle:
+            if line.startswith(b"CapEff:"):
+                return int(line.split()[1], 16)
+    return 0
+
+
+def _watches(engine: Engine) -> Check:
+    unwatched = engine.coverage.unwatched()
+    used = engine.coverage.folders()
+    if unwatched:
+        why = ", ".join(f"{count} ({os.strerror(code)})" for code, count in unwatched.items())
+        return Check(
+            "inotify watches", False, f"{used} folders watched, not watched: {why}",
+            "Raise fs.inotify.max_user_watches with sysctl. Until then those folders are only swept.",
+        )  # fmt: skip
+    return Check("inotify watches", True, f"{used} folders watched, up to {engine.coverage.limit} may be")
+
+
+def _hints(engine: Engine) -> Check:
+    if not engine.coverage.alive:
+        return Check("live watching", False, "the watcher is not running", "Restart hostguardd.")
+    if engine.coverage.overflows:
+        return Check(
+            "live watching", False, f"the queue of hints overflowed {engine.coverage.overflows} times since the start",
+            "Raise fs.inotify.max_queued_events with sysctl, or exclude what changes all the time.",
+        )  # fmt: skip
+    return Check("live watching", True, "no hint was lost since the start")
+
+
+def _space(engine: Engine) -> Check:
+    tight = []
+    for name, folder in (("state", engine.config.paths.state), ("log", engine.config.paths.log)):
+        free = shutil.disk_usage(folder).free
+        if free < NEEDED_SPACE:
+            tight.append(f"{name} {folder}: {free // 2**20} MiB free")
+    if tight:
+        return Check("disk space", False, "; ".join(tight), "Make room: a full disk silences the alert log.")
+    return Check("disk space", True, "enough for the state and the alert log")
+
+
+def _log(engine: Engine) -> Check:
+    if engine.announcer.unwritable:
+        return Check("alert log", False, engine.announcer.unwritable, "Make room, or put the log's folder right.")
+    return Check("alert log", True, f"{engine.log.head[0]} alerts, written to {engine.log.path}")
+
+
+def _blinds(engine: Engine) -> Check:
+    blinds = engine.baseline.blinds()
+    if blinds:
+        return Check(
+            "blind spots", False, f"{len(blinds)} places cannot be looked at (hostguardctl status names them)",
+            "No alert from there is no good news. Check permissions, mounts and the configuration.",
+        )  # fmt: skip
+    return Check("blind spots", True, "everything the configuration names can be looked at")
+
+
+CHECKS: tuple[Callable[[Engine], Check], ...] = (
+    _baseline, _privileges, _watches, _hints, _log, _space, _blinds,
+)  # fmt: skip

@@ -1,0 +1,78 @@
+"""One full sweep against the baseline and nothing else: `hostguardd --once`, also on a mounted image.
+
+The rule kept here: nothing is written, neither to the state nor to the alert log; the drift goes to
+the given stream, one finding a line, the loudest first.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import TextIO
+
+from ..config import Config
+from ..describe import finding_json
+from ..errors import BaselineError, Exit
+from ..host.files import FileHost
+from ..host.live import LiveHost
+from ..model import Blind, Depth, Fact, FileFact, Row, Sweep
+from ..record import escape
+from ..sensors.interface import Request
+from ..store.baseline import Baseline
+from ..store.database import Database
+from ..store.findings import Findings
+from .clock import SystemClock
+from .keeper import Change, Keeper
+from .parts import SystemNames, build
+
+
+def check_once(config: Config, state: Path, files: FileHost, live: LiveHost, out: TextIO) -> int:
+    """Returns 0 without drift, 1 with; BaselineError when there is nothing to compare with."""
+    try:
+        database = Database(state, readonly=True)
+    except (FileNotFoundError, sqlite3.OperationalError) as error:
+        raise BaselineError(f"there is no baseline at {state}: start hostguardd once to capture one") from error
+    try:
+        return _check(config, Baseline(database, readonly=True), Findings(database), files, live, out)
+    finally:
+        database.close()
+
+
+def _check(config: Config, baseline: Baseline, findings: Findings, files: FileHost, live: LiveHost,
+           out: TextIO) -> int:  # fmt: skip
+    current = baseline.current()
+    if current is None:
+        raise BaselineError("the baseline holds no approved generation yet")
+    clock = SystemClock()
+    parts = build(config, files, live, clock, lambda folder: None)
+    changes: dict[tuple[type[Fact], Row], Change] = {}
+
+    def emit(change: Change) -> None:
+        changes[change.fact, change.key] = change
+
+    keeper = Keeper(
+        baseline, findings, parts.policy, parts.watches.find, emit,
+        lambda fact, key: changes.get((fact, key)), clock.wall, fresh=True,
+    )  # fmt: skip
+    blinds: dict[tuple[str, bytes], Blind] = {}
+
+    def take(sweep: Sweep) -> list[Request]:
+        blinds.update(((blind.kind, blind.scope), blind) for blind in sweep.blinds)
+        return keeper.handle(sweep)
+
+    for fact, sensor in (parts.sensors() | {FileFact: parts.hurried}).items():
+        closer: list[Request] = []
+        for sweep in sensor.sweep(Depth.FULL, lambda: False):
+            closer += take(sweep)
+        if closer and fact is FileFact:
+            for sweep in sensor.look(closer, lambda: False):
+                take(sweep)
+    found = [change.finding for change in changes.values() if change.finding and change.event != "cleared"]
+    found.sort(key=lambda finding: (-finding.verdict.severity, finding.drift.subject.label))
+    for finding in found:
+        told = finding_json(finding, SystemNames())
+        out.write(f"{told['severity']:8} {told['message']}  [{told['technique'] or '-'} {told['rule']}]\n")
+    for blind in blinds.values():
+        out.write(f"{'blind':8} {escape(blind.scope)} ({blind.kind}): {blind.reason}\n")
+    out.write(f"{len(found)} findings against generation {current.number}, {len(blinds)} places not seen\n")
+    return int(Exit.DRIFT if found else Exit.OK)

@@ -1,0 +1,107 @@
+"""From a configuration to the parts that do its work: policy, watches, sensors.
+
+All of it is made anew when the configuration is read again; the store, the log and the lanes stay.
+"""
+
+from __future__ import annotations
+
+import grp
+import pwd
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..config import Config
+from ..host.files import FileHost
+from ..host.live import LiveHost
+from ..model import Fact, FileFact, ListenerFact, ProcessFact, Row, SetIdFact, under
+from ..policy import Policy
+from ..sensors.files import FilesSensor
+from ..sensors.interface import Sensor
+from ..sensors.listeners import ListenersSensor
+from ..sensors.processes import ProcessesSensor
+from ..sensors.setid import SetIdSensor
+from ..watches import Watches
+from .clock import Clock
+
+
+class PolledSensor(Sensor, Protocol):
+    """A sensor of live state, cheap to ask whether a sweep is worth it."""
+
+    def changed(self) -> bool:
+        """Whether something may have changed since the last sweep."""
+        ...
+
+    def expect(self, rows: Iterable[Row]) -> None:
+        """Approved rows: what has not come up yet at our own start is not missing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What one configuration comes down to. `hurried` is the files sensor with all its workers."""
+
+    config: Config
+    policy: Policy
+    watches: Watches
+    files: FilesSensor
+    hurried: FilesSensor
+    setid: SetIdSensor
+    listeners: PolledSensor
+    processes: PolledSensor
+
+    def sensors(self) -> dict[type[Fact], Sensor]:
+        """Every sensor there is: the explicit list."""
+        return {
+            FileFact: self.files, SetIdFact: self.setid,
+            ListenerFact: self.listeners, ProcessFact: self.processes,
+        }  # fmt: skip
+
+    def relevant(self, folder: bytes, name: bytes | None) -> bool:
+        """Whether any sensor cares about what happened there."""
+        if any(under(folder, top) for top in self.config.setid.watch):
+            return True
+        plan = self.watches.plan(folder)
+        return not plan.empty and (name is None or plan.reach(name) is not None)
+
+    def urgent(self, path: bytes) -> bool:
+        """Whether a change at `path` must be told at once."""
+        return self.watches.find(path) is not None and self.policy.urgent(path)
+
+
+def build(
+    config: Config, files: FileHost, live: LiveHost, clock: Clock, on_folder: Callable[[bytes], None]
+) -> Parts:
+    """The parts for `config`."""
+    sweeps = config.sweeps
+    common = {"on_folder": on_folder, "largest": sweeps.largest}
+    plain = FilesSensor(files, config.watches, clock.wall, **common)  # type: ignore[arg-type]
+    hurried = FilesSensor(files, config.watches, clock.wall, workers=sweeps.workers, **common)  # type: ignore[arg-type]
+    return Parts(
+        config,
+        Policy(config.rules),
+        plain.watches,
+        plain,
+        hurried,
+        SetIdSensor(files, config.setid, clock.wall, on_folder=on_folder),
+        ListenersSensor(live, config.listeners, clock.wall),
+        ProcessesSensor(live, config.processes, clock.wall),
+    )
+
+
+class SystemNames:
+    """Account names of this host (`describe.Names`), asked afresh each time: names change."""
+
+    def user(self, uid: int) -> str:
+        """The name of a uid, "" if it has none."""
+        try:
+            return pwd.getpwuid(uid).pw_name
+        except KeyError:
+            return ""
+
+    def group(self, gid: int) -> str:
+        """The name of a gid, "" if it has none."""
+        try:
+            return grp.getgrgid(gid).gr_name
+        except KeyError:
+            return ""
