@@ -132,8 +132,9 @@ def _baseline(s: Session) -> Exit:
     if not found and reviewed:
         s.show({"review": review, "generation": present}, lambda: ["Nothing to approve."])
         return Exit.OK
-    what = f"Approve {'these' if found else 'it with no'} differences as the truth about this host?"
-    if not s.options.yes and not s.terminal.confirm(what):
+    what = "what is shown above" if found else "the present baseline, which nobody has reviewed,"
+    question = f"Approve {what} as the truth about this host?"
+    if not s.options.yes and not s.terminal.confirm(question):
         s.show({"review": review, "generation": present}, lambda: ["Nothing was approved."])
         return Exit.DRIFT
     done = s.ask("approve", {"token": review["token"], "reason": s.options.reason})
@@ -358,7 +359,7 @@ def _config_data(names: Sequence[str], config: Config) -> dict[str, Any]:
 
 def _notes(watch: Watch) -> list[str]:
     """What is particular about a watch, in words."""
-    depth = {-1: "", 0: "only that entry"}.get(watch.depth, f"{watch.depth} levels deep")
+    depth = {-1: "", 0: "only that entry", 1: "one level deep"}.get(watch.depth, f"{watch.depth} levels deep")
     told = [
         depth,
         "append-only" if watch.growing else "",

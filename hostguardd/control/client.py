@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import socket
+import struct
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -24,7 +25,7 @@ from ..errors import (
 from .address import folder_of
 from .calls import CALLS, VERSION
 
-CONNECT_TIME = 5.0
+CONNECT_TIME = 5
 
 _ERRORS: Mapping[int, type[HostguardError]] = {
     Exit.USAGE: UsageError,
@@ -77,7 +78,8 @@ def call(
 
 def _connect(path: str) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.settimeout(CONNECT_TIME)
+    # Not settimeout: it makes connect(2) fail at once, rather than wait, while the queue is full.
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", CONNECT_TIME, 0))
     try:
         with folder_of(path) as (_, address):
             connection.connect(address)

@@ -34,6 +34,7 @@ MAX_CONNECTIONS = 16
 RESERVED = 4  # of them, for administrators
 REQUEST_TIME = 5.0
 STALL_TIME = 60.0
+QUEUE = 64  # connections that wait in the kernel to be accepted
 MUTE_TIME = 0.25  # pause between attempts to accept while descriptors are short
 
 
@@ -110,7 +111,7 @@ class ControlServer:
             self._inode = (found.st_dev, found.st_ino)
             # Nobody can connect before listen(2), so there is no moment with the wrong mode.
             self.notice = self._hand_to_group(address)
-            listener.listen(MAX_CONNECTIONS)
+            listener.listen(QUEUE)
             undo.pop_all()
         return listener
 

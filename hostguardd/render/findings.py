@@ -11,13 +11,26 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from .paper import SEVERITIES, Data, Paper, cells, count, duration, fold, parse_time, size
+from .paper import SEVERITIES, Data, Paper, cells, count, duration, fold, parse_time, size, visible
 
 DETAILED = 30
 LISTED = 200
 
+UNKNOWN = "unknown"
+"""Where a severity stands that this version does not know: last, but never left out."""
+
+_ORDER = (*SEVERITIES, UNKNOWN)
 _LONG = frozenset({"sha256"})
-_TIMES = frozenset({"mtime", "ctime", "started"})
+_TIMES = frozenset({"mtime", "ctime"})
+_WORDS: Mapping[str, tuple[str, ...]] = {
+    "mode": ("permissions",),
+    "uid": ("owner", "user"),
+    "gid": ("group",),
+}
+"""Fields that come with a word for them elsewhere in the fact."""
+
+_REPEATED = frozenset({"folder", "name", *(word for words in _WORDS.values() for word in words)})
+"""What need not be listed, because another field says it."""
 
 
 def drift(paper: Paper, data: Data, everything: bool = False) -> list[str]:
@@ -30,7 +43,7 @@ def drift(paper: Paper, data: Data, everything: bool = False) -> list[str]:
         )
     lines = paper.wrap(f"{count(len(findings), 'open finding')} against {against}", style="strong")
     lines += grouped(paper, findings, everything)
-    one = findings[0].get("id", "ID")
+    one = _ranked(findings)[0].get("id", "ID")
     lines += ["", *paper.wrap(
         f"hostguardctl explain {one} tells all about one; accept {one} takes it into the baseline; "
         "baseline reviews and approves everything.",
@@ -97,12 +110,7 @@ def explain(paper: Paper, data: Data) -> list[str]:
     changed = finding.get("changed") or []
     if changed:
         lines += ["", _title(paper, "What differs"), *_changes(paper, finding, changed, 2, whole=True)]
-    now = finding.get("after") or finding.get("before") or {}
-    rest = {name: value for name, value in now.items() if name not in changed and value not in (None, "")}
-    if rest:
-        word = "What it is" if finding.get("after") else "What it was"
-        lines += ["", _title(paper, f"{word}, beside that" if changed else word)]
-        lines += _pairs(paper, [(name, show(paper, name, value, True)) for name, value in rest.items()])
+    lines += _everything(paper, finding, changed)
     if finding.get("diff"):
         lines += ["", _title(paper, "Text"), *unified(paper, str(finding["diff"]))]
     return lines
@@ -124,19 +132,18 @@ def difference(paper: Paper, data: Data) -> list[str]:
 
 def grouped(paper: Paper, findings: Sequence[Data], everything: bool) -> list[str]:
     """Blocks by severity; one line each when there are many; the far tail summed up by folder."""
-    ranked = sorted(findings, key=lambda f: str(f.get("label", "")))
-    ranked.sort(key=_age, reverse=True)
+    ranked = _ranked(findings)
     detailed = len(findings) <= DETAILED
     limit = LISTED if paper.width and not everything else len(findings)
     width = max((len(str(f.get("id", ""))) for f in findings), default=0)
     lines: list[str] = []
     shown = 0
     rest: list[Data] = []
-    for severity in [*SEVERITIES, None]:
-        group = [f for f in ranked if (f.get("severity") == severity if severity else _odd(f))]
+    for severity in _ORDER:
+        group = [f for f in ranked if _known(f) == severity]
         if not group:
             continue
-        lines += ["", f"{badge(paper, severity or 'unknown')} {paper.paint('dim', count(len(group)))}"]
+        lines += ["", f"{badge(paper, severity)} {paper.paint('dim', count(len(group)))}"]
         for finding in group:
             if shown >= limit:
                 rest.append(finding)
@@ -188,37 +195,50 @@ def generation_words(paper: Paper, generation: object) -> str:
     return f"{words} (approved {when}{' by ' + by if by else ''})" if when else words
 
 
-def show(paper: Paper, name: str, value: object, whole: bool = False) -> str:
-    """One value of a fact for people."""
+def show(paper: Paper, fact: Data, name: str, whole: bool = False) -> str:
+    """One value of a fact for people, with the word that goes with a number (`0 (root)`)."""
+    value = fact.get(name)
     if value is None:
         return "not known"
     if value in ("", [], {}):
         return "none"
     if name == "size":
         return f"{value:,} bytes" if whole and isinstance(value, int) else size(value)
-    if name in _TIMES and parse_time(value) and not isinstance(value, int):
-        return paper.clock(value)
+    if name in _TIMES:
+        return paper.stamp(value, exact=whole)
     if name in _LONG and not whole:
         return str(value)[:12] + "…"
     if isinstance(value, Mapping):
         return ", ".join(f"{key}={inner}" for key, inner in value.items())
     if isinstance(value, list | tuple):
-        return " ".join(map(str, value))
-    return str(value)
+        return ", ".join(map(str, value))
+    words = [str(fact[word]) for word in _WORDS.get(name, ()) if fact.get(word) not in (None, str(value))]
+    return f"{value} ({words[0]})" if words else str(value)
 
 
 def _block(paper: Paper, finding: Data, width: int) -> list[str]:
     indent = width + 4
-    lines = _headline(paper, finding, str(finding.get("id", "")).ljust(width))
+    lines = _one_line(paper, finding, width)
     if finding.get("before") and finding.get("after"):
-        lines += _changes(paper, finding, finding.get("changed") or [], indent)
-    elif finding.get("message"):
-        lines += paper.wrap(str(finding["message"]), indent)
-    return [*lines, " " * indent + paper.paint("dim", f"since {paper.when(finding.get('first_seen'))}")]
+        return lines + _changes(paper, finding, finding.get("changed") or [], indent)
+    # Only what the message says beyond the headline: it usually names the same thing again.
+    message, label = str(finding.get("message") or ""), str(finding.get("label", ""))
+    told = message.partition(label)[2].lstrip(" :,") if label in message else message
+    return lines + (paper.wrap(told, indent) if told else [])
 
 
 def _one_line(paper: Paper, finding: Data, width: int) -> list[str]:
-    return _headline(paper, finding, str(finding.get("id", "")).ljust(width))
+    """The headline, and since when: at the right end of it, or below where there is no room."""
+    lines = _headline(paper, finding, str(finding.get("id", "")).ljust(width))
+    since = paper.when(finding.get("first_seen"))
+    if not paper.width:
+        return [f"{lines[0]}  {paper.paint('dim', since)}"]
+    space = paper.width - cells(visible(lines[-1])) - cells(since)
+    if space >= 2:
+        lines[-1] += " " * space + paper.paint("dim", since)
+    else:
+        lines.append(" " * max(0, paper.width - cells(since)) + paper.paint("dim", since))
+    return lines
 
 
 def _headline(paper: Paper, finding: Data, name: str) -> list[str]:
@@ -236,20 +256,39 @@ def _changes(
     before, after = finding.get("before") or {}, finding.get("after") or {}
     if not before or not after:
         return []
-    rows = [(n, show(paper, n, before.get(n), whole), show(paper, n, after.get(n), whole)) for n in names]
+    rows = [(n, show(paper, before, n, whole), show(paper, after, n, whole)) for n in names]
     width = max((cells(name) for name, _, _ in rows), default=0)
     column = indent + width + 2
     lines = []
     for name, old, new in rows:
         lead = " " * indent + paper.paint("dim", name.ljust(width)) + "  "
         if old == new and not whole:  # the same at a glance: show what tells them apart
-            old, new = show(paper, name, before.get(name), True), show(paper, name, after.get(name), True)
+            old, new = show(paper, before, name, True), show(paper, after, name, True)
         if not paper.width or column + cells(old) + 3 + cells(new) <= paper.width:
             lines.append(f"{lead}{paper.paint('', old)} → {paper.paint('strong', new)}")
         else:
             lines += paper.wrap(old, column, first=lead)
             lines += paper.wrap(new, column, "strong", first=" " * (column - 2) + "→ ")
     return lines
+
+
+def _everything(paper: Paper, finding: Data, changed: Sequence[str]) -> list[str]:
+    """The fields that did not change, and the names of those that nobody could look at."""
+    fact = finding.get("after") or finding.get("before") or {}
+    names = [name for name in fact if name not in changed and name not in _REPEATED]
+    rows = [(n, show(paper, fact, n, True)) for n in names if _says_something(fact[n])]
+    unknown = [name for name in names if fact[name] is None]
+    if unknown:
+        rows.append(("not known", ", ".join(unknown)))
+    if not rows:
+        return []
+    word = "What it is" if finding.get("after") else "What it was"
+    return ["", _title(paper, f"{word}, beside that" if changed else word), *_pairs(paper, rows)]
+
+
+def _says_something(value: object) -> bool:
+    """Not unknown, empty or off; a number always does, 0 being root."""
+    return value is not None and value is not False and value not in ("", [], {})
 
 
 def _pairs(paper: Paper, rows: Sequence[tuple[str, str]]) -> list[str]:
@@ -275,13 +314,22 @@ def _number(side: object) -> object:
     return side.get("number") if isinstance(side, Mapping) else side
 
 
-def _age(finding: Data) -> float:
+def _ranked(findings: Iterable[Data]) -> list[Data]:
+    """The worst first, within that the newest, within that by name."""
+    ranked = sorted(findings, key=lambda f: str(f.get("label", "")))
+    ranked.sort(key=_seen, reverse=True)
+    ranked.sort(key=lambda f: _ORDER.index(_known(f)))
+    return ranked
+
+
+def _seen(finding: Data) -> float:
     moment = parse_time(finding.get("first_seen"))
     return moment.timestamp() if moment else 0.0
 
 
-def _odd(finding: Data) -> bool:
-    return finding.get("severity") not in SEVERITIES
+def _known(finding: Data) -> str:
+    severity = finding.get("severity")
+    return severity if severity in SEVERITIES else UNKNOWN
 
 
 def _by_folder(findings: Sequence[Data]) -> str:

@@ -44,7 +44,7 @@ def history(paper: Paper, data: Data) -> list[str]:
         )
         for g in found
     ]
-    header = ("  NO", "WHEN", "FACTS", "DIGEST", "BY WHOM AND WHY")
+    header = ("  NO", "WHEN", "FACTS", "DIGEST", "WHY AND BY WHOM")
     return [*paper.table(header, rows, right=(0, 2)), "", paper.paint("dim", "* is the present truth")]
 
 
@@ -52,11 +52,12 @@ def approved(paper: Paper, data: Data) -> list[str]:
     """The generation that has just become the truth."""
     generation = data.get("generation") or {}
     head = f"Generation {generation.get('number')} is the truth now"
-    facts = f"{count(generation.get('facts'), 'fact')}, digest {generation.get('digest', '')}"
     lines = paper.wrap(head, style="good")
     if data.get("accepted"):
         lines += paper.wrap("accepted: " + " ".join(map(str, data["accepted"])), 2)
-    return lines + paper.wrap(facts, 2) + paper.wrap(_why(generation), 2)
+    lines += paper.wrap(_why(generation), 2)
+    lines += paper.wrap(count(generation.get("facts"), "fact"), 2)
+    return lines + paper.wrap(f"digest {generation.get('digest', '')}", 2)
 
 
 def verify(paper: Paper, data: Data) -> list[str]:
@@ -130,7 +131,7 @@ def _row(paper: Paper, name: str, text: str, style: str = "") -> list[str]:
 def _daemon(paper: Paper, data: Data) -> str:
     user = "root" if data.get("mode") == "root" else f"{data.get('mode')}: sees only what its user may see"
     since = paper.when(data.get("since"))
-    return f"{data.get('version')} {data.get('state')}, pid {data.get('pid')} as {user}, started {since}"
+    return f"{data.get('version')}, {data.get('state')}, pid {data.get('pid')} as {user}, since {since}"
 
 
 def _generation_row(paper: Paper, generation: Data) -> list[str]:
@@ -229,8 +230,8 @@ def _next(paper: Paper, sensor: Data) -> str:
 def _why(generation: Data) -> str:
     who = str(generation.get("actor") or "nobody named")
     reason = str(generation.get("reason") or "no reason given")
-    unseen = "  (reviewed by nobody)" if generation.get("reviewed") is False else ""
-    return f"{reason}: {who}{unseen}"
+    unseen = " (reviewed by nobody)" if generation.get("reviewed") is False else ""
+    return f"{reason} · {who}{unseen}"
 
 
 def _problem(part: Data) -> str:

@@ -6,6 +6,7 @@ string passes `clean` on its way in: nothing from outside reaches the terminal a
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ STYLES: Mapping[str, str] = {
 SEVERITIES = ("critical", "high", "medium", "low", "info")
 """The worst first."""
 
+_PAINT = re.compile("\x1b\\[[0-9;]*m")
+_FRACTION = re.compile(r"\.[0-9]+")
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
@@ -65,26 +68,22 @@ class Paper:
         return [margin + self.paint(style, line) for margin, line in zip(margins, lines, strict=True)]
 
     def when(self, value: object) -> str:
-        """`3 min ago, 14:02:11`: how long ago, then the clock, with the date unless it was today."""
-        moment = parse_time(value)
-        if moment is None:
-            return "" if value is None else clean(str(value))
-        return f"{ago(self.now - moment)}, {self.clock(moment)}"
-
-    def clock(self, value: object) -> str:
-        """The time of day in the reader's zone, with the date unless it was today."""
+        """`3 min ago, 14:02:11`: how long ago, then the clock; the date instead of seconds if not today."""
         moment = parse_time(value)
         if moment is None:
             return "" if value is None else clean(str(value))
         local = moment.astimezone(self.now.tzinfo)
-        return f"{local:%H:%M:%S}" if local.date() == self.now.date() else f"{local:%Y-%m-%d %H:%M:%S}"
+        clock = f"{local:%H:%M:%S}" if local.date() == self.now.date() else f"{local:%Y-%m-%d %H:%M}"
+        return f"{ago(self.now - moment)}, {clock}"
 
-    def stamp(self, value: object) -> str:
-        """Date and time in the reader's zone, always both: for lists."""
+    def stamp(self, value: object, exact: bool = False) -> str:
+        """Date and time in the reader's zone, always both; `exact` with the fraction it came with."""
         moment = parse_time(value)
         if moment is None:
             return clean(str(value or "-"))
-        return f"{moment.astimezone(self.now.tzinfo):%Y-%m-%d %H:%M:%S}"
+        local = moment.astimezone(self.now.tzinfo)
+        fraction = _FRACTION.search(str(value)) if exact else None
+        return f"{local:%Y-%m-%d %H:%M:%S}" + (fraction[0] if fraction else "")
 
     def table(
         self, header: Sequence[str], rows: Sequence[Sequence[str]], right: Iterable[int] = ()
@@ -110,6 +109,11 @@ def _pad(text: str, width: int, right: bool) -> str:
     return space + text if right else text + space
 
 
+def visible(line: str) -> str:
+    """A painted line without its paint."""
+    return _PAINT.sub("", line)
+
+
 def cells(text: str) -> int:
     """Terminal cells that clean text takes: wide characters two, combining marks none."""
     if text.isascii():
@@ -124,7 +128,7 @@ def _cell(char: str) -> int:
 
 
 def fold(text: str, room: int) -> list[str]:
-    """`text` in pieces of at most `room` cells (0: in one). Runs of spaces inside a piece stay."""
+    """`text` in lines of at most `room` cells (0: in one), broken at spaces where there are any."""
     if not room or cells(text) <= room:
         return [text]
     lines: list[str] = []
@@ -135,7 +139,7 @@ def fold(text: str, room: int) -> list[str]:
             line = candidate
             continue
         if line:
-            lines.append(line)
+            lines.append(line.rstrip())
         *whole, line = _chop(word, room)
         lines += whole
     lines.append(line)
@@ -171,8 +175,8 @@ def parse_time(value: object) -> datetime | None:
 
 def ago(span: timedelta) -> str:
     """`3 min ago`, `in 7 min`, `just now`."""
-    seconds = span.total_seconds()
-    if abs(seconds) < 1:
+    seconds = round(span.total_seconds())
+    if not seconds:
         return "just now"
     return f"{duration(seconds)} ago" if seconds > 0 else f"in {duration(-seconds)}"
 
