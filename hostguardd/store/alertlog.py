@@ -172,6 +172,7 @@ class AlertLog:
         try:
             if os.path.lexists(target):
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
+            self._remove(NEXT)
             fresh = self._create(NEXT)
             os.rename(self.path, target)
             try:

@@ -17,7 +17,7 @@ import pytest
 
 from hostguardd.config import AlertLogConfig
 from hostguardd.errors import AlertLogError
-from hostguardd.store.alertlog import AlertLog, verify
+from hostguardd.store.alertlog import NEXT, AlertLog, verify
 from tests.alerts import IDENTITY, alert
 
 PLAIN = AlertLogConfig(rotate=1 << 20, keep=4, reserve=0)
@@ -186,7 +186,7 @@ def victim(*arguments: str) -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.parametrize(("scenario", "at_least"), [("rotate", 60), ("torn", 70), ("lost", 15)])
+@pytest.mark.parametrize(("scenario", "at_least"), [("rotate", 60), ("torn", 15), ("lost", 15)])
 def test_killed_before_every_system_call_nothing_acknowledged_is_lost(
     tmp_path: Path, scenario: str, at_least: int
 ) -> None:
@@ -195,6 +195,16 @@ def test_killed_before_every_system_call_nothing_acknowledged_is_lost(
 
 def test_killed_at_random_moments_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
     assert int(victim("random", str(tmp_path), str(os.getpid()))) > 60
+
+
+def test_a_file_that_waits_for_its_rename_is_taken_up(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    log.append([alert(number) for number in range(3)])
+    log.close()
+    (tmp_path / "alerts.jsonl").rename(tmp_path / NEXT)
+    log = opened(tmp_path)
+    assert log.append([alert(3)]) == [4]
+    assert verify(str(tmp_path), log.head).lines == 4
 
 
 # Torn
