@@ -171,7 +171,7 @@ def command(argv: Sequence[bytes]) -> bytes:
     return b" ".join(shown)[:LONGEST]
 
 
-_SECRET = rb"[\w.-]*(?:passw(?:or)?d|passphrase|secret|token|api-?key|access-?key|private-?key|credential)s?"
+_SECRET = rb"[\w.-]*(?:passw(?:or)?d|passphrase|secret|token|(?:api|access|private)[_-]?key|credential)s?"
 _SECRET_OPTION = re.compile(rb"--?" + _SECRET, re.IGNORECASE)
 _SECRET_VALUE = re.compile(
     rb"(" + _SECRET + rb"[\"']?\s*[=:]\s*)(?:\"[^\"]*\"|'[^']*'|[^\s,;&\"'}]+)", re.IGNORECASE

@@ -35,6 +35,9 @@ KEY: Final = len(ListenerFact.KEY)
 EVERYTHING: Final = 60.0
 """Seconds after which every socket's owner is looked for again."""
 
+ENOUGH_WALKS: Final = 2
+"""Walks for an owner who is not to be found, before it is left to the next look at everything."""
+
 NAMED: Final = 8
 """How many of many are named in a sentence."""
 
@@ -76,6 +79,7 @@ class ListenersSensor:
         self._tables: dict[str, tuple[bytes, Sockets]] = {}
         self._first: dict[Name, float] = {}
         self._owners: dict[Name, Owner] = {}
+        self._fruitless: dict[Name, int] = {}  # how often a socket's owner was looked for in vain
         self._seen = {proto: Glimpses(settings.missing, KEY) for proto in self._protocols}
         self._namespaces: tuple[Blind, ...] = ()
         self._begun = False
@@ -202,6 +206,12 @@ class ListenersSensor:
                 nobodys = {n: s for n, s in nobodys.items() if n[0] != proto or n[1] in there}
             answers = {n: o for n, o in answers.items() if o is not NOBODY} | self._ask(nobodys)
         self._owners = known | answers
+        tries = {} if everything else self._fruitless
+        self._fruitless = {
+            name: tries.get(name, 0) + (name in answers)
+            for name, owner in self._owners.items()
+            if owner is UNKNOWN or owner is NOBODY
+        }
         if not self._begun:
             for name, owner in answers.items():
                 self._first[name] = now if owner.started is None else self._host.seconds(owner.started)
@@ -214,6 +224,7 @@ class ListenersSensor:
             name: owner
             for name, owner in known.items()
             if owner is KERNEL
+            or self._fruitless.get(name, 0) >= ENOUGH_WALKS
             or (owner.pid and (owner.exe, owner.started) == (now[owner.pid].exe, now[owner.pid].started))
         }
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..config import ProcessesConfig
 from ..host.live import STATES, LiveHost, Process
@@ -27,7 +27,7 @@ from ..model import Blind, Depth, ProcessFact, Row, Sweep
 from .commands import command, script
 from .glimpses import Glimpses
 from .interface import Request
-from .standing import SERVICE, Standing, standing, worker
+from .standing import SERVICE, standing, worker
 
 HOST: Final = "host"
 KIND: Final = ProcessFact.KIND
@@ -50,16 +50,27 @@ NAMED: Final = 8
 Stop = Callable[[], bool]
 
 
+class Place(NamedTuple):
+    """What follows from a process and its ancestors: the key of its fact, and how it stands."""
+
+    key: Row
+    role: str
+    settle: float | None
+
+
 class Entry:
-    """What we know of one process: how it looked, and when it is to be looked at again (uptime)."""
+    """What we know of one process: how it looked, when it was born and is to be looked at again
+    (seconds of uptime), and its place as long as no ancestor changed."""
 
-    __slots__ = ("again", "looks", "process", "script")
+    __slots__ = ("again", "born", "looks", "place", "process", "script")
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process, born: float) -> None:
         self.process = process
         self.script = script(process.exe or b"", process.argv, process.cwd)
+        self.born = born
         self.looks = 1
         self.again = 0.0
+        self.place: Place | None = None
 
 
 class ProcessesSensor:
@@ -141,40 +152,56 @@ class ProcessesSensor:
         ended = self._table.keys() - set(pids)
         for pid in ended:
             del self._table[pid]
+        for entry in self._table.values():
+            if entry.process.parent in ended:
+                entry.again = now
+        touched = set(ended)
         for pid in pids:
-            entry = self._table.get(pid)
-            if entry is None or everything or entry.again <= now or entry.process.parent in ended:
+            known = self._table.get(pid)
+            if known is None or everything or known.again <= now:
                 if stop():
+                    self._forget_places()
                     return False
-                self._look_at(pid, entry, now)
+                if self._look_at(pid, known, now):
+                    touched.add(pid)
         self._mark = mark
         if everything:
             self._everything = now + EVERYTHING
             self._timers.clear()
+        if everything or any(entry.process.parent in touched for entry in self._table.values()):
+            self._forget_places()
         return True
 
-    def _look_at(self, pid: int, entry: Entry | None, now: float) -> None:
+    def _forget_places(self) -> None:
+        """Somebody's ancestor is not what it was: the places are to be found anew."""
+        for entry in self._table.values():
+            entry.place = None
+
+    def _look_at(self, pid: int, entry: Entry | None, now: float) -> bool:
+        """Examine a process; whether it is not what it was."""
         process = self._host.process(pid)
         if process is None:
             self._table.pop(pid, None)
-            return
+            return True
+        changed = entry is None or entry.process != process
         if entry is None or entry.process.started != process.started:
-            entry = self._table[pid] = Entry(process)
+            entry = self._table[pid] = Entry(process, self._host.seconds(process.started))
             entry.again = now + SECOND_LOOK
-            return
-        if entry.process != process:
+            return changed
+        if changed:
             looks = entry.looks
-            entry = self._table[pid] = Entry(process)
+            entry = self._table[pid] = Entry(process, entry.born)
             entry.looks = looks
         entry.looks += 1
         lost = process.parent and process.parent not in self._table and entry.looks < ENOUGH_LOOKS
         entry.again = now + SECOND_LOOK if lost else self._of_age(entry, now)
+        return changed
 
     def _of_age(self, entry: Entry, now: float) -> float:
         """When a process that is not yet a fact may become one; never again when it is."""
         if _is_outside(entry.process):
             return float("inf")
-        at = self._born(entry) + (self._standing(entry).settle or 0.0)
+        at = entry.born + (self._place(entry).settle or 0.0)
         return at if at > now else float("inf")
 
     # -- telling ---------------------------------------------------------------------------------
@@ -182,19 +209,18 @@ class ProcessesSensor:
     def _rows(self, stop: Stop) -> list[Row] | None:
         """The sorted rows; None when stopped."""
         now = self._host.uptime()
-        due = min(self._everything, *(entry.again for entry in self._table.values()), float("inf"))
-        groups: dict[Row, list[tuple[Entry, Standing]]] = {}
+        due = min(self._everything, min((entry.again for entry in self._table.values()), default=now))
+        groups: dict[Row, list[tuple[Entry, Place]]] = {}
         for entry in self._table.values():
-            if _is_outside(entry.process):
-                continue
-            place = self._standing(entry)
-            if place.settle is not None and not self._is_worker(entry):
-                groups.setdefault(self._key(entry), []).append((entry, place))
+            if not _is_outside(entry.process):
+                place = entry.place or self._place(entry)
+                if place.settle is not None:
+                    groups.setdefault(place.key, []).append((entry, place))
         rows: dict[Row, Row] = {}
         for key, group in groups.items():
-            ages = [now - self._born(entry) - (place.settle or 0.0) for entry, place in group]
-            if max(ages) < 0 and key not in self._seen:
-                due = min(due, now - max(ages))
+            over = max(now - entry.born - (place.settle or 0.0) for entry, place in group)
+            if over < 0 and key not in self._seen:
+                due = min(due, now - over)
                 continue
             if stop():
                 return None
@@ -205,13 +231,13 @@ class ProcessesSensor:
         self._due = due if self._seen.due is None else min(due, self._seen.due)
         return found
 
-    def _row(self, key: Row, group: list[tuple[Entry, Standing]], now: float) -> tuple[Row, float]:
+    def _row(self, key: Row, group: list[tuple[Entry, Place]], now: float) -> tuple[Row, float]:
         """The row of one key, and when its count of copies may next move."""
         process, place = max(
             ((entry.process, place) for entry, place in group),
             key=lambda one: (STATES.index(one[0].state), -one[0].started, -one[0].pid),
         )
-        ages = [now - self._born(entry) for entry, _ in group]
+        ages = [now - entry.born for entry, _ in group]
         young = [age for age in ages if age < self._settings.instances]
         copies = max(1, len(ages) - len(young)) if place.role == SERVICE else 1
         until = now + self._settings.instances - max(young) if young else float("inf")
@@ -230,14 +256,16 @@ class ProcessesSensor:
             command(process.argv),
         ), until
 
-    def _key(self, entry: Entry) -> Row:
+    def _place(self, entry: Entry) -> Place:
+        """Where a process stands. A worker of its parent is no fact of its own: it never settles."""
         process = entry.process
         parent = self._table.get(process.parent)
+        role, settle = standing(process, self._ancestors(process), self._settings, self._has_timer)
+        if parent is not None and worker(process, parent.process, entry.script, parent.script):
+            settle = None
         exe = process.exe or b"[" + process.comm + b"]"
-        return (HOST, exe, process.uid, _parent_exe(parent), entry.script)
-
-    def _standing(self, entry: Entry) -> Standing:
-        return standing(entry.process, self._ancestors(entry.process), self._settings, self._has_timer)
+        entry.place = Place((HOST, exe, process.uid, _parent_exe(parent), entry.script), role, settle)
+        return entry.place
 
     def _has_timer(self, unit: bytes) -> bool:
         if unit not in self._timers:
@@ -251,13 +279,6 @@ class ProcessesSensor:
             chain.append(entry.process)
             entry = self._table.get(entry.process.parent)
         return chain
-
-    def _is_worker(self, entry: Entry) -> bool:
-        parent = self._table.get(entry.process.parent)
-        return parent is not None and worker(entry.process, parent.process, entry.script, parent.script)
-
-    def _born(self, entry: Entry) -> float:
-        return self._host.seconds(entry.process.started)
 
     def _blinds(self) -> tuple[Blind, ...]:
         """What there is and cannot be told: containers' processes, and those we may not look into."""

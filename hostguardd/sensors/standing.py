@@ -71,7 +71,7 @@ def _standing(
     unit = process.unit
     if is_user_manager(unit):
         return SESSION, None
-    left = process.parent in (0, 1)  # started or adopted by init, or come from outside our view
+    left = is_left(process, ancestors)
     if unit.endswith(b".service"):
         if left and process.login:
             return SERVICE, settings.detached
@@ -88,6 +88,25 @@ def _standing(
     return HELPER, settings.helper
 
 
+def is_left(process: Process, ancestors: Sequence[Process]) -> bool:
+    """Whether init started or adopted it, or a subreaper did, or it came from outside our view.
+
+    A child is born into its parent's session and leaves it only to lead one of its own (setsid(2)):
+    one that does neither has another parent than the one who made it.
+    """
+    if process.parent in (0, 1):
+        return True
+    return (
+        bool(ancestors)
+        and not ancestors[0].kernel
+        and process.session
+        not in (
+            process.pid,
+            ancestors[0].session,
+        )
+    )
+
+
 def is_user_manager(unit: bytes) -> bool:
     """`user@1000.service`: the manager of one user's own services, there while the user is."""
     return unit.startswith(b"user@") and unit.endswith(b".service")
@@ -98,11 +117,10 @@ def is_session_scope(unit: bytes) -> bool:
     return unit.startswith(b"session-") and unit.endswith(b".scope")
 
 
-def worker(process: Process, parent: Process | None, script: bytes, parent_script: bytes) -> bool:
+def worker(process: Process, parent: Process, script: bytes, parent_script: bytes) -> bool:
     """Whether it is a copy that its parent forked: the same program, no more powerful than the parent."""
     return (
-        parent is not None
-        and bool(process.exe)
+        bool(process.exe)
         and process.exe == parent.exe
         and script == parent_script
         and parent.uid in (0, process.uid)

@@ -1,0 +1,206 @@
+"""A running kernel that a test can edit: processes, sockets, time. It keeps the port's rules.
+
+    host = FakeLive()
+    sshd = host.add_process(b"/usr/sbin/sshd")
+    host.listen("tcp", b"0.0.0.0", 22, sshd)
+    host.tick(5)
+
+What is not said about a process is what a quiet service of a systemd host has: started by init, root,
+in a unit of its own name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+
+from hostguardd.host.live import RUNNING, Owners, Process, Socket, Sockets
+
+HZ = 100
+
+
+@dataclass
+class FakeSocket:
+    """A socket and who holds it."""
+
+    proto: str
+    socket: Socket
+    holders: list[int]
+
+
+@dataclass
+class FakeLive:
+    """An editable `LiveHost`. `calls` counts what was asked, to show what a poll costs."""
+
+    now: float = 1000.0
+    blind: str = ""
+    hidden: int = 0
+    problems: dict[str, str] = field(default_factory=dict)
+    timers: set[bytes] = field(default_factory=set)
+    spaces: dict[str, int] = field(default_factory=dict)
+    calls: dict[str, int] = field(default_factory=dict)
+    vanishing: set[int] = field(default_factory=set)
+    """Pids that are listed but gone when one looks."""
+
+    def __post_init__(self) -> None:
+        self._processes: dict[int, Process] = {}
+        self._contents: dict[int, bytes] = {}
+        self._sockets: list[FakeSocket] = []
+        self._newest = 100
+        self._numbers = count(5000)
+        self.add_process(b"/usr/lib/systemd/systemd", pid=1, parent=0, age=1000.0, unit=b"init.scope")
+
+    # -- what a test does to the host --------------------------------------------------------------
+
+    def wall(self) -> int:
+        """Wall-clock nanoseconds that go with `now`."""
+        return 1_700_000_000_000_000_000 + int(self.now * 1e9)
+
+    def tick(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += seconds
+
+    def add_process(
+        self,
+        exe: bytes | None,
+        *,
+        pid: int = 0,
+        parent: int = 1,
+        age: float = 0.0,
+        uid: int = 0,
+        comm: bytes | None = None,
+        argv: tuple[bytes, ...] | None = None,
+        unit: bytes | None = None,
+        state: str = RUNNING,
+        kernel: bool = False,
+        tty: int = 0,
+        session: int = 0,
+        login: bool = False,
+        namespace: str = "",
+        cwd: bytes = b"/",
+        content: bytes | None = None,
+    ) -> int:
+        """A new process; its pid."""
+        if not pid:
+            self._newest += 1
+            pid = self._newest
+        name = (exe or b"").rpartition(b"/")[2]
+        if unit is None:
+            unit = name + b".service" if parent == 1 else b""
+        self._processes[pid] = Process(
+            pid=pid,
+            parent=parent,
+            started=round((self.now - age) * HZ),
+            kernel=kernel,
+            session=session or pid,
+            tty=tty,
+            uid=uid,
+            comm=name[:15] if comm is None else comm,
+            exe=exe,
+            state=state,
+            argv=(exe or b"",) if argv is None else argv,
+            cwd=cwd,
+            unit=unit,
+            login=login,
+            namespace=namespace,
+        )
+        self._contents[pid] = exe or b"" if content is None else content
+        return pid
+
+    def fork(self, pid: int) -> int:
+        """A child that still is a copy of `pid`."""
+        parent = self._processes[pid]
+        self._newest += 1
+        child = parent._replace(pid=self._newest, parent=pid, started=round(self.now * HZ))
+        self._processes[child.pid] = child
+        self._contents[child.pid] = self._contents[pid]
+        for one in self._sockets:
+            if pid in one.holders:
+                one.holders.append(child.pid)
+        return child.pid
+
+    def execute(self, pid: int, exe: bytes, *argv: bytes) -> None:
+        """execve(2): another program in the same process."""
+        self.edit(pid, exe=exe, argv=argv or (exe,), comm=exe.rpartition(b"/")[2][:15], state=RUNNING)
+        self._contents[pid] = exe
+
+    def edit(self, pid: int, **fields: object) -> None:
+        """Change what a process looks like."""
+        self._processes[pid] = self._processes[pid]._replace(**fields)  # type: ignore[arg-type]
+
+    def kill(self, pid: int) -> None:
+        """End a process: init adopts its children, its last sockets close."""
+        del self._processes[pid]
+        for one in list(self._processes.values()):
+            if one.parent == pid:
+                self.edit(one.pid, parent=1)
+        for sock in self._sockets:
+            if pid in sock.holders:
+                sock.holders.remove(pid)
+        self._sockets = [one for one in self._sockets if one.holders or not one.socket.inode]
+
+    def listen(self, proto: str, address: bytes, port: int, *pids: int, uid: int | None = 0) -> FakeSocket:
+        """A socket that waits, held by `pids` (by the kernel itself when there are none)."""
+        number = next(self._numbers)
+        made = FakeSocket(proto, Socket(number, address, port, uid, number if pids else 0), list(pids))
+        self._sockets.append(made)
+        return made
+
+    def close(self, made: FakeSocket) -> None:
+        """Close a socket for good."""
+        self._sockets.remove(made)
+
+    # -- the port ----------------------------------------------------------------------------------
+
+    def _count(self, what: str) -> None:
+        self.calls[what] = self.calls.get(what, 0) + 1
+
+    def uptime(self) -> float:
+        return self.now
+
+    def seconds(self, ticks: int) -> float:
+        return ticks / HZ
+
+    def fork_mark(self) -> bytes:
+        self._count("fork_mark")
+        return b"/%d %d" % (len(self._processes), self._newest)
+
+    def pids(self) -> Sequence[int]:
+        self._count("pids")
+        return sorted(self._processes)
+
+    def process(self, pid: int) -> Process | None:
+        self._count("process")
+        return None if pid in self.vanishing else self._processes.get(pid)
+
+    def digest(self, pid: int) -> bytes | None:
+        self._count("digest")
+        return hashlib.sha256(self._contents[pid]).digest() if pid in self._processes else None
+
+    def has_timer(self, unit: bytes) -> bool:
+        return unit in self.timers
+
+    def sockets(self, proto: str) -> Sockets:
+        self._count("sockets")
+        found = tuple(one.socket for one in self._sockets if one.proto == proto)
+        return Sockets(found, self.problems.get(proto, ""))
+
+    def cookies(self, proto: str) -> bytes:
+        return b" ".join(b"%d" % one.socket.cookie for one in self._sockets if one.proto == proto)
+
+    def owners(self, inodes: Collection[int]) -> Owners:
+        self._count("owners")
+        holders = {
+            one.socket.inode: sorted(one.holders, key=lambda pid: (self._processes[pid].started, pid))
+            for one in self._sockets
+            if one.socket.inode in inodes and one.holders
+        }
+        return Owners(holders, self.hidden)
+
+    def dynamic_ports(self) -> range:
+        return range(32768, 61000)
+
+    def net_namespaces(self) -> Mapping[str, int]:
+        return self.spaces
