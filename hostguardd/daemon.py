@@ -18,13 +18,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import sdnotify
-import structlog
 
 from . import __version__, health
 from .config import Config, parse
 from .control.address import socket_path
 from .control.server import ControlServer
 from .defaults import default_sources
+from .diagnostics import Diagnose, diagnostics
 from .engine.clock import SystemClock
 from .engine.commands import Commands
 from .engine.engine import BACKUP, Engine
@@ -51,7 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         config = parse(default_sources(options.config))
         root = os.fsencode(options.root)
         if options.once:
-            return check_once(config, Path(config.paths.state) / DATABASE, LinuxFiles(root), _live(root), sys.stdout)
+            return check_once(
+                config, Path(config.paths.state) / DATABASE, LinuxFiles(root), _live(root), sys.stdout
+            )
         if root != b"/":
             raise HostguardError("--root goes with --once: a mounted image has nothing to watch")
         return _run(options.config, config)
@@ -66,9 +68,13 @@ def _arguments() -> argparse.ArgumentParser:
         prog="hostguardd",
         description="Watch this host against an approved baseline and write alerts about what differs.",
     )
-    parser.add_argument("--config", metavar="FILE", help="settings (default: /etc/hostguardd/hostguardd.toml)")
     parser.add_argument(
-        "--once", action="store_true", help="one full sweep against the baseline; drift on stdout; exit 0 or 1"
+        "--config", metavar="FILE", help="settings (default: /etc/hostguardd/hostguardd.toml)"
+    )
+    parser.add_argument(
+        "--once",
+        action="store_true",
+        help="one full sweep against the baseline; drift on stdout; exit 0 or 1",
     )
     parser.add_argument(
         "--root", metavar="DIR", default="/", help="with --once: the host's root (a mounted disk image)"
@@ -83,7 +89,7 @@ def _live(root: bytes) -> LiveHost:
 
 def _run(config_file: str | None, config: Config) -> int:
     """The daemon, until a signal ends it."""
-    diagnose = _diagnostics()
+    diagnose = diagnostics(sys.stderr)
     for folder, mode in ((config.paths.state, 0o700), (config.paths.log, 0o750), (config.paths.run, 0o755)):
         _make(folder, mode)
     clock = SystemClock()
@@ -92,9 +98,19 @@ def _run(config_file: str | None, config: Config) -> int:
         database = _open(config, log, clock.wall, diagnose)
         files, live = LinuxFiles(), ProcHost()
         engine = Engine(
-            config, lambda: parse(default_sources(config_file)), database, log, files, live, clock,
-            _Notifier(), diagnose, max_watches=_watch_limit(), watchdog=_watchdog(), uid=os.geteuid(),
-        )  # fmt: skip
+            config,
+            lambda: parse(default_sources(config_file)),
+            database,
+            log,
+            files,
+            live,
+            clock,
+            _Notifier(),
+            diagnose,
+            max_watches=_watch_limit(),
+            watchdog=_watchdog(),
+            uid=os.geteuid(),
+        )
         for number in SIGNALS:
             signal.signal(number, lambda caught, _frame: engine.signal(SIGNALS[caught]))
         server = ControlServer(socket_path(config.paths.run), config.control.group, engine.submit)
@@ -150,28 +166,6 @@ class _Notifier:
         self._system.notify(message)
 
 
-def _diagnostics() -> Callable[[str, Mapping[str, object]], None]:
-    """Our own diagnostics on stderr: readable on a terminal, JSON under journald. Never alerts."""
-    plain = sys.stderr.isatty()
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.dev.ConsoleRenderer(colors=plain and "NO_COLOR" not in os.environ)
-            if plain
-            else structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
-    logger = structlog.get_logger("hostguardd")
-
-    def diagnose(message: str, fields: Mapping[str, object]) -> None:
-        logger.info(message, **fields)
-
-    return diagnose
-
-
 def _make(folder: str, mode: int) -> None:
     try:
         os.makedirs(folder, mode=mode, exist_ok=True)
@@ -213,8 +207,7 @@ def _known_head(config: Config) -> tuple[int, str] | None:
     return (int(number), digest) if number.isdigit() and digest else None
 
 
-def _open(config: Config, log: AlertLog, wall: Callable[[], int],
-          diagnose: Callable[[str, Mapping[str, object]], None]) -> Database:  # fmt: skip
+def _open(config: Config, log: AlertLog, wall: Callable[[], int], diagnose: Diagnose) -> Database:
     """The state database; a damaged one is set aside for the last backup, if that is whole."""
     path = Path(config.paths.state) / DATABASE
     try:

@@ -83,4 +83,3 @@ def apply(rows: Sequence[Row], drifts: Sequence[Drift]) -> list[Row]:
         else:
             table[key] = item.after.row()
     return [table[key] for key in sorted(table)]
-

@@ -16,7 +16,9 @@ MOST_WIDTH = 200
 """Characters of one line."""
 
 SECRET = re.compile(
-    rb"PRIVATE KEY-----|\$(?:1|2[abxy]?|5|6|7|y|gy|md5|sha1|argon2(?:i|d|id))\$|\bpassw(?:or)?d\s*[=:]\s*\S{4}",
+    rb"PRIVATE KEY-----"
+    rb"|\$(?:1|2[abxy]?|5|6|7|y|gy|md5|sha1|argon2(?:i|d|id))\$"
+    rb"|\bpassw(?:or)?d\s*[=:]\s*\S{4}",
     re.IGNORECASE,
 )
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from .config import Watch
-from .globs import compile_name, compile_path
+from .globs import compile_name, compile_path, compile_paths
 from .model import join, split
 
 MAGIC = re.compile(rb"[*?\[]")
@@ -69,19 +69,21 @@ class Watches:
     def __init__(self, watches: Iterable[Watch]) -> None:
         self._exact: dict[bytes, dict[bytes, Watch]] = {}
         self._globs: list[tuple[re.Pattern[bytes] | None, re.Pattern[bytes], Watch]] = []
-        self._excludes: dict[str, tuple[re.Pattern[bytes] | None, re.Pattern[bytes] | None]] = {}
+        self._names: dict[str, re.Pattern[bytes] | None] = {}
+        self._places: dict[str, list[tuple[re.Pattern[bytes] | None, bytes]]] = {}
         self.literal: tuple[bytes, ...] = ()
         self.patterns: tuple[bytes, ...] = ()
         for watch in watches:
-            self._excludes[watch.name] = _excludes(watch)
+            names = [glob for glob in watch.exclude if not glob.startswith(b"/")]
+            self._names[watch.name] = _either([compile_name(glob) for glob in names])
+            self._places[watch.name] = [(_parent(g), g) for g in watch.exclude if g.startswith(b"/")]
             for path in watch.paths:
                 folder, name = split(path)
                 if not MAGIC.search(path):
                     self._exact.setdefault(folder, {})[name] = watch
                     self.literal += (path,)
                     continue
-                parent = None if b"**" in name else compile_path(folder)
-                self._globs.insert(0, (parent, compile_path(path), watch))
+                self._globs.insert(0, (_parent(path), compile_path(path), watch))
                 self.patterns += (path,)
         self.plan = lru_cache(maxsize=2048)(self._plan)
 
@@ -91,13 +93,13 @@ class Watches:
         inherited = None
         if here is not None and here.levels != 0:
             inherited = Reach(here.watch, here.levels - 1 if here.levels > 0 else -1)
-        return FolderPlan(
-            folder,
-            inherited,
-            self._exact.get(folder, {}),
-            tuple((p, watch) for parent, p, watch in self._globs if parent is None or parent.fullmatch(folder)),
-            *(self._excludes[inherited.watch.name] if inherited else (None, None)),
-        )
+        by_name = by_path = None
+        if inherited is not None:
+            by_name = self._names[inherited.watch.name]
+            near = [glob for parent, glob in self._places[inherited.watch.name] if _leads(parent, folder)]
+            by_path = compile_paths(near) if near else None
+        globs = tuple((pattern, watch) for parent, pattern, watch in self._globs if _leads(parent, folder))
+        return FolderPlan(folder, inherited, self._exact.get(folder, {}), globs, by_name, by_path)
 
     def at(self, path: bytes) -> Reach | None:
         """The watch that applies to `path`, None when nothing watches it."""
@@ -113,11 +115,14 @@ class Watches:
         return found.watch if found else None
 
 
-def _excludes(watch: Watch) -> tuple[re.Pattern[bytes] | None, re.Pattern[bytes] | None]:
-    """(pattern over names, pattern over whole paths) of a watch's excludes."""
-    names = [compile_name(glob) for glob in watch.exclude if not glob.startswith(b"/")]
-    paths = [compile_path(glob) for glob in watch.exclude if glob.startswith(b"/")]
-    return _either(names), _either(paths)
+def _parent(glob: bytes) -> re.Pattern[bytes] | None:
+    """What a folder must match for its entries to match `glob`; None: any may (`**` at the end)."""
+    folder, name = split(glob)
+    return None if b"**" in name else compile_path(folder)
+
+
+def _leads(parent: re.Pattern[bytes] | None, folder: bytes) -> bool:
+    return parent is None or parent.fullmatch(folder) is not None
 
 
 def _either(patterns: list[re.Pattern[bytes]]) -> re.Pattern[bytes] | None:

@@ -165,7 +165,9 @@ class Announcer:
         now = self._mono()
         try:
             if alerts and self._broken_since:
-                since = health.alert("log.unwritable", self._wall(), problem=f"{self.unwritable} (it is again)")
+                since = health.alert(
+                    "log.unwritable", self._wall(), problem=f"{self.unwritable} (it is again)"
+                )
                 self._log.append([since, *alerts])
             else:
                 self._log.append(alerts)

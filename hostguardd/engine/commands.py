@@ -42,11 +42,20 @@ class Commands:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._calls: Mapping[str, Callable[[Job], None]] = {
-            "status": self._status, "drift": self._drift, "explain": self._explain, "check": self._check,
-            "review": self._review, "approve": self._approve, "accept": self._accept,
-            "history": self._history, "diff": self._diff, "rollback": self._rollback,
-            "alerts": self._alerts, "verify": self._verify, "doctor": self._doctor,
-        }  # fmt: skip
+            "status": self._status,
+            "drift": self._drift,
+            "explain": self._explain,
+            "check": self._check,
+            "review": self._review,
+            "approve": self._approve,
+            "accept": self._accept,
+            "history": self._history,
+            "diff": self._diff,
+            "rollback": self._rollback,
+            "alerts": self._alerts,
+            "verify": self._verify,
+            "doctor": self._doctor,
+        }
 
     def handle(self, job: Job) -> None:
         """Answer, or start what will answer."""
@@ -79,18 +88,21 @@ class Commands:
                     "overflows": engine.coverage.overflows,
                     "live": engine.coverage.alive,
                     "blinds": [
-                        {"kind": b.kind, "scope": escape(b.scope), "reason": b.reason} for b in engine.baseline.blinds()
+                        {"kind": b.kind, "scope": escape(b.scope), "reason": b.reason}
+                        for b in engine.baseline.blinds()
                     ],
                 },
                 "sensors": self._sensors(),
                 "log": {
-                    "sequence": sequence, "head": head, "size": engine.log.size,
+                    "sequence": sequence,
+                    "head": head,
+                    "size": engine.log.size,
                     "unwritable": engine.announcer.unwritable or False,
                 },
                 "memory_rss": _resident(),
                 "cpu_seconds": round(time.process_time(), 3),
             }
-        )  # fmt: skip
+        )
 
     def _sensors(self) -> dict[str, Any]:
         engine = self._engine
@@ -101,12 +113,20 @@ class Commands:
 
         found = {}
         for name, p in engine.schedule.items():
-            paced = f"it takes {p.cpu:.1f} s of CPU, so it comes every {p.spacing:.0f} s to stay within its share"
+            paced = (
+                f"it takes {p.cpu:.1f} s of CPU, so it comes every {p.spacing:.0f} s to stay within its share"
+            )
             found[name] = {
-                "interval": p.interval, "last_began": stamp(p.began), "last_ended": stamp(p.ended),
-                "entries": p.entries, "duration": p.ended - p.began if p.ended > p.began else None,
-                "cpu": p.cpu, "running": p.running, "next": stamp(p.due), "paced": paced if p.paced else False,
-            }  # fmt: skip
+                "interval": p.interval,
+                "last_began": stamp(p.began),
+                "last_ended": stamp(p.ended),
+                "entries": p.entries,
+                "duration": p.ended - p.began if p.ended > p.began else None,
+                "cpu": p.cpu,
+                "running": p.running,
+                "next": stamp(p.due),
+                "paced": paced if p.paced else False,
+            }
         return found
 
     def _drift(self, job: Job) -> None:
@@ -137,7 +157,8 @@ class Commands:
                     "findings": findings,
                     "new": sum(finding["id"] not in before for finding in findings),
                     "blinds": [
-                        {"kind": b.kind, "scope": escape(b.scope), "reason": b.reason} for b in work.blinds.values()
+                        {"kind": b.kind, "scope": escape(b.scope), "reason": b.reason}
+                        for b in work.blinds.values()
                     ],
                     "duration": round(time.monotonic() - work.began, 3),
                 }
@@ -156,12 +177,15 @@ class Commands:
         names = self._engine.names
         changes = [
             {
-                "kind": d.fact.KIND, "label": escape(d.subject.label), "action": d.action.value,
+                "kind": d.fact.KIND,
+                "label": escape(d.subject.label),
+                "action": d.action.value,
                 "changed": list(d.changed),
-                "before": d.before and fact_json(d.before, names), "after": d.after and fact_json(d.after, names),
+                "before": d.before and fact_json(d.before, names),
+                "after": d.after and fact_json(d.after, names),
             }
             for d in self._engine.baseline.diff(old, new)
-        ]  # fmt: skip
+        ]
         job.finish({"a": old, "b": new, "changes": changes})
 
     def _doctor(self, job: Job) -> None:
@@ -187,9 +211,10 @@ class Commands:
             raise UsageError("the host changed since that review: look at it again, then approve")
         count = sum(engine.findings.counts().values())
         dropped: list[tuple[type[FileFact], Value]] = [
-            (FileFact, scope) for scope in engine.baseline.scopes(FileFact)
+            (FileFact, scope)
+            for scope in engine.baseline.scopes(FileFact)
             if isinstance(scope, bytes) and engine.parts.watches.plan(scope).empty
-        ]  # fmt: skip
+        ]
         at = engine.clock.wall()
         with engine.database.transaction():
             made = engine.baseline.approve(at, job.actor, job.args["reason"], dropped=dropped)
@@ -197,9 +222,13 @@ class Commands:
             engine.findings.prune()
         self._moved(made)
         engine.tell(
-            "baseline.approved", generation=made.number, actor=job.actor, changes=count,
-            reason=job.args["reason"] or "no reason given", digest=made.digest,
-        )  # fmt: skip
+            "baseline.approved",
+            generation=made.number,
+            actor=job.actor,
+            changes=count,
+            reason=job.args["reason"] or "no reason given",
+            digest=made.digest,
+        )
         job.finish({"generation": _generation(made)})
 
     def _accept(self, job: Job) -> None:
@@ -217,9 +246,13 @@ class Commands:
             *(finding_alert(replace(f, last_seen=at), "accepted", at, engine.names, made) for f in chosen)
         )
         engine.tell(
-            "baseline.accepted", generation=made.number, actor=job.actor, changes=len(chosen),
-            reason=job.args["reason"] or "no reason given", digest=made.digest,
-        )  # fmt: skip
+            "baseline.accepted",
+            generation=made.number,
+            actor=job.actor,
+            changes=len(chosen),
+            reason=job.args["reason"] or "no reason given",
+            digest=made.digest,
+        )
         job.finish({"generation": _generation(made), "accepted": [finding.id for finding in chosen]})
 
     def _rollback(self, job: Job) -> None:
@@ -233,9 +266,13 @@ class Commands:
             engine.findings.close_all("void", at)
         self._moved(made)
         engine.tell(
-            "baseline.rolledback", generation=made.number, number=number, actor=job.actor,
-            reason=job.args["reason"] or "no reason given", digest=made.digest,
-        )  # fmt: skip
+            "baseline.rolledback",
+            generation=made.number,
+            number=number,
+            actor=job.actor,
+            reason=job.args["reason"] or "no reason given",
+            digest=made.digest,
+        )
         engine.cancel_periodic()
         engine.sweep_now("files.quick", "setid", "live")
         job.finish({"generation": _generation(made)})
@@ -278,7 +315,9 @@ class Commands:
 
         def end(work: Work) -> None:
             if work.failed or work.cancelled:
-                job.fail(HostguardError(f"the sweep was broken off: {work.failed or 'another one took its place'}"))
+                job.fail(
+                    HostguardError(f"the sweep was broken off: {work.failed or 'another one took its place'}")
+                )
                 return
             try:
                 finish(work)
@@ -366,17 +405,25 @@ def _verification(folder: str, head: tuple[int, str], path: Any) -> dict[str, An
     except HostguardError as error:
         told["problem"] = str(error)
     log = {
-        "lines": found.lines, "first": found.first, "last": found.last,
+        "lines": found.lines,
+        "first": found.first,
+        "last": found.last,
         "problem": "" if found.ok else found.sentence,
-    }  # fmt: skip
+    }
     return {"ok": found.ok and not told["problem"], "baseline": told, "log": log}
 
 
 def _generation(g: Generation) -> dict[str, Any]:
     return {
-        "number": g.number, "at": timestamp(g.at), "actor": g.actor, "reason": g.reason, "reviewed": g.reviewed,
-        "digest": g.digest, "facts": g.facts, "parent": g.parent,
-    }  # fmt: skip
+        "number": g.number,
+        "at": timestamp(g.at),
+        "actor": g.actor,
+        "reason": g.reason,
+        "reviewed": g.reviewed,
+        "digest": g.digest,
+        "facts": g.facts,
+        "parent": g.parent,
+    }
 
 
 def _resident() -> int:

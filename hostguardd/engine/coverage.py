@@ -160,4 +160,3 @@ class Coverage:
             )
         self._failed, self._failed_count, self._failed_since = {}, {}, 0
         return found
-

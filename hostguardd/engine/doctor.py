@@ -38,9 +38,11 @@ def _baseline(engine: Engine) -> Check:
         return Check("baseline", False, "nothing is captured yet", "Wait for the first capture to end.")
     if not current.reviewed:
         return Check(
-            "baseline", False, f"nobody reviewed generation {current.number}",
+            "baseline",
+            False,
+            f"nobody reviewed generation {current.number}",
             "Look at this host once with care, then approve it: hostguardctl baseline.",
-        )  # fmt: skip
+        )
     return Check("baseline", True, f"generation {current.number}, approved by {current.actor}")
 
 
@@ -49,9 +51,11 @@ def _privileges(engine: Engine) -> Check:
     missing = [name for name, bit in CAPABILITIES.items() if not effective >> bit & 1]
     if missing:
         return Check(
-            "capabilities", False, f"missing: {', '.join(missing)}",
+            "capabilities",
+            False,
+            f"missing: {', '.join(missing)}",
             "Run hostguardd as root; under systemd, look for a drop-in that narrows CapabilityBoundingSet=.",
-        )  # fmt: skip
+        )
     return Check("capabilities", True, "may read every file and see every process")
 
 
@@ -69,9 +73,11 @@ def _watches(engine: Engine) -> Check:
     if unwatched:
         why = ", ".join(f"{count} ({os.strerror(code)})" for code, count in unwatched.items())
         return Check(
-            "inotify watches", False, f"{used} folders watched, not watched: {why}",
+            "inotify watches",
+            False,
+            f"{used} folders watched, not watched: {why}",
             "Raise fs.inotify.max_user_watches with sysctl. Until then those folders are only swept.",
-        )  # fmt: skip
+        )
     return Check("inotify watches", True, f"{used} folders watched, up to {engine.coverage.limit} may be")
 
 
@@ -80,9 +86,11 @@ def _hints(engine: Engine) -> Check:
         return Check("live watching", False, "the watcher is not running", "Restart hostguardd.")
     if engine.coverage.overflows:
         return Check(
-            "live watching", False, f"the queue of hints overflowed {engine.coverage.overflows} times since the start",
+            "live watching",
+            False,
+            f"hints were lost {engine.coverage.overflows} times since the start",
             "Raise fs.inotify.max_queued_events with sysctl, or exclude what changes all the time.",
-        )  # fmt: skip
+        )
     return Check("live watching", True, "no hint was lost since the start")
 
 
@@ -99,7 +107,9 @@ def _space(engine: Engine) -> Check:
 
 def _log(engine: Engine) -> Check:
     if engine.announcer.unwritable:
-        return Check("alert log", False, engine.announcer.unwritable, "Make room, or put the log's folder right.")
+        return Check(
+            "alert log", False, engine.announcer.unwritable, "Make room, or put the log's folder right."
+        )
     return Check("alert log", True, f"{engine.log.head[0]} alerts, written to {engine.log.path}")
 
 
@@ -107,12 +117,20 @@ def _blinds(engine: Engine) -> Check:
     blinds = engine.baseline.blinds()
     if blinds:
         return Check(
-            "blind spots", False, f"{len(blinds)} places cannot be looked at (hostguardctl status names them)",
+            "blind spots",
+            False,
+            f"{len(blinds)} places cannot be looked at (see hostguardctl status)",
             "No alert from there is no good news. Check permissions, mounts and the configuration.",
-        )  # fmt: skip
+        )
     return Check("blind spots", True, "everything the configuration names can be looked at")
 
 
 CHECKS: tuple[Callable[[Engine], Check], ...] = (
-    _baseline, _privileges, _watches, _hints, _log, _space, _blinds,
-)  # fmt: skip
+    _baseline,
+    _privileges,
+    _watches,
+    _hints,
+    _log,
+    _space,
+    _blinds,
+)

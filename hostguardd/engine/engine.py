@@ -21,7 +21,18 @@ from ..control.job import Job
 from ..errors import ConfigError, HostguardError
 from ..host.files import FileHost
 from ..host.live import LiveHost
-from ..model import Alert, Blind, Depth, FileFact, ListenerFact, ProcessFact, SetIdFact, Severity, Sweep, join, split
+from ..model import (
+    Alert,
+    Blind,
+    Depth,
+    FileFact,
+    ListenerFact,
+    ProcessFact,
+    SetIdFact,
+    Sweep,
+    join,
+    split,
+)
 from ..sensors.interface import Request
 from ..store.alertlog import AlertLog
 from ..store.baseline import Baseline
@@ -59,10 +70,8 @@ class Notifier(Protocol):
     def notify(self, message: str) -> None: ...
 
 
-class Diagnose(Protocol):
-    """The daemon's own diagnostics (never the alert log)."""
-
-    def __call__(self, message: str, fields: Mapping[str, object], /) -> None: ...
+Diagnose = Callable[[str, Mapping[str, object]], None]
+"""The daemon's own diagnostics (never the alert log)."""
 
 
 class Engine:
@@ -103,9 +112,16 @@ class Engine:
         self.baseline = Baseline(database)
         self.findings = Findings(database)
         self.announcer = Announcer(
-            database, self.baseline, self.findings, log, self.names, clock.mono, clock.wall,
-            storm=config.hints.storm, diagnose=diagnose,
-        )  # fmt: skip
+            database,
+            self.baseline,
+            self.findings,
+            log,
+            self.names,
+            clock.mono,
+            clock.wall,
+            storm=config.hints.storm,
+            diagnose=diagnose,
+        )
         self.lanes = {
             "urgent": Lane("urgent", self.inbox, Priority.URGENT),
             "hints": Lane("hints", self.inbox, Priority.HINTS),
@@ -224,17 +240,25 @@ class Engine:
         limit = config.hints.max_watches or self._max_watches
         parts: list[Parts] = []
         self.coverage = Coverage(
-            config.hints, self.clock, limit=limit, wake=self.inbox.wake,
+            config.hints,
+            self.clock,
+            limit=limit,
+            wake=self.inbox.wake,
             urgent=lambda path: parts[0].urgent(path),
             relevant=lambda folder, name: parts[0].relevant(folder, name),
-        )  # fmt: skip
+        )
         coverage = self.coverage
         self.parts = build(config, self._files, self._live, self.clock, coverage.add)
         parts.append(self.parts)
         self.keeper = Keeper(
-            self.baseline, self.findings, self.parts.policy, self.parts.watches.find,
-            self.announcer.add, self.announcer.pending, self.clock.wall,
-        )  # fmt: skip
+            self.baseline,
+            self.findings,
+            self.parts.policy,
+            self.parts.watches.find,
+            self.announcer.add,
+            self.announcer.pending,
+            self.clock.wall,
+        )
         sweeps = config.sweeps
         live = min(sweeps.listeners, sweeps.processes)
         now = self.clock.mono() / SECOND
@@ -348,8 +372,15 @@ class Engine:
         self.state = "capturing"
         self.everything("capture", finish, capture=number)
 
-    def everything(self, name: str, finish: Callable[[Work], None], *, depth: Depth = Depth.FULL,
-                   job: Job | None = None, capture: int | None = None) -> Work:  # fmt: skip
+    def everything(
+        self,
+        name: str,
+        finish: Callable[[Work], None],
+        *,
+        depth: Depth = Depth.FULL,
+        job: Job | None = None,
+        capture: int | None = None,
+    ) -> Work:
         """A sweep of all sensors that somebody waits for: at full speed, before any periodic one."""
         current = self.baseline.current()
         work = Work(name, finish, ALL_KINDS, job, capture, total=current.facts if current else 0)
@@ -358,9 +389,11 @@ class Engine:
         parts = self.parts
         files = parts.hurried if depth is Depth.FULL else parts.files
         for lane, kind, sensor in (
-            ("live", "listeners", parts.listeners), ("live", "processes", parts.processes),
-            ("bulk", "files", files), ("bulk", "setid", parts.setid),
-        ):  # fmt: skip
+            ("live", "listeners", parts.listeners),
+            ("live", "processes", parts.processes),
+            ("bulk", "files", files),
+            ("bulk", "setid", parts.setid),
+        ):
             produce = _sweeping(sensor.sweep, depth)
             self.lanes[lane].submit(work.task(Task(kind, produce)))
         return work
@@ -403,7 +436,9 @@ class Engine:
         work.kinds = (FileFact.KIND,)
         depth = Depth.FULL if name == "files.full" else Depth.QUICK
         hurry = depth is Depth.QUICK and bool(self._lost_since or not self.schedule[name].ended)
-        return Task(name, _sweeping(parts.files.sweep, depth), pace=1.0 if hurry else pace, background=not hurry)
+        return Task(
+            name, _sweeping(parts.files.sweep, depth), pace=1.0 if hurry else pace, background=not hurry
+        )
 
     def _periodic_done(self, work: Work) -> None:
         periodic = self.schedule.get(work.name)
@@ -430,13 +465,8 @@ class Engine:
             if not requests:
                 continue
             work = Work("hint", lambda work: None)
-            parts = self.parts
-
-            def produce(stop: Callable[[], bool], asked: list[Request] = requests) -> Iterator[Sweep]:
-                yield from parts.files.look(asked, stop)
-                yield from parts.setid.look(asked, stop)
-
-            self.lanes["urgent" if urgent else "hints"].submit(work.task(Task("hint", produce)))
+            task = Task("hint", _looking(self.parts, requests))
+            self.lanes["urgent" if urgent else "hints"].submit(work.task(task))
 
     def _requests(self, due: list[Due]) -> list[tuple[bool, list[Request]]]:
         loud: list[Request] = []
@@ -450,7 +480,9 @@ class Engine:
                 rest.append(Request(folder, None, deep))
                 above, name = split(folder)
                 names, folder = frozenset({name}), above
-            growing = frozenset(n for n in names if (w := self.parts.watches.find(join(folder, n))) and w.growing)
+            growing = frozenset(
+                n for n in names if (w := self.parts.watches.find(join(folder, n))) and w.growing
+            )
             if growing:
                 rest.append(Request(folder, growing, depth=Depth.QUICK))
             urgent = frozenset(n for n in names - growing if self.parts.urgent(join(folder, n)))
@@ -547,10 +579,18 @@ def _sweeping(
     return lambda stop: sweep(depth, stop)
 
 
+def _looking(parts: Parts, asked: list[Request]) -> Callable[[Callable[[], bool]], Iterator[Sweep]]:
+    """A look by everybody whom a hint may concern, as a task's work."""
+
+    def produce(stop: Callable[[], bool]) -> Iterator[Sweep]:
+        yield from parts.files.look(asked, stop)
+        yield from parts.setid.look(asked, stop)
+
+    return produce
+
+
 def _poll(parts: Parts, stop: Callable[[], bool]) -> Iterator[Sweep]:
     """Ask the live sensors cheaply, and sweep with those that have something."""
     for sensor in (parts.listeners, parts.processes):
         if sensor.changed():
             yield from sensor.sweep(Depth.QUICK, stop)
-
-

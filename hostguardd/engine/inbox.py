@@ -26,7 +26,13 @@ class Priority(IntEnum):
     BULK = 4  # whole sweeps
 
 
-BOUND = {Priority.URGENT: 256, Priority.CONTROL: 64, Priority.HINTS: 1024, Priority.LIVE: 64, Priority.BULK: 16}
+BOUND = {
+    Priority.URGENT: 256,
+    Priority.CONTROL: 64,
+    Priority.HINTS: 1024,
+    Priority.LIVE: 64,
+    Priority.BULK: 16,
+}
 """Items of each priority that may wait; a bulk item is a batch of some hundred rows."""
 
 

@@ -15,9 +15,22 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from .. import diff
-from ..config import Watch
+from ..config import Watch, secret
 from ..describe import Event
-from ..model import Action, Depth, Drift, Fact, FileFact, Finding, Row, SetIdFact, Severity, Sweep, Value, join
+from ..model import (
+    Action,
+    Depth,
+    Drift,
+    Fact,
+    FileFact,
+    Finding,
+    Row,
+    SetIdFact,
+    Severity,
+    Sweep,
+    Value,
+    join,
+)
 from ..policy import Policy
 from ..sensors.interface import Request
 from ..store.baseline import Baseline
@@ -78,7 +91,7 @@ class Keeper:
 
     def handle(self, sweep: Sweep) -> list[Request]:
         """Judge one sweep; returns what must be looked at more closely."""
-        quick = sweep.depth is Depth.QUICK and sweep.fact.QUICK < len(sweep.fact.columns())
+        quick = sweep.depth is Depth.QUICK and len(sweep.fact.columns()) > sweep.fact.QUICK
         approved = self._baseline.rows(sweep.fact, sweep.scope, sweep.only, sweep.span, quick=quick)
         pairs = diff.compare(approved, sweep)
         seen = {} if self._fresh else self._baseline.seen(sweep.fact, sweep.scope)
@@ -114,7 +127,9 @@ class Keeper:
         short = diff.key_of(fact, key)
         return (short in seen, seen.get(short))
 
-    def _closer(self, fact: type[Fact], before: Row | None, after: Row, requests: dict[Value, int | None]) -> None:
+    def _closer(
+        self, fact: type[Fact], before: Row | None, after: Row, requests: dict[Value, int | None]
+    ) -> None:
         """Ask for a closer look, unless it is an append-only file that only grew."""
         watch = self._watch(fact, after)
         if watch is not None and watch.growing and before is not None and _only_grew(before, after):
@@ -126,8 +141,9 @@ class Keeper:
             return None
         return self._watch_of(join(row[0], row[1]))  # type: ignore[arg-type]
 
-    def _judge(self, sweep: Sweep, key: Row, pair: diff.Pair, known: Known,
-               requests: dict[Value, int | None]) -> None:  # fmt: skip
+    def _judge(
+        self, sweep: Sweep, key: Row, pair: diff.Pair, known: Known, requests: dict[Value, int | None]
+    ) -> None:
         """One key, both rows full (or None)."""
         fact, (before, after) = sweep.fact, pair
         watch = self._watch(fact, after or before or ())
@@ -148,7 +164,9 @@ class Keeper:
     def _emptied(self, sweep: Sweep, folder: bytes) -> None:
         """A folder is gone: so is all that was below it, which no sweep will list any more."""
         for scope in self._baseline.scopes(FileFact, folder):
-            for request in self.handle(replace(sweep, scope=scope, rows=[], only=None, span=None, contents={})):
+            for request in self.handle(
+                replace(sweep, scope=scope, rows=[], only=None, span=None, contents={})
+            ):
                 raise AssertionError(f"an empty folder asks for {request}")
 
     def _change(self, change: Change, drift: Drift | None, watch: Watch | None) -> None:
@@ -162,9 +180,13 @@ class Keeper:
                 number = generation.number if generation else 0
                 finding = Finding(
                     open_one.id if open_one else self._findings.identify(change.fact, change.key, number),
-                    drift, verdict, open_one.generation if open_one else number,
-                    open_one.first_seen if open_one else now, now, self._text_diff(drift, watch, change.contents),
-                )  # fmt: skip
+                    drift,
+                    verdict,
+                    open_one.generation if open_one else number,
+                    open_one.first_seen if open_one else now,
+                    now,
+                    self._text_diff(drift, watch, change.contents),
+                )
                 self._emit(replace(change, finding=finding, event="changed" if open_one else "opened"))
                 return
         self._emit(_cleared(change, open_one, now))
@@ -183,15 +205,23 @@ class Keeper:
         if watch is None or not watch.diff or drift.action is not Action.CHANGED:
             return ""
         before, after = drift.before, drift.after
-        assert isinstance(before, FileFact) and isinstance(after, FileFact)
+        assert isinstance(before, FileFact)
+        assert isinstance(after, FileFact)
+        if secret(after.path):
+            return ""
         old = self._baseline.content(before.sha256)
         new = contents.get(after.sha256) if after.sha256 else None
         if old is None or new is None or old == new:
             return ""
         return unified(old, new)
 
-    def _restored(self, sweep: Sweep, approved: list[Row], pairs: Iterable[diff.Pair],
-                  seen: dict[Value | Row, Row | None]) -> None:  # fmt: skip
+    def _restored(
+        self,
+        sweep: Sweep,
+        approved: list[Row],
+        pairs: Iterable[diff.Pair],
+        seen: dict[Value | Row, Row | None],
+    ) -> None:
         """Keys written down as different that are as approved again."""
         fact, width = sweep.fact, len(sweep.fact.KEY)
         differing = {diff.key_of(fact, after or before or ()) for before, after in pairs}
@@ -235,4 +265,3 @@ def _only_grew(before: Row, after: Row) -> bool:
 def _folder_left(before: Row, after: Row | None) -> bool:
     """A folder is gone, or something that is no folder stands in its place."""
     return FileFact.is_folder(before) and (after is None or not FileFact.is_folder(after))
-

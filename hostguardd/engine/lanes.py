@@ -144,6 +144,7 @@ class Lane:
 
         task.began = time.monotonic()
         mark = time.thread_time()
+        children = _children()
         batch, rows, opened = Batch(task), 0, task.began
         for sweep in task.produce(stop):
             self._beat = now = time.monotonic()
@@ -162,7 +163,7 @@ class Lane:
             if stop():
                 return
         task.entries += rows
-        task.cpu += time.thread_time() - mark
+        task.cpu += time.thread_time() - mark + _children() - children
         if batch.sweeps:
             self._inbox.put(self._priority, batch, stop)
 
@@ -171,6 +172,12 @@ class Lane:
         until = time.monotonic() + seconds
         while not stop() and (left := until - time.monotonic()) > 0:
             self._stopping.wait(min(left, 0.2))
+
+
+def _children() -> float:
+    """CPU seconds of ended child processes: only this lane's, as no other starts any."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def _renice(wanted: int, now: int) -> int:

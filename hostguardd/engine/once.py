@@ -31,15 +31,18 @@ def check_once(config: Config, state: Path, files: FileHost, live: LiveHost, out
     try:
         database = Database(state, readonly=True)
     except (FileNotFoundError, sqlite3.OperationalError) as error:
-        raise BaselineError(f"there is no baseline at {state}: start hostguardd once to capture one") from error
+        raise BaselineError(
+            f"there is no baseline at {state}: start hostguardd once to capture one"
+        ) from error
     try:
         return _check(config, Baseline(database, readonly=True), Findings(database), files, live, out)
     finally:
         database.close()
 
 
-def _check(config: Config, baseline: Baseline, findings: Findings, files: FileHost, live: LiveHost,
-           out: TextIO) -> int:  # fmt: skip
+def _check(
+    config: Config, baseline: Baseline, findings: Findings, files: FileHost, live: LiveHost, out: TextIO
+) -> int:
     current = baseline.current()
     if current is None:
         raise BaselineError("the baseline holds no approved generation yet")
@@ -51,9 +54,15 @@ def _check(config: Config, baseline: Baseline, findings: Findings, files: FileHo
         changes[change.fact, change.key] = change
 
     keeper = Keeper(
-        baseline, findings, parts.policy, parts.watches.find, emit,
-        lambda fact, key: changes.get((fact, key)), clock.wall, fresh=True,
-    )  # fmt: skip
+        baseline,
+        findings,
+        parts.policy,
+        parts.watches.find,
+        emit,
+        lambda fact, key: changes.get((fact, key)),
+        clock.wall,
+        fresh=True,
+    )
     blinds: dict[tuple[str, bytes], Blind] = {}
 
     def take(sweep: Sweep) -> list[Request]:

@@ -16,6 +16,7 @@ from ..host.files import FileHost
 from ..host.live import LiveHost
 from ..model import Fact, FileFact, ListenerFact, ProcessFact, Row, SetIdFact, under
 from ..policy import Policy
+from ..sensors.crew import Crew
 from ..sensors.files import FilesSensor
 from ..sensors.interface import Sensor
 from ..sensors.listeners import ListenersSensor
@@ -39,7 +40,8 @@ class PolledSensor(Sensor, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What one configuration comes down to. `hurried` is the files sensor with all its workers."""
+    """What one configuration comes down to. `hurried` is the files sensor with all its
+    workers at full speed, for a sweep that somebody waits for."""
 
     config: Config
     policy: Policy
@@ -53,9 +55,11 @@ class Parts:
     def sensors(self) -> dict[type[Fact], Sensor]:
         """Every sensor there is: the explicit list."""
         return {
-            FileFact: self.files, SetIdFact: self.setid,
-            ListenerFact: self.listeners, ProcessFact: self.processes,
-        }  # fmt: skip
+            FileFact: self.files,
+            SetIdFact: self.setid,
+            ListenerFact: self.listeners,
+            ProcessFact: self.processes,
+        }
 
     def relevant(self, folder: bytes, name: bytes | None) -> bool:
         """Whether any sensor cares about what happened there."""
@@ -74,15 +78,19 @@ def build(
 ) -> Parts:
     """The parts for `config`."""
     sweeps = config.sweeps
-    common = {"on_folder": on_folder, "largest": sweeps.largest}
-    plain = FilesSensor(files, config.watches, clock.wall, **common)  # type: ignore[arg-type]
-    hurried = FilesSensor(files, config.watches, clock.wall, workers=sweeps.workers, **common)  # type: ignore[arg-type]
+
+    def files_sensor(crew: Crew) -> FilesSensor:
+        return FilesSensor(
+            files, config.watches, clock.wall, on_folder=on_folder, largest=sweeps.largest, crew=crew
+        )
+
+    plain = files_sensor(Crew(1, sweeps.pace, nice=10))
     return Parts(
         config,
         Policy(config.rules),
         plain.watches,
         plain,
-        hurried,
+        files_sensor(Crew(sweeps.workers)),
         SetIdSensor(files, config.setid, clock.wall, on_folder=on_folder),
         ListenersSensor(live, config.listeners, clock.wall),
         ProcessesSensor(live, config.processes, clock.wall),

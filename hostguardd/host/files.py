@@ -70,7 +70,9 @@ class Folder(Protocol):
         """Whether an entry has this extended attribute (False also where we may not ask)."""
         ...
 
-    def deep(self, row: Row, stop: Stop, *, prefix: int = -1, text: bool = False, largest: int = 1 << 62) -> Deep | None:
+    def deep(
+        self, row: Row, stop: Stop, *, prefix: int = -1, text: bool = False, largest: int = 1 << 62
+    ) -> Deep | None:
         """The full row of an entry, None when it vanished.
 
         `prefix` >= 0 digests only that many bytes, and `size` of the row is then their number, so
@@ -86,7 +88,12 @@ class Folder(Protocol):
 
 
 class FileHost(Protocol):
-    """The host's files, as sensors see them. Paths are absolute, as on the watched host."""
+    """The host's files, as sensors see them. Paths are absolute, as on the watched host.
+
+    `root` is where its root folder is for us.
+    """
+
+    root: bytes
 
     def open_folder(self, path: bytes) -> Folder:
         """Open without following any link; OSError as open(2) gives it (ELOOP, ENOTDIR, EACCES, …)."""
@@ -125,9 +132,20 @@ class LinuxFolder:
                 except OSError:
                     continue  # vanished between readdir and stat: the next look tells
                 add(
-                    (folder, encode(item.name), st.st_mode, st.st_uid, st.st_gid, st.st_size, st.st_mtime_ns,
-                     st.st_ctime_ns, st.st_ino, st.st_nlink, 0 if st.st_dev == home else st.st_dev)
-                )  # fmt: skip
+                    (
+                        folder,
+                        encode(item.name),
+                        st.st_mode,
+                        st.st_uid,
+                        st.st_gid,
+                        st.st_size,
+                        st.st_mtime_ns,
+                        st.st_ctime_ns,
+                        st.st_ino,
+                        st.st_nlink,
+                        0 if st.st_dev == home else st.st_dev,
+                    )
+                )
                 if len(rows) > limit:
                     return None
         rows.sort()
@@ -159,11 +177,22 @@ class LinuxFolder:
 
     def _row(self, name: bytes, st: os.stat_result) -> Row:
         return (
-            self.path, name, st.st_mode, st.st_uid, st.st_gid, st.st_size, st.st_mtime_ns, st.st_ctime_ns,
-            st.st_ino, st.st_nlink, 0 if st.st_dev == self.device else st.st_dev,
-        )  # fmt: skip
+            self.path,
+            name,
+            st.st_mode,
+            st.st_uid,
+            st.st_gid,
+            st.st_size,
+            st.st_mtime_ns,
+            st.st_ctime_ns,
+            st.st_ino,
+            st.st_nlink,
+            0 if st.st_dev == self.device else st.st_dev,
+        )
 
-    def deep(self, row: Row, stop: Stop, *, prefix: int = -1, text: bool = False, largest: int = 1 << 62) -> Deep | None:
+    def deep(
+        self, row: Row, stop: Stop, *, prefix: int = -1, text: bool = False, largest: int = 1 << 62
+    ) -> Deep | None:
         name = row[1]
         assert isinstance(name, bytes)
         for _ in range(ATTEMPTS):
@@ -219,7 +248,9 @@ class LinuxFolder:
                 digest, data = _digest(fd, length, stop, text)
                 after = os.fstat(fd)
                 if digest is None:
-                    return Deep((*self._row(name, after), b"", None, xattrs, flags, 1), "the look was broken off")
+                    return Deep(
+                        (*self._row(name, after), b"", None, xattrs, flags, 1), "the look was broken off"
+                    )
                 same = after.st_ctime_ns == before.st_ctime_ns and after.st_size == before.st_size
                 if same or (prefix >= 0 and after.st_size >= prefix):
                     unstable = 0
@@ -278,7 +309,7 @@ class LinuxFiles:
 
     def __init__(self, root: bytes = b"/") -> None:
         self._root = os.open(root, FOLDER_FLAGS & ~os.O_NOFOLLOW)
-        self._top = os.path.realpath(root)
+        self.root = self._top = os.path.realpath(root)
         self._beneath = _Openat2() if _Openat2.works(self._root) else None
 
     def mounts(self) -> list[Mount]:

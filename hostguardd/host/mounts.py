@@ -62,12 +62,9 @@ def parse_mountinfo(text: bytes) -> list[Mount]:
         major, colon, minor = fields[2].partition(b":")
         if not (colon and major.isdigit() and minor.isdigit()):
             continue
-        found.append(
-            Mount(
-                _plain(fields[4]), tail[0], _plain(tail[1]), os.makedev(int(major), int(minor)),
-                _plain(fields[3]), fields[5] + b"," + tail[2],
-            )  # fmt: skip
-        )
+        device = os.makedev(int(major), int(minor))
+        point, root, source = (_plain(word) for word in (fields[4], fields[3], tail[1]))
+        found.append(Mount(point, tail[0], source, device, root, fields[5] + b"," + tail[2]))
     return found
 
 

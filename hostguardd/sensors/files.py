@@ -10,11 +10,10 @@ watch then, and nothing can fall between the list and the watch.
 
 from __future__ import annotations
 
-import queue
 import stat
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ..config import Watch
 from ..host.files import Deep, FileHost, Folder, Stop, glob_paths
@@ -22,6 +21,9 @@ from ..host.mounts import MountMap
 from ..model import Blind, Depth, FileFact, Row, Sweep, Value, join, split, under
 from ..watches import FolderPlan, Watches
 from .interface import Request
+
+if TYPE_CHECKING:  # the crew's processes import this room, and have no use for that one
+    from .crew import Crew
 
 SLICE = 4096
 """Entries of a folder looked at in one sweep; beyond, the folder comes in slices."""
@@ -33,7 +35,8 @@ KIND = FileFact.KIND
 
 
 class FilesSensor:
-    """`Sensor` of FileFacts. `workers` threads read contents in a full sweep (1: the caller's own).
+    """`Sensor` of FileFacts. `crew` (other processes) reads contents in a full sweep; without one the
+    calling thread does.
 
     `wall` gives wall-clock nanoseconds; `largest` is the size in bytes above which a content is not
     read (and says so).
@@ -48,14 +51,15 @@ class FilesSensor:
         wall: Callable[[], int],
         *,
         on_folder: Callable[[bytes], None] = lambda folder: None,
-        workers: int = 1,
+        crew: Crew | None = None,
         largest: int = 1 << 62,
     ) -> None:
         self._host = host
-        self.watches = Watches(resolved(host, watches))
+        self._configured = resolved(host, watches)
+        self.watches = Watches(self._configured)
         self._wall = wall
         self._on_folder = on_folder
-        self._workers = workers
+        self._crew = crew
         self._largest = largest
 
     # -- the sensor's contract -------------------------------------------------------------------
@@ -67,11 +71,15 @@ class FilesSensor:
         for parent, names in self._starts().items():
             yield from self._keys(parent, frozenset(names), depth, stop, folders, {})
         folders.reverse()
-        if depth is Depth.FULL and self._workers > 1:
-            yield from self._parallel(folders, mounts, stop)
+        if depth is Depth.FULL and self._crew is not None:
+            yield from self._shared(folders, stop, self._crew)
             return
         while folders and not stop():
             yield from self._visit(folders.pop(), depth, mounts, stop, folders)
+
+    def visit(self, folder: bytes, mounts: MountMap, stop: Stop, below: list[bytes]) -> Iterator[Sweep]:
+        """One folder, closely; folders in it are added to `below`. For the crew's processes."""
+        return self._visit(folder, Depth.FULL, mounts, stop, below)
 
     def look(self, requests: Sequence[Request], stop: Stop) -> Iterator[Sweep]:
         """The keys that were asked for; `deep` requests descend."""
@@ -120,8 +128,15 @@ class FilesSensor:
                 starts.setdefault(parent, set()).add(name)
         return starts
 
-    def _keys(self, folder: bytes, names: frozenset[Value], depth: Depth, stop: Stop, below: list[bytes],
-              prefixes: object) -> Iterator[Sweep]:  # fmt: skip
+    def _keys(
+        self,
+        folder: bytes,
+        names: frozenset[Value],
+        depth: Depth,
+        stop: Stop,
+        below: list[bytes],
+        prefixes: object,
+    ) -> Iterator[Sweep]:
         """One sweep of some entries of a folder; folders among them are added to `below`."""
         began = self._wall()
         plan = self.watches.plan(folder)
@@ -133,7 +148,9 @@ class FilesSensor:
         try:
             opened = self._host.open_folder(folder)
         except OSError as error:
-            yield Sweep(FileFact, folder, depth, [], _closed(folder, error), wanted, began=began, ended=self._wall())
+            yield Sweep(
+                FileFact, folder, depth, [], _closed(folder, error), wanted, began=began, ended=self._wall()
+            )
             return
         with opened:
             for name in sorted(wanted):
@@ -142,8 +159,9 @@ class FilesSensor:
                     found.take(opened, row, below, int(lengths.get(name, -1)))
         yield found.sweep(folder, began, self._wall(), only=wanted)
 
-    def _visit(self, folder: bytes, depth: Depth, mounts: MountMap, stop: Stop,
-               below: list[bytes]) -> Iterator[Sweep]:  # fmt: skip
+    def _visit(
+        self, folder: bytes, depth: Depth, mounts: MountMap, stop: Stop, below: list[bytes]
+    ) -> Iterator[Sweep]:
         """All watched entries of one folder, in slices when there are many."""
         began = self._wall()
         plan = self.watches.plan(folder)
@@ -183,68 +201,21 @@ class FilesSensor:
                     high = names[at + SLICE] if at + SLICE < len(names) else None
                     yield found.sweep(folder, began, self._wall(), span=(low, high))
         except OSError as error:
-            yield Sweep(FileFact, folder, depth, [], _closed(folder, error) + blinds, began=began, ended=self._wall())
+            yield Sweep(
+                FileFact, folder, depth, [], _closed(folder, error) + blinds, began=began, ended=self._wall()
+            )
 
-    def _parallel(self, folders: list[bytes], mounts: MountMap, stop: Stop) -> Iterator[Sweep]:
-        """Full sweep by several threads: hashing and reading release the interpreter lock."""
-        out: queue.Queue[Sweep | BaseException | None] = queue.Queue(maxsize=64)
-        turn = threading.Condition()
-        busy = 0
-        broken = threading.Event()
+    def _shared(self, folders: list[bytes], stop: Stop, crew: Crew) -> Iterator[Sweep]:
+        """A full sweep by other processes; this one only hands out folders and takes in rows."""
+        with crew.at_work(self._host.root, self._configured, self._largest) as workers:
+            yield from workers.sweep(folders, self._announce, stop)
 
-        def halted() -> bool:
-            return broken.is_set() or stop()
-
-        def put(item: Sweep | BaseException | None) -> None:
-            while not broken.is_set():
-                try:
-                    out.put(item, timeout=0.2)
-                    return
-                except queue.Full:
-                    continue
-
-        def work() -> None:
-            nonlocal busy
-            try:
-                while True:
-                    with turn:
-                        while not folders and busy and not halted():
-                            turn.wait(0.2)
-                        if not folders or halted():
-                            return
-                        folder = folders.pop()
-                        busy += 1
-                    more: list[bytes] = []
-                    try:
-                        for sweep in self._visit(folder, Depth.FULL, mounts, halted, more):
-                            put(sweep)
-                    finally:
-                        with turn:
-                            folders.extend(more)
-                            busy -= 1
-                            turn.notify_all()
-            except BaseException as error:  # noqa: BLE001 - handed to the caller, who raises it
-                put(error)
-            finally:
-                put(None)
-
-        threads = [threading.Thread(target=work, name=f"hash-{n}", daemon=True) for n in range(self._workers)]
-        for thread in threads:
-            thread.start()
-        try:
-            left = len(threads)
-            while left:
-                item = out.get()
-                if item is None:
-                    left -= 1
-                elif isinstance(item, BaseException):
-                    raise item
-                else:
-                    yield item
-        finally:
-            broken.set()
-            for thread in threads:
-                thread.join()
+    def _announce(self, folder: bytes) -> bool:
+        """Before a folder is handed out: set the watch. Whether it is to be visited at all."""
+        if self.watches.plan(folder).empty:
+            return False
+        self._on_folder(folder)
+        return True
 
     def deep(self, opened: Folder, row: Row, watch: Watch, prefix: int, stop: Stop) -> Deep | None:
         """Look closely at one entry, as its watch asks."""
@@ -254,8 +225,9 @@ class FilesSensor:
 class _Found:
     """What one look has gathered so far."""
 
-    def __init__(self, sensor: FilesSensor, plan: FolderPlan, depth: Depth, stop: Stop,
-                 blinds: tuple[Blind, ...] = ()) -> None:  # fmt: skip
+    def __init__(
+        self, sensor: FilesSensor, plan: FolderPlan, depth: Depth, stop: Stop, blinds: tuple[Blind, ...] = ()
+    ) -> None:
         self._sensor = sensor
         self._plan = plan
         self._depth = depth
@@ -284,11 +256,26 @@ class _Found:
         if reach.levels != 0 and stat.S_ISDIR(row[2]):  # type: ignore[arg-type]
             below.append(join(opened.path, name))
 
-    def sweep(self, folder: bytes, began: int, ended: int, only: frozenset[Value] | None = None,
-              span: tuple[Value, Value] | None = None) -> Sweep:  # fmt: skip
+    def sweep(
+        self,
+        folder: bytes,
+        began: int,
+        ended: int,
+        only: frozenset[Value] | None = None,
+        span: tuple[Value, Value] | None = None,
+    ) -> Sweep:
         """The result. A look that was broken off is limited to what it reached."""
         return Sweep(
-            FileFact, folder, self._depth, self.rows, tuple(self.blinds), only, span, self.contents, began, ended
+            FileFact,
+            folder,
+            self._depth,
+            self.rows,
+            tuple(self.blinds),
+            only,
+            span,
+            self.contents,
+            began,
+            ended,
         )
 
 

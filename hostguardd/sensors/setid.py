@@ -17,7 +17,7 @@ from ..config import SetIdConfig
 from ..globs import compile_paths
 from ..host.files import FileHost, Folder, Stop
 from ..host.mounts import Mount, MountMap
-from ..model import Blind, Depth, Row, SetIdFact, Sweep, decode_xattrs, join, split, under
+from ..model import Blind, Depth, Row, SetIdFact, Sweep, decode_xattrs, join, under
 from .interface import Request
 
 KIND = SetIdFact.KIND
@@ -65,7 +65,9 @@ class SetIdSensor:
             if stop():
                 return
             rows.sort()
-            yield Sweep(SetIdFact, mount.point, Depth.FULL, rows, tuple(blinds), began=began, ended=self._wall())
+            yield Sweep(
+                SetIdFact, mount.point, Depth.FULL, rows, tuple(blinds), began=began, ended=self._wall()
+            )
         refused = tuple(blind for mount in mounts if (blind := self._refusal(mount)) is not None)
         if refused:
             now = self._wall()
@@ -77,7 +79,9 @@ class SetIdSensor:
         for request in requests:
             folder = request.scope
             assert isinstance(folder, bytes)
-            home = max((m for m in mounts if under(folder, m.point)), key=lambda m: len(m.point), default=None)
+            home = max(
+                (m for m in mounts if under(folder, m.point)), key=lambda m: len(m.point), default=None
+            )
             if home is None or home.pseudo or self._refusal(home) is not None or self._left_out(folder):
                 continue
             began = self._wall()
@@ -102,7 +106,9 @@ class SetIdSensor:
         """Why this mount is not walked, if an administrator should know."""
         kind = mount.fstype.decode("ascii", "replace")
         if mount.network and not self._settings.network:
-            return Blind(KIND, mount.point, f"network or user file system ({kind}), not walked: setid.network is off")
+            return Blind(
+                KIND, mount.point, f"network or user file system ({kind}), not walked: setid.network is off"
+            )
         if (mount.container or under(mount.point, LAYERS[0])) and not self._settings.containers:
             return Blind(KIND, mount.point, f"container layer ({kind}), not walked: setid.containers is off")
         return None
@@ -122,7 +128,9 @@ class SetIdSensor:
         while folders and not stop():
             folder = folders.pop()
             if not self._settings.containers and folder in LAYERS:
-                blinds.append(Blind(KIND, folder, "container image layers, not walked: setid.containers is off"))
+                blinds.append(
+                    Blind(KIND, folder, "container image layers, not walked: setid.containers is off")
+                )
                 continue
             if self._left_out(folder):
                 blinds.append(Blind(KIND, folder, "excluded by setid.exclude"))
@@ -142,8 +150,9 @@ class SetIdSensor:
                 if error.errno != 40:  # ELOOP: it became a symbolic link
                     blinds.append(Blind(KIND, folder, f"folder: {error.strerror or error}"))
 
-    def _pick(self, folder: bytes, names: list[bytes], top: bytes, rows: list[Row], blinds: list[Blind],
-              stop: Stop) -> None:  # fmt: skip
+    def _pick(
+        self, folder: bytes, names: list[bytes], top: bytes, rows: list[Row], blinds: list[Blind], stop: Stop
+    ) -> None:
         """Some entries of a folder."""
         try:
             with self._host.open_folder(folder) as opened:
@@ -156,8 +165,9 @@ class SetIdSensor:
         except OSError as error:
             blinds.append(Blind(KIND, folder, f"folder: {error.strerror or error}"))
 
-    def _consider(self, opened: Folder, row: Row, top: bytes, rows: list[Row], blinds: list[Blind],
-                  stop: Stop) -> None:  # fmt: skip
+    def _consider(
+        self, opened: Folder, row: Row, top: bytes, rows: list[Row], blinds: list[Blind], stop: Stop
+    ) -> None:
         """Add the file if it lends rights."""
         mode = row[2]
         assert isinstance(mode, int)

@@ -56,8 +56,15 @@ class Baseline:
         have = ", ".join(str(g.number) for g in self.history()) or "none"
         raise BaselineError(f"there is no generation {number} (kept: {have})")
 
-    def rows(self, fact: type[Fact], scope: Value, only: Collection[Value] | None = None,
-             span: tuple[Value, Value] | None = None, *, quick: bool = False) -> list[Row]:  # fmt: skip
+    def rows(
+        self,
+        fact: type[Fact],
+        scope: Value,
+        only: Collection[Value] | None = None,
+        span: tuple[Value, Value] | None = None,
+        *,
+        quick: bool = False,
+    ) -> list[Row]:
         """Approved rows of a scope (limited as `Sweep` describes), sorted by key; QUICK fields or all."""
         columns = ", ".join(fact.columns()[: fact.QUICK] if quick else fact.columns())
         where = f"{fact.KEY[0]} = ? AND until = {OPEN_END}"
@@ -120,7 +127,9 @@ class Baseline:
 
     def blinds(self) -> list[Blind]:
         """What could not be seen, as last written down."""
-        return [Blind(*row) for row in self._run("SELECT kind, scope, reason FROM blind ORDER BY kind, scope")]
+        return [
+            Blind(*row) for row in self._run("SELECT kind, scope, reason FROM blind ORDER BY kind, scope")
+        ]
 
     def blinds_of(self, kind: str) -> list[tuple[Blind, int]]:
         """What could not be seen of a kind, each with since when."""
@@ -189,8 +198,14 @@ class Baseline:
         with self._db.transaction():
             return self._write_generation(number, at, actor, reason, reviewed, number - 1)
 
-    def approve(self, at: int, actor: str, reason: str, keys: Collection[Key] | None = None,
-                dropped: Collection[tuple[type[Fact], Value]] = ()) -> Generation:  # fmt: skip
+    def approve(
+        self,
+        at: int,
+        actor: str,
+        reason: str,
+        keys: Collection[Key] | None = None,
+        dropped: Collection[tuple[type[Fact], Value]] = (),
+    ) -> Generation:
         """Make what was seen the new truth: all of it, or (partial acceptance) only `keys`.
 
         `dropped` are whole scopes that are no longer watched and leave the baseline.
@@ -247,10 +262,16 @@ class Baseline:
             for key in sorted(before.keys() | after.keys()):
                 left, right = before.get(key), after.get(key)
                 if left != right:
-                    names = () if left is None or right is None else tuple(
-                        name for name, a, b in zip(fact.columns(), left, right, strict=True) if a != b
-                    )  # fmt: skip
-                    yield Drift(fact, fact.of(left) if left else None, fact.of(right) if right else None, names)
+                    names = (
+                        ()
+                        if left is None or right is None
+                        else tuple(
+                            name for name, a, b in zip(fact.columns(), left, right, strict=True) if a != b
+                        )
+                    )
+                    yield Drift(
+                        fact, fact.of(left) if left else None, fact.of(right) if right else None, names
+                    )
 
     def prune(self, keep: int) -> int:
         """Forget all but the newest `keep` generations besides the current one; returns how many."""
@@ -286,8 +307,8 @@ class Baseline:
         digest, count = self.digest(current.number)
         if digest != current.digest:
             raise BaselineDamaged(
-                f"{self._db.path}: the rows of generation {current.number} ({count} facts) do not have the digest"
-                f" they were approved with: the file was changed by something else"
+                f"{self._db.path}: the rows of generation {current.number} ({count} facts) do not have the"
+                f" digest they were approved with: the file was changed by something else"
             )
         return current
 
@@ -322,8 +343,9 @@ class Baseline:
         )
         self.seen_count -= self._run(f"DELETE FROM {seen} WHERE {where}", values).rowcount
 
-    def _write_generation(self, number: int, at: int, actor: str, reason: str, reviewed: bool,
-                          parent: int) -> Generation:  # fmt: skip
+    def _write_generation(
+        self, number: int, at: int, actor: str, reason: str, reviewed: bool, parent: int
+    ) -> Generation:
         digest, facts = self.digest(number)
         made = Generation(number, at, actor, reason, reviewed, digest, facts, parent)
         self._run(

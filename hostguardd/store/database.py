@@ -36,7 +36,8 @@ CREATE TABLE finding(
     id TEXT PRIMARY KEY, kind TEXT NOT NULL, key BLOB NOT NULL, status TEXT NOT NULL,
     rule TEXT NOT NULL, severity INTEGER NOT NULL, technique TEXT NOT NULL, advice TEXT NOT NULL,
     generation INTEGER NOT NULL, first_seen INTEGER NOT NULL, last_seen INTEGER NOT NULL,
-    closed INTEGER NOT NULL, changed TEXT NOT NULL, before TEXT NOT NULL, after TEXT NOT NULL, diff TEXT NOT NULL
+    closed INTEGER NOT NULL, changed TEXT NOT NULL, before TEXT NOT NULL, after TEXT NOT NULL,
+    diff TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX finding_key ON finding(kind, key, status);
 CREATE INDEX finding_open ON finding(status, severity);
@@ -72,7 +73,8 @@ def _create(path: Path) -> None:
     connection = sqlite3.connect(scratch)
     try:
         connection.executescript(
-            f"BEGIN; {schema()} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
+            f"BEGIN; {schema()} PRAGMA application_id = {APPLICATION_ID};"
+            f" PRAGMA user_version = {VERSION}; COMMIT;"
         )
     finally:
         connection.close()
@@ -156,11 +158,10 @@ class Database:
         self.connection.execute("BEGIN IMMEDIATE")
         try:
             yield self.connection
-        except BaseException:
-            if self.connection.in_transaction:
+            self.connection.execute("COMMIT")
+        finally:
+            if self.connection.in_transaction:  # not when SQLite itself rolled back, as on a full disk
                 self.connection.execute("ROLLBACK")
-            raise
-        self.connection.execute("COMMIT")
 
     def backup(self, target: Path) -> None:
         """A consistent copy beside the original, put in place by rename."""

@@ -57,7 +57,8 @@ class Findings:
     def of_key(self, fact: type[Fact], key: Row) -> Finding | None:
         """The open finding about `key`."""
         row = self._run(
-            "SELECT * FROM finding WHERE kind = ? AND key = ? AND status = ?", (fact.KIND, key_blob(key), OPEN)
+            "SELECT * FROM finding WHERE kind = ? AND key = ? AND status = ?",
+            (fact.KIND, key_blob(key), OPEN),
         ).fetchone()
         return _finding(row) if row else None
 
@@ -86,16 +87,30 @@ class Findings:
         self._run(
             "INSERT OR REPLACE INTO finding VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
             (
-                finding.id, drift.fact.KIND, key_blob(key), OPEN, verdict.rule, int(verdict.severity),
-                verdict.technique, verdict.advice, finding.generation, finding.first_seen, finding.last_seen, 0,
-                " ".join(drift.changed), pack(drift.before.row() if drift.before else None),
-                pack(drift.after.row() if drift.after else None), finding.diff,
+                finding.id,
+                drift.fact.KIND,
+                key_blob(key),
+                OPEN,
+                verdict.rule,
+                int(verdict.severity),
+                verdict.technique,
+                verdict.advice,
+                finding.generation,
+                finding.first_seen,
+                finding.last_seen,
+                0,
+                " ".join(drift.changed),
+                pack(drift.before.row() if drift.before else None),
+                pack(drift.after.row() if drift.after else None),
+                finding.diff,
             ),
-        )  # fmt: skip
+        )
 
     def close(self, id: str, status: str, at: int) -> None:
         """An open finding was accepted or cleared."""
-        self._run("UPDATE finding SET status = ?, closed = ? WHERE id = ? AND status = ?", (status, at, id, OPEN))
+        self._run(
+            "UPDATE finding SET status = ?, closed = ? WHERE id = ? AND status = ?", (status, at, id, OPEN)
+        )
 
     def close_all(self, status: str, at: int) -> None:
         """Every open finding was accepted (or is void after a rollback)."""
@@ -111,12 +126,31 @@ class Findings:
 
 
 def _finding(row: tuple[Value, ...]) -> Finding:
-    (id, kind, _, _, rule, severity, technique, advice, generation, first, last, _, changed, before, after,
-     diff) = row  # fmt: skip
+    (
+        id,
+        kind,
+        _,
+        _,
+        rule,
+        severity,
+        technique,
+        advice,
+        generation,
+        first,
+        last,
+        _,
+        changed,
+        before,
+        after,
+        diff,
+    ) = row
     fact = BY_KIND[str(kind)]
     old, new = unpack(str(before)), unpack(str(after))
     drift = Drift(
-        fact, None if old is None else fact.of(old), None if new is None else fact.of(new), tuple(str(changed).split())
+        fact,
+        None if old is None else fact.of(old),
+        None if new is None else fact.of(new),
+        tuple(str(changed).split()),
     )
     assert isinstance(generation, int)
     assert isinstance(first, int)
