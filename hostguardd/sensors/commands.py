@@ -171,8 +171,8 @@ def command(argv: Sequence[bytes]) -> bytes:
     return b" ".join(shown)[:LONGEST]
 
 
-_SECRET = rb"[\w.-]*(?:passw(?:or)?d|passphrase|secret|token|(?:api|access|private)[_-]?key|credential)s?"
-_SECRET_OPTION = re.compile(rb"--?" + _SECRET, re.IGNORECASE)
+_SECRET = rb"(?:passw(?:or)?d|passphrase|secret|token|(?:api|access|private)[_-]?key|credential)s?"
+_SECRET_OPTION = re.compile(rb"--?[\w.-]*" + _SECRET, re.IGNORECASE)
 _SECRET_VALUE = re.compile(
     rb"(" + _SECRET + rb"[\"']?\s*[=:]\s*)(?:\"[^\"]*\"|'[^']*'|[^\s,;&\"'}]+)", re.IGNORECASE
 )
@@ -185,6 +185,7 @@ _PASSING = re.compile(
 
 
 def _masked(word: bytes) -> bytes:
+    word = word[:LONGEST]  # the patterns below are not linear, and the word is hostile
     return _IN_ADDRESS.sub(rb"\1***@", _SECRET_VALUE.sub(rb"\1***", word))
 
 

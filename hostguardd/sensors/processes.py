@@ -62,11 +62,12 @@ class Entry:
     """What we know of one process: how it looked, when it was born and is to be looked at again
     (seconds of uptime), and its place as long as no ancestor changed."""
 
-    __slots__ = ("again", "born", "looks", "place", "process", "script")
+    __slots__ = ("again", "born", "command", "looks", "place", "process", "script")
 
     def __init__(self, process: Process, born: float) -> None:
         self.process = process
         self.script = script(process.exe or b"", process.argv, process.cwd)
+        self.command = command(process.argv)
         self.born = born
         self.looks = 1
         self.again = 0.0
@@ -233,11 +234,9 @@ class ProcessesSensor:
 
     def _row(self, key: Row, group: list[tuple[Entry, Place]], now: float) -> tuple[Row, float]:
         """The row of one key, and when its count of copies may next move."""
-        process, place = max(
-            ((entry.process, place) for entry, place in group),
-            key=lambda one: (STATES.index(one[0].state), -one[0].started, -one[0].pid),
-        )
-        ages = [now - entry.born for entry, _ in group]
+        entry, place = max(group, key=_bad_then_old)
+        process = entry.process
+        ages = [now - one.born for one, _ in group]
         young = [age for age in ages if age < self._settings.instances]
         copies = max(1, len(ages) - len(young)) if place.role == SERVICE else 1
         until = now + self._settings.instances - max(young) if young else float("inf")
@@ -253,7 +252,7 @@ class ProcessesSensor:
             process.pid,
             process.parent,
             process.started,
-            command(process.argv),
+            entry.command,
         ), until
 
     def _place(self, entry: Entry) -> Place:
@@ -296,6 +295,12 @@ class ProcessesSensor:
             text = f"the programs of {len(hidden)} processes may not be read with our rights"
             blinds.append(Blind(KIND, b"processes of others", f"{text}: {_named(hidden)}"))
         return tuple(blinds)
+
+
+def _bad_then_old(member: tuple[Entry, Place]) -> tuple[int, int, int]:
+    """Orders the copies of a service: the one that speaks for all is the worst, then the oldest."""
+    process = member[0].process
+    return (STATES.index(process.state), -process.started, -process.pid)
 
 
 def _is_outside(process: Process) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -96,6 +98,18 @@ def test_secrets_are_masked(argv: list[str]) -> None:
     assert b"hunter2" not in shown
     assert b"***" in shown
     assert b"hunter2" not in script(b"/usr/bin/dash", [b"sh", b"-c", " ".join(argv).encode()])
+
+
+@pytest.mark.parametrize(
+    "word", [b"a" * 65536, b"-" * 65536, b"password" * 8192, b"://:" * 16384, b"_1a" * 20000]
+)
+def test_long_arguments_cost_nothing_much(word: bytes) -> None:
+    began = time.process_time()
+    argv = [b"python3", b"-c", word, word]
+    command(argv)
+    stable(argv)
+    script(b"/usr/bin/python3", argv)
+    assert time.process_time() - began < 0.2
 
 
 @given(
