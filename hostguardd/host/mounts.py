@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 from ..model import split, under
@@ -92,17 +93,29 @@ def read_mounts(top: bytes = b"/") -> list[Mount]:
 class MountMap:
     """The mounts by the folder they lie in: asked once for each folder of a sweep, so it is a dict."""
 
-    def __init__(self, mounts: list[Mount]) -> None:
-        self.mounts = mounts
+    def __init__(self, read: Callable[[], list[Mount]]) -> None:
+        self._read = read
+        self._fill()
+
+    def _fill(self) -> None:
+        self.mounts = self._read()
         self._in: dict[bytes, dict[bytes, Mount]] = {}
-        for mount in mounts:
+        for mount in self.mounts:
             folder, name = split(mount.point)
             self._in.setdefault(folder, {})[name] = mount
-        self._pseudo = {mount.point for mount in mounts if mount.pseudo}
+        self._pseudo = {mount.point for mount in self.mounts if mount.pseudo}
 
     def within(self, folder: bytes) -> dict[bytes, Mount]:
         """Entries of `folder` on which something is mounted; of several mounts the last."""
         return self._in.get(folder, {})
+
+    def came(self, folder: bytes, name: bytes) -> bool:
+        """Whether an entry on another device, which was no mount point when the sweep began, is one now.
+
+        If not it is a subvolume, which has a device number of its own without being mounted.
+        """
+        self._fill()
+        return name in self.within(folder)
 
     def pseudo(self, folder: bytes) -> bool:
         """Whether a window into the kernel is mounted on `folder` itself."""

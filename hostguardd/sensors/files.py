@@ -66,7 +66,7 @@ class FilesSensor:
 
     def sweep(self, depth: Depth, stop: Stop) -> Iterator[Sweep]:
         """Everything the watches name, in no particular order."""
-        mounts = MountMap(self._host.mounts())
+        mounts = MountMap(self._host.mounts)
         folders: list[bytes] = []
         for parent, names in self._starts().items():
             yield from self._keys(parent, frozenset(names), depth, stop, folders, {})
@@ -94,7 +94,7 @@ class FilesSensor:
                 below = [folder]
             if request.keys is not None and not request.deep:
                 continue
-            mounts = mounts or MountMap(self._host.mounts())
+            mounts = mounts or MountMap(self._host.mounts)
             while below and not stop():
                 more: list[bytes] = []
                 yield from self._visit(below.pop(), request.depth, mounts, stop, more)

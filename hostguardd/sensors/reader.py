@@ -29,7 +29,7 @@ def work() -> None:
     os.nice(nice)
     host = LinuxFiles(root)
     sensor = FilesSensor(host, watches, time.time_ns, largest=largest)
-    mounts = MountMap(host.mounts())
+    mounts = MountMap(host.mounts)
     report = _Report(target, pace)
     while (frame := _frame(source)) is not None:
         below: list[bytes] = []

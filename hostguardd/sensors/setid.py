@@ -51,8 +51,8 @@ class SetIdSensor:
 
     def sweep(self, depth: Depth, stop: Stop) -> Iterator[Sweep]:
         """One sweep for each file system; `depth` makes no difference to what is found."""
-        mounts = self._host.mounts()
-        places = MountMap(mounts)
+        places = MountMap(self._host.mounts)
+        mounts = places.mounts
         walked: set[tuple[int, bytes]] = set()
         for mount in self._chosen(mounts):
             if (mount.device, mount.root) in walked:
@@ -75,7 +75,8 @@ class SetIdSensor:
 
     def look(self, requests: Sequence[Request], stop: Stop) -> Iterator[Sweep]:
         """Single files, asked for by path: `scope` is their folder, `keys` their names."""
-        mounts = self._host.mounts()
+        places = MountMap(self._host.mounts)
+        mounts = places.mounts
         for request in requests:
             folder = request.scope
             assert isinstance(folder, bytes)
@@ -89,7 +90,7 @@ class SetIdSensor:
             blinds: list[Blind] = []
             if request.keys is None:
                 # A folder that appeared: what it holds is news. What vanished is the next sweep's.
-                self._walk(folder, MountMap(mounts), rows, blinds, stop)
+                self._walk(folder, places, rows, blinds, stop)
                 only = frozenset(row[1] for row in rows)
             else:
                 names = _names(request)
@@ -141,7 +142,8 @@ class SetIdSensor:
                 with self._host.open_folder(folder) as opened:
                     for row in _entries(opened, frozenset(mounts.within(folder))):
                         if stat.S_ISDIR(row[2]):  # type: ignore[arg-type]
-                            folders.append(join(folder, row[1]))  # type: ignore[arg-type]
+                            if not row[10] or not mounts.came(folder, row[1]):  # type: ignore[arg-type]
+                                folders.append(join(folder, row[1]))  # type: ignore[arg-type]
                         elif row[2] & 0o6111 and stat.S_ISREG(row[2]):  # type: ignore[operator,arg-type]
                             self._consider(opened, row, top, rows, blinds, stop)
             except (FileNotFoundError, NotADirectoryError):

@@ -160,7 +160,7 @@ class Database:
             yield self.connection
             self.connection.execute("COMMIT")
         finally:
-            if self.connection.in_transaction:  # not when SQLite itself rolled back, as on a full disk
+            if bool(self.connection.in_transaction):  # not when SQLite itself rolled back, as on a full disk
                 self.connection.execute("ROLLBACK")
 
     def backup(self, target: Path) -> None:
