@@ -157,7 +157,7 @@ def _alerts(s: Session) -> Exit:
         if s.options.json:
             s.terminal.print([clean(raw.decode("utf-8", "backslashreplace"))])
         else:
-            s.terminal.print([pages.alert(s.paper, json.loads(raw))])
+            s.terminal.print([pages.alert(s.paper, json.loads(raw.decode("utf-8", "replace")))])
 
     wanted = {"follow": s.options.follow, "since": s.options.since, "severity": s.options.severity}
     s.ask("alerts", {**wanted, "limit": limit}, tell)

@@ -134,7 +134,8 @@ def _lines(connection: socket.socket, path: str) -> Iterator[bytes]:
 
 def _parse(line: bytes, path: str) -> dict[str, Any]:
     try:
-        message = json.loads(line)
+        # A line of the alert log that somebody damaged is still shown, as far as it can be.
+        message = json.loads(line.decode("utf-8", "replace"))
     except ValueError:
         message = None
     if not isinstance(message, dict):

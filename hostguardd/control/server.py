@@ -236,6 +236,8 @@ class ControlServer:
             connection = Connection(sock, peer_of(sock), time.monotonic() + REQUEST_TIME, self._wake)
             self._connections[sock.fileno()] = connection
             self._admit(connection)
+            # At once, so that who was turned away does not count against who comes next.
+            self._tend(connection, time.monotonic())
 
     def _admit(self, connection: Connection) -> None:
         """Turn away at the door who may ask nothing at all, and who comes when it is full."""

@@ -63,17 +63,16 @@ def approved(paper: Paper, data: Data) -> list[str]:
 def verify(paper: Paper, data: Data) -> list[str]:
     """Whether the baseline and the alert log are what was written."""
     baseline, log = data.get("baseline") or {}, data.get("log") or {}
-    lines = _verdict(
-        paper,
-        _problem(baseline),
-        "baseline",
-        f"generation {baseline.get('generation', baseline.get('number'))}, "
-        f"{count(baseline.get('facts'), 'fact')}, digest {str(baseline.get('digest', ''))[:16]}",
-    )
-    span = f"{count(log.get('lines'), 'line')}"
+    truth = [f"generation {baseline['generation']}"] if "generation" in baseline else []
+    if "facts" in baseline:
+        truth.append(count(baseline["facts"], "fact"))
+    if baseline.get("digest"):
+        truth.append(f"digest {str(baseline['digest'])[:16]}")
+    told = [count(log["lines"], "line")] if "lines" in log else []
     if log.get("last"):
-        span += f", numbers {count(log.get('first'))} to {count(log.get('last'))}, chain unbroken"
-    lines += _verdict(paper, _problem(log), "alert log", span)
+        told.append(f"numbers {count(log.get('first'))} to {count(log['last'])}")
+    lines = _verdict(paper, _problem(baseline), "baseline", truth)
+    lines += _verdict(paper, _problem(log), "alert log", told if _problem(log) else [*told, "chain unbroken"])
     if not data.get("ok"):
         lines += ["", *paper.wrap(
             "What was approved or told before cannot be relied upon from there on. Compare with the copy "
@@ -241,7 +240,10 @@ def _problem(part: Data) -> str:
     return "" if part.get("ok", True) else "does not verify"
 
 
-def _verdict(paper: Paper, problem: str, name: str, text: str) -> list[str]:
+def _verdict(paper: Paper, problem: str, name: str, known: list[str]) -> list[str]:
+    """A tick and what is known, or a cross and what is wrong, with what is known below."""
     mark = paper.paint("bad", "✗") if problem else paper.paint("good", "✓")
-    lines = paper.wrap(text, 13, first=f"{mark} {paper.paint('strong', name.ljust(9))}  ")
-    return lines + (paper.wrap(problem, 13, "bad") if problem else [])
+    first = f"{mark} {paper.paint('strong', name.ljust(9))}  "
+    if not problem:
+        return paper.wrap(", ".join(known) or "sound", 13, first=first)
+    return paper.wrap(problem, 13, "bad", first) + (paper.wrap(", ".join(known), 13) if known else [])

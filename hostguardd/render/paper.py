@@ -130,7 +130,7 @@ def _cell(char: str) -> int:
 def fold(text: str, room: int) -> list[str]:
     """`text` in lines of at most `room` cells (0: in one), broken at spaces where there are any."""
     if not room or cells(text) <= room:
-        return [text]
+        return [text.rstrip(" ")]
     lines: list[str] = []
     line = ""
     for word in text.split(" "):
@@ -139,10 +139,10 @@ def fold(text: str, room: int) -> list[str]:
             line = candidate
             continue
         if line:
-            lines.append(line.rstrip())
+            lines.append(line.rstrip(" "))
         *whole, line = _chop(word, room)
         lines += whole
-    lines.append(line)
+    lines.append(line.rstrip(" "))
     return lines
 
 

@@ -405,15 +405,20 @@ def test_readers_cannot_lock_out_the_administrator(shared: FakeEngine) -> None:
         for _ in range(server_room.MAX_CONNECTIONS):
             client = socket.socket(socket.AF_UNIX)
             client.connect(shared.path)
-            client.send(b'{"v":1,"call":"alerts","args":{"follow":true}}\n')
+            with contextlib.suppress(BrokenPipeError):
+                client.send(b'{"v":1,"call":"alerts","args":{"follow":true}}\n')
             held.append(client)
+        os.close(go[1])
         os.write(ready[1], b"x")
-        os.read(go[0], 1)
+        os.read(go[0], 1)  # until told, or the parent is gone
         os._exit(0)
-    os.read(ready[0], 1)
-    until(lambda: len(shared.server._connections) <= allowed)
-    assert call(shared.path, "status", {})["pid"] == 812
-    os.write(go[1], b"x")
-    os.waitpid(child, 0)
-    for end in (*go, *ready):
-        os.close(end)
+    os.close(go[0])
+    try:
+        os.read(ready[0], 1)
+        until(lambda: len(shared.seen) == allowed)
+        assert call(shared.path, "status", {})["pid"] == 812
+    finally:
+        os.close(go[1])
+        os.waitpid(child, 0)
+        os.close(ready[0])
+        os.close(ready[1])
