@@ -66,7 +66,7 @@ Now change something, here or in another terminal, and watch this one:
   a file       echo "changed at $(date)" >> {watched}/motd
   a port       {python} -m http.server --bind 127.0.0.1 8642
   a process    cp /bin/sleep {scratch}/sleep && {scratch}/sleep 60
-  a set-uid    cp /bin/true {watched}/true && chmod u+s {watched}/true
+  a set-uid    chmod u+s {scratch}/helper
 
 What is open, and how to make it the new truth:
 
@@ -108,8 +108,10 @@ class Change:
     """Does it, leaves the undoing on the stack, and returns what the alert must name."""
 
     def answered_by(self, alert: Mapping[str, Any], name: str) -> bool:
-        """Whether `alert` tells this change."""
-        return alert["hostguard"]["kind"] == self.kind and name in json.dumps(alert, ensure_ascii=False)
+        """Whether `alert` tells this change, by itself or among many at once."""
+        return alert["hostguard"]["kind"] in (self.kind, "group") and name in json.dumps(
+            alert, ensure_ascii=False
+        )
 
 
 def change_file(stage: Stage, undo: ExitStack) -> str:
@@ -136,7 +138,7 @@ def run_program(stage: Stage, undo: ExitStack) -> str:
 
 
 def set_bit(stage: Stage, undo: ExitStack) -> str:
-    path = stage.watched / "helper"
+    path = stage.scratch / "helper"
     path.chmod(path.stat().st_mode | stat.S_ISUID)
     return str(path)
 
@@ -184,7 +186,7 @@ def stage() -> Iterator[Stage]:
     try:
         made.watched.mkdir()
         (made.watched / "motd").write_text("Welcome.\n")
-        shutil.copy("/bin/true", made.watched / "helper")
+        shutil.copy("/bin/true", scratch / "helper")
         made.config.write_text(
             CONFIG.format(
                 **{name: json.dumps(str(folder / name)) for name in ("state", "log", "run")},
@@ -219,20 +221,33 @@ def daemon(on: Stage) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def captured(on: Stage, child: subprocess.Popen[bytes]) -> dict[str, Any]:
-    """The daemon's status once it has its first baseline; how far it is shows meanwhile."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
+    """The daemon's status once it has its first baseline; on a terminal the seconds show meanwhile."""
+    began = time.monotonic()
+    while time.monotonic() - began < PATIENCE:
         if child.poll() is not None:
-            words = (on.folder / "daemon.log").read_text(errors="replace")
-            raise HostguardError(f"the daemon ended ({child.returncode}) before it was ready:\n{words}")
+            words = (on.folder / "daemon.log").read_text(errors="replace").splitlines()[-20:]
+            raise HostguardError("\n".join([f"the daemon ended ({child.returncode}):", *words]))
         try:
             status = call(on.socket, "status", {})
         except UnreachableError:
             status = {}
         if status.get("state") == "watching":
             return status
+        if sys.stdout.isatty():
+            print(f"\r{time.monotonic() - began:.0f} s ", end="", flush=True)
         time.sleep(0.2)
     raise HostguardError(f"no baseline within {PATIENCE:.0f} s; see {on.folder}/daemon.log")
+
+
+def seen_as(status: Mapping[str, Any]) -> str:
+    """With which eyes it looks, and what it says it cannot see."""
+    blinds = len(status["coverage"]["blinds"])
+    who = "root" if status["mode"] == "root" else "an ordinary user"
+    return (
+        f"{who} sees it; {blinds} places could not be looked at (hostguardctl status names them)"
+        if blinds
+        else who
+    )
 
 
 def follow(on: Stage) -> queue.SimpleQueue[tuple[float, dict[str, Any]]]:
@@ -320,9 +335,9 @@ def main() -> int:
             print(f"hostguardd captures a baseline of this host; its folder is {on.folder}", flush=True)
             began = time.monotonic()
             status = captured(on, child)
+            took = time.monotonic() - began
             print(
-                f"{status['generation']['facts']} facts in {time.monotonic() - began:.1f} s;"
-                f" runs {status['mode']}.",
+                f"\r{status['generation']['facts']:,} facts in {took:.1f} s, seen as {seen_as(status)}.",
                 flush=True,
             )
             good = talk(on) if sys.stdin.isatty() and sys.stdout.isatty() else play(on)
