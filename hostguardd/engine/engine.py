@@ -177,7 +177,12 @@ class Engine:
         now = self.clock.mono()
         times = [now + int(TICK * SECOND)]
         if self.state == "watching":
-            times += [int(p.due * SECOND) for p in self.schedule.values() if not p.running]
+            # What waits for a busy lane is woken for by the end of the task there.
+            times += [
+                int(p.due * SECOND)
+                for p in self.schedule.values()
+                if not p.running and self._lane_of(p.name).idle
+            ]
         for due in (self.coverage.next_due() if self.state != "capturing" else None, self.announcer.due()):
             if due:
                 times.append(due)
@@ -418,13 +423,17 @@ class Engine:
         for name, periodic in self.schedule.items():
             if periodic.running or now < periodic.due:
                 continue
-            lane = self.lanes["live" if name == "live" else "bulk"]
+            lane = self._lane_of(name)
             if not lane.idle:
                 continue
             periodic.start(now)
             work = Work(name, self._periodic_done)
             self.works[f"{name} {id(work)}"] = work
             lane.submit(work.task(self._periodic_task(name, work)))
+
+    def _lane_of(self, name: str) -> Lane:
+        """The lane of a periodic look."""
+        return self.lanes["live" if name == "live" else "bulk"]
 
     def _periodic_task(self, name: str, work: Work) -> Task:
         parts, pace = self.parts, self.config.sweeps.pace

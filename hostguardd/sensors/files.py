@@ -31,6 +31,9 @@ SLICE = 4096
 MOST_NAMES = 2_000_000
 """Names in one folder beyond which it is Blind rather than a danger to the daemon's memory."""
 
+KERNEL = (b"/proc/", b"/sys/", b"/dev/")
+"""No link is followed there: /etc/mtab leads to a file of the process that asks."""
+
 KIND = FileFact.KIND
 
 
@@ -312,6 +315,8 @@ def resolved(host: FileHost, watches: Sequence[Watch]) -> tuple[Watch, ...]:
             try:
                 real = host.real(path)
             except OSError:
+                continue
+            if real.startswith(KERNEL):
                 continue
             if real not in (path, b"/") and first.at(real) is None and not under(path, real):
                 more.append(real)
