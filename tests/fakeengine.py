@@ -154,6 +154,9 @@ def status() -> dict[str, Any]:
         "coverage": {
             "watched_folders": 12412,
             "unwatched_folders": 0,
+            "unwatched": {},
+            "overflows": 0,
+            "live": True,
             "blinds": [
                 {"kind": "setid", "scope": "/mnt/nfs", "reason": "a network file system, left out"},
                 {"kind": "listener", "scope": "net:[4026532301]", "reason": "another network namespace"},
@@ -230,7 +233,7 @@ class FakeEngine:
     def _do_explain(self, job: Job) -> None:
         found = [f for f in self.findings if f["id"] == job.args["id"]]
         if found:
-            job.finish({"finding": found[0]})
+            job.finish({"finding": found[0] | {"status": "open"}})
         else:
             job.fail(UsageError(f"there is no open finding {job.args['id']}"))
 

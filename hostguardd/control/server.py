@@ -34,6 +34,7 @@ MAX_CONNECTIONS = 16
 RESERVED = 4  # of them, for administrators
 REQUEST_TIME = 5.0
 STALL_TIME = 60.0
+AT_ONCE = 4  # accepted per turn: those that left while they waited go before the next are counted
 QUEUE = 64  # connections that wait in the kernel to be accepted
 MUTE_TIME = 0.25  # pause between attempts to accept while descriptors are short
 
@@ -223,7 +224,7 @@ class ControlServer:
 
     def _accept(self) -> None:
         assert self._listener is not None
-        for _ in range(MAX_CONNECTIONS):
+        for _ in range(AT_ONCE):
             try:
                 sock, _address = self._listener.accept()
                 sock.setblocking(False)

@@ -100,6 +100,7 @@ def explain(paper: Paper, data: Data) -> list[str]:
         ("id", finding.get("id")),
         ("first seen", paper.when(finding.get("first_seen"))),
         ("last seen", paper.when(finding.get("last_seen"))),
+        ("status", finding.get("status")),
         ("against", f"generation {finding.get('generation')}"),
         ("rule", finding.get("rule") or "none names it, so it is as loud as can be"),
         ("technique", _technique(finding.get("technique"))),

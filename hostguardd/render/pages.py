@@ -158,10 +158,18 @@ def _coverage_rows(paper: Paper, coverage: Data) -> list[str]:
     watched, missed = coverage.get("watched_folders", 0), coverage.get("unwatched_folders", 0)
     text = f"{count(watched, 'folder')} watched live"
     if missed:
-        text += f", {count(missed)} only swept: changes there show at the next sweep"
+        why = ", ".join((coverage.get("unwatched") or {}).keys())
+        text += (
+            f", {count(missed)} only swept{f' ({why})' if why else ''}: changes there show at the next sweep"
+        )
     lines = _row(paper, "coverage", text, "warn" if missed else "")
-    if coverage.get("overflowed"):
-        lines += _row(paper, "", f"hints were lost {paper.when(coverage['overflowed'])}", "warn")
+    if coverage.get("live") is False:
+        lines += _row(paper, "", "the live watcher is not running: changes show at the next sweep", "bad")
+    if coverage.get("overflows"):
+        lost = count(coverage["overflows"], "time")
+        lines += _row(
+            paper, "", f"hints were lost {lost} since the start; a sweep followed each time", "warn"
+        )
     scopes = coverage.get("blinds") or []
     for n, blind in enumerate(scopes[:_SHOWN_BLINDS]):
         where = f"{blind.get('kind', '')} {blind.get('scope', '')}".strip()
@@ -220,6 +228,8 @@ def _sensor_table(paper: Paper, sensors: Data) -> list[str]:
 
 
 def _next(paper: Paper, sensor: Data) -> str:
+    if sensor.get("running"):
+        return "running"
     moment = parse_time(sensor.get("next"))
     if moment is None:
         return "-"

@@ -223,7 +223,9 @@ def test_status_of_a_daemon_in_trouble() -> None:
     data["coverage"] = {
         "watched_folders": 5,
         "unwatched_folders": 2,
-        "overflowed": fakeengine.ago(minutes=5),
+        "unwatched": {"No space left on device": 2},
+        "overflows": 3,
+        "live": False,
         "blinds": [{"kind": "file", "scope": f"/d{n}", "reason": "no"} for n in range(20)],
     }
     data["log"] = {"sequence": 0, "size": 0, "unwritable": "No space left on device"}
@@ -231,7 +233,8 @@ def test_status_of_a_daemon_in_trouble() -> None:
     text = "\n".join(pages.status(PLAIN, data))
     for part in (
         "unprivileged: sees only what its user may see", "Nobody reviewed it: run `hostguardctl baseline`",
-        "2 only swept", "hints were lost 5 min ago", "and 12 more places", "cannot be written: No space left",
+        "2 only swept (No space left on device)", "hints were lost 3 times",
+        "watcher is not running", "and 12 more places", "cannot be written: No space left",
         "none open",
     ):  # fmt: skip
         assert part in text, part
