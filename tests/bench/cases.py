@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import queue
 import random
 import shutil
 import statistics
@@ -19,7 +18,7 @@ from pathlib import Path
 
 from . import peers
 from .figures import MIB, Figure, bounded, compared, percentile, told
-from .guard import Guard
+from .guard import Guard, Tail
 
 
 @dataclass(frozen=True)
@@ -235,25 +234,20 @@ def _sweep_until(guard: Guard, stop: threading.Event) -> None:
 
 
 def _latency(guard: Guard, folder: Path, samples: int, kind: str, when: str) -> Iterator[Figure]:
-    arrived = guard.follow()
     dice = random.Random(1)
     took = []
-    lost = 0
-    for number in range(samples):
-        path = folder / str(number % 20)
-        time.sleep(dice.uniform(0.0, 0.03))  # never in step with the daemon's own clock
-        descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC)
-        os.write(descriptor, b"%d\n" % number)
-        os.close(descriptor)
-        closed = time.time_ns()
-        try:
-            while True:
-                at, alert = arrived.get(timeout=10)
-                if alert.get("file", {}).get("path") == str(path) and at >= closed:
-                    took.append((at - closed) / 1e6)
-                    break
-        except queue.Empty:
-            lost += 1
+    with Tail(guard.alerts) as log:
+        for number in range(samples):
+            path = folder / str(number % 20)
+            time.sleep(dice.uniform(0.0, 0.03))  # never in step with the daemon's own clock
+            descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC)
+            os.write(descriptor, b"%d\n" % number)
+            os.close(descriptor)
+            closed = time.time_ns()
+            durable = _told(log, str(path))
+            if durable:
+                took.append((durable - closed) / 1e6)
+    lost = samples - len(took)
     median, tail = BOUNDS[kind]
     if not took:
         raise SystemExit(f"no alert at all for {folder}")
@@ -262,6 +256,16 @@ def _latency(guard: Guard, folder: Path, samples: int, kind: str, when: str) -> 
         yield bounded(f"{kind} path, {when}, p50", statistics.median(took), "ms", median)
     if lost:
         yield told(f"{kind} path, {when}, alerts that did not come", str(lost), False, "0")
+
+
+def _told(log: Tail, path: str) -> int:
+    """When the next alert about `path` was on the disk; 0 if none came within ten seconds."""
+    deadline = time.monotonic() + 10
+    while (left := deadline - time.monotonic()) > 0:
+        durable, alerts = log.next(left)
+        if any(alert.get("file", {}).get("path") == path for alert in alerts):
+            return durable
+    return 0
 
 
 def storm(bench: Bench) -> Iterator[Figure]:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import queue
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import tomllib
 from collections.abc import Sequence
@@ -19,9 +17,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from inotify_simple import INotify, flags
+
 from hostguardd.control.address import socket_path
 from hostguardd.control.client import call
-from hostguardd.errors import HostguardError, UnreachableError
 
 TICK = os.sysconf("SC_CLK_TCK")
 
@@ -92,28 +91,6 @@ class Guard:
         self.call(name, **args)
         return time.monotonic() - began
 
-    def follow(self) -> queue.SimpleQueue[tuple[int, dict[str, Any]]]:
-        """Alerts as they come, each with the wall-clock nanosecond of its arrival here.
-
-        An alert is sent to followers after its line was fsynced: the arrival is an upper bound.
-        """
-        arrived: queue.SimpleQueue[tuple[int, dict[str, Any]]] = queue.SimpleQueue()
-        ready = threading.Event()
-
-        def listen() -> None:
-            def on_item(line: bytes) -> None:
-                arrived.put((time.time_ns(), json.loads(line)))
-
-            ready.set()
-            try:
-                call(self.socket, "alerts", {"follow": True, "since": time.time()}, on_item=on_item)
-            except (HostguardError, UnreachableError):
-                pass  # the daemon was ended under us, as every bench does
-
-        threading.Thread(target=listen, daemon=True).start()
-        ready.wait()
-        return arrived
-
     def resident(self) -> int:
         """Bytes resident now."""
         return self._status("VmRSS")
@@ -145,3 +122,38 @@ class Guard:
         found = re.search(rf"^{name}:\s+(\d+) kB", text, re.MULTILINE)
         assert found
         return int(found[1]) * 1024
+
+
+class Tail:
+    """The alert log as it grows, with the moment from which a line was safe on the disk.
+
+    A line can be read before the daemon's fsync has returned. Once it is there we sync the file
+    ourselves and take the time after that: the line is then durable whoever was first, so that the
+    moment is an upper bound.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb")
+        self._file.seek(0, os.SEEK_END)
+        self._notify = INotify()
+        self._notify.add_watch(path, flags.MODIFY)
+        self._rest = b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._notify.close()
+        self._file.close()
+
+    def next(self, seconds: float) -> tuple[int, list[dict[str, Any]]]:
+        """The lines that come next, and the wall-clock nanosecond when they were durable."""
+        if not self._notify.read(timeout=int(seconds * 1000)):
+            return time.time_ns(), []
+        data = self._rest + self._file.read()
+        os.fdatasync(self._file.fileno())
+        durable = time.time_ns()
+        *lines, self._rest = data.split(b"\n")
+        return durable, [json.loads(line) for line in lines]
