@@ -116,6 +116,8 @@ def _run(config_file: str | None, config: Config) -> int:
         server = ControlServer(socket_path(config.paths.run), config.control.group, engine.submit)
         try:
             server.start()
+            if server.notice:
+                diagnose(server.notice, {})
             engine.run(Commands(engine).handle)
         finally:
             server.stop()

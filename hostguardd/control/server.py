@@ -107,7 +107,8 @@ class ControlServer:
             undo.callback(listener.close)
             self._check_folder(folder)
             self._clear_stale(address)
-            listener.bind(address)
+            # By its own name where that fits into sun_path (unix(7): 108 bytes), for others see it.
+            listener.bind(self.path if len(os.fsencode(self.path)) < 108 else address)
             found = os.lstat(address)
             self._inode = (found.st_dev, found.st_ino)
             # Nobody can connect before listen(2), so there is no moment with the wrong mode.

@@ -209,6 +209,8 @@ class Engine:
 
     def _upkeep(self, now: float) -> None:
         """Clock steps, the watchdog, the note of being alive."""
+        if repair := self.log.take_repaired():
+            self.tell("log.repaired", repair=repair)
         clocks = read(self.clock)
         if step := step_between(self._clocks, clocks):
             self.tell("clock.stepped", step=step)
@@ -220,8 +222,6 @@ class Engine:
         if now - self._alive_noted >= ALIVE_EVERY:
             self._alive_noted = now
             self._note_alive()
-            if repair := self.log.take_repaired():
-                self.tell("log.repaired", repair=repair)
 
     def _note_alive(self) -> None:
         try:
@@ -284,8 +284,6 @@ class Engine:
             self.coverage.add(folder, critical=True)
 
     def _begin(self) -> None:
-        if repair := self.log.take_repaired():
-            self.tell("log.repaired", repair=repair)
         if self._uid:
             self.tell("daemon.unprivileged", uid=self._uid)
         self._anchor()
