@@ -13,8 +13,8 @@ import os
 import socket
 import struct
 import threading
+import time
 from collections.abc import Collection, Iterator
-from pathlib import Path
 from typing import Final
 
 from . import parse, sockdiag
@@ -23,6 +23,7 @@ from .live import Owners, Socket, Sockets
 NETLINK_SOCK_DIAG: Final = 4  # linux/netlink.h
 BUFFER: Final = 128 * 1024  # the kernel never sends more than 32 KiB at once, netlink(7)
 ATTEMPTS: Final = 4
+SCTP_EVERY: Final = 5.0
 TIMEOUT: Final = struct.pack("@ll", 2, 0)  # struct timeval: 2 s
 
 
@@ -40,6 +41,8 @@ class SocketTable:
         self._buffer = bytearray(BUFFER)
         self._sequence = 0
         self._without: set[str] = set()
+        self._sctp = False
+        self._sctp_until = 0.0
         self._lock = threading.Lock()
 
     def sockets(self, proto: str) -> Sockets:
@@ -72,7 +75,7 @@ class SocketTable:
         with self._lock:
             if not self._netlink or proto in self._without:
                 raise Refused(errno.ENOENT, "no sock_diag")
-            if proto.startswith("sctp") and not os.path.exists(self._proc + b"/net/sctp"):
+            if proto.startswith("sctp") and not self._has_sctp():
                 return [], True
             messages: list[bytes] = []
             for attempt in range(ATTEMPTS):
@@ -134,17 +137,37 @@ class SocketTable:
     def _read_table(self, proto: str) -> Sockets:
         """The same from text. SCTP has no table that names both address and state."""
         if proto.startswith("sctp"):
-            if not os.path.exists(self._proc + b"/net/sctp"):
+            if not self._has_sctp():
                 return Sockets()
             return Sockets((), f"the kernel has {proto} but not the sctp_diag module to list its sockets")
         try:
-            text = Path(os.fsdecode(self._proc), "net", proto).read_bytes()
+            text = _whole(b"%s/net/%s" % (self._proc, proto.encode()))
         except FileNotFoundError:
             return Sockets()
         except OSError as error:
             return Sockets((), f"/proc/net/{proto} cannot be read: {error.strerror}")
         found: list[Socket] = parse.unix_table(text) if proto == "unix" else parse.inet_table(text, proto)
         return Sockets(tuple(found))
+
+    def _has_sctp(self) -> bool:
+        """Whether the SCTP module is loaded; asked every few seconds, as hardly any host has it."""
+        now = time.monotonic()
+        if now >= self._sctp_until:
+            self._sctp = os.path.exists(self._proc + b"/net/sctp")
+            self._sctp_until = now + SCTP_EVERY
+        return self._sctp
+
+
+def _whole(path: bytes) -> bytes:
+    """A table of procfs, which comes in pieces. Raises OSError."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        pieces = []
+        while piece := os.read(handle, BUFFER):
+            pieces.append(piece)
+        return b"".join(pieces)
+    finally:
+        os.close(handle)
 
 
 def _interface(index: int) -> bytes:
