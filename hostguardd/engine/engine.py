@@ -127,6 +127,7 @@ class Engine:
             "hints": Lane("hints", self.inbox, Priority.HINTS),
             "live": Lane("live", self.inbox, Priority.LIVE),
             "bulk": Lane("bulk", self.inbox, Priority.BULK),
+            "inventory": Lane("inventory", self.inbox, Priority.BULK),
         }
         self._max_watches = max_watches
         self.parts: Parts
@@ -395,7 +396,7 @@ class Engine:
             ("live", "listeners", parts.listeners),
             ("live", "processes", parts.processes),
             ("bulk", "files", files),
-            ("bulk", "setid", parts.setid),
+            ("inventory", "setid", parts.setid),
         ):
             produce = _sweeping(sensor.sweep, depth)
             self.lanes[lane].submit(work.task(Task(kind, produce)))
@@ -408,8 +409,10 @@ class Engine:
 
     def cancel_periodic(self) -> None:
         """Break off what nobody waits for; it comes again by itself."""
-        periodic = set(self.schedule)
-        self.lanes["bulk"].cancel(keep=lambda task: task.name not in periodic)
+        for lane in ("bulk", "inventory"):
+            self.lanes[lane].cancel(
+                lambda task: isinstance(task.purpose, Work) and task.purpose.name in self.schedule
+            )
         for name in ("files.quick", "files.full", "setid"):
             if self.schedule[name].running:
                 self.schedule[name].broken(self.clock.mono() / SECOND)
@@ -431,7 +434,7 @@ class Engine:
 
     def _lane_of(self, name: str) -> Lane:
         """The lane of a periodic look."""
-        return self.lanes["live" if name == "live" else "bulk"]
+        return self.lanes[{"live": "live", "setid": "inventory"}.get(name, "bulk")]
 
     def _periodic_task(self, name: str, work: Work) -> Task:
         parts, pace = self.parts, self.config.sweeps.pace

@@ -82,16 +82,11 @@ class Lane:
             (self._tasks.appendleft if first else self._tasks.append)(task)
             self._turn.notify()
 
-    def cancel(self, keep: Callable[[Task], bool] = lambda task: False) -> list[Task]:
-        """Break off the current task and forget the waiting ones, but for those to `keep`."""
+    def cancel(self, which: Callable[[Task], bool]) -> None:
+        """Break off those tasks, the current one and those that wait. Each still ends with a Done."""
         with self._turn:
-            gone = [task for task in self._tasks if not keep(task)]
-            self._tasks = deque(task for task in self._tasks if keep(task))
-            if self._current is not None and not keep(self._current):
-                self._current.cancelled = True
-                gone.append(self._current)
-            self._turn.notify()
-        return gone
+            for task in (*self._tasks, *([self._current] if self._current else [])):
+                task.cancelled |= which(task)
 
     @property
     def idle(self) -> bool:
@@ -129,7 +124,8 @@ class Lane:
                 nice = _renice(wanted, nice)
             error: BaseException | None = None
             try:
-                self._work(task)
+                if not task.cancelled:
+                    self._work(task)
             except Exception as caught:  # noqa: BLE001 - the loop turns it into a health alert
                 error = caught
             with self._turn:
