@@ -69,6 +69,10 @@ class BaselineForeign(BaselineError):
     """The file in the baseline's place is not ours, or was written by a newer version."""
 
 
+class StoreError(HostguardError):
+    """The state cannot be written (a full disk, a read-only one). What is in it stays as it was."""
+
+
 class AlertLogError(HostguardError):
     """The alert log cannot be written, or a line of it read. `errno` is 0 if no system call failed."""
 

@@ -348,8 +348,8 @@ class ProcessFact(Fact):
 
     @classmethod
     def noise(cls, before: Row, after: Row) -> frozenset[str]:
-        """Fewer copies than approved are no news as long as one runs."""
-        return frozenset({"instances"} if _int(after[6]) <= _int(before[6]) else ())
+        """More copies are news only of what was approved as a single one (several inetd)."""
+        return frozenset() if _int(before[6]) == 1 and _int(after[6]) > 1 else frozenset({"instances"})
 
     @property
     def label(self) -> bytes:

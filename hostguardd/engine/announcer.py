@@ -11,13 +11,12 @@ The rules kept here:
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from .. import health
 from ..describe import Event, Names, finding_alert, group_alerts
-from ..errors import AlertLogError
+from ..errors import AlertLogError, StoreError
 from ..model import Alert, Fact, Finding, Row, Severity
 from ..store.baseline import Baseline
 from ..store.database import Database
@@ -200,7 +199,7 @@ class Announcer:
                         self._findings.close(finding.id, CLEARED, finding.last_seen)
                     elif finding is not None:
                         self._findings.put(finding)
-        except sqlite3.Error as error:
+        except StoreError as error:
             self._baseline.seen_count = before
             self._diagnose("state cannot be written", {"problem": str(error)})
             self._health.append(health.alert("store.unwritable", self._wall(), problem=str(error)))

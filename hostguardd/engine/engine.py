@@ -8,7 +8,7 @@ hints, periodic sweeps, losses, the clock, the end.
 
 from __future__ import annotations
 
-import sqlite3
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -18,7 +18,7 @@ from typing import Protocol
 from .. import __version__, health
 from ..config import Config
 from ..control.job import Job
-from ..errors import ConfigError, HostguardError
+from ..errors import BaselineError, ConfigError, HostguardError, StoreError
 from ..host.files import FileHost
 from ..host.live import LiveHost
 from ..model import (
@@ -57,6 +57,9 @@ STALL = 120.0
 """Seconds without progress after which a lane counts as stuck."""
 
 TICK = 1.0
+MOST_TROUBLE = 10
+"""Errors nobody foresaw, one after the other, after which the service manager had better start anew."""
+
 BACKUP = "baseline.backup"
 """The copy of the state made after each approval, beside the original."""
 
@@ -136,6 +139,7 @@ class Engine:
         self.schedule: dict[str, Periodic] = {}
         self.works: dict[str, Work] = {}
         self._lost_since = 0
+        self._trouble = 0
         self._clocks = read(clock)
         self._alive_noted = 0.0
         self._pinged = 0.0
@@ -162,16 +166,36 @@ class Engine:
         self._begin()
         try:
             while not self._stopping:
-                item = self.inbox.get(self._patience())
-                if isinstance(item, Batch):
-                    self._batch(item)
-                elif isinstance(item, Done):
-                    self._done(item)
-                elif isinstance(item, Job):
-                    handle(item)
-                self._turn()
+                try:
+                    self._step(self.inbox.get(self._patience()), handle)
+                    self._trouble = 0
+                except BaselineError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - the loop's edge: told, and watched on
+                    self._survive(error)
         finally:
             self._end()
+
+    def _step(self, item: object, handle: Callable[[Job], None]) -> None:
+        """One item, and what is due after it."""
+        if isinstance(item, Batch):
+            self._batch(item)
+        elif isinstance(item, Done):
+            self._done(item)
+        elif isinstance(item, Job):
+            handle(item)
+        self._turn()
+
+    def _survive(self, error: Exception) -> None:
+        """An error nobody foresaw: tell it and go on, unless it keeps coming."""
+        self._trouble += 1
+        if self._trouble > MOST_TROUBLE:
+            raise error
+        problem = f"{type(error).__name__}: {error}"
+        self.diagnose("the loop failed", {"problem": problem, "where": traceback.format_exc(limit=-3)})
+        self.tell("sensor.failed", sensor="engine", problem=problem)
+        if isinstance(error, StoreError):
+            self.announcer.resweep = True
 
     def _patience(self) -> float:
         """Seconds until something is due by itself."""
@@ -228,7 +252,7 @@ class Engine:
         try:
             self.baseline.remember("alive", self.clock.wall())
             self.baseline.remember("head", f"{self.log.head[0]} {self.log.head[1]}")
-        except sqlite3.Error as error:  # a full disk must not end the watch
+        except StoreError as error:  # a full disk must not end the watch
             self.diagnose("state cannot be written", {"problem": str(error)})
 
     def tell(self, code: str, **params: int | float | str | bytes) -> Alert:
@@ -572,8 +596,8 @@ class Engine:
         """A copy of the state beside the original; watching goes on without it."""
         try:
             self.database.backup(Path(self.config.paths.state) / BACKUP)
-        except (OSError, sqlite3.Error) as error:
-            self.tell("store.unwritable", problem=f"no backup copy: {error}")
+        except StoreError as error:
+            self.tell("store.unwritable", problem=str(error))
 
     def _tell_blinds(self, blinds: list[Blind]) -> None:
         blinds.sort(key=lambda blind: blind.scope)

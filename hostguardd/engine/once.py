@@ -6,7 +6,6 @@ the given stream, one finding a line, the loudest first.
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 from typing import TextIO
 
@@ -30,7 +29,7 @@ def check_once(config: Config, state: Path, files: FileHost, live: LiveHost, out
     """Returns 0 without drift, 1 with; BaselineError when there is nothing to compare with."""
     try:
         database = Database(state, readonly=True)
-    except (FileNotFoundError, sqlite3.OperationalError) as error:
+    except FileNotFoundError as error:
         raise BaselineError(
             f"there is no baseline at {state}: start hostguardd once to capture one"
         ) from error

@@ -143,7 +143,8 @@ class Baseline:
 
     def remember(self, name: str, value: Value) -> None:
         """Keep a small value across restarts."""
-        self._run("INSERT OR REPLACE INTO meta VALUES(?, ?)", (name, value))
+        with self._db.transaction() as db:
+            db.execute("INSERT OR REPLACE INTO meta VALUES(?, ?)", (name, value))
 
     # -- what was seen ---------------------------------------------------------------------------
 

@@ -16,10 +16,10 @@ import os
 import sqlite3
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
-from ..errors import BaselineDamaged, BaselineForeign
+from ..errors import BaselineDamaged, BaselineForeign, StoreError
 from ..model import FACTS, Fact
 
 APPLICATION_ID = 0x68677264  # "hgrd"
@@ -109,10 +109,11 @@ class Database:
             if not path.stat().st_size:
                 raise BaselineDamaged(f"{path} is empty: it was cut to nothing")
             self._prepare(readonly)
+        except sqlite3.OperationalError as error:  # locked, a full disk, not permitted: not its fault
+            self.connection.close()
+            raise StoreError(f"cannot use {path}: {error}") from error
         except sqlite3.DatabaseError as error:
             self.connection.close()
-            if "locked" in str(error) or "disk is full" in str(error):
-                raise
             raise BaselineDamaged(f"{path} is damaged: {error}") from error
         except BaseException:
             self.connection.close()
@@ -151,29 +152,31 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing. Nested use joins the outer transaction."""
+        """All or nothing; StoreError when it cannot be written. Nested use joins the outer one."""
         if self.connection.in_transaction:
             yield self.connection
             return
-        self.connection.execute("BEGIN IMMEDIATE")
         try:
+            self.connection.execute("BEGIN IMMEDIATE")
             yield self.connection
             self.connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise StoreError(f"cannot write {self.path}: {error}") from error
         finally:
             if bool(self.connection.in_transaction):  # not when SQLite itself rolled back, as on a full disk
                 self.connection.execute("ROLLBACK")
 
     def backup(self, target: Path) -> None:
-        """A consistent copy beside the original, put in place by rename."""
+        """A consistent copy at `target`, put in place by rename; StoreError when it cannot be made."""
         scratch = target.with_name(target.name + ".new")
-        scratch.unlink(missing_ok=True)
-        os.close(os.open(scratch, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
-        copy = sqlite3.connect(scratch)
         try:
-            self.connection.backup(copy, pages=-1)
-        finally:
-            copy.close()
-        _put_in_place(scratch, target)
+            scratch.unlink(missing_ok=True)
+            os.close(os.open(scratch, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+            with closing(sqlite3.connect(scratch)) as copy:
+                self.connection.backup(copy, pages=-1)
+            _put_in_place(scratch, target)
+        except (OSError, sqlite3.Error) as error:
+            raise StoreError(f"cannot copy {self.path} to {target}: {error}") from error
 
     def close(self) -> None:
         """Close; a clean close folds the WAL back into the file."""
