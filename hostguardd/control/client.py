@@ -26,6 +26,8 @@ from .address import folder_of
 from .calls import CALLS, VERSION
 
 CONNECT_TIME = 5
+BEAT = 1.0
+"""Seconds of one wait. A ^C that comes just before recv(2) begins is only noticed when that returns."""
 
 _ERRORS: Mapping[int, type[HostguardError]] = {
     Exit.USAGE: UsageError,
@@ -52,14 +54,14 @@ def call(
     """
     request = json.dumps({"v": VERSION, "call": name, "args": args}, separators=(",", ":"))
     with _connect(path) as connection:
-        connection.settimeout(CALLS[name].patience)
+        connection.settimeout(BEAT)
         try:
             connection.sendall(request.encode("ascii") + b"\n")
         except (BrokenPipeError, ConnectionResetError):
             pass  # it refused before reading; why stands in its answer
         except TimeoutError:
             raise _silent(path) from None
-        for line in _lines(connection, path):
+        for line in _lines(connection, path, CALLS[name].patience):
             message = _parse(line, path)
             if "progress" in message:
                 on_progress(message["progress"])
@@ -111,14 +113,19 @@ def _silent(path: str) -> UnreachableError:
     )
 
 
-def _lines(connection: socket.socket, path: str) -> Iterator[bytes]:
-    """Complete lines, without their newlines, until the daemon closes."""
+def _lines(connection: socket.socket, path: str, patience: float | None) -> Iterator[bytes]:
+    """Complete lines, without their newlines, until the daemon closes or is silent for too long."""
     buffer = bytearray()
+    silence = 0.0
     while True:
         try:
             data = connection.recv(256 * 1024)
+            silence = 0.0
         except TimeoutError:
-            raise _silent(path) from None
+            silence += BEAT
+            if patience is not None and silence >= patience:
+                raise _silent(path) from None
+            continue
         except ConnectionResetError:
             return
         if not data:

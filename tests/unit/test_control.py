@@ -10,15 +10,16 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hostguardd.config import Paths
-from hostguardd.control import address, caller
+from hostguardd.control import address, caller, client
 from hostguardd.control.caller import Access, Caller
 from hostguardd.control.calls import CALLS, MAX_REQUEST, Who, parse_request
 from hostguardd.control.client import call
@@ -122,6 +123,7 @@ def test_nonsense_is_refused_with_a_sentence(line: bytes, sentence: str) -> None
     assert str(refused.value).isprintable()
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400) | st.text(max_size=200).map(str.encode))
 def test_any_bytes_parse_or_are_refused(line: bytes) -> None:
     name, args = parsed(line)
@@ -135,6 +137,7 @@ _JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(CALLS)), st.data())
 def test_any_arguments_parse_or_are_refused(name: str, data: st.DataObject) -> None:
     args = data.draw(st.dictionaries(st.sampled_from([*CALLS[name].args, "other"]), _JSON, max_size=4))
@@ -448,6 +451,15 @@ def test_a_daemon_that_breaks_off_or_is_another(tmp_path: Path, reply: bytes, se
         with pytest.raises(UnreachableError, match=sentence):
             call(str(path), "status", {})
         server.join(10)
+
+
+def test_a_daemon_that_is_stuck(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "BEAT", 0.02)
+    monkeypatch.setattr(client, "CALLS", {"status": replace(CALLS["status"], patience=0.1)})
+    with FakeEngine(tmp_path) as engine:
+        engine.answers["status"] = _ignore
+        with pytest.raises(UnreachableError, match=r"does not answer; it may be stuck"):
+            call(engine.path, "status", {})
 
 
 def test_the_client_imports_nothing_of_the_server() -> None:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hostguardd.render import findings, pages
@@ -270,6 +270,7 @@ def test_an_alert_is_one_line_whatever_it_holds() -> None:
 # The paper
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300), st.integers(20, 100))
 def test_folding_loses_nothing_and_fits(text: str, room: int) -> None:
     lines = fold(text, room)
@@ -277,6 +278,7 @@ def test_folding_loses_nothing_and_fits(text: str, room: int) -> None:
     assert all(cells(line) <= room for line in lines)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200), st.sampled_from([0, 20, 80]), st.booleans())
 def test_wrapping_any_text_gives_printable_lines(text: str, width: int, colour: bool) -> None:
     for line in Paper(width, colour, NOW).wrap(text, 4, "critical"):
