@@ -83,6 +83,15 @@ def test_every_room_says_what_it_is_for(path: Path) -> None:
         assert ast.get_docstring(tree), f"{path}: what is this room for, what rule does it keep?"
 
 
+def test_every_room_is_on_the_map() -> None:
+    layers = " ".join(CONTRACTS["Imports point one way"]["layers"])
+    on_the_map = (ROOT / "CONTRIBUTING.md").read_text()
+    for name in re.findall(r"\w+", layers):
+        assert f"`{name}.py`" in on_the_map or f"`{name}/`" in on_the_map, (
+            f"CONTRIBUTING.md does not show {name}"
+        )
+
+
 def test_a_broken_contract_is_told_with_its_reason(tmp_path: Path) -> None:
     ignore = shutil.ignore_patterns("etc", "__pycache__")
     shutil.copytree(PACKAGE, tmp_path / "hostguardd", symlinks=True, ignore=ignore)
