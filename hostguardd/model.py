@@ -370,6 +370,10 @@ FACTS: tuple[type[Fact], ...] = (FileFact, SetIdFact, ListenerFact, ProcessFact)
 BY_KIND: Mapping[str, type[Fact]] = {fact.KIND: fact for fact in FACTS}
 
 
+CONTENT = "content: "
+"""How the reason of a Blind begins when it is only a file's content that was not read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Blind:
     """A scope that could not be looked at, and why. A result, never an error.
@@ -381,6 +385,11 @@ class Blind:
     kind: str
     scope: bytes
     reason: str
+
+    @property
+    def of_content(self) -> bool:
+        """Whether only the content could not be read, the rest being known."""
+        return self.reason.startswith(CONTENT)
 
     def covers(self, scope: Value, key: Value = None) -> bool:
         """Whether the thing at (`scope`, `key`) lies in the part that was not seen."""

@@ -112,7 +112,7 @@ class Commands:
             return timestamp(int(at * SECOND) + offset) if at else None
 
         found = {}
-        for name, p in engine.schedule.items():
+        for name, p in engine.looking.schedule.items():
             paced = (
                 f"it takes {p.cpu:.1f} s of CPU, so it comes every {p.spacing:.0f} s to stay within its share"
             )
@@ -165,7 +165,7 @@ class Commands:
             )
 
         depth = Depth.FULL if job.args["full"] else Depth.QUICK
-        engine.everything("check", self._guarded(job, finish), depth=depth, job=job)
+        engine.looking.everything("check", self._guarded(job, finish), depth=depth, job=job)
 
     def _history(self, job: Job) -> None:
         job.finish({"generations": [_generation(g) for g in self._engine.baseline.history()]})
@@ -202,7 +202,7 @@ class Commands:
                 {"findings": self._open(), "generation": _generation(self._current()), "token": self._token()}
             )
 
-        self._engine.everything("review", self._guarded(job, finish), job=job)
+        self._engine.looking.everything("review", self._guarded(job, finish), job=job)
 
     def _approve(self, job: Job) -> None:
         engine = self._engine
@@ -273,8 +273,8 @@ class Commands:
             reason=job.args["reason"] or "no reason given",
             digest=made.digest,
         )
-        engine.cancel_periodic()
-        engine.sweep_now("files.quick", "setid", "live")
+        engine.looking.cancel_periodic()
+        engine.looking.sweep_now("files.quick", "setid", "live")
         job.finish({"generation": _generation(made)})
 
     def _moved(self, made: Generation) -> None:
@@ -308,7 +308,7 @@ class Commands:
     def _swept(self, work: Work) -> None:
         """After a sweep that somebody waited for: tell what it found before answering."""
         self._engine.announcer.flush()
-        self._engine.note_blinds(work)
+        self._engine.looking.note_blinds(work)
 
     def _guarded(self, job: Job, finish: Callable[[Work], None]) -> Callable[[Work], None]:
         """`finish`, unless the sweep was broken off."""

@@ -85,6 +85,11 @@ class Coverage:
         """How many folders are watched."""
         return self._watcher.folders()
 
+    def retry(self) -> None:
+        """Try again what could not be watched."""
+        if self._watcher.unwatched():
+            self._watcher.retry()
+
     def unwatched(self) -> dict[int, int]:
         """errno -> how many folders cannot be watched."""
         return {code: count for code, (count, _) in self._watcher.unwatched().items()}

@@ -24,13 +24,15 @@ PROGRESS_EVERY = 0.2
 class Work:
     """`finish` is called on the loop when no task is left; `failed` says that one was broken off.
 
-    `kinds` are the kinds of fact that it sweeps completely (their blinds are then known anew).
+    `kinds` are the kinds of fact that it sweeps completely (their blinds are then known anew), `full`
+    whether contents are read.
     `capture` is the number of the generation being filled, None when sweeps are judged.
     """
 
     name: str
     finish: Callable[[Work], None]
     kinds: tuple[str, ...] = ()
+    full: bool = False
     job: Job | None = None
     capture: int | None = None
     total: int = 0

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from ..config import Watch
 from ..host.files import Deep, FileHost, Folder, Stop, glob_paths
 from ..host.mounts import MountMap
-from ..model import Blind, Depth, FileFact, Row, Sweep, Value, join, split, under
+from ..model import CONTENT, Blind, Depth, FileFact, Row, Sweep, Value, join, split, under
 from ..watches import FolderPlan, Watches
 from .interface import Request
 
@@ -252,7 +252,7 @@ class _Found:
                 return
             row = deep.row
             if deep.problem:
-                self.blinds.append(Blind(KIND, join(opened.path, name), f"content: {deep.problem}"))
+                self.blinds.append(Blind(KIND, join(opened.path, name), CONTENT + deep.problem))
             if deep.text is not None and isinstance(row[12], bytes):
                 self.contents[row[12]] = deep.text
         self.rows.append(row)

@@ -17,7 +17,7 @@ from ..config import SetIdConfig
 from ..globs import compile_paths
 from ..host.files import FileHost, Folder, Stop
 from ..host.mounts import Mount, MountMap
-from ..model import Blind, Depth, Row, SetIdFact, Sweep, decode_xattrs, join, under
+from ..model import CONTENT, Blind, Depth, Row, SetIdFact, Sweep, decode_xattrs, join, under
 from .interface import Request
 
 KIND = SetIdFact.KIND
@@ -183,7 +183,7 @@ class SetIdSensor:
         if deep is None:
             return
         if deep.problem:
-            blinds.append(Blind(KIND, path, f"content: {deep.problem}"))
+            blinds.append(Blind(KIND, path, CONTENT + deep.problem))
         _, _, mode2, uid, gid, size, _, ctime, inode, *_ = deep.row
         digest, xattrs = deep.row[12], deep.row[13]
         caps = decode_xattrs(xattrs).get(CAPABILITY, b"") if isinstance(xattrs, bytes) else None

@@ -1,0 +1,399 @@
+"""Who looks when: the lanes, the schedule, and what is done with what they bring.
+
+The rules kept here: what somebody waits for goes before what comes by itself; a sweep that was broken
+off counts for nothing (no capture is finished from it, no blind spot forgotten); and what could not
+be seen is told when it is new and when it is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from ..config import Sweeps
+from ..control.job import Job
+from ..errors import StoreError
+from ..model import (
+    Alert,
+    Blind,
+    Depth,
+    FileFact,
+    Generation,
+    ListenerFact,
+    ProcessFact,
+    SetIdFact,
+    Sweep,
+    join,
+    split,
+)
+from ..sensors.interface import Request
+from ..store.baseline import Baseline
+from ..store.database import Database
+from .clock import Clock
+from .coverage import SECOND
+from .hints import EVERYTHING, Due
+from .inbox import Inbox, Priority
+from .keeper import Keeper
+from .lanes import Batch, Done, Lane, Task
+from .parts import Parts
+from .schedule import Periodic
+from .work import Work
+
+LIVE_KINDS = (ListenerFact.KIND, ProcessFact.KIND)
+ALL_KINDS = (FileFact.KIND, SetIdFact.KIND, *LIVE_KINDS)
+
+STALL = 120.0
+"""Seconds without progress after which a lane counts as stuck."""
+
+RETRY = 10.0
+"""Seconds before a capture that failed is tried again."""
+
+TOLD_BLINDS = 5
+"""Blind spots of one sweep that are told one by one; the rest is counted."""
+
+Produce = Callable[[Callable[[], bool]], Iterator[Sweep]]
+
+
+class Tell(Protocol):
+    """Alerts about ourselves."""
+
+    def __call__(self, code: str, /, **params: int | float | str | bytes) -> Alert: ...
+
+
+class Looking:
+    """All looking, on the loop's thread. `rewire` hands it the parts of a configuration.
+
+    `on_through` is told the name of each periodic look that went through.
+    """
+
+    def __init__(
+        self,
+        inbox: Inbox[object],
+        database: Database,
+        baseline: Baseline,
+        clock: Clock,
+        tell: Tell,
+        on_through: Callable[[str], None],
+    ) -> None:
+        self.lanes = {
+            "urgent": Lane("urgent", inbox, Priority.URGENT),
+            "hints": Lane("hints", inbox, Priority.HINTS),
+            "live": Lane("live", inbox, Priority.LIVE),
+            "bulk": Lane("bulk", inbox, Priority.BULK),
+            "inventory": Lane("inventory", inbox, Priority.BULK),
+        }
+        self._database = database
+        self._baseline = baseline
+        self._clock = clock
+        self._tell = tell
+        self._on_through = on_through
+        self.schedule: dict[str, Periodic] = {}
+        self._works: list[Work] = []
+        self._capture_due = 0.0
+        self._parts: Parts
+        self._keeper: Keeper
+        self._settings: Sweeps
+
+    def rewire(self, parts: Parts, keeper: Keeper) -> None:
+        """Work with these parts from now on. What already runs ends with the old ones."""
+        self._parts, self._keeper = parts, keeper
+        self._settings = sweeps = parts.config.sweeps
+        now = self._now()
+        live = min(sweeps.listeners, sweeps.processes)
+        self.schedule = {
+            "files.quick": Periodic("files.quick", sweeps.quick, sweeps.duty, now + sweeps.quick),
+            "files.full": Periodic("files.full", sweeps.full, sweeps.duty, now + sweeps.full),
+            "setid": Periodic("setid", sweeps.setid, sweeps.duty, now + sweeps.setid),
+            "live": Periodic("live", live, 0.0, now),
+        }
+
+    def start(self) -> None:
+        """Start the lanes."""
+        for lane in self.lanes.values():
+            lane.start()
+
+    def stop(self) -> list[Job]:
+        """Stop the lanes; returns who still waits."""
+        for lane in self.lanes.values():
+            lane.stop()
+        return [work.job for work in self._works if work.job is not None]
+
+    def join(self) -> None:
+        """Wait a moment for the lanes' threads."""
+        for lane in self.lanes.values():
+            lane.join(1.0)
+
+    def stuck(self) -> list[str]:
+        """Lanes that work and make no progress."""
+        return [lane.name for lane in self.lanes.values() if lane.stalled(STALL)]
+
+    def _now(self) -> float:
+        return self._clock.mono() / SECOND
+
+    def _begin(self, work: Work, lane: str, task: Task) -> None:
+        """Hand a work's first or further task to a lane."""
+        if work not in self._works:
+            self._works.append(work)
+        self.lanes[lane].submit(work.task(task))
+
+    # -- what somebody waits for -----------------------------------------------------------------
+
+    def capture(self, done: Callable[[Generation, Work], None], failed: Callable[[str], None]) -> None:
+        """Capture a generation from the host as it is; tried again as long as it fails."""
+        number = self._baseline.begin_capture()
+
+        def finish(work: Work) -> None:
+            problem = work.failed or ("broken off" if work.cancelled else "")
+            try:
+                if not problem:
+                    made = self._baseline.finish_capture(
+                        number, self._clock.wall(), "hostguardd itself", "first start", reviewed=False
+                    )
+                else:
+                    self._baseline.discard()
+            except StoreError as error:
+                problem = str(error)
+            if problem:
+                self._capture_due = self._now() + RETRY
+                failed(problem)
+                return
+            self.note_blinds(work)
+            for periodic in self.schedule.values():
+                periodic.due = self._now() + periodic.interval
+            done(made, work)
+
+        self._capture_due = 0.0
+        self.everything("capture", finish, capture=number)
+
+    def capture_due(self) -> bool:
+        """Whether a capture failed and it is time to try again."""
+        return 0.0 < self._capture_due <= self._now()
+
+    def everything(
+        self,
+        name: str,
+        finish: Callable[[Work], None],
+        *,
+        depth: Depth = Depth.FULL,
+        job: Job | None = None,
+        capture: int | None = None,
+    ) -> None:
+        """A sweep of all sensors that somebody waits for: at full speed, before any periodic one."""
+        current = self._baseline.current()
+        total = current.facts if current else 0
+        work = Work(name, finish, ALL_KINDS, depth is Depth.FULL, job, capture, total)
+        self.cancel_periodic()
+        parts = self._parts
+        for lane, kind, sensor in (
+            ("live", "listeners", parts.listeners),
+            ("live", "processes", parts.processes),
+            ("bulk", "files", parts.hurried if depth is Depth.FULL else parts.files),
+            ("inventory", "setid", parts.setid),
+        ):
+            self._begin(work, lane, Task(kind, _sweeping(sensor.sweep, depth)))
+
+    # -- what comes by itself --------------------------------------------------------------------
+
+    def sweep_now(self, *names: str) -> None:
+        """Make periodic sweeps due at once; those that run are begun anew."""
+        for name in names:
+            if self.schedule[name].running:
+                self._cancel(lambda work, name=name: work.name == name)  # type: ignore[misc]
+                self.schedule[name].broken(self._now())
+            self.schedule[name].hurry(self._now())
+
+    def cancel_periodic(self) -> None:
+        """Break off the file sweeps nobody waits for; they come again by themselves."""
+        for name in ("files.quick", "files.full", "setid"):
+            if self.schedule[name].running:
+                self._cancel(lambda work, name=name: work.name == name)  # type: ignore[misc]
+                self.schedule[name].broken(self._now())
+
+    def _cancel(self, which: Callable[[Work], bool]) -> None:
+        for lane in self.lanes.values():
+            lane.cancel(lambda task: isinstance(task.purpose, Work) and which(task.purpose))
+
+    def next_due(self) -> int | None:
+        """Monotonic nanoseconds at which a periodic look is due.
+
+        What waits for a busy lane does not count: the end of the task there wakes the loop.
+        """
+        times = [p.due for p in self.schedule.values() if not p.running and self._lane_of(p.name).idle]
+        return int(min(times) * SECOND) if times else None
+
+    def periodic(self, *, hurried: bool) -> None:
+        """Start what is due. `hurried`: hints were lost, so the quick sweep is not paced."""
+        now = self._now()
+        for name, periodic in self.schedule.items():
+            if periodic.running or now < periodic.due or not self._lane_of(name).idle:
+                continue
+            periodic.start(now)
+            self._submit_periodic(name, hurried or not periodic.ended)
+
+    def _lane_of(self, name: str) -> Lane:
+        """The lane of a periodic look."""
+        return self.lanes[LANES[name]]
+
+    def _submit_periodic(self, name: str, hurried: bool) -> None:
+        parts, pace = self._parts, self._settings.pace
+        if name == "live":
+            work, task = Work(name, self.ended), Task(name, lambda stop: _poll(parts, stop))
+        elif name == "setid":
+            work = Work(name, self.ended, (SetIdFact.KIND,), True)
+            task = Task(name, _sweeping(parts.setid.sweep, Depth.FULL), pace=pace, background=True)
+        elif name == "files.full":
+            work = Work(name, self.ended, (FileFact.KIND,), True)
+            task = Task(name, _sweeping(parts.files.sweep, Depth.FULL), background=True)
+        else:
+            work = Work(name, self.ended, (FileFact.KIND,))
+            task = Task(name, _sweeping(parts.files.sweep, Depth.QUICK), pace=1.0 if hurried else pace)
+            task.background = not hurried
+        self._begin(work, LANES[name], task)
+
+    def ended(self, work: Work) -> None:
+        """A periodic look ended."""
+        periodic = self.schedule.get(work.name)
+        if periodic is None:
+            return
+        if work.failed:
+            self._tell("sensor.failed", sensor=work.name, problem=work.failed)
+        if work.cancelled or work.failed:
+            if periodic.running:
+                periodic.broken(self._now())
+            return
+        periodic.end(self._now(), work.cpu, work.entries)
+        self.note_blinds(work)
+        self._on_through(work.name)
+
+    # -- hints -----------------------------------------------------------------------------------
+
+    def look(self, due: list[Due]) -> None:
+        """Look at what hints settled on: critical paths in their own lane."""
+        for lane, requests in zip(("urgent", "hints"), self._requests(due), strict=True):
+            if requests:
+                self._begin(
+                    Work("hint", lambda work: None), lane, Task("hint", _looking(self._parts, requests))
+                )
+
+    def _requests(self, due: list[Due]) -> tuple[list[Request], list[Request]]:
+        """(for critical paths, for the others)."""
+        loud: list[Request] = []
+        rest: list[Request] = []
+        for item in due:
+            if item == EVERYTHING:
+                self.sweep_now("files.quick", "setid")
+                continue
+            folder, names, deep = item
+            if names is None:
+                rest.append(Request(folder, None, deep))
+                folder, name = split(folder)
+                names = frozenset({name})
+            growing = frozenset(name for name in names if self._grows(join(folder, name)))
+            urgent = frozenset(n for n in names - growing if self._parts.urgent(join(folder, n)))
+            if growing:
+                rest.append(Request(folder, growing, depth=Depth.QUICK))
+            if urgent:
+                loud.append(Request(folder, urgent, deep))
+            if others := names - growing - urgent:
+                rest.append(Request(folder, others, deep))
+        return loud, rest
+
+    def _grows(self, path: bytes) -> bool:
+        """Whether it is an append-only file, which is not read again for every line."""
+        watch = self._parts.watches.find(path)
+        return watch is not None and watch.growing
+
+    # -- what came back --------------------------------------------------------------------------
+
+    def batch(self, batch: Batch) -> None:
+        """Sweeps of a task: into the generation being captured, or judged."""
+        work = batch.task.purpose
+        assert isinstance(work, Work)
+        if batch.task.cancelled:
+            return
+        if work.job is not None and work.job.cancelled:
+            self._cancel(lambda other: other is work)
+            return
+        if work.capture is not None:
+            self._take(batch, work, work.capture)
+        follow: list[Request] = []
+        for sweep in batch.sweeps:
+            work.blind(sweep.blinds)
+            if work.name == "live" and sweep.fact.KIND not in work.kinds:
+                work.kinds += (sweep.fact.KIND,)
+            where = sweep.scope if isinstance(sweep.scope, bytes) else str(sweep.scope).encode()
+            work.progress(batch.task.name, len(sweep.rows), where.decode("utf-8", "backslashreplace"))
+            if work.capture is None:
+                follow += self._keeper.handle(sweep)
+        if follow:
+            files = self._parts.files
+            self._begin(work, "hints", Task("closer", lambda stop: files.look(follow, stop)))
+
+    def _take(self, batch: Batch, work: Work, number: int) -> None:
+        """Rows of a capture. One that is not complete must not become a baseline."""
+        try:
+            with self._database.transaction():
+                for sweep in batch.sweeps:
+                    self._baseline.add(number, sweep.fact, sweep.rows)
+                    self._baseline.keep_content(sweep.contents.items())
+        except StoreError as error:
+            work.failed = str(error)
+            self._cancel(lambda other: other is work)
+
+    def done(self, done: Done) -> None:
+        """A task ended; with the last one its work does."""
+        work = done.task.purpose
+        assert isinstance(work, Work)
+        if work.ended(done.task, done.error):
+            self._works.remove(work)
+            work.finish(work)
+
+    # -- blind spots -----------------------------------------------------------------------------
+
+    def note_blinds(self, work: Work) -> None:
+        """Compare what could not be seen with what could not be seen before, and write it down."""
+        now = self._clock.wall()
+        for kind in work.kinds:
+            found = {scope: blind for (k, scope), blind in work.blinds.items() if k == kind}
+            known = {blind.scope: (blind, since) for blind, since in self._baseline.blinds_of(kind)}
+            if not work.full:  # a quick sweep did not try to read contents
+                found |= {scope: b for scope, (b, _) in known.items() if b.of_content and scope not in found}
+            if work.capture is None:
+                self._tell_blinds([found[scope] for scope in found.keys() - known.keys()])
+                for scope in known.keys() - found.keys():
+                    self._tell("coverage.seen-again", scope=scope, kind=kind, gap=now - known[scope][1])
+            if found.keys() != known.keys():
+                self._baseline.set_blinds(kind, found.values(), now)
+
+    def _tell_blinds(self, blinds: list[Blind]) -> None:
+        blinds.sort(key=lambda blind: blind.scope)
+        more = len(blinds) - TOLD_BLINDS
+        for blind in blinds[:TOLD_BLINDS]:
+            rest = f" (and {more} more places)" if more > 0 and blind is blinds[0] else ""
+            self._tell("coverage.blind", scope=blind.scope, kind=blind.kind, problem=blind.reason + rest)
+
+
+LANES = {"files.quick": "bulk", "files.full": "bulk", "setid": "inventory", "live": "live"}
+"""The lane of each periodic look."""
+
+
+def _sweeping(sweep: Callable[[Depth, Callable[[], bool]], Iterator[Sweep]], depth: Depth) -> Produce:
+    """The sweep as a task's work."""
+    return lambda stop: sweep(depth, stop)
+
+
+def _looking(parts: Parts, asked: list[Request]) -> Produce:
+    """A look by everybody whom a hint may concern, as a task's work."""
+
+    def produce(stop: Callable[[], bool]) -> Iterator[Sweep]:
+        yield from parts.files.look(asked, stop)
+        yield from parts.setid.look(asked, stop)
+
+    return produce
+
+
+def _poll(parts: Parts, stop: Callable[[], bool]) -> Iterator[Sweep]:
+    """Ask the live sensors cheaply, and sweep with those that have something."""
+    for sensor in (parts.listeners, parts.processes):
+        if sensor.changed():
+            yield from sensor.sweep(Depth.QUICK, stop)
