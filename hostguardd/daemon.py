@@ -32,6 +32,7 @@ from .engine.once import check_once
 from .errors import AlreadyRunning, BaselineDamaged, BaselineError, Exit, HostguardError
 from .host.files import LinuxFiles
 from .host.live import LiveHost, NoLiveHost
+from .host.own import few_heaps
 from .host.proc import ProcHost
 from .record import Identity
 from .store.alertlog import AlertLog
@@ -89,6 +90,7 @@ def _live(root: bytes) -> LiveHost:
 
 def _run(config_file: str | None, config: Config) -> int:
     """The daemon, until a signal ends it."""
+    few_heaps()
     diagnose = diagnostics(sys.stderr)
     for folder, mode in ((config.paths.state, 0o700), (config.paths.log, 0o750), (config.paths.run, 0o755)):
         _make(folder, mode)

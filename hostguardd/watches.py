@@ -85,7 +85,7 @@ class Watches:
                     continue
                 self._globs.insert(0, (_parent(path), compile_path(path), watch))
                 self.patterns += (path,)
-        self.plan = lru_cache(maxsize=2048)(self._plan)
+        self.plan = lru_cache(maxsize=256)(self._plan)
 
     def _plan(self, folder: bytes) -> FolderPlan:
         """The plan for one folder."""

@@ -20,6 +20,7 @@ from .. import __version__
 from ..control.job import Job
 from ..describe import finding_alert, finding_json
 from ..errors import BaselineError, HostguardError, UsageError
+from ..host.own import cost
 from ..model import Depth, FileFact, Finding, Generation, Severity, Value
 from ..record import escape, parse, timestamp
 from ..store import chain
@@ -72,6 +73,7 @@ class Commands:
         counts = engine.findings.counts()
         watched, unwatched = engine.coverage.folders(), engine.coverage.unwatched()
         sequence, head = engine.log.head
+        spent = cost()
         job.finish(
             {
                 "version": __version__,
@@ -99,8 +101,8 @@ class Commands:
                     "size": engine.log.size,
                     "unwritable": engine.announcer.unwritable or False,
                 },
-                "memory_rss": _resident(),
-                "cpu_seconds": round(time.process_time(), 3),
+                "memory_rss": spent.resident,
+                "cpu_seconds": round(spent.processor, 3),
             }
         )
 
@@ -424,9 +426,3 @@ def _generation(g: Generation) -> dict[str, Any]:
         "facts": g.facts,
         "parent": g.parent,
     }
-
-
-def _resident() -> int:
-    """Resident memory in bytes, proc(5) statm."""
-    with open("/proc/self/statm", "rb") as handle:
-        return int(handle.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

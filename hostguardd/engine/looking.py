@@ -13,6 +13,7 @@ from typing import Protocol
 from ..config import Sweeps
 from ..control.job import Job
 from ..errors import StoreError
+from ..host.own import give_back
 from ..model import (
     Alert,
     Blind,
@@ -347,6 +348,9 @@ class Looking:
         if work.ended(done.task, done.error):
             self._works.remove(work)
             work.finish(work)
+            if work.kinds and work.name != "live":
+                self._database.shrink()
+                give_back()
 
     # -- blind spots -----------------------------------------------------------------------------
 

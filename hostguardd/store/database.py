@@ -178,6 +178,10 @@ class Database:
         except (OSError, sqlite3.Error) as error:
             raise StoreError(f"cannot copy {self.path} to {target}: {error}") from error
 
+    def shrink(self) -> None:
+        """Give the page cache back; the next sweep fills it again."""
+        self.connection.execute("PRAGMA shrink_memory")
+
     def close(self) -> None:
         """Close; a clean close folds the WAL back into the file."""
         self.connection.close()
