@@ -29,7 +29,7 @@ from .engine.clock import SystemClock
 from .engine.commands import Commands
 from .engine.engine import BACKUP, Engine
 from .engine.once import check_once
-from .errors import AlreadyRunning, BaselineDamaged, BaselineError, Exit, HostguardError
+from .errors import AlreadyRunning, BaselineDamaged, BaselineError, Exit, HostguardError, UsageError
 from .host.files import LinuxFiles
 from .host.live import LiveHost, NoLiveHost
 from .host.own import few_heaps
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 config, Path(config.paths.state) / DATABASE, LinuxFiles(root), _live(root), sys.stdout
             )
         if root != b"/":
-            raise HostguardError("--root goes with --once: a mounted image has nothing to watch")
+            raise UsageError("--root goes with --once: a mounted image has nothing to watch")
         return _run(options.config, config)
     except HostguardError as error:
         for line in str(error).splitlines():
@@ -212,14 +212,19 @@ def _known_head(config: Config) -> tuple[int, str] | None:
 
 
 def _open(config: Config, log: AlertLog, wall: Callable[[], int], diagnose: Diagnose) -> Database:
-    """The state database; a damaged one is set aside for the last backup, if that is whole."""
+    """The state database; a damaged or missing one gives way to the last backup, if that is whole."""
     path = Path(config.paths.state) / DATABASE
+    backup = path.with_name(BACKUP)
     try:
+        if backup.exists() and not os.path.lexists(path):  # else whoever removed it had a clean slate
+            raise BaselineDamaged(f"{path} is gone, though a copy of it is there")
         return Database(path)
-    except BaselineDamaged as error:
+    except BaselineError as error:
         diagnose("baseline damaged", {"problem": str(error)})
         log.append([health.alert("baseline.damaged", wall(), problem=str(error))])
-        return _restore(path, path.with_name(BACKUP), str(error), log, wall)
+        if not isinstance(error, BaselineDamaged):
+            raise
+        return _restore(path, backup, str(error), log, wall)
     except OSError as error:
         raise BaselineError(f"cannot open {path}: {error.strerror}") from error
 

@@ -75,19 +75,27 @@ def _plain(word: bytes) -> bytes:
 
 
 def read_mounts(top: bytes = b"/") -> list[Mount]:
-    """The mounts at and below `top` (this host's root, or a mounted image), with paths below `top`."""
-    for source in ("/proc/1/mountinfo", "/proc/self/mountinfo"):
+    """The mounts at and below `top` (this host's root, or a mounted image), with paths below `top`.
+
+    A `top` that is no mount point itself comes as one, for what it holds is a file system's part.
+    """
+    for source in ("/proc/1/mountinfo", "/proc/self/mountinfo") if top == b"/" else ("/proc/self/mountinfo",):
         try:
             with open(source, "rb") as handle:
                 mounts = parse_mountinfo(handle.read())
         except OSError:
             continue
-        if top == b"/":
-            return mounts
-        if source.endswith("self/mountinfo"):
-            cut = len(top.rstrip(b"/"))
-            return [m._replace(point=m.point[cut:] or b"/") for m in mounts if under(m.point, top)]
+        return mounts if top == b"/" else _below(mounts, top)
     return []
+
+
+def _below(mounts: list[Mount], top: bytes) -> list[Mount]:
+    """The mounts that show below `top`, as seen from there."""
+    around = max((m for m in mounts if under(top, m.point)), key=lambda m: len(m.point), default=None)
+    found = [m._replace(point=m.point[len(top) :] or b"/") for m in mounts if under(m.point, top)]
+    if around is not None and around.point != top:
+        found.insert(0, around._replace(point=b"/"))
+    return found
 
 
 class MountMap:
