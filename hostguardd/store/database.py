@@ -130,7 +130,7 @@ class Database:
         self._check_kind()
         problem = run("PRAGMA quick_check(1)").fetchone()[0]
         if problem != "ok":
-            raise BaselineDamaged(f"{self.path} is damaged: {problem}")
+            raise BaselineDamaged(f"{self.path} is damaged: {' '.join(problem.split())}")
         names = {row[0] for row in run("SELECT name FROM sqlite_master WHERE type = 'table'")}
         missing = {f"{fact.KIND}_base" for fact in FACTS} | {"generation", "finding"}
         if missing - names:
