@@ -6,12 +6,13 @@ The rules kept here:
 * what is critical is told at once; the rest waits a moment, so that one act is one alert. A storm of
   findings is a few groups that name every path, and while it lasts the wait grows;
 * if the log cannot be written, nothing is written down either, so nothing counts as told. What waits
-  is bounded: beyond it the quietest are let go, to be found again by the sweep that then follows.
+  is bounded: beyond it the quietest are let go, to be found again by the sweep that then follows;
+* if the state cannot be written, what was told is kept until it can, so that it is not told again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from .. import health
@@ -70,19 +71,40 @@ class Announcer:
         self._storm = storm
         self._diagnose = diagnose
         self._waiting: dict[tuple[type[Fact], Row], Change] = {}
+        self._unwritten: dict[tuple[type[Fact], Row], Change] = {}  # told, and still to be written down
         self._health: list[Alert] = []
         self._loud_due = 0
         self._rest_due = 0
         self._hold = HOLD
         self._broken_since = 0
         self.unwritable = ""
+        self.state_unwritable = ""
         self.resweep = False
 
     # -- coming in -------------------------------------------------------------------------------
 
     def pending(self, fact: type[Fact], key: Row) -> Change | None:
-        """What waits to be told of a key."""
-        return self._waiting.get((fact, key))
+        """What waits to be told of a key, or was told and waits to be written down."""
+        return self._waiting.get((fact, key)) or self._unwritten.get((fact, key))
+
+    def open(self, least: Severity = Severity.INFO) -> Iterator[Finding]:
+        """Open findings at least that loud, the loudest and oldest first; also those still waiting."""
+        if not (self._waiting or self._unwritten):
+            yield from self._findings.open(least)
+            return
+        ahead = self._ahead()
+        found = [one for one in self._findings.open() if one.id not in ahead]
+        found += [one for one in ahead.values() if one is not None]
+        found.sort(key=lambda one: (-one.verdict.severity, one.first_seen, one.id))
+        yield from (one for one in found if one.verdict.severity >= least)
+
+    def _ahead(self) -> dict[str, Finding | None]:
+        """Findings that are not written down as they are, by id; None: over."""
+        return {
+            change.finding.id: None if change.event == "cleared" else change.finding
+            for change in (*self._unwritten.values(), *self._waiting.values())
+            if change.finding is not None
+        }
 
     def add(self, change: Change) -> None:
         """Take a change; a newer one of the same key takes the place of the older."""
@@ -128,7 +150,7 @@ class Announcer:
         self._write_down(waiting)
         self._loud_due = 0
         if len(waiting) == len(self._waiting):
-            self._rest_due = 0
+            self._rest_due = self._mono() + RETRY if self._unwritten else 0
             stormy = len(told) > self._storm
             self._hold = min(max(self._hold, SECOND // 2) * 2, LONGEST_HOLD) if stormy else HOLD
         for change in waiting:
@@ -178,31 +200,49 @@ class Announcer:
             self._loud_due = self._rest_due = now + RETRY
             return False
         if alerts:
+            if self._broken_since:
+                self.resweep = True  # what was put back meanwhile is still to be told as over
             self._broken_since, self.unwritable = 0, ""
         return True
 
     def _write_down(self, changes: Sequence[Change]) -> None:
-        """Commit what was told. If this fails, it will be found and told again: the id is the same."""
-        if not changes:
+        """Commit what was told, or keep it until that can be done."""
+        self._unwritten |= {(change.fact, change.key): change for change in changes}
+        if not self._unwritten:
             return
         before = self._baseline.seen_count
         try:
             with self._database.transaction():
-                for change in changes:
-                    self._baseline.keep_content(change.contents.items())
-                    if change.restored:
-                        self._baseline.forget(change.fact, change.key)
-                    else:
-                        self._baseline.note(change.fact, change.key, change.row)
-                    finding = change.finding
-                    if finding is not None and change.event == "cleared":
-                        self._findings.close(finding.id, CLEARED, finding.last_seen)
-                    elif finding is not None:
-                        self._findings.put(finding)
+                for change in self._unwritten.values():
+                    self._write_one(change)
         except StoreError as error:
             self._baseline.seen_count = before
-            self._diagnose("state cannot be written", {"problem": str(error)})
-            self._health.append(health.alert("store.unwritable", self._wall(), problem=str(error)))
+            self._still_unwritten(str(error))
+            return
+        self._unwritten = {}
+        if self.state_unwritable:
+            self.state_unwritable = ""
+            self.resweep = True  # what was put back meanwhile could not be compared with what was seen
+
+    def _write_one(self, change: Change) -> None:
+        self._baseline.keep_content(change.contents.items())
+        if change.restored:
+            self._baseline.forget(change.fact, change.key)
+        else:
+            self._baseline.note(change.fact, change.key, change.row)
+        if change.finding is not None:
+            self._findings.put(change.finding)  # also what is over: it may never have been written down
+            if change.event == "cleared":
+                self._findings.close(change.finding.id, CLEARED, change.finding.last_seen)
+
+    def _still_unwritten(self, problem: str) -> None:
+        """Say so once, and keep what was told within bounds: beyond, it will be found and told again."""
+        if not self.state_unwritable:
+            self._diagnose("state cannot be written", {"problem": problem})
+            self.tell(health.alert("store.unwritable", self._wall(), problem=problem))
+        self.state_unwritable = problem
+        if len(self._unwritten) > MOST_UNTOLD:
+            self._unwritten = {}
 
     def _shed(self) -> None:
         """Keep what waits bounded: let the quietest go, they will be found again."""

@@ -137,10 +137,11 @@ class Commands:
         job.finish({"generation": self._current().number, "findings": self._open(job.args["severity"])})
 
     def _open(self, least: Severity = Severity.INFO) -> list[dict[str, Any]]:
-        return [finding_json(finding, self._engine.names) for finding in self._engine.findings.open(least)]
+        return [finding_json(finding, self._engine.names) for finding in self._engine.announcer.open(least)]
 
     def _explain(self, job: Job) -> None:
-        found = self._engine.findings.get(job.args["id"])
+        ahead = (one for one in self._engine.announcer.open() if one.id == job.args["id"])
+        found = self._engine.findings.get(job.args["id"]) or next(((one, OPEN) for one in ahead), None)
         if found is None:
             raise UsageError(f"there is no finding {job.args['id']}: hostguardctl drift lists the open ones")
         finding, status = found
@@ -149,7 +150,7 @@ class Commands:
     def _check(self, job: Job) -> None:
         engine = self._engine
         self._current()
-        before = {finding.id for finding in engine.findings.open()}
+        before = {finding.id for finding in engine.announcer.open()}
 
         def finish(work: Work) -> None:
             self._swept(work)

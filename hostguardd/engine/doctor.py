@@ -113,6 +113,12 @@ def _log(engine: Engine) -> Check:
     return Check("alert log", True, f"{engine.log.head[0]} alerts, written to {engine.log.path}")
 
 
+def _state(engine: Engine) -> Check:
+    if engine.announcer.state_unwritable:
+        return Check("state", False, engine.announcer.state_unwritable, "Make room, or put its folder right.")
+    return Check("state", True, "what is told is written down")
+
+
 def _blinds(engine: Engine) -> Check:
     blinds = engine.baseline.blinds()
     if blinds:
@@ -131,6 +137,7 @@ CHECKS: tuple[Callable[[Engine], Check], ...] = (
     _watches,
     _hints,
     _log,
+    _state,
     _space,
     _blinds,
 )
