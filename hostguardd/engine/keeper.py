@@ -94,7 +94,7 @@ class Keeper:
         quick = sweep.depth is Depth.QUICK and len(sweep.fact.columns()) > sweep.fact.QUICK
         approved = self._baseline.rows(sweep.fact, sweep.scope, sweep.only, sweep.span, quick=quick)
         pairs = diff.compare(approved, sweep)
-        seen = {} if self._fresh else self._baseline.seen(sweep.fact, sweep.scope)
+        seen = {} if self._fresh else self._baseline.seen(sweep.fact, sweep.scope, sweep.only)
         if seen:
             self._restored(sweep, approved, pairs, seen)
         if not pairs:

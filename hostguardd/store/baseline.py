@@ -90,16 +90,20 @@ class Baseline:
         """The approved row of one key."""
         return self._one(f"{fact.KIND}_base", fact, key, f" AND until = {OPEN_END}")
 
-    def seen(self, fact: type[Fact], scope: Value) -> dict[Value | Row, Row | None]:
-        """Keys of a scope that are not as approved: the row last seen, None where it is gone."""
+    def seen(
+        self, fact: type[Fact], scope: Value, only: Collection[Value] | None = None
+    ) -> dict[Value | Row, Row | None]:
+        """Keys of a scope that are not as approved: the row last seen, None where it is gone.
+
+        `only` limits it to keys whose second field is among these.
+        """
         if not self.seen_count:
             return {}
-        columns = ", ".join(fact.columns())
+        query = f"SELECT {', '.join(fact.columns())}, gone FROM {fact.KIND}_seen WHERE {fact.KEY[0]} = ?"
         found: dict[Value | Row, Row | None] = {}
-        for *row, gone in self._run(
-            f"SELECT {columns}, gone FROM {fact.KIND}_seen WHERE {fact.KEY[0]} = ?", (scope,)
-        ):
-            found[key_of(fact, tuple(row))] = None if gone else tuple(row)
+        for more, value in [("", ())] if only is None else [(f" AND {fact.KEY[1]} = ?", (k,)) for k in only]:
+            for *row, gone in self._run(query + more, (scope, *value)):
+                found[key_of(fact, tuple(row))] = None if gone else tuple(row)
         return found
 
     def scopes(self, fact: type[Fact], below: bytes | None = None) -> list[Value]:
