@@ -96,7 +96,9 @@ class Looking:
         self._settings: Sweeps
 
     def rewire(self, parts: Parts, keeper: Keeper) -> None:
-        """Work with these parts from now on. What already runs ends with the old ones."""
+        """Work with these parts from now on. What already runs ends with the old ones, but a capture
+        begins anew: it must hold what the new ones name."""
+        self._cancel(lambda work: work.capture is not None)
         self._parts, self._keeper = parts, keeper
         self._settings = sweeps = parts.config.sweeps
         now = self._now()
@@ -144,9 +146,9 @@ class Looking:
         number = self._baseline.begin_capture()
 
         def finish(work: Work) -> None:
-            problem = work.failed or ("broken off" if work.cancelled else "")
+            problem = work.failed
             try:
-                if not problem:
+                if not problem and not work.cancelled:
                     made = self._baseline.finish_capture(
                         number, self._clock.wall(), "hostguardd itself", "first start", reviewed=False
                     )
@@ -155,8 +157,9 @@ class Looking:
             except StoreError as error:
                 problem = str(error)
             if problem:
-                self._capture_due = self._now() + RETRY
                 failed(problem)
+            if problem or work.cancelled:
+                self._capture_due = self._now() + (RETRY if problem else 0.0)
                 return
             self.note_blinds(work)
             for periodic in self.schedule.values():
