@@ -2,7 +2,8 @@
 
 The most specific watch wins: one that names the path itself, else the one whose folder is nearest
 above it (and reaches that deep), and of two such the later in the configuration. A path is left out
-when the watch that would apply to it excludes it.
+when the watch that would apply to it excludes it, and with it what lies below, but for what another
+watch names.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from .globs import compile_name, compile_path, compile_paths
 from .model import join, split
 
 MAGIC = re.compile(rb"[*?\[]")
+STRIDE = 64
+"""Folders of a path worked out in one go: the plan of a folder asks for that of the one above it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +32,15 @@ class Reach:
 
 @dataclass(frozen=True, slots=True)
 class FolderPlan:
-    """How the entries of one folder are watched."""
+    """How the entries of one folder are watched.
+
+    `reaches` are all watches that reach its entries, the most specific first, each with the levels it
+    goes on below them; `inherited` is the first of them, with the levels that any goes on.
+    """
 
     folder: bytes
-    inherited: Reach | None
+    reaches: tuple[Reach, ...] = ()
+    inherited: Reach | None = None
     exact: dict[bytes, Watch] = field(default_factory=dict)
     globs: tuple[tuple[re.Pattern[bytes], Watch], ...] = ()
     by_name: re.Pattern[bytes] | None = None
@@ -48,19 +56,31 @@ class FolderPlan:
         """Nothing in this folder can be watched."""
         return self.inherited is None and not self.exact and not self.globs
 
-    def reach(self, name: bytes) -> Reach | None:
-        """The watch for entry `name`, None when it is not watched."""
+    def named(self, name: bytes) -> Watch | None:
+        """The watch that names this very entry."""
         watch = self.exact.get(name)
         if watch is None and self.globs:
             path = join(self.folder, name)
             watch = next((watch for pattern, watch in self.globs if pattern.fullmatch(path)), None)
-        if watch is not None:
-            return Reach(watch, watch.depth)
-        if self.inherited is None or (self.by_name and self.by_name.fullmatch(name)):
-            return None
-        if self.by_path and self.by_path.fullmatch(join(self.folder, name)):
-            return None
-        return self.inherited
+        return watch
+
+    def excludes(self, name: bytes) -> bool:
+        """Whether the watch that would apply to the entry leaves it out."""
+        if self.by_name is not None and self.by_name.fullmatch(name):
+            return True
+        return self.by_path is not None and self.by_path.fullmatch(join(self.folder, name)) is not None
+
+    def candidates(self, name: bytes) -> tuple[Reach, ...]:
+        """All watches that reach the entry, the most specific first."""
+        outer = () if self.excludes(name) else self.reaches
+        watch = self.named(name)
+        return outer if watch is None else (Reach(watch, watch.depth), *outer)
+
+    def reach(self, name: bytes) -> Reach | None:
+        """The watch for entry `name`, None when it is not watched."""
+        if (self.exact or self.globs) and self.named(name) is not None:
+            return _foremost(self.candidates(name))
+        return None if self.inherited is None or self.excludes(name) else self.inherited
 
 
 class Watches:
@@ -85,21 +105,34 @@ class Watches:
                     continue
                 self._globs.insert(0, (_parent(path), compile_path(path), watch))
                 self.patterns += (path,)
-        self.plan = lru_cache(maxsize=256)(self._plan)
+        self._cached = lru_cache(maxsize=2048)(self._plan)
+
+    def plan(self, folder: bytes) -> FolderPlan:
+        """The plan for one folder."""
+        if folder.count(b"/") > STRIDE:
+            parts = folder.split(b"/")
+            for count in range(STRIDE, len(parts), STRIDE):
+                self._cached(b"/".join(parts[:count]))
+        return self._cached(folder)
 
     def _plan(self, folder: bytes) -> FolderPlan:
-        """The plan for one folder."""
-        here = self.at(folder)
-        inherited = None
-        if here is not None and here.levels != 0:
-            inherited = Reach(here.watch, here.levels - 1 if here.levels > 0 else -1)
+        parent, name = split(folder)
+        if name:
+            candidates = self._cached(parent).candidates(name)
+        else:
+            root = self._exact.get(b"/", {}).get(b"")
+            candidates = (Reach(root, root.depth),) if root else ()
+        reaches = tuple(
+            Reach(reach.watch, max(reach.levels - 1, -1)) for reach in candidates if reach.levels != 0
+        )
+        inherited = _foremost(reaches)
         by_name = by_path = None
         if inherited is not None:
             by_name = self._names[inherited.watch.name]
             near = [glob for parent, glob in self._places[inherited.watch.name] if _leads(parent, folder)]
             by_path = compile_paths(near) if near else None
         globs = tuple((pattern, watch) for parent, pattern, watch in self._globs if _leads(parent, folder))
-        return FolderPlan(folder, inherited, self._exact.get(folder, {}), globs, by_name, by_path)
+        return FolderPlan(folder, reaches, inherited, self._exact.get(folder, {}), globs, by_name, by_path)
 
     def at(self, path: bytes) -> Reach | None:
         """The watch that applies to `path`, None when nothing watches it."""
@@ -115,10 +148,17 @@ class Watches:
         return found.watch if found else None
 
 
+def _foremost(reaches: tuple[Reach, ...]) -> Reach | None:
+    """The most specific of `reaches`, with the levels that any of them still goes down."""
+    if not reaches:
+        return None
+    levels = [reach.levels for reach in reaches]
+    return Reach(reaches[0].watch, -1 if -1 in levels else max(levels))
+
+
 def _parent(glob: bytes) -> re.Pattern[bytes] | None:
-    """What a folder must match for its entries to match `glob`; None: any may (`**` at the end)."""
-    folder, name = split(glob)
-    return None if b"**" in name else compile_path(folder)
+    """What a folder must match for its entries to match `glob`; None: any may (`**` matches folders)."""
+    return None if b"**" in glob else compile_path(split(glob)[0])
 
 
 def _leads(parent: re.Pattern[bytes] | None, folder: bytes) -> bool:
