@@ -18,6 +18,7 @@ import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import Enum, IntEnum
+from functools import cache
 from typing import ClassVar, Self, TypeAlias
 
 Value: TypeAlias = int | str | bytes | None
@@ -75,6 +76,7 @@ class Fact:
     VOLATILE: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
+    @cache
     def columns(cls) -> tuple[str, ...]:
         """Field names in row order."""
         return tuple(f.name for f in fields(cls))

@@ -12,11 +12,12 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Collection, Iterable, Iterator
+from functools import cache
 from typing import TypeAlias
 
 from ..diff import key_of
 from ..errors import BaselineDamaged, BaselineError
-from ..model import FACTS, Blind, Drift, Fact, Generation, Row, Value
+from ..model import BY_KIND, FACTS, Blind, Drift, Fact, Generation, Row, Value
 from .database import OPEN_END, Database
 
 Key: TypeAlias = tuple[type[Fact], Row]
@@ -66,25 +67,19 @@ class Baseline:
         quick: bool = False,
     ) -> list[Row]:
         """Approved rows of a scope (limited as `Sweep` describes), sorted by key; QUICK fields or all."""
-        columns = ", ".join(fact.columns()[: fact.QUICK] if quick else fact.columns())
-        where = f"{fact.KEY[0]} = ? AND until = {OPEN_END}"
-        order = ", ".join(fact.KEY[1:])
-        if only is None:
-            values: Row = (scope,)
-            for bound, sign in zip(span or (), (">=", "<"), strict=False):
-                if bound is not None:
-                    where += f" AND {fact.KEY[1]} {sign} ?"
-                    values += (bound,)
-            return self._run(
-                f"SELECT {columns} FROM {fact.KIND}_base WHERE {where} ORDER BY {order}", values
-            ).fetchall()
-        found: list[Row] = []
-        for key in only:
-            found += self._run(
-                f"SELECT {columns} FROM {fact.KIND}_base WHERE {where} AND {fact.KEY[1]} = ?", (scope, key)
-            ).fetchall()
-        width = len(fact.KEY)
-        return sorted(found, key=lambda row: row[:width])
+        select, order = _select(fact.KIND, quick)
+        if only is not None:
+            found: list[Row] = []
+            for key in only:
+                found += self._run(f"{select} AND {fact.KEY[1]} = ?", (scope, key)).fetchall()
+            width = len(fact.KEY)
+            return sorted(found, key=lambda row: row[:width])
+        values: Row = (scope,)
+        for bound, sign in zip(span or (), (">=", "<"), strict=False):
+            if bound is not None:
+                select += f" AND {fact.KEY[1]} {sign} ?"
+                values += (bound,)
+        return self._run(select + order, values).fetchall()
 
     def row(self, fact: type[Fact], key: Row) -> Row | None:
         """The approved row of one key."""
@@ -372,6 +367,15 @@ class Baseline:
                     (last,),
                 )
         return gone
+
+
+@cache
+def _select(kind: str, quick: bool) -> tuple[str, str]:
+    """The query for a scope's approved rows, and its order."""
+    fact = BY_KIND[kind]
+    columns = ", ".join(fact.columns()[: fact.QUICK] if quick else fact.columns())
+    where = f"{fact.KEY[0]} = ? AND until = {OPEN_END}"
+    return f"SELECT {columns} FROM {fact.KIND}_base WHERE {where}", f" ORDER BY {', '.join(fact.KEY[1:])}"
 
 
 def _generation(row: tuple[int, int, str, str, int, str, int, int]) -> Generation:
