@@ -16,6 +16,7 @@ import fcntl
 import hashlib
 import os
 import stat
+import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol, Self
 
@@ -32,6 +33,10 @@ FS_IOC_GETFLAGS = 0x80086601  # linux/fs.h, _IOR('f', 1, long)
 SHOWN_FLAGS = 0x6293CCFF
 """The chattr(1) flags an administrator can set. The rest (extents, indexed folder, inline data, the
 compression states) are the file system's own bookkeeping and come and go with the content."""
+
+TICK = 2 * time.clock_getres(5)
+"""Seconds within which two writes may get the same ctime: kernels stamp files by CLOCK_REALTIME_COARSE
+(5, clock_getres(2)), which moves every 1 to 10 ms."""
 
 ATTEMPTS = 3
 MOST_GLOBBED = 100_000
@@ -111,10 +116,11 @@ class FileHost(Protocol):
 class LinuxFolder:
     """`Folder` over a directory descriptor."""
 
-    __slots__ = ("_fd", "device", "path")
+    __slots__ = ("_fd", "_patient", "device", "path")
 
-    def __init__(self, fd: int, path: bytes) -> None:
+    def __init__(self, fd: int, path: bytes, patient: bool = False) -> None:
         self._fd = fd
+        self._patient = patient
         self.path = path
         self.device = os.fstat(fd).st_dev
 
@@ -252,7 +258,9 @@ class LinuxFolder:
                         (*self._row(name, after), b"", None, xattrs, flags, 1), "the look was broken off"
                     )
                 same = after.st_ctime_ns == before.st_ctime_ns and after.st_size == before.st_size
-                if same or (prefix >= 0 and after.st_size >= prefix):
+                if same and self._patient and _just_written(after):
+                    time.sleep(TICK)  # what was written behind our reading would have the same ctime
+                elif same or (prefix >= 0 and after.st_size >= prefix):
                     unstable = 0
                     break
                 before = after
@@ -305,9 +313,14 @@ class LinuxFolder:
 
 
 class LinuxFiles:
-    """`FileHost` of this machine, or of the tree below `root` (a mounted disk image)."""
+    """`FileHost` of this machine, or of the tree below `root` (a mounted disk image).
 
-    def __init__(self, root: bytes = b"/") -> None:
+    A `patient` one reads what was written a moment ago once more, after that moment. Others need
+    not: they look because of a hint, and whatever is written after their look brings another one.
+    """
+
+    def __init__(self, root: bytes = b"/", *, patient: bool = False) -> None:
+        self._patient = patient
         self._root = os.open(root, FOLDER_FLAGS & ~os.O_NOFOLLOW)
         self.root = self._top = os.path.realpath(root)
         self._beneath = _Openat2() if _Openat2.works(self._root) else None
@@ -318,7 +331,7 @@ class LinuxFiles:
     def open_folder(self, path: bytes) -> LinuxFolder:
         relative = path.lstrip(b"/") or b"."
         if self._beneath is not None:
-            return LinuxFolder(self._beneath.open(self._root, relative), path)
+            return LinuxFolder(self._beneath.open(self._root, relative), path, self._patient)
         fd = os.dup(self._root)
         for part in relative.split(b"/"):
             try:
@@ -326,7 +339,7 @@ class LinuxFiles:
             finally:
                 os.close(fd)
             fd = below
-        return LinuxFolder(fd, path)
+        return LinuxFolder(fd, path, self._patient)
 
     def real(self, path: bytes) -> bytes:
         done, pending, hops = b"/", path.split(b"/")[::-1], 0
@@ -384,6 +397,11 @@ class _Openat2:
         except OSError:
             return False
         return True
+
+
+def _just_written(st: os.stat_result) -> bool:
+    """Whether it was written within the present tick of the clock that stamps files."""
+    return 0 <= time.time_ns() - st.st_ctime_ns < TICK * 1e9
 
 
 def _digest(fd: int, length: int, stop: Stop, text: bool) -> tuple[bytes | None, bytes | None]:

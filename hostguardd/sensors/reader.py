@@ -27,7 +27,7 @@ def work() -> None:
     source, target = sys.stdin.buffer, sys.stdout.buffer
     root, watches, largest, pace, nice = pickle.loads(_frame(source) or b"")  # noqa: S301 - from our parent
     os.nice(nice)
-    host = LinuxFiles(root)
+    host = LinuxFiles(root, patient=True)
     sensor = FilesSensor(host, watches, time.time_ns, largest=largest)
     mounts = MountMap(host.mounts)
     report = _Report(target, pace)
