@@ -187,6 +187,10 @@ class FakeLive:
         found = tuple(one.socket for one in self._sockets if one.proto == proto)
         return Sockets(found, self.problems.get(proto, ""))
 
+    def socket_mark(self) -> bytes:
+        self._count("socket_mark")
+        return b"%d" % len(self._sockets)
+
     def cookies(self, proto: str) -> bytes:
         return b" ".join(b"%d" % one.socket.cookie for one in self._sockets if one.proto == proto)
 

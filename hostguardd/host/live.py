@@ -120,6 +120,10 @@ class LiveHost(Protocol):
         """The sockets of one of PROTOCOLS. A protocol the kernel does not have simply has none."""
         ...
 
+    def socket_mark(self) -> bytes:
+        """A value that moves when the number of sockets of any kind does. Costs microseconds."""
+        ...
+
     def cookies(self, proto: str) -> bytes:
         """A value that moves whenever `sockets` would find others than before, and is cheap to have."""
         ...
@@ -173,6 +177,10 @@ class NoLiveHost:
     def sockets(self, proto: str) -> Sockets:
         """None, and why."""
         return Sockets((), self.blind)
+
+    def socket_mark(self) -> bytes:
+        """Nothing ever happens."""
+        return b""
 
     def cookies(self, proto: str) -> bytes:
         """Nothing ever changes."""

@@ -213,6 +213,10 @@ class ProcHost:
         """As `LiveHost.sockets`."""
         return self._table.sockets(proto)
 
+    def socket_mark(self) -> bytes:
+        """As `LiveHost.socket_mark`: the counts of /proc/net/sockstat and sockstat6."""
+        return b"".join(_read(self._proc + b"/net/sockstat" + version) or b"" for version in (b"", b"6"))
+
     def cookies(self, proto: str) -> bytes:
         """As `LiveHost.cookies`."""
         return self._table.cookies(proto)

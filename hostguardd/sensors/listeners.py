@@ -35,6 +35,9 @@ KEY: Final = len(ListenerFact.KEY)
 EVERYTHING: Final = 60.0
 """Seconds after which every socket's owner is looked for again."""
 
+COUNTS_SUFFICE: Final = 2.0
+"""Seconds for which an unchanged number of sockets passes for unchanged sockets."""
+
 ENOUGH_WALKS: Final = 2
 """Walks for an owner who is not to be found, before it is left to the next look at everything."""
 
@@ -85,6 +88,8 @@ class ListenersSensor:
         self._begun = False
         self._due = 0.0  # uptime at which something is to be done although nothing moved
         self._everything = 0.0
+        self._mark = b""
+        self._close_look = 0.0
 
     # -- the sensor's contract -------------------------------------------------------------------
 
@@ -95,6 +100,12 @@ class ListenersSensor:
             return False
         if not self._begun or host.uptime() >= self._due:
             return True
+        # Counting costs a tenth of asking for the sockets themselves. A socket that took the place of
+        # another one leaves the counts as they were, so they are not relied on for long.
+        mark, now = host.socket_mark(), host.uptime()
+        if mark == self._mark and now < self._close_look:
+            return False
+        self._mark, self._close_look = mark, now + COUNTS_SUFFICE
         return any(host.cookies(proto) != self._tables[proto][0] for proto in self._protocols)
 
     def expect(self, rows: Iterable[Row]) -> None:
