@@ -43,6 +43,7 @@ class Inbox(Generic[T]):
         self._changed = threading.Condition()
         self._queues: dict[Priority, deque[T]] = {priority: deque() for priority in Priority}
         self._closed = False
+        self._woken = False
 
     def put(self, priority: Priority, item: T, stop: Callable[[], bool] = lambda: False) -> bool:
         """Add an item; waits while its queue is full. False when closed or stopped meanwhile."""
@@ -59,10 +60,11 @@ class Inbox(Generic[T]):
         return True
 
     def get(self, timeout: float) -> T | None:
-        """The most urgent item, or None after `timeout` seconds without one."""
+        """The most urgent item, or None after `timeout` seconds without one, or when woken."""
         with self._changed:
-            if not any(self._queues.values()):
+            if not self._woken and not any(self._queues.values()):
                 self._changed.wait(timeout)
+            self._woken = False
             for queue in self._queues.values():
                 if queue:
                     item = queue.popleft()
@@ -72,8 +74,9 @@ class Inbox(Generic[T]):
         return None
 
     def wake(self) -> None:
-        """Make a waiting `get` return now."""
+        """Make `get` return now: the one that waits, or the next if none does."""
         with self._changed:
+            self._woken = True
             self._changed.notify_all()
 
     def close(self) -> None:

@@ -119,6 +119,7 @@ class Lane:
                 if self._stopping.is_set():
                     return
                 task = self._current = self._tasks.popleft()
+                self._beat = time.monotonic()
             wanted = 10 if task.background else 0
             if wanted != nice:
                 nice = _renice(wanted, nice)
