@@ -27,6 +27,7 @@ test: $(VENV)/.dev ## The whole test suite
 
 lint: $(VENV)/.dev ## ruff, mypy --strict, import-linter
 	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	$(VENV)/bin/lint-imports --no-logo
 
