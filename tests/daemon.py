@@ -24,7 +24,7 @@ from hostguardd.config import parse
 from hostguardd.control.address import socket_path
 from hostguardd.control.client import call
 from hostguardd.defaults import default_sources
-from hostguardd.errors import HostguardError, UnreachableError
+from hostguardd.errors import HostguardError
 from hostguardd.store.chain import read, verify
 from tests.alerts import check
 
@@ -153,7 +153,8 @@ class Guard:
         self.socket = socket_path(str(self.run))
         self.quiet = quiet
         self.words = folder / "words"
-        self.environ: dict[str, str] = {}
+        self.environ = {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
+        self.user: int | None = None
         self.python: Sequence[str] = (sys.executable,)
         self.process: subprocess.Popen[bytes] | None = None
         self.manager: Manager | None = None
@@ -206,8 +207,11 @@ class Guard:
                 stdout=words,
                 stderr=words,
                 start_new_session=True,
-                cwd=ROOT,
+                cwd="/",
                 env=environ,
+                user=self.user,
+                group=self.user,
+                extra_groups=None if self.user is None else [],
             )
         if wait:
             self.watching()
@@ -227,14 +231,6 @@ class Guard:
     def said(self) -> str:
         """Its own diagnostics."""
         return self.words.read_text(errors="replace")
-
-    def socket_answers(self) -> bool:
-        """Whether it can be asked."""
-        try:
-            self.call("status")
-        except UnreachableError:
-            return False
-        return True
 
     def signal(self, number: int) -> None:
         os.kill(self.pid, number)
@@ -290,8 +286,8 @@ class Guard:
             text=True,
             encoding="utf-8",
             timeout=PATIENCE,
-            cwd=ROOT,
-            env=os.environ | {"PYTHONIOENCODING": "utf-8"} | self.environ,
+            cwd="/",
+            env=os.environ | self.environ,
             check=False,
         )
 
@@ -301,8 +297,10 @@ class Guard:
             [*self.python, "-m", "hostguardd.daemon", "--config", str(self.config), "--once", *args],
             capture_output=True,
             text=True,
+            encoding="utf-8",
             timeout=PATIENCE,
-            cwd=ROOT,
+            cwd="/",
+            env=os.environ | self.environ,
             check=False,
         )
 
