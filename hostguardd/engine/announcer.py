@@ -7,18 +7,20 @@ The rules kept here:
   findings is a few groups that name every path, and while it lasts the wait grows;
 * if the log cannot be written, nothing is written down either, so nothing counts as told. What waits
   is bounded: beyond it the quietest are let go, to be found again by the sweep that then follows;
+* what came and went before it could be told is told all the same: that it was, and that it is over;
 * if the state cannot be written, what was told is kept until it can, so that it is not told again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol
+from dataclasses import replace
+from typing import Protocol, TypeAlias
 
 from .. import health
 from ..describe import Event, Names, finding_alert, group_alerts
 from ..errors import AlertLogError, StoreError
-from ..model import Alert, Fact, Finding, Row, Severity
+from ..model import Alert, Fact, Finding, Row, Severity, Value, under
 from ..store.baseline import Baseline
 from ..store.database import Database
 from ..store.findings import CLEARED, Findings
@@ -36,7 +38,12 @@ MOST_UNTOLD = 20_000
 LOUD_ALONE = 20
 """Critical findings of one moment that are told one by one, before they too become a group."""
 
+MOST_HEALTH = 1_000
+"""Alerts about ourselves kept while the log cannot be written: the newest."""
+
 RETRY = SECOND
+
+Told: TypeAlias = tuple[Finding, Event]
 
 
 class Log(Protocol):
@@ -70,8 +77,8 @@ class Announcer:
         self._wall = wall
         self._storm = storm
         self._diagnose = diagnose
-        self._waiting: dict[tuple[type[Fact], Row], Change] = {}
-        self._unwritten: dict[tuple[type[Fact], Row], Change] = {}  # told, and still to be written down
+        self._waiting = _Held()
+        self._unwritten = _Held()  # told, and still to be written down
         self._health: list[Alert] = []
         self._loud_due = 0
         self._rest_due = 0
@@ -83,9 +90,11 @@ class Announcer:
 
     # -- coming in -------------------------------------------------------------------------------
 
-    def pending(self, fact: type[Fact], key: Row) -> Change | None:
-        """What waits to be told of a key, or was told and waits to be written down."""
-        return self._waiting.get((fact, key)) or self._unwritten.get((fact, key))
+    def pending(self, fact: type[Fact], scope: Value, /, *, below: bool = False) -> Mapping[Row, Change]:
+        """What waits to be told of a scope (`below`: and of those under it), or to be written down."""
+        if not (self._waiting or self._unwritten):
+            return {}
+        return self._unwritten.of(fact, scope, below) | self._waiting.of(fact, scope, below)
 
     def open(self, least: Severity = Severity.INFO) -> Iterator[Finding]:
         """Open findings at least that loud, the loudest and oldest first; also those still waiting."""
@@ -102,22 +111,22 @@ class Announcer:
         """Findings that are not written down as they are, by id; None: over."""
         return {
             change.finding.id: None if change.event == "cleared" else change.finding
-            for change in (*self._unwritten.values(), *self._waiting.values())
+            for change in (*self._unwritten, *self._waiting)
             if change.finding is not None
         }
 
     def add(self, change: Change) -> None:
         """Take a change; a newer one of the same key takes the place of the older."""
         now = self._mono()
-        earlier = self._waiting.pop((change.fact, change.key), None)
-        if earlier is not None and earlier.event == "opened" and change.event == "changed":
-            change = _as_opened(change)
-        self._waiting[(change.fact, change.key)] = change
+        change = _onto(self._waiting.get(change.fact, change.key), change)
+        self._waiting.put(change)
         if _is_loud(change):
             self._loud_due = self._loud_due or now
         else:
             self._rest_due = self._rest_due or now + self._hold
-        if len(self._waiting) >= MOST_WAITING and not self.unwritable:
+        if self.unwritable:
+            self._shed()
+        elif len(self._waiting) >= MOST_WAITING:
             self.flush()
 
     def tell(self, *alerts: Alert) -> None:
@@ -133,16 +142,16 @@ class Announcer:
 
     def flush(self) -> bool:
         """Tell and write down all that waits. False when it could not be done (it is tried again)."""
-        return self._flush(list(self._waiting.values()))
+        return self._flush(list(self._waiting))
 
     def flush_due(self) -> bool:
         """Tell what is due: all of it, or only what is loud while the rest waits on."""
         if self._rest_due and self._mono() >= self._rest_due:
             return self.flush()
-        return self._flush([change for change in self._waiting.values() if _is_loud(change)])
+        return self._flush([change for change in self._waiting if _is_loud(change)])
 
     def _flush(self, waiting: Sequence[Change]) -> bool:
-        told = [change for change in waiting if change.finding is not None]
+        told = [one for change in waiting for one in _to_tell(change)]
         if not self._append([*self._health, *self._alerts(told)]):
             self._shed()
             return False
@@ -154,7 +163,7 @@ class Announcer:
             stormy = len(told) > self._storm
             self._hold = min(max(self._hold, SECOND // 2) * 2, LONGEST_HOLD) if stormy else HOLD
         for change in waiting:
-            del self._waiting[change.fact, change.key]
+            self._waiting.drop(change)
         return True
 
     def flush_health(self) -> bool:
@@ -164,23 +173,21 @@ class Announcer:
         self._health.clear()
         return True
 
-    def _alerts(self, told: Sequence[Change]) -> list[Alert]:
+    def _alerts(self, told: Sequence[Told]) -> list[Alert]:
         now = self._wall()
-        if len(told) <= self._storm:
-            return [self._one(change, now) for change in told]
-        alone = [change for change in told if _is_loud(change)][:LOUD_ALONE]
-        single = {id(change) for change in alone}
-        alerts = [self._one(change, now) for change in alone]
+        alone = (
+            told if len(told) <= self._storm else [one for one in told if _is_loud_news(*one)][:LOUD_ALONE]
+        )
+        single = {id(one) for one in alone}
+        alerts = [finding_alert(finding, event, now, self._names) for finding, event in alone]
         rest: dict[Event, list[Finding]] = {}
-        for change in told:
-            if id(change) not in single:
-                rest.setdefault(change.event, []).append(_finding(change))
-        for event, findings in sorted(rest.items()):
-            alerts += group_alerts(findings, now, self._names, event)
+        for one in told:
+            if id(one) not in single:
+                rest.setdefault(one[1], []).append(one[0])
+        for event in ("opened", "changed", "cleared"):
+            if findings := rest.get(event):
+                alerts += group_alerts(findings, now, self._names, event)
         return alerts
-
-    def _one(self, change: Change, now: int) -> Alert:
-        return finding_alert(_finding(change), change.event, now, self._names)
 
     def _append(self, alerts: Sequence[Alert]) -> bool:
         now = self._mono()
@@ -207,19 +214,18 @@ class Announcer:
 
     def _write_down(self, changes: Sequence[Change]) -> None:
         """Commit what was told, or keep it until that can be done."""
-        self._unwritten |= {(change.fact, change.key): change for change in changes}
+        for change in changes:
+            self._unwritten.put(_after(self._unwritten.get(change.fact, change.key), change))
         if not self._unwritten:
             return
-        before = self._baseline.seen_count
         try:
             with self._database.transaction():
-                for change in self._unwritten.values():
+                for change in self._unwritten:
                     self._write_one(change)
         except StoreError as error:
-            self._baseline.seen_count = before
             self._still_unwritten(str(error))
             return
-        self._unwritten = {}
+        self._unwritten = _Held()
         if self.state_unwritable:
             self.state_unwritable = ""
             self.resweep = True  # what was put back meanwhile could not be compared with what was seen
@@ -242,34 +248,102 @@ class Announcer:
             self.tell(health.alert("store.unwritable", self._wall(), problem=problem))
         self.state_unwritable = problem
         if len(self._unwritten) > MOST_UNTOLD:
-            self._unwritten = {}
+            self._unwritten = _Held()
 
     def _shed(self) -> None:
         """Keep what waits bounded: let the quietest go, they will be found again."""
+        del self._health[:-MOST_HEALTH]
         if len(self._waiting) < MOST_UNTOLD:
             return
-        ordered = sorted(self._waiting.items(), key=lambda item: _loudness(item[1]), reverse=True)
-        self._waiting = dict(ordered[: MOST_UNTOLD // 2])
+        ordered = sorted(self._waiting, key=_loudness, reverse=True)
+        self._waiting = _Held()
+        for change in ordered[: MOST_UNTOLD // 2]:
+            self._waiting.put(change)
         self.resweep = True
 
 
-def _finding(change: Change) -> Finding:
-    assert change.finding is not None
-    return change.finding
+class _Held:
+    """Changes in the order in which they came, one for each key, and found by scope."""
+
+    def __init__(self) -> None:
+        self._changes: dict[tuple[type[Fact], Row], Change] = {}
+        self._keys: dict[tuple[type[Fact], Value], set[Row]] = {}
+
+    def __len__(self) -> int:
+        return len(self._changes)
+
+    def __iter__(self) -> Iterator[Change]:
+        return iter(self._changes.values())
+
+    def get(self, fact: type[Fact], key: Row) -> Change | None:
+        return self._changes.get((fact, key))
+
+    def put(self, change: Change) -> None:
+        """Take a change, in place of an older one of the same key and behind all others."""
+        self._changes.pop((change.fact, change.key), None)
+        self._changes[change.fact, change.key] = change
+        self._keys.setdefault((change.fact, change.key[0]), set()).add(change.key)
+
+    def drop(self, change: Change) -> None:
+        del self._changes[change.fact, change.key]
+        keys = self._keys[change.fact, change.key[0]]
+        keys.discard(change.key)
+        if not keys:
+            del self._keys[change.fact, change.key[0]]
+
+    def of(self, fact: type[Fact], scope: Value, below: bool) -> dict[Row, Change]:
+        """The changes of a scope, or also of all scopes that are paths under it."""
+        if below and isinstance(scope, bytes):
+            places = [
+                p for p in self._keys if p[0] is fact and isinstance(p[1], bytes) and under(p[1], scope)
+            ]
+        else:
+            places = [(fact, scope)]
+        return {key: self._changes[fact, key] for place in places for key in self._keys.get(place, ())}
+
+
+def _to_tell(change: Change) -> Iterator[Told]:
+    """What of a change goes to the log, in order."""
+    yield from change.untold
+    if change.finding is not None:
+        yield change.finding, change.event
+
+
+def _is_loud_news(finding: Finding, event: Event) -> bool:
+    return finding.verdict.severity is Severity.CRITICAL and event != "cleared"
 
 
 def _is_loud(change: Change) -> bool:
     """Critical and news."""
-    finding = change.finding
-    return finding is not None and finding.verdict.severity is Severity.CRITICAL and change.event != "cleared"
+    return any(_is_loud_news(*one) for one in _to_tell(change))
 
 
-def _as_opened(change: Change) -> Change:
-    """A finding that changed before it was ever told is told as new."""
-    return Change(
-        change.fact, change.key, change.row, change.restored, change.finding, "opened", change.contents
+def _after(earlier: Change | None, change: Change) -> Change:
+    """`change` in place of an `earlier` one: if it has nothing to tell, what that one had still stands."""
+    if earlier is None or change.finding is not None or earlier.finding is None:
+        return change
+    return replace(
+        change, finding=earlier.finding, event=earlier.event, contents={**earlier.contents, **change.contents}
     )
 
 
+def _onto(earlier: Change | None, change: Change) -> Change:
+    """`change` in place of an `earlier` one that was not told yet."""
+    change = _after(earlier, change)
+    if earlier is None:
+        return change
+    change = replace(change, untold=earlier.untold)
+    before, now = earlier.finding, change.finding
+    if before is None or now is None or before is now:
+        return change
+    if earlier.event == "opened" and change.event == "changed":  # never told: so it is new
+        return replace(change, event="opened")
+    if earlier.event == "cleared" and change.event == "opened":  # nor that it was over: it is the same one
+        return replace(change, event="changed", finding=replace(now, first_seen=before.first_seen))
+    if earlier.event != "cleared" and change.event == "cleared":
+        return replace(change, untold=earlier.untold or ((before, earlier.event),))
+    return change
+
+
 def _loudness(change: Change) -> int:
-    return int(change.finding.verdict.severity) if change.finding is not None else 0
+    return max((int(finding.verdict.severity) for finding, _ in _to_tell(change)), default=0)

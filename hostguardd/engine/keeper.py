@@ -4,6 +4,7 @@ The rules kept here:
 
 * the baseline never moves by looking; what differs is written down as *seen*, so that nothing is
   told twice and nothing is read twice;
+* what could not be looked at is neither gone nor as approved again;
 * a quick sweep only ever leads to a closer look (`Request`), never to a finding about a content;
 * nothing is written here: changes go to the announcer, which writes them down only after their
   alerts are safe.
@@ -11,8 +12,9 @@ The rules kept here:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from .. import diff
 from ..config import Watch, secret
@@ -40,8 +42,8 @@ from ..textdiff import unified
 GROWS = frozenset({"mtime", "ctime", "links"})
 """Besides its size, what may move on an append-only file."""
 
-Known = tuple[bool, Row | None]
-"""(whether anything is written down about the key, the row last seen; None: seen to be gone)."""
+Known = dict[Row, Row | None]
+"""Keys that are not as approved, each with the row last seen; None: seen to be gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,8 @@ class Change:
     """One key whose state moved since it was last written down.
 
     `row` is what was seen (None: gone), `restored` that it is as approved again. `finding` is what
-    to tell (None: nothing), `event` what became of it. `contents` are texts to keep.
+    to tell (None: nothing), `event` what became of it. `untold` is what is to be told of it before
+    that. `contents` are texts to keep.
     """
 
     fact: type[Fact]
@@ -58,7 +61,14 @@ class Change:
     restored: bool = False
     finding: Finding | None = None
     event: Event = "opened"
+    untold: tuple[tuple[Finding, Event], ...] = ()
     contents: dict[bytes, bytes] = field(default_factory=dict)
+
+
+class Pending(Protocol):
+    """What was emitted and is not yet written down, of one scope (`below`: and of those under it)."""
+
+    def __call__(self, fact: type[Fact], scope: Value, /, *, below: bool = False) -> Mapping[Row, Change]: ...
 
 
 class Keeper:
@@ -75,7 +85,7 @@ class Keeper:
         policy: Policy,
         watch_of: Callable[[bytes], Watch | None],
         emit: Callable[[Change], None],
-        pending: Callable[[type[Fact], Row], Change | None],
+        pending: Pending,
         wall: Callable[[], int],
         *,
         fresh: bool = False,
@@ -91,41 +101,51 @@ class Keeper:
 
     def handle(self, sweep: Sweep) -> list[Request]:
         """Judge one sweep; returns what must be looked at more closely."""
+        return self._handle(sweep, above_gone=False)
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _handle(self, sweep: Sweep, *, above_gone: bool) -> list[Request]:
+        """`above_gone`: a folder above is gone, and whoever found that looks after all below it."""
         quick = sweep.depth is Depth.QUICK and len(sweep.fact.columns()) > sweep.fact.QUICK
         approved = self._baseline.rows(sweep.fact, sweep.scope, sweep.only, sweep.span, quick=quick)
         pairs = diff.compare(approved, sweep)
-        seen = {} if self._fresh else self._baseline.seen(sweep.fact, sweep.scope, sweep.only)
-        if seen:
-            self._restored(sweep, approved, pairs, seen)
-        if not pairs:
-            return []
+        known = self._known(sweep)
         width = len(sweep.fact.KEY)
+        left: list[bytes] = []
+        if known:
+            left += self._restored(sweep, {(after or before or ())[:width] for before, after in pairs}, known)
         requests: dict[Value, int | None] = {}
         for before, after in pairs:
             key = (after or before or ())[:width]
-            known = self._known(sweep.fact, key, seen)
-            if known[0] and known[1] == after:
+            last = known.get(key)
+            if key in known and last == after:
                 continue
             if quick and after is not None:
-                if known[1] is None or known[1][: sweep.fact.QUICK] != after:
+                if last is None or last[: sweep.fact.QUICK] != after:
                     self._closer(sweep.fact, before, after, requests)
                 continue
             if quick and before is not None:
                 before = self._baseline.row(sweep.fact, key)
-            self._judge(sweep, key, (before, after), known, requests)
+            if self._judge(sweep, key, (before, after), known, requests):
+                left += _folder_left((before, last), after)
+        for folder in () if above_gone else left:
+            self._emptied(sweep, folder)
         if not requests:
             return []
         prefixes = {name: length for name, length in requests.items() if length is not None}
         return [Request(sweep.scope, frozenset(requests), prefixes=prefixes)]
 
-    # -- inside ----------------------------------------------------------------------------------
-
-    def _known(self, fact: type[Fact], key: Row, seen: dict[Value | Row, Row | None]) -> Known:
-        waiting = self._pending(fact, key)
-        if waiting is not None:
-            return (not waiting.restored, waiting.row)
-        short = diff.key_of(fact, key)
-        return (short in seen, seen.get(short))
+    def _known(self, sweep: Sweep) -> Known:
+        """What is written down of the sweep's keys, or about to be."""
+        fact, scope = sweep.fact, sweep.scope
+        known = {} if self._fresh else self._baseline.seen(fact, scope, sweep.only, sweep.span)
+        for key, change in self._pending(fact, scope).items():
+            if change.restored:
+                known.pop(key, None)
+            elif _within(sweep, key):
+                known[key] = change.row
+        return known
 
     def _closer(
         self, fact: type[Fact], before: Row | None, after: Row, requests: dict[Value, int | None]
@@ -143,38 +163,51 @@ class Keeper:
 
     def _judge(
         self, sweep: Sweep, key: Row, pair: diff.Pair, known: Known, requests: dict[Value, int | None]
-    ) -> None:
-        """One key, both rows full (or None)."""
+    ) -> bool:
+        """One key, both rows full (or None). False when it takes a closer look to say."""
         fact, (before, after) = sweep.fact, pair
         watch = self._watch(fact, after or before or ())
         ignore = watch.ignore if watch is not None else frozenset()
-        if watch is not None and watch.growing and before is not None and after is not None:
+        growing = watch is not None and watch.growing and before is not None and after is not None
+        if growing and before is not None and after is not None:
             if _only_grew(before, after) and before[5] != after[5]:
                 requests[after[1]] = before[5]  # type: ignore[assignment]
-                return
+                return False
             ignore |= GROWS
         drift = diff.drift(fact, pair, ignore)
-        if drift is None and watch is not None and watch.growing:
-            return
+        if drift is None and growing:
+            if key in known:
+                self._restore(fact, key)
+            return True
         texts = {d: text for d, text in sweep.contents.items() if after is not None and after[12:13] == (d,)}
-        self._change(Change(fact, key, after, contents=texts), drift, watch)
-        if fact is FileFact and before is not None and _folder_left(before, after):
-            self._emptied(sweep, join(before[0], before[1]))  # type: ignore[arg-type]
+        self._change(Change(fact, key, after, contents=texts), pair, drift, watch, ignore)
+        return True
 
     def _emptied(self, sweep: Sweep, folder: bytes) -> None:
         """A folder is gone: so is all that was below it, which no sweep will list any more."""
-        for scope in self._baseline.scopes(FileFact, folder):
-            for request in self.handle(
-                replace(sweep, scope=scope, rows=[], only=None, span=None, contents={})
-            ):
+        scopes = dict.fromkeys(self._baseline.scopes(FileFact, folder))
+        scopes |= dict.fromkeys(key[0] for key in self._pending(FileFact, folder, below=True))
+        for scope in scopes:
+            empty = replace(sweep, scope=scope, rows=[], only=None, span=None, contents={})
+            for request in self._handle(empty, above_gone=True):
                 raise AssertionError(f"an empty folder asks for {request}")
 
-    def _change(self, change: Change, drift: Drift | None, watch: Watch | None) -> None:
+    def _change(
+        self,
+        change: Change,
+        pair: diff.Pair,
+        drift: Drift | None,
+        watch: Watch | None,
+        ignore: frozenset[str],
+    ) -> None:
         """Find out what is to be told of a change, and emit it."""
         now = self._wall()
         open_one = self._open_finding(change.fact, change.key)
         if drift is not None and not self._left_to_files(drift):
             verdict = self._policy.judge(drift)
+            if open_one is not None and open_one.verdict == verdict and _same(open_one.drift, drift, ignore):
+                self._emit(change)  # only what is not compared moved on
+                return
             if verdict.severity is not Severity.IGNORE:
                 generation = self._baseline.current()
                 number = generation.number if generation else 0
@@ -189,13 +222,16 @@ class Keeper:
                 )
                 self._emit(replace(change, finding=finding, event="changed" if open_one else "opened"))
                 return
+        if drift is None and _less_known(pair):
+            self._emit(change)  # nothing differs in what could be seen: that ends no finding
+            return
         self._emit(_cleared(change, open_one, now))
 
     def _open_finding(self, fact: type[Fact], key: Row) -> Finding | None:
-        waiting = self._pending(fact, key)
+        waiting = self._pending(fact, key[0]).get(key)
         if waiting is not None and waiting.finding is not None:
             return waiting.finding if waiting.event != "cleared" else None
-        return self._findings.of_key(fact, key)
+        return None if self._fresh else self._findings.of_key(fact, key)
 
     def _left_to_files(self, drift: Drift) -> bool:
         """A set-id file that the files sensor watches is told once, by the files sensor."""
@@ -215,27 +251,24 @@ class Keeper:
             return ""
         return unified(old, new)
 
-    def _restored(
-        self,
-        sweep: Sweep,
-        approved: list[Row],
-        pairs: Iterable[diff.Pair],
-        seen: dict[Value | Row, Row | None],
-    ) -> None:
-        """Keys written down as different that are as approved again."""
-        fact, width = sweep.fact, len(sweep.fact.KEY)
-        differing = {diff.key_of(fact, after or before or ()) for before, after in pairs}
-        present = {diff.key_of(fact, row) for row in approved}
-        for short in seen:
-            key = (sweep.scope, short) if width == 2 else (sweep.scope, *short)  # type: ignore[misc]
-            if short in differing or not _within(sweep, key):
+    def _restored(self, sweep: Sweep, differing: set[Row], known: Known) -> list[bytes]:
+        """Keys written down as different that are as approved again; returns folders among them that
+        are none any more."""
+        width = len(sweep.fact.KEY)
+        listed = {row[:width]: row for row in sweep.rows}
+        left: list[bytes] = []
+        for key, last in known.items():
+            if key in differing or (key not in listed and diff.unseen(sweep, key)):
                 continue
-            if short not in present and diff.unseen(sweep, key):
-                continue
-            if self._pending(fact, key) is not None:
-                continue
-            change = Change(fact, key, None, restored=True)
-            self._emit(_cleared(change, self._findings.of_key(fact, key), self._wall()))
+            self._restore(sweep.fact, key)
+            if sweep.fact is FileFact:
+                left += _folder_left((last,), listed.get(key))
+        return left
+
+    def _restore(self, fact: type[Fact], key: Row) -> None:
+        """A key is as approved again."""
+        change = Change(fact, key, None, restored=True)
+        self._emit(_cleared(change, self._open_finding(fact, key), self._wall()))
 
 
 def _cleared(change: Change, finding: Finding | None, now: int) -> Change:
@@ -262,6 +295,33 @@ def _only_grew(before: Row, after: Row) -> bool:
     return same and after[5] >= before[5]  # type: ignore[operator]
 
 
-def _folder_left(before: Row, after: Row | None) -> bool:
-    """A folder is gone, or something that is no folder stands in its place."""
-    return FileFact.is_folder(before) and (after is None or not FileFact.is_folder(after))
+def _folder_left(were: Iterable[Row | None], now: Row | None) -> list[bytes]:
+    """The path of a folder that is gone, or has something in its place that is no folder."""
+    if now is not None and FileFact.is_folder(now):
+        return []
+    return [join(row[0], row[1]) for row in were if row and FileFact.is_folder(row)][:1]  # type: ignore[arg-type]
+
+
+def _same(told: Drift, now: Drift, ignore: frozenset[str]) -> bool:
+    """Whether `now` says nothing that was not `told`."""
+    if told.before != now.before or (told.after is None) != (now.after is None):
+        return False
+    if told.after is None or now.after is None:
+        return True
+    if _unstable(told.after) != _unstable(now.after):
+        return False  # what was being written has come to rest, or the other way round
+    return not diff.changed(now.fact, told.after.row(), now.after.row(), ignore)
+
+
+def _unstable(fact: Fact) -> int:
+    return fact.unstable if isinstance(fact, FileFact) else 0
+
+
+def _less_known(pair: diff.Pair) -> bool:
+    """Whether something could not be looked at that was known when it was approved."""
+    before, after = pair
+    return (
+        before is not None
+        and after is not None
+        and any(new is None and old is not None for old, new in zip(before, after, strict=True))
+    )

@@ -14,7 +14,7 @@ from ..describe import finding_json
 from ..errors import BaselineError, Exit
 from ..host.files import FileHost
 from ..host.live import LiveHost
-from ..model import Blind, Depth, Fact, FileFact, Row, Sweep
+from ..model import Blind, Depth, Fact, FileFact, Row, Sweep, Value
 from ..record import escape
 from ..sensors.interface import Request
 from ..store.baseline import Baseline
@@ -47,10 +47,13 @@ def _check(
         raise BaselineError("the baseline holds no approved generation yet")
     clock = SystemClock()
     parts = build(config, files, live, clock, lambda folder: None)
-    changes: dict[tuple[type[Fact], Row], Change] = {}
+    changes: dict[tuple[type[Fact], Value], dict[Row, Change]] = {}
 
     def emit(change: Change) -> None:
-        changes[change.fact, change.key] = change
+        changes.setdefault((change.fact, change.key[0]), {})[change.key] = change
+
+    def pending(fact: type[Fact], scope: Value, /, *, below: bool = False) -> dict[Row, Change]:
+        return {} if below else dict(changes.get((fact, scope), {}))
 
     keeper = Keeper(
         baseline,
@@ -58,7 +61,7 @@ def _check(
         parts.policy,
         parts.watches.find,
         emit,
-        lambda fact, key: changes.get((fact, key)),
+        pending,
         clock.wall,
         fresh=True,
     )
@@ -75,7 +78,12 @@ def _check(
         if closer and fact is FileFact:
             for sweep in sensor.look(closer, lambda: False):
                 take(sweep)
-    found = [change.finding for change in changes.values() if change.finding and change.event != "cleared"]
+    found = [
+        change.finding
+        for of_scope in changes.values()
+        for change in of_scope.values()
+        if change.finding and change.event != "cleared"
+    ]
     found.sort(key=lambda finding: (-finding.verdict.severity, finding.drift.subject.label))
     for finding in found:
         told = finding_json(finding, SystemNames())

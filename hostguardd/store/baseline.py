@@ -15,7 +15,6 @@ from collections.abc import Collection, Iterable, Iterator
 from functools import cache
 from typing import TypeAlias
 
-from ..diff import key_of
 from ..errors import BaselineDamaged, BaselineError
 from ..model import BY_KIND, FACTS, Blind, Drift, Fact, Generation, Row, Value
 from .database import OPEN_END, Database
@@ -34,9 +33,7 @@ class Baseline:
         self._db = database
         self._run = database.connection.execute
         self.discarded = 0 if readonly else self.discard()
-        self.seen_count = sum(
-            self._run(f"SELECT count(*) FROM {fact.KIND}_seen").fetchone()[0] for fact in FACTS
-        )
+        self._seen_any: bool | None = None  # whether anything is seen to differ; None: ask
 
     # -- what is there ---------------------------------------------------------------------------
 
@@ -68,37 +65,39 @@ class Baseline:
     ) -> list[Row]:
         """Approved rows of a scope (limited as `Sweep` describes), sorted by key; QUICK fields or all."""
         select, order = _select(fact.KIND, quick)
+        found: list[Row] = []
+        for where, values in _limits(fact, only, span):
+            found += self._run(select + where + order, (scope, *values)).fetchall()
         if only is not None:
-            found: list[Row] = []
-            for key in only:
-                found += self._run(f"{select} AND {fact.KEY[1]} = ?", (scope, key)).fetchall()
             width = len(fact.KEY)
-            return sorted(found, key=lambda row: row[:width])
-        values: Row = (scope,)
-        for bound, sign in zip(span or (), (">=", "<"), strict=False):
-            if bound is not None:
-                select += f" AND {fact.KEY[1]} {sign} ?"
-                values += (bound,)
-        return self._run(select + order, values).fetchall()
+            found.sort(key=lambda row: row[:width])
+        return found
 
     def row(self, fact: type[Fact], key: Row) -> Row | None:
         """The approved row of one key."""
         return self._one(f"{fact.KIND}_base", fact, key, f" AND until = {OPEN_END}")
 
     def seen(
-        self, fact: type[Fact], scope: Value, only: Collection[Value] | None = None
-    ) -> dict[Value | Row, Row | None]:
-        """Keys of a scope that are not as approved: the row last seen, None where it is gone.
-
-        `only` limits it to keys whose second field is among these.
-        """
-        if not self.seen_count:
+        self,
+        fact: type[Fact],
+        scope: Value,
+        only: Collection[Value] | None = None,
+        span: tuple[Value, Value] | None = None,
+    ) -> dict[Row, Row | None]:
+        """Keys of a scope (limited as `Sweep` describes) that are not as approved, each with the row
+        last seen, None where it is gone."""
+        if self._seen_any is None:
+            self._seen_any = any(
+                self._run(f"SELECT EXISTS(SELECT 1 FROM {fact.KIND}_seen)").fetchone()[0] for fact in FACTS
+            )
+        if not self._seen_any:
             return {}
         query = f"SELECT {', '.join(fact.columns())}, gone FROM {fact.KIND}_seen WHERE {fact.KEY[0]} = ?"
-        found: dict[Value | Row, Row | None] = {}
-        for more, value in [("", ())] if only is None else [(f" AND {fact.KEY[1]} = ?", (k,)) for k in only]:
-            for *row, gone in self._run(query + more, (scope, *value)):
-                found[key_of(fact, tuple(row))] = None if gone else tuple(row)
+        width = len(fact.KEY)
+        found: dict[Row, Row | None] = {}
+        for where, values in _limits(fact, only, span):
+            for *row, gone in self._run(query + where, (scope, *values)):
+                found[tuple(row[:width])] = None if gone else tuple(row)
         return found
 
     def scopes(self, fact: type[Fact], below: bytes | None = None) -> list[Value]:
@@ -149,8 +148,7 @@ class Baseline:
 
     def note(self, fact: type[Fact], key: Row, row: Row | None) -> None:
         """Write down that `key` is not as approved: `row` was seen, or (None) it is gone."""
-        known = self._one(f"{fact.KIND}_seen", fact, key)
-        self.seen_count += known is None
+        self._seen_any = None
         columns = fact.columns()
         marks = ", ".join("?" * (len(columns) + 1))
         full = (*row, 0) if row is not None else (*key, *(None,) * (len(columns) - len(key)), 1)
@@ -159,7 +157,8 @@ class Baseline:
     def forget(self, fact: type[Fact], key: Row) -> None:
         """`key` is as approved again."""
         where = " AND ".join(f"{name} = ?" for name in fact.KEY)
-        self.seen_count -= self._run(f"DELETE FROM {fact.KIND}_seen WHERE {where}", key).rowcount
+        self._seen_any = None
+        self._run(f"DELETE FROM {fact.KIND}_seen WHERE {where}", key)
 
     def keep_content(self, contents: Iterable[tuple[bytes, bytes]]) -> None:
         """Keep file texts (digest, bytes) for later diffs."""
@@ -242,7 +241,7 @@ class Baseline:
                     f" WHERE {span} AND until != {OPEN_END}"
                 )
                 db.execute(f"DELETE FROM {fact.KIND}_seen")
-            self.seen_count = 0
+            self._seen_any = None
             return self._write_generation(number, at, actor, reason, True, target)
 
     def diff(self, old: int, new: int) -> Iterator[Drift]:
@@ -283,7 +282,17 @@ class Baseline:
                 db.execute("DELETE FROM generation WHERE number < ?", (oldest,))
                 for fact in FACTS:
                     db.execute(f"DELETE FROM {fact.KIND}_base WHERE until <= ?", (oldest,))
+        self.forget_contents()
         return len(doomed)
+
+    def forget_contents(self) -> None:
+        """Forget kept texts that no generation holds and nobody sees any more."""
+        with self._db.transaction() as db:
+            if db.execute("SELECT EXISTS(SELECT 1 FROM content)").fetchone()[0]:
+                db.execute(
+                    "DELETE FROM content WHERE sha256 NOT IN (SELECT sha256 FROM file_base"
+                    " WHERE sha256 NOT NULL UNION SELECT sha256 FROM file_seen WHERE sha256 NOT NULL)"
+                )
 
     def digest(self, number: int) -> tuple[str, int]:
         """(hex SHA-256 over all rows of a generation in key order, how many rows)."""
@@ -328,12 +337,12 @@ class Baseline:
         return current
 
     def _fold(self, fact: type[Fact], number: int, where: str, values: Row) -> None:
-        """Move seen rows that match `where` into generation `number`."""
+        """Move seen rows that match `where` (said of their key) into generation `number`."""
         base, seen = f"{fact.KIND}_base", f"{fact.KIND}_seen"
         same = " AND ".join(f"{base}.{name} = {seen}.{name}" for name in fact.KEY)
         self._run(
-            f"UPDATE {base} SET until = {number} WHERE until = {OPEN_END}"
-            f" AND EXISTS (SELECT 1 FROM {seen} WHERE {same} AND {where})",
+            f"UPDATE {base} SET until = {number} WHERE {where} AND until = {OPEN_END}"
+            f" AND EXISTS (SELECT 1 FROM {seen} WHERE {same})",
             values,
         )
         self._run(
@@ -341,7 +350,8 @@ class Baseline:
             f" WHERE gone = 0 AND {where}",
             values,
         )
-        self.seen_count -= self._run(f"DELETE FROM {seen} WHERE {where}", values).rowcount
+        self._seen_any = None
+        self._run(f"DELETE FROM {seen} WHERE {where}", values)
 
     def _write_generation(
         self, number: int, at: int, actor: str, reason: str, reviewed: bool, parent: int
@@ -376,6 +386,20 @@ def _select(kind: str, quick: bool) -> tuple[str, str]:
     columns = ", ".join(fact.columns()[: fact.QUICK] if quick else fact.columns())
     where = f"{fact.KEY[0]} = ? AND until = {OPEN_END}"
     return f"SELECT {columns} FROM {fact.KIND}_base WHERE {where}", f" ORDER BY {', '.join(fact.KEY[1:])}"
+
+
+def _limits(
+    fact: type[Fact], only: Collection[Value | Row] | None, span: tuple[Value, Value] | None
+) -> Iterator[tuple[str, Row]]:
+    """Conditions, each with its values, that choose the keys of a scope as `Sweep` describes."""
+    if only is None:
+        low, high = span or (None, None)
+        chosen = [(sign, bound) for sign, bound in ((">=", low), ("<", high)) if bound is not None]
+        yield "".join(f" AND {fact.KEY[1]} {sign} ?" for sign, _ in chosen), tuple(b for _, b in chosen)
+        return
+    for key in only:
+        rest: Row = key if isinstance(key, tuple) else (key,)
+        yield "".join(f" AND {name} = ?" for name in fact.KEY[1 : 1 + len(rest)]), rest
 
 
 def _generation(row: tuple[int, int, str, str, int, str, int, int]) -> Generation:

@@ -13,6 +13,7 @@ to be missing).
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import stat
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ VERSION = 1
 OPEN_END = 1 << 40
 """`until` of a row that belongs to the current generation."""
 
+_TABLE = re.compile(r"CREATE TABLE (\w+)")
 _FIXED = """
 CREATE TABLE generation(
     number INTEGER PRIMARY KEY, at INTEGER NOT NULL, actor TEXT NOT NULL, reason TEXT NOT NULL,
@@ -66,7 +68,12 @@ def schema() -> str:
 
 
 def _create(path: Path) -> None:
-    """Make an empty database beside `path` and rename it there: no half-made file is ever in place."""
+    """Make an empty database beside `path` and rename it there: no half-made file is ever in place.
+
+    What another database left beside `path` goes first: SQLite would take its log for the new one's.
+    """
+    for suffix in ("-wal", "-shm", "-journal"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
     scratch = path.with_name(path.name + ".new")
     scratch.unlink(missing_ok=True)
     os.close(os.open(scratch, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
@@ -132,9 +139,8 @@ class Database:
         if problem != "ok":
             raise BaselineDamaged(f"{self.path} is damaged: {' '.join(problem.split())}")
         names = {row[0] for row in run("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        missing = {f"{fact.KIND}_base" for fact in FACTS} | {"generation", "finding"}
-        if missing - names:
-            raise BaselineDamaged(f"{self.path} is damaged: no table {', '.join(sorted(missing - names))}")
+        if missing := set(_TABLE.findall(schema())) - names:
+            raise BaselineDamaged(f"{self.path} is damaged: no table {', '.join(sorted(missing))}")
         if not readonly:
             run("PRAGMA journal_mode = WAL")
             run("PRAGMA synchronous = FULL")

@@ -48,10 +48,12 @@ class Findings:
     def identify(self, fact: type[Fact], key: Row, generation: int) -> str:
         """The id the next finding of `key` gets: the same after a crash, another one next time."""
         blob = key_blob(key)
-        (earlier,) = self._run(
-            "SELECT count(*) FROM finding WHERE kind = ? AND key = ? AND status != ?", (fact.KIND, blob, OPEN)
+        # The last closing time besides their number, because old ones are forgotten.
+        earlier = self._run(
+            "SELECT count(*), max(closed) FROM finding WHERE kind = ? AND key = ? AND status != ?",
+            (fact.KIND, blob, OPEN),
         ).fetchone()
-        seed = b"\0".join((fact.KIND.encode(), blob, str(generation).encode(), str(earlier).encode()))
+        seed = b"\0".join((fact.KIND.encode(), blob, str(generation).encode(), repr(earlier).encode()))
         return hashlib.sha256(seed).hexdigest()[:10]
 
     def of_key(self, fact: type[Fact], key: Row) -> Finding | None:
