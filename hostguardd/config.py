@@ -71,7 +71,8 @@ class Sweeps:
 
     `duty` is the share of one core that all periodic file sweeps together may take over time: on a
     large host the intervals stretch to keep it. `pace` is the share of one core a background sweep
-    takes while it runs. `workers` is the number of hashing threads of a sweep somebody waits for.
+    takes while it runs. `workers` is the number of processes that read files in a sweep somebody
+    waits for.
     A file larger than `largest` bytes is watched by its metadata only, and named as blind.
     """
 
@@ -82,7 +83,7 @@ class Sweeps:
     processes: float = field(default=0.5, metadata=reads(duration(0.05, 3600)))
     duty: float = field(default=0.0015, metadata=reads(share(0.0001, 1)))
     pace: float = field(default=0.25, metadata=reads(share(0.01, 1)))
-    workers: int = field(default=3, metadata=reads(whole(1, 64)))
+    workers: int = field(default=2, metadata=reads(whole(1, 64)))
     largest: int = field(default=8192 * MIB, metadata=reads(size(MIB, 2**50)))
 
 

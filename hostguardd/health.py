@@ -187,6 +187,10 @@ CONDITIONS: Mapping[str, Condition] = {
         "It is tried again at its next turn. If it repeats, what it watches is not watched: please report it "
         "with the daemon's journal.",
     ),
+    "sensor.recovered": Condition(
+        ALERT, INFO, "The {sensor} sensor works again", "",
+        "It has looked at everything it watches. Nothing to do.",
+    ),
     "sweep.late": Condition(
         ALERT, MEDIUM, "The {sensor} sweep is {late:span} late", IMPAIR,
         "The host may be overloaded or hostguardd held back. Look at the load, and at hostguardctl status.",

@@ -118,13 +118,14 @@ def _ids(value: object) -> tuple[str, ...]:
 _ID = _text(64)
 _REASON = _text(500)
 _GENERATION = _number(1, 2**53)
+_COUNT = _number(0, 2**53)
 
 CALLS: Mapping[str, Call] = {
     "status": Call(Who.READ, "state, coverage, sweeps and costs of the daemon"),
     "drift": Call(
         Who.READ,
         "the open findings, at least this severe",
-        {"severity": Arg(_severity, Severity.INFO)},
+        {"severity": Arg(_severity, Severity.INFO), "offset": Arg(_COUNT, 0)},
     ),
     "explain": Call(Who.READ, "everything known of one finding", {"id": Arg(_ID, required=True)}),
     "check": Call(
@@ -150,7 +151,7 @@ CALLS: Mapping[str, Call] = {
     "diff": Call(
         Who.READ,
         "what differs between two generations (the previous and the current one)",
-        {"a": Arg(_GENERATION), "b": Arg(_GENERATION)},
+        {"a": Arg(_GENERATION), "b": Arg(_GENERATION), "offset": Arg(_COUNT, 0)},
     ),
     "rollback": Call(
         Who.ADMIN,
@@ -165,7 +166,7 @@ CALLS: Mapping[str, Call] = {
             "follow": Arg(_flag, False),
             "since": Arg(_moment),
             "severity": Arg(_severity, Severity.INFO),
-            "limit": Arg(_number(0, 2**53), 0),
+            "limit": Arg(_COUNT, 0),
         },
         patience=None,
     ),

@@ -39,6 +39,15 @@ _ERRORS: Mapping[int, type[HostguardError]] = {
 _ITEM = b'{"item":'
 
 
+PAGES: Mapping[str, tuple[str, str]] = {
+    "drift": ("drift", "findings"),
+    "check": ("drift", "findings"),
+    "review": ("drift", "findings"),
+    "diff": ("diff", "changes"),
+}
+"""Calls whose list may come in pages: the call that gives the next one, and the list's key."""
+
+
 def call(
     path: str,
     name: str,
@@ -46,12 +55,31 @@ def call(
     on_progress: Callable[[dict[str, Any]], None] = lambda progress: None,
     on_item: Callable[[bytes], None] = lambda item: None,
 ) -> dict[str, Any]:
-    """Ask the daemon on the socket `path`; its result.
+    """Ask the daemon on the socket `path`; its result, all pages of it.
 
     `on_item` gets each item's JSON as the daemon sent it (an alert: the very bytes of its line).
     Raises UnreachableError, ForbiddenError, … by the error's code; a failure the daemon has no
     particular code for is a plain HostguardError.
     """
+    result = _call(path, name, args, on_progress, on_item)
+    following, key = PAGES.get(name, ("", ""))
+    more = result.pop("more", None)
+    while more:
+        asked = args if following == name else {}
+        page = _call(path, following, {**asked, "offset": more}, on_progress, on_item)
+        result[key] += page[key]
+        more = page["more"] if page[key] else None
+    return result
+
+
+def _call(
+    path: str,
+    name: str,
+    args: Mapping[str, Any],
+    on_progress: Callable[[dict[str, Any]], None],
+    on_item: Callable[[bytes], None],
+) -> dict[str, Any]:
+    """One request and its result."""
     request = json.dumps({"v": VERSION, "call": name, "args": args}, separators=(",", ":"))
     with _connect(path) as connection:
         connection.settimeout(BEAT)

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from .. import __version__
@@ -34,6 +35,9 @@ from .engine import Engine
 from .work import Work
 
 FOLLOW_EVERY = 0.2
+PAGE = 500
+"""Findings in one answer: each is some kilobytes while it is on its way, and there may be 100,000."""
+
 LEAST_OF_ALL = "nothing is approved yet: the first capture is still running"
 
 
@@ -79,6 +83,7 @@ class Commands:
                 "version": __version__,
                 "pid": os.getpid(),
                 "state": engine.state,
+                "progress": engine.looking.progress(),
                 "since": timestamp(engine.started),
                 "mode": "unprivileged" if os.geteuid() else "root",
                 "generation": _generation(current) if current else None,
@@ -134,10 +139,15 @@ class Commands:
     def _drift(self, job: Job) -> None:
         engine = self._engine
         engine.announcer.flush()
-        job.finish({"generation": self._current().number, "findings": self._open(job.args["severity"])})
+        job.finish(
+            {"generation": self._current().number, **self._open(job.args["severity"], job.args["offset"])}
+        )
 
-    def _open(self, least: Severity = Severity.INFO) -> list[dict[str, Any]]:
-        return [finding_json(finding, self._engine.names) for finding in self._engine.announcer.open(least)]
+    def _open(self, least: Severity = Severity.INFO, offset: int = 0) -> dict[str, Any]:
+        """A page of the open findings, and at which offset the next one begins (None: no more)."""
+        page = list(islice(self._engine.announcer.open(least), offset, offset + PAGE + 1))
+        told = [finding_json(finding, self._engine.names) for finding in page[:PAGE]]
+        return {"findings": told, "more": offset + PAGE if len(page) > PAGE else None}
 
     def _explain(self, job: Job) -> None:
         ahead = (one for one in self._engine.announcer.open() if one.id == job.args["id"])
@@ -154,16 +164,16 @@ class Commands:
 
         def finish(work: Work) -> None:
             self._swept(work)
-            findings = self._open()
             job.finish(
                 {
-                    "findings": findings,
-                    "new": sum(finding["id"] not in before for finding in findings),
+                    **self._open(),
+                    "new": sum(finding.id not in before for finding in engine.announcer.open()),
                     "blinds": [
                         {"kind": b.kind, "scope": escape(b.scope), "reason": b.reason}
                         for b in work.blinds.values()
                     ],
                     "duration": round(time.monotonic() - work.began, 3),
+                    "took": {name: round(seconds, 3) for name, seconds in work.took.items()},
                 }
             )
 
@@ -177,7 +187,8 @@ class Commands:
         current = self._current()
         new = job.args["b"] or current.number
         old = job.args["a"] or (current.parent or current.number)
-        names = self._engine.names
+        names, offset = self._engine.names, job.args["offset"]
+        page = list(islice(self._engine.baseline.diff(old, new), offset, offset + PAGE + 1))
         changes = [
             {
                 "kind": d.fact.KIND,
@@ -187,9 +198,10 @@ class Commands:
                 "before": d.before and fact_json(d.before, names),
                 "after": d.after and fact_json(d.after, names),
             }
-            for d in self._engine.baseline.diff(old, new)
+            for d in page[:PAGE]
         ]
-        job.finish({"a": old, "b": new, "changes": changes})
+        more = offset + PAGE if len(page) > PAGE else None
+        job.finish({"a": old, "b": new, "changes": changes, "more": more})
 
     def _doctor(self, job: Job) -> None:
         job.finish({"checks": examine(self._engine)})
@@ -201,9 +213,7 @@ class Commands:
 
         def finish(work: Work) -> None:
             self._swept(work)
-            job.finish(
-                {"findings": self._open(), "generation": _generation(self._current()), "token": self._token()}
-            )
+            job.finish({**self._open(), "generation": _generation(self._current()), "token": self._token()})
 
         self._engine.looking.everything("review", self._guarded(job, finish), job=job)
 

@@ -114,6 +114,7 @@ class Engine:
         self.keeper: Keeper
         self._lost_since = 0
         self._trouble = 0
+        self._told_trouble = ""
         self._clocks = read(clock)
         self._alive_noted = 0.0
         self._pinged = 0.0
@@ -166,7 +167,9 @@ class Engine:
             raise error
         problem = f"{type(error).__name__}: {error}"
         self.diagnose("the loop failed", {"problem": problem, "where": traceback.format_exc(limit=-3)})
-        self.tell("sensor.failed", sensor="engine", problem=problem)
+        if problem != self._told_trouble:
+            self._told_trouble = problem
+            self.tell("sensor.failed", sensor="engine", problem=problem)
         if isinstance(error, StoreError):
             self.announcer.resweep = True
 

@@ -90,6 +90,7 @@ class Looking:
         self._on_through = on_through
         self.schedule: dict[str, Periodic] = {}
         self._works: list[Work] = []
+        self._failing: set[str] = set()
         self._capture_due = 0.0
         self._parts: Parts
         self._keeper: Keeper
@@ -125,6 +126,13 @@ class Looking:
         """Wait a moment for the lanes' threads."""
         for lane in self.lanes.values():
             lane.join(1.0)
+
+    def progress(self) -> dict[str, object] | None:
+        """What somebody waits for, and how far it is; None when nobody does."""
+        for work in self._works:
+            if work.job is not None or work.capture is not None:
+                return {"work": work.name, "done": work.entries, "total": max(work.total, work.entries)}
+        return None
 
     def stuck(self) -> list[str]:
         """Lanes that work and make no progress."""
@@ -259,13 +267,17 @@ class Looking:
         periodic = self.schedule.get(work.name)
         if periodic is None:
             return
-        if work.failed:
+        if work.failed and work.name not in self._failing:
+            self._failing.add(work.name)
             self._tell("sensor.failed", sensor=work.name, problem=work.failed)
         if work.cancelled or work.failed:
             if periodic.running:
                 periodic.broken(self._now())
             return
         periodic.end(self._now(), work.cpu, work.entries)
+        if work.name in self._failing:
+            self._failing.remove(work.name)
+            self._tell("sensor.recovered", sensor=work.name)
         self.note_blinds(work)
         self._on_through(work.name)
 

@@ -25,7 +25,7 @@ class Work:
     """`finish` is called on the loop when no task is left; `failed` says that one was broken off.
 
     `kinds` are the kinds of fact that it sweeps completely (their blinds are then known anew), `full`
-    whether contents are read.
+    whether contents are read. `took` is seconds by task name.
     `capture` is the number of the generation being filled, None when sweeps are judged.
     """
 
@@ -44,6 +44,7 @@ class Work:
     entries: int = 0
     blinds: dict[tuple[str, bytes], Blind] = field(default_factory=dict)
     more_blinds: int = 0
+    took: dict[str, float] = field(default_factory=dict)
     told_at: float = 0.0
 
     def task(self, task: Task) -> Task:
@@ -72,6 +73,8 @@ class Work:
     def ended(self, task: Task, error: BaseException | None) -> bool:
         """A task ended; whether it was the last."""
         self.left -= 1
+        if task.began:
+            self.took[task.name] = self.took.get(task.name, 0.0) + time.monotonic() - task.began
         self.cpu += task.cpu
         if error is not None:
             self.failed = f"{type(error).__name__}: {error}"

@@ -23,6 +23,7 @@ def status(paper: Paper, data: Data) -> list[str]:
     lines += _open_row(paper, data.get("open") or {})
     lines += _coverage_rows(paper, data.get("coverage") or {})
     lines += _log_row(paper, data.get("log") or {})
+    lines += _progress_row(paper, data.get("progress") or {})
     lines += _cost_row(paper, data)
     sensors = data.get("sensors") or {}
     return [*lines, "", *_sensor_table(paper, sensors)] if sensors else lines
@@ -189,6 +190,14 @@ def _log_row(paper: Paper, log: Data) -> list[str]:
         why = log["unwritable"] if isinstance(log["unwritable"], str) else "alerts wait in memory"
         lines += _row(paper, "", f"it cannot be written: {why}", "bad")
     return lines
+
+
+def _progress_row(paper: Paper, progress: Data) -> list[str]:
+    if not progress:
+        return []
+    done, total = progress.get("done", 0), progress.get("total", 0)
+    of = f" of about {count(total)}" if total > done else ""
+    return _row(paper, "running", f"{progress.get('work')}: {count(done, 'fact')}{of}")
 
 
 def _cost_row(paper: Paper, data: Data) -> list[str]:

@@ -96,8 +96,9 @@ class Shift:
 
     def hire(self, orders: bytes) -> None:
         """Start one worker."""
+        places = [place for place in sys.path if os.path.isabs(place)]
         process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-B", "-c", START, json.dumps(sys.path)],
+            [sys.executable, "-I", "-S", "-B", "-c", START, json.dumps(places)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=-1,

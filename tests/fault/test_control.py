@@ -27,6 +27,7 @@ from hostguardd.control.calls import MAX_REQUEST
 from hostguardd.control.client import call
 from hostguardd.control.job import Job
 from hostguardd.errors import Exit, ForbiddenError, UnreachableError
+from hostguardd.model import Severity
 from tests.fakeengine import FakeEngine
 
 PATIENCE = 10.0
@@ -253,6 +254,20 @@ def test_who_lets_an_answer_lie_is_dropped(engine: FakeEngine, monkeypatch: pyte
     with connect(engine) as client:
         client.sendall(STATUS)
         until(lambda: engine.seen and engine.seen[0].cancelled)
+
+
+def test_an_answer_in_pages_arrives_as_one(engine: FakeEngine) -> None:
+    every = [f"{number}" for number in range(1_200)]
+
+    def page(job: Job) -> None:
+        assert job.call == "review" or job.args["severity"] is Severity.INFO
+        offset = job.args.get("offset", 0)
+        more = offset + 500 if offset < 1_000 else None
+        job.finish({"findings": every[offset : offset + 500], "more": more})
+
+    engine.answers["drift"] = engine.answers["review"] = page
+    assert call(engine.path, "drift", {}) == {"findings": every}
+    assert call(engine.path, "review", {})["findings"] == every
 
 
 def test_a_large_answer_arrives_whole(engine: FakeEngine) -> None:

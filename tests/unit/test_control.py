@@ -60,11 +60,11 @@ def parsed(line: bytes) -> tuple[str, dict[str, Any]]:
     ("name", "args", "wanted"),
     [
         ("status", {}, {}),
-        ("drift", {}, {"severity": Severity.INFO}),
-        ("drift", {"severity": "high"}, {"severity": Severity.HIGH}),
+        ("drift", {}, {"severity": Severity.INFO, "offset": 0}),
+        ("drift", {"severity": "high"}, {"severity": Severity.HIGH, "offset": 0}),
         ("check", {"full": True}, {"full": True}),
         ("accept", {"ids": ["a", "b"], "reason": "fine"}, {"ids": ("a", "b"), "reason": "fine"}),
-        ("diff", {"a": 3, "b": None}, {"a": 3, "b": None}),
+        ("diff", {"a": 3, "b": None}, {"a": 3, "b": None, "offset": 0}),
         (
             "alerts",
             {"since": "2026-11-23T14:00:00+02:00", "limit": 5},
