@@ -1,0 +1,239 @@
+"""The loop in bad weather that only an argument can make: a clock that jumps, a lane or a reader that
+hangs, a watcher that dies. Everything but the liar is real: files, inotify, SQLite, the alert log.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hostguardd.config import parse
+from hostguardd.defaults import default_sources
+from hostguardd.engine import looking
+from hostguardd.engine.clock import SystemClock
+from hostguardd.engine.commands import Commands
+from hostguardd.engine.engine import Engine
+from hostguardd.host.files import LinuxFiles
+from hostguardd.host.live import NoLiveHost
+from hostguardd.sensors import crew
+from hostguardd.store.alertlog import AlertLog
+from hostguardd.store.database import Database
+from tests.alerts import IDENTITY
+from tests.daemon import Guard, guarding, members, until
+
+SECOND = 10**9
+HOUR = 3600 * SECOND
+
+
+class Liar(SystemClock):
+    """The kernel's clocks, moved; and broken for whoever asks while it is."""
+
+    def __init__(self) -> None:
+        self.set = self.slept = 0
+        self.broken_for = ""
+
+    def wall(self) -> int:
+        return super().wall() + self.set + self.slept
+
+    def mono(self) -> int:
+        if self.broken_for and threading.current_thread().name == self.broken_for:
+            raise RuntimeError("the clock stopped")
+        return super().mono()
+
+    def boot(self) -> int:
+        return super().boot() + self.slept
+
+
+class Deaf(LinuxFiles):
+    """A host whose folders, once `hung` is set, hang when they are opened, as on a dead mount."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hung = threading.Event()
+        self.free = threading.Event()
+        self.free.set()
+
+    def open_folder(self, path: bytes) -> Any:
+        if not self.free.is_set():
+            self.hung.set()
+            self.free.wait()
+        return super().open_folder(path)
+
+
+class Words:
+    """What the service manager would hear."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def notify(self, message: str) -> None:
+        self.heard.append(message)
+
+
+class Inside(Guard):
+    """The engine in a thread of ours, watching its tree."""
+
+    def __init__(self, folder: Path, sections: str = "") -> None:
+        super().__init__(folder, sections=sections)
+        self.clock, self.files, self.words_heard = Liar(), Deaf(), Words()
+        self.engine: Engine
+        for number in range(5):
+            (self.tree / f"file{number}").write_text(f"{number}\n")
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """From its start until it watches, and to its end."""
+        config = parse(default_sources(str(self.config)))
+        self.state.mkdir(exist_ok=True)
+        log = AlertLog(str(self.log), config.alerts, IDENTITY)
+        database = Database(self.state / "baseline.db")
+        self.engine = Engine(
+            config,
+            lambda: config,
+            database,
+            log,
+            self.files,
+            NoLiveHost(),
+            self.clock,
+            self.words_heard,
+            lambda message, fields: None,
+            max_watches=1000,
+            watchdog=0.06,
+        )
+        loop = threading.Thread(target=self.engine.run, args=[Commands(self.engine).handle], name="loop")
+        loop.start()
+        try:
+            until(lambda: self.engine.state == "watching", "it watches")
+            yield
+        finally:
+            self.files.free.set()
+            self.engine.signal("stop")
+            loop.join(20)
+            assert not loop.is_alive()
+            log.close()
+            database.close()
+
+
+@pytest.fixture
+def inside(tmp_path: Path) -> Iterator[Inside]:
+    made = Inside(tmp_path)
+    with guarding(made):
+        yield made
+
+
+@pytest.mark.parametrize("step", [5 * HOUR, -5 * HOUR])
+def test_a_clock_that_is_set_is_told_and_nothing_else_minds(inside: Inside, step: int) -> None:
+    with inside.running():
+        inside.clock.set = step
+        told = inside.told("clock.stepped")["hostguard"]["details"]["step"]
+        assert abs(told - step) < SECOND
+        (inside.tree / "file0").write_text("changed\n")
+        assert inside.hears(inside.tree / "file0", "opened")
+        inside.clock.set = 0
+        inside.told("clock.stepped", 2)
+        (inside.tree / "loud").write_text("new\n")
+        assert inside.hears(inside.tree / "loud", "opened")
+        assert len(inside.coded("clock.stepped")) == 2
+
+
+def test_sleep_is_no_step(inside: Inside) -> None:
+    with inside.running():
+        inside.clock.slept = 8 * HOUR
+        (inside.tree / "file0").write_text("changed\n")
+        assert inside.hears(inside.tree / "file0", "opened")["@timestamp"]
+        pings = len(inside.words_heard.heard)
+        until(lambda: len(inside.words_heard.heard) > pings + 3, "it goes on")
+        assert not inside.coded("clock.stepped")
+
+
+def test_a_clock_set_back_between_two_runs_makes_no_gap_of_negative_length(inside: Inside) -> None:
+    with inside.running():
+        pass
+    inside.clock.set = -HOUR
+    with inside.running():
+        inside.told("daemon.started")
+        assert not inside.coded("daemon.gap")
+    inside.clock.set = HOUR
+    with inside.running():
+        assert inside.told("daemon.gap")["hostguard"]["details"]["gap"] > HOUR
+
+
+def test_a_watcher_that_dies_is_told_replaced_and_what_it_missed_is_found(inside: Inside) -> None:
+    with inside.running():
+        inside.clock.broken_for = "hostguardd-inotify"
+        (inside.tree / "file1").write_text("the last hint\n")
+        told = inside.told("coverage.watcher-dead")
+        assert "the clock stopped" in told["message"]
+        (inside.tree / "file2").write_text("nobody hints at this\n")
+        inside.clock.broken_for = ""
+        inside.told("coverage.restored")
+        for name in ("file1", "file2"):
+            assert inside.hears(inside.tree / name, "opened")
+        (inside.tree / "file3").write_text("hinted at again\n")
+        assert inside.hears(inside.tree / "file3", "opened")
+
+
+def test_pings_stop_while_a_lane_hangs(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(looking, "STALL", 0.3)
+    with inside.running():
+        heard = inside.words_heard.heard
+        until(lambda: "WATCHDOG=1" in heard, "a ping")
+        inside.files.free.clear()
+        (inside.tree / "file0").write_text("x\n")
+        assert inside.files.hung.wait(20), "a lane hangs"
+        until(inside.engine.looking.stuck, "that is noticed")
+        pings = heard.count("WATCHDOG=1")
+        turns = inside.engine.clock.mono() + SECOND // 2
+        until(lambda: inside.engine.clock.mono() > turns, "half a second passes")
+        assert heard.count("WATCHDOG=1") <= pings + 1, "one may have been under way"
+        inside.files.free.set()
+        until(lambda: heard.count("WATCHDOG=1") > pings + 1, "a ping")
+        assert inside.hears(inside.tree / "file0", "opened")
+
+
+def test_a_reader_that_hangs_is_a_failure_of_the_sweep_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crew, "SILENCE", 0.5)
+    inside = Inside(tmp_path, "[sweeps]\nfull = 1\nduty = 1.0\npace = 1.0")
+    with guarding(inside), inside.running():
+        with (inside.tree / "heavy").open("wb") as file:
+            file.truncate(6 * 2**30)
+        reader = until(
+            lambda: next((pid for pid in children() if holds(pid, inside.tree / "heavy")), None), "a reader"
+        )
+        os.kill(reader, signal.SIGSTOP)
+        told = inside.told("sensor.failed")
+        assert "no word from the readers" in told["message"]
+        until(lambda: reader not in children(), "the reader was ended")
+        (inside.tree / "heavy").unlink()
+        (inside.tree / "file0").write_text("x\n")
+        assert inside.hears(inside.tree / "file0", "opened")
+        assert not inside.about(inside.tree / "file4"), "what was not seen is not gone"
+
+
+def children() -> list[int]:
+    """Our own child processes."""
+    return [pid for pid in members(os.getsid(0)) if parent_of(pid) == os.getpid()]
+
+
+def parent_of(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
+def holds(pid: int, path: Path) -> bool:
+    """Whether a process has a file open."""
+    try:
+        return any(os.readlink(link) == str(path) for link in Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return False
