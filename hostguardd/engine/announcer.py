@@ -36,7 +36,10 @@ MOST_UNTOLD = 20_000
 """Changes kept while the log cannot be written."""
 
 LOUD_ALONE = 20
-"""Critical findings of one moment that are told one by one, before they too become a group."""
+"""Critical findings of one second that are told one by one and at once, before they too become a group."""
+
+LOUD_HOLD = SECOND // 10
+"""How long those beyond wait for company: a storm of the critical is to be readable, too."""
 
 MOST_HEALTH = 1_000
 """Alerts about ourselves kept while the log cannot be written: the newest."""
@@ -81,6 +84,8 @@ class Announcer:
         self._unwritten = _Held()  # told, and still to be written down
         self._health: list[Alert] = []
         self._loud_due = 0
+        self._loud_since = 0  # the present second's beginning, and how many were told alone in it
+        self._loud_told = 0
         self._rest_due = 0
         self._hold = HOLD
         self._broken_since = 0
@@ -121,7 +126,7 @@ class Announcer:
         change = _onto(self._waiting.get(change.fact, change.key), change)
         self._waiting.put(change)
         if _is_loud(change):
-            self._loud_due = self._loud_due or now
+            self._loud_due = self._loud_due or now + (0 if self._loud_left(now) else LOUD_HOLD)
         else:
             self._rest_due = self._rest_due or now + self._hold
         if self.unwritable:
@@ -152,10 +157,12 @@ class Announcer:
 
     def _flush(self, waiting: Sequence[Change]) -> bool:
         told = [one for change in waiting for one in _to_tell(change)]
-        if not self._append([*self._health, *self._alerts(told)]):
+        alone = self._alone(told)
+        if not self._append([*self._health, *self._alerts(told, alone)]):
             self._shed()
             return False
         self._health.clear()
+        self._loud_told += sum(_is_loud_news(*one) for one in alone)
         self._write_down(waiting)
         self._loud_due = 0
         if len(waiting) == len(self._waiting):
@@ -173,11 +180,20 @@ class Announcer:
         self._health.clear()
         return True
 
-    def _alerts(self, told: Sequence[Told]) -> list[Alert]:
+    def _loud_left(self, now: int) -> int:
+        """How many critical findings may still be told alone in this second."""
+        if now - self._loud_since >= SECOND:
+            self._loud_since, self._loud_told = now, 0
+        return max(0, LOUD_ALONE - self._loud_told)
+
+    def _alone(self, told: Sequence[Told]) -> Sequence[Told]:
+        """Those that get an alert of their own."""
+        loud = [one for one in told if _is_loud_news(*one)]
+        left = self._loud_left(self._mono())
+        return told if len(told) <= self._storm and len(loud) <= left else loud[:left]
+
+    def _alerts(self, told: Sequence[Told], alone: Sequence[Told]) -> list[Alert]:
         now = self._wall()
-        alone = (
-            told if len(told) <= self._storm else [one for one in told if _is_loud_news(*one)][:LOUD_ALONE]
-        )
         single = {id(one) for one in alone}
         alerts = [finding_alert(finding, event, now, self._names) for finding, event in alone]
         rest: dict[Event, list[Finding]] = {}
