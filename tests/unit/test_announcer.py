@@ -253,6 +253,21 @@ def test_in_a_storm_the_first_critical_ones_stand_alone(bench: Bench) -> None:
     assert sorted(members(bench.log.alerts)) == [f"/etc/{n:06}" for n in range(150)]
 
 
+def test_critical_ones_that_keep_coming_go_alone_and_at_once_up_to_some_a_second(bench: Bench) -> None:
+    for number in range(60):
+        bench.add(number, severity=Severity.CRITICAL)
+        bench.pass_time(SECOND // 100)
+    bench.pass_time(SECOND)
+    kinds = [one.kind for one in bench.log.alerts]
+    assert kinds[: room.LOUD_ALONE] == ["file"] * room.LOUD_ALONE
+    assert set(kinds[room.LOUD_ALONE :]) == {"group"}
+    assert len(kinds) < room.LOUD_ALONE + 6, "ten groups a second, and not sixty lines"
+    assert sorted(members(bench.log.alerts)) == [f"/etc/{n:06}" for n in range(60)]
+    bench.log.alerts.clear()
+    bench.add(100, severity=Severity.CRITICAL)
+    assert bench.announcer.due() == bench.now, "the next second is another one"
+
+
 def test_a_storm_of_ends_is_a_group_too(bench: Bench) -> None:
     bench.add(*range(30))
     bench.announcer.flush()
