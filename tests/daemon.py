@@ -152,8 +152,9 @@ class Guard:
         self.config = folder / "hostguardd.toml"
         self.socket = socket_path(str(self.run))
         self.quiet = quiet
+        also = [path for path in (os.environ.get("PYTHONPATH"),) if path]
         self.words = folder / "words"
-        self.environ = {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
+        self.environ = {"PYTHONPATH": os.pathsep.join([str(ROOT), *also]), "PYTHONIOENCODING": "utf-8"}
         self.user: int | None = None
         self.python: Sequence[str] = (sys.executable,)
         self.process: subprocess.Popen[bytes] | None = None
