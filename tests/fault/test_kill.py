@@ -38,6 +38,7 @@ FILES = 40
 
 NURSERY = """
 import os, sys
+sys.path[0] = os.getcwd()
 from hostguardd import daemon
 for line in sys.stdin:
     child = os.fork()
