@@ -15,11 +15,13 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple, Protocol, Self
 
+from ..globs import compile_name
 from ..model import Row, encode_xattrs, join, split
 from .mounts import Mount, read_mounts
 
@@ -38,6 +40,7 @@ TICK = 0.05
 """Seconds within which two writes may get the same ctime: kernels stamp files by the coarse clock
 (clock_getres(2)), which moves every 1 to 10 ms, and on a busy virtual machine later (measured: 15)."""
 
+PATH_MAX = 4096  # linux/limits.h
 ATTEMPTS = 3
 MOST_GLOBBED = 100_000
 """Names of one folder that a wildcard is tried on."""
@@ -60,7 +63,11 @@ class Folder(Protocol):
     device: int
 
     def entries(self, limit: int, avoid: frozenset[bytes] = frozenset()) -> list[Row] | None:
-        """QUICK rows of all entries but `avoid`, sorted by name; None when there are more than `limit`."""
+        """QUICK rows of all entries but `avoid`, sorted by name.
+
+        None when they are to be asked for one by one: there are more than `limit`, or one of them
+        cannot be looked at.
+        """
         ...
 
     def names(self, limit: int) -> list[bytes]:
@@ -68,7 +75,7 @@ class Folder(Protocol):
         ...
 
     def entry(self, name: bytes) -> Row | None:
-        """The QUICK row of one entry, None when it does not exist."""
+        """The QUICK row of one entry, None when it does not exist; OSError when nobody can say."""
         ...
 
     def has_xattr(self, name: bytes, xattr: bytes) -> bool:
@@ -135,8 +142,10 @@ class LinuxFolder:
                     continue
                 try:
                     st = item.stat(follow_symlinks=False)
-                except OSError:
+                except FileNotFoundError:
                     continue  # vanished between readdir and stat: the next look tells
+                except OSError:
+                    return None
                 add(
                     (
                         folder,
@@ -235,22 +244,20 @@ class LinuxFolder:
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.ENXIO):
                 return None
-            return Deep((*row, b"", None, None, None, 0), error.strerror or "unreadable")
+            return Deep((*row, b"", None, None, None, 0), _unreadable(error))
         try:
             before = os.fstat(fd)
             if not stat.S_ISREG(before.st_mode):
                 return None
-            if before.st_ino != row[8]:
-                row = self._row(name, before)
-            xattrs, flags = _xattrs(fd), _flags(fd)
-            if before.st_size > largest and prefix < 0:
-                return Deep(
-                    (*self._row(name, before), b"", None, xattrs, flags, 0),
-                    f"{before.st_size} bytes are more than the limit of {largest}; its content was not read",
-                )
+            row = self._row(name, before)
             unstable = 1
             for _ in range(ATTEMPTS):
+                xattrs, flags = _xattrs(fd), _flags(fd)
                 length = before.st_size if prefix < 0 else min(prefix, before.st_size)
+                if length > largest:
+                    full = (*self._row(name, before), b"", None, xattrs, flags, 0)
+                    problem = f"{length} bytes are more than the limit of {largest}; it was not read"
+                    return Deep((*full[:5], length, *full[6:]), problem)
                 digest, data = _digest(fd, length, stop, text)
                 after = os.fstat(fd)
                 if digest is None:
@@ -264,14 +271,12 @@ class LinuxFolder:
                     unstable = 0
                     break
                 before = after
-            else:
-                xattrs, flags = _xattrs(fd), _flags(fd)
             full = (*self._row(name, after), b"", digest, xattrs, flags, unstable)
             if prefix >= 0:
                 full = (*full[:5], length, *full[6:])
             return Deep(full, "", data)
         except OSError as error:
-            return Deep((*row, b"", None, None, None, 0), error.strerror or "unreadable")
+            return Deep((*row, b"", None, None, None, 0), _unreadable(error))
         finally:
             os.close(fd)
 
@@ -285,7 +290,7 @@ class LinuxFolder:
         except OSError as error:
             if error.errno == errno.ELOOP:
                 return None
-            return Deep((*row, b"", b"", None, None, 0), error.strerror or "unreadable")
+            return Deep((*row, b"", b"", None, None, 0), _unreadable(error))
         try:
             return Deep((*row, b"", b"", _xattrs(fd), _flags(fd), 0))
         finally:
@@ -330,6 +335,8 @@ class LinuxFiles:
 
     def open_folder(self, path: bytes) -> LinuxFolder:
         relative = path.lstrip(b"/") or b"."
+        if len(relative) >= PATH_MAX:  # as openat2(2) has it; what lies as deep as that is named as blind
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         if self._beneath is not None:
             return LinuxFolder(self._beneath.open(self._root, relative), path, self._patient)
         fd = os.dup(self._root)
@@ -404,6 +411,10 @@ def _just_written(st: os.stat_result) -> bool:
     return 0 <= time.time_ns() - st.st_ctime_ns < TICK * 1e9
 
 
+def _unreadable(error: OSError) -> str:
+    return f"cannot be read: {error.strerror or error}"
+
+
 def _digest(fd: int, length: int, stop: Stop, text: bool) -> tuple[bytes | None, bytes | None]:
     """(SHA-256 of the first `length` bytes, the bytes themselves if `text` and small). None: stopped."""
     if length < BLOCK:
@@ -445,20 +456,45 @@ def _flags(fd: int) -> int | None:
     return int.from_bytes(raw[:4], "little") & SHOWN_FLAGS
 
 
-def glob_paths(host: FileHost, pattern: bytes, match: Callable[[bytes], bool]) -> Iterator[bytes]:
-    """Existing paths that match a glob whose folders hold wildcards; `match` judges whole paths."""
-    fixed, rest = [], pattern.lstrip(b"/").split(b"/")
-    while rest and not any(c in rest[0] for c in b"*?["):
-        fixed.append(rest.pop(0))
-    level = [b"/" + b"/".join(fixed)]
-    for part in rest:
-        below = []
+def glob_paths(
+    host: FileHost,
+    pattern: bytes,
+    away: Callable[[bytes], bool],
+    closed: Callable[[bytes, OSError], None],
+) -> list[bytes]:
+    """Paths that match a glob: as far as its last wildcard they exist.
+
+    Folders that are `away` are not touched; `closed` hears of those that are there and cannot be listed.
+    """
+    level = [b"/"]
+    for part in filter(None, pattern.split(b"/")):
+        if not has_magic(part):
+            level = [join(folder, unquoted(part)) for folder in level]
+            continue
+        fits, below = compile_name(part).fullmatch, []
         for folder in level:
+            if away(folder):
+                continue
             try:
                 with host.open_folder(folder) as opened:
-                    below += [join(folder, name) for name in opened.names(MOST_GLOBBED)]
-            except OSError:
-                continue
-        if part is rest[-1]:
-            yield from filter(match, below)
+                    below += [join(folder, name) for name in opened.names(MOST_GLOBBED) if fits(name)]
+            except OSError as error:
+                if not is_gone(error):
+                    closed(folder, error)
         level = below
+    return level
+
+
+def has_magic(glob: bytes) -> bool:
+    """Whether a glob, or a part of one, holds wildcards."""
+    return any(sign in glob for sign in b"*?[")
+
+
+def unquoted(part: bytes) -> bytes:
+    """The name that a glob without wildcards stands for."""
+    return re.sub(rb"\\(.)", rb"\1", part, flags=re.DOTALL)
+
+
+def is_gone(error: OSError) -> bool:
+    """Whether the error only says that there is no such folder (any more), or a link in its place."""
+    return error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)

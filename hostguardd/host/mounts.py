@@ -112,10 +112,24 @@ class MountMap:
             folder, name = split(mount.point)
             self._in.setdefault(folder, {})[name] = mount
         self._pseudo = {mount.point for mount in self.mounts if mount.pseudo}
+        self._afar = any(mount.network for mount in self.mounts)
 
     def within(self, folder: bytes) -> dict[bytes, Mount]:
         """Entries of `folder` on which something is mounted; of several mounts the last."""
         return self._in.get(folder, {})
+
+    def home(self, path: bytes) -> Mount | None:
+        """The mount that `path` lies on."""
+        home: Mount | None = None
+        for mount in self.mounts:
+            if (home is None or len(mount.point) >= len(home.point)) and under(path, mount.point):
+                home = mount
+        return home
+
+    def away(self, path: bytes) -> Mount | None:
+        """The network mount that `path` lies on. A root that is one itself is ours all the same."""
+        home = self.home(path) if self._afar else None
+        return home if home is not None and home.network and home.point != b"/" else None
 
     def came(self, folder: bytes, name: bytes) -> bool:
         """Whether an entry on another device, which was no mount point when the sweep began, is one now.

@@ -5,9 +5,10 @@ them hands the interpreter lock around; measured, three threads spent more time 
 reading. And the loop, which must answer a hint in milliseconds, has its interpreter to itself.
 
 The rules kept here: the parent decides (which folders, when to stop), a worker only looks; a worker
-that dies or falls silent is an error of the sweep, never a hole in it; workers end with the pipe, so
-none outlives its parent. What comes back are plain rows (`marshal`: ints, text, bytes), from our own
-child through a pipe nobody else holds.
+that dies or falls silent is an error of the sweep, never a hole in it; neither side waits for the
+other to read while that one waits for it; workers end with the pipe, so none outlives its parent.
+What comes back are plain rows (`marshal`: ints, text, bytes), from our own child through a pipe
+nobody else holds.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import IO, NoReturn
 
 from ..config import Watch
 from ..model import Sweep
@@ -34,6 +35,9 @@ HANDFUL = 32
 
 SILENCE = 60.0
 """Seconds without a word (a worker in the middle of a huge file says so every second)."""
+
+PATIENCE = 2.0
+"""Seconds to wait for the end of a worker that was killed. One that hangs in the kernel ends later."""
 
 AHEAD = 2
 """Handfuls a worker may have: the next is there when it is through with the first."""
@@ -76,15 +80,29 @@ class Worker:
     """One process, and how many handfuls it still has."""
 
     process: subprocess.Popen[bytes]
-    to: BinaryIO
-    source: BinaryIO
+    to: IO[bytes]
+    source: IO[bytes]
     handfuls: int = 0
+    outgoing: bytearray = field(default_factory=bytearray)
     buffer: bytearray = field(default_factory=bytearray)
 
     def send(self, data: bytes) -> None:
-        """One frame. A pipe takes it at once: a handful is small and the worker reads eagerly."""
-        self.to.write(HEADER.pack(len(data)) + data)
-        self.to.flush()
+        """One frame: as much of it as the pipe takes now, the rest by `push`."""
+        self.outgoing += HEADER.pack(len(data)) + data
+        self.push()
+
+    def push(self) -> None:
+        """Write what is still to be sent, without waiting for the worker to read."""
+        try:
+            while self.outgoing and (count := self.to.write(self.outgoing)):
+                del self.outgoing[:count]
+        except BrokenPipeError:
+            self.died()
+
+    def died(self) -> NoReturn:
+        """The pipe ended."""
+        status = self.process.wait()
+        raise CrewError(f"a reader of files died (exit status {status})")
 
 
 class Shift:
@@ -101,13 +119,15 @@ class Shift:
             [sys.executable, "-I", "-S", "-B", "-c", START, json.dumps(places)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            bufsize=-1,
+            bufsize=0,
+            process_group=0,  # a ^C on the terminal is for the daemon, which then ends its workers
         )
         assert process.stdin is not None
         assert process.stdout is not None
-        worker = Worker(process, process.stdin, process.stdout)  # type: ignore[arg-type]
+        worker = Worker(process, process.stdin, process.stdout)
         self._workers.append(worker)
-        os.set_blocking(process.stdout.fileno(), False)
+        for pipe in (process.stdin, process.stdout):
+            os.set_blocking(pipe.fileno(), False)
         self._ready.register(process.stdout, selectors.EVENT_READ, worker)
         worker.send(orders)
 
@@ -118,7 +138,7 @@ class Shift:
         heard = time.monotonic()
         while not stop():
             self._hand_out(folders, announce)
-            if not any(worker.handfuls for worker in self._workers):
+            if not folders and not any(worker.handfuls for worker in self._workers):
                 return
             for key, _ in self._ready.select(0.1):
                 heard = time.monotonic()
@@ -126,6 +146,8 @@ class Shift:
                     folders.extend(below)
                     key.data.handfuls -= through
                     yield from sweeps
+            for worker in self._workers:
+                worker.push()
             if time.monotonic() - heard > SILENCE:
                 raise CrewError(f"no word from the readers of files for {SILENCE:.0f} s")
 
@@ -141,10 +163,9 @@ class Shift:
                     worker.send(marshal.dumps(handful))
 
     def _receive(self, worker: Worker) -> Iterator[tuple[list[Sweep], list[bytes], int]]:
-        data = worker.source.read(1 << 20)
+        data = worker.source.read(1 << 18)
         if data == b"":
-            worker.process.wait()
-            raise CrewError(f"a reader of files died (exit status {worker.process.returncode})")
+            worker.died()
         worker.buffer += data or b""
         while len(worker.buffer) >= HEADER.size:
             (size,) = HEADER.unpack_from(worker.buffer)
@@ -160,9 +181,9 @@ class Shift:
         for worker in self._workers:
             worker.process.kill()
         for worker in self._workers:
-            for pipe in (worker.to, worker.source):
-                try:
-                    pipe.close()
-                except BrokenPipeError:
-                    continue
-            worker.process.wait()
+            worker.to.close()
+            worker.source.close()
+            try:
+                worker.process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                continue  # in a system call that no signal ends; it is reaped when that returns

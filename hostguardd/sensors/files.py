@@ -11,13 +11,13 @@ watch then, and nothing can fall between the list and the watch.
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..config import Watch
-from ..host.files import Deep, FileHost, Folder, Stop, glob_paths
-from ..host.mounts import MountMap
+from ..host.files import Deep, FileHost, Folder, Stop, glob_paths, has_magic, is_gone, unquoted
+from ..host.mounts import Mount, MountMap
 from ..model import CONTENT, Blind, Depth, FileFact, Row, Sweep, Value, join, split, under
 from ..watches import FolderPlan, Watches
 from .interface import Request
@@ -30,6 +30,9 @@ SLICE = 4096
 
 MOST_NAMES = 2_000_000
 """Names in one folder beyond which it is Blind rather than a danger to the daemon's memory."""
+
+MOST_LOST = 20
+"""Entries of one look that are named one by one when they cannot be looked at."""
 
 KERNEL = (b"/proc/", b"/sys/", b"/dev/")
 """No link is followed there: /etc/mtab leads to a file of the process that asks."""
@@ -71,8 +74,15 @@ class FilesSensor:
         """Everything the watches name, in no particular order."""
         mounts = MountMap(self._host.mounts)
         folders: list[bytes] = []
-        for parent, names in self._starts().items():
-            yield from self._keys(parent, frozenset(names), depth, stop, folders, {})
+        closed: list[Blind] = []
+        for parent, names in self._starts(mounts, closed).items():
+            if names is None:
+                yield from self._visit(parent, depth, mounts, stop, folders)
+            else:
+                yield from self._keys(parent, frozenset(names), depth, mounts, stop, folders, {})
+        if closed and not stop():
+            now = self._wall()
+            yield Sweep(FileFact, b"", depth, [], tuple(closed), began=now, ended=now)
         folders.reverse()
         if depth is Depth.FULL and self._crew is not None:
             yield from self._shared(folders, stop, self._crew)
@@ -86,18 +96,19 @@ class FilesSensor:
 
     def look(self, requests: Sequence[Request], stop: Stop) -> Iterator[Sweep]:
         """The keys that were asked for; `deep` requests descend."""
-        mounts: MountMap | None = None
+        mounts = MountMap(self._host.mounts)
         for request in requests:
             folder = request.scope
             assert isinstance(folder, bytes)
             below: list[bytes] = []
             if request.keys is not None:
-                yield from self._keys(folder, request.keys, request.depth, stop, below, request.prefixes)
+                yield from self._keys(
+                    folder, request.keys, request.depth, mounts, stop, below, request.prefixes
+                )
             elif not self.watches.plan(folder).empty:
                 below = [folder]
             if request.keys is not None and not request.deep:
                 continue
-            mounts = mounts or MountMap(self._host.mounts)
             while below and not stop():
                 more: list[bytes] = []
                 yield from self._visit(below.pop(), request.depth, mounts, stop, more)
@@ -109,26 +120,41 @@ class FilesSensor:
     def anchors(self) -> list[bytes]:
         """Folders above what is watched, in which its appearing or renaming would show."""
         found: set[bytes] = set()
-        for path in self._named():
-            while path != b"/":
-                path = split(path)[0]
+        for path, _ in self._named(MountMap(self._host.mounts), []):
+            while path not in found:
                 found.add(path)
+                path = split(path)[0]
         return sorted(found)
 
-    def _named(self) -> list[bytes]:
-        """Every path that a watch names, wildcards tried on the host as it is now."""
-        named = list(self.watches.literal)
-        for pattern in self.watches.patterns:
-            named += glob_paths(self._host, pattern, lambda path: self.watches.at(path) is not None)
-        return named
+    def _named(self, mounts: MountMap, closed: list[Blind]) -> Iterator[tuple[bytes, bytes | None]]:
+        """(folder, name) of every path that a watch names, there or not; no name: a wildcard names some.
 
-    def _starts(self) -> dict[bytes, set[bytes]]:
-        """Named entries that no watched folder above leads to, by folder."""
-        starts: dict[bytes, set[bytes]] = {}
-        for path in self._named():
-            parent, name = split(path)
-            if self.watches.plan(parent).inherited is None:
-                starts.setdefault(parent, set()).add(name)
+        Wildcards in folders are tried on the host as it is now, and where they could not be tried is
+        added to `closed`.
+        """
+        yield from map(split, self.watches.literal)
+        for pattern in self.watches.patterns:
+            above, last = split(pattern)
+            name = None if has_magic(last) else unquoted(last)
+            for folder in glob_paths(
+                self._host,
+                above,
+                lambda path: mounts.away(path) is not None,
+                lambda path, error: closed.extend(_closed(path, error)),
+            ):
+                yield folder, name
+
+    def _starts(self, mounts: MountMap, closed: list[Blind]) -> dict[bytes, set[bytes] | None]:
+        """Named entries that no watched folder above leads to, by folder; None: all that are named."""
+        starts: dict[bytes, set[bytes] | None] = {}
+        for folder, name in self._named(mounts, closed):
+            if name != b"" and self.watches.plan(folder).inherited is not None:
+                continue
+            names = starts.setdefault(folder, set())
+            if name is None:
+                starts[folder] = None
+            elif names is not None:
+                names.add(name)
         return starts
 
     def _keys(
@@ -136,9 +162,10 @@ class FilesSensor:
         folder: bytes,
         names: frozenset[Value],
         depth: Depth,
+        mounts: MountMap,
         stop: Stop,
         below: list[bytes],
-        prefixes: object,
+        prefixes: Mapping[Value, int],
     ) -> Iterator[Sweep]:
         """One sweep of some entries of a folder; folders among them are added to `below`."""
         began = self._wall()
@@ -146,21 +173,19 @@ class FilesSensor:
         wanted = frozenset(n for n in names if isinstance(n, bytes) and plan.reach(n) is not None)
         if not wanted:
             return
-        lengths = prefixes if isinstance(prefixes, dict) else {}
         found = _Found(self, plan, depth, stop)
+        # Not even lstat(2) may touch a network mount: it hangs when the server does.
+        away = {name: mount for name in wanted if (mount := mounts.away(join(folder, name))) is not None}
+        found.blinds += [_distant(join(folder, name), mount) for name, mount in away.items()]
         try:
-            opened = self._host.open_folder(folder)
+            if len(away) < len(wanted):
+                with self._host.open_folder(folder) as opened:
+                    for name in sorted(wanted - away.keys()):
+                        found.look(opened, name, below, prefixes.get(name, -1))
         except OSError as error:
-            yield Sweep(
-                FileFact, folder, depth, [], _closed(folder, error), wanted, began=began, ended=self._wall()
-            )
-            return
-        with opened:
-            for name in sorted(wanted):
-                row = opened.entry(name) if name else opened.entry(b".")
-                if row is not None:
-                    found.take(opened, row, below, int(lengths.get(name, -1)))
-        yield found.sweep(folder, began, self._wall(), only=wanted)
+            found.blinds += _closed(folder, error)
+        if not stop():
+            yield found.sweep(folder, began, self._wall(), only=wanted)
 
     def _visit(
         self, folder: bytes, depth: Depth, mounts: MountMap, stop: Stop, below: list[bytes]
@@ -171,12 +196,9 @@ class FilesSensor:
         if plan.empty or mounts.pseudo(folder):
             return
         self._on_folder(folder)
-        # Not even lstat(2) may touch a network mount: it hangs when the server does.
-        away = [m for m in mounts.within(folder).values() if m.network]
-        avoid = frozenset(split(m.point)[1] for m in away)
-        blinds = tuple(
-            Blind(KIND, m.point, f"{m.fstype.decode(errors='replace')} mount, not walked") for m in away
-        )
+        away = [mount for mount in mounts.within(folder).values() if mount.network]
+        avoid = frozenset(split(mount.point)[1] for mount in away)
+        blinds = tuple(_distant(mount.point, mount) for mount in away)
         try:
             with self._host.open_folder(folder) as opened:
                 rows = opened.entries(SLICE, avoid)
@@ -195,9 +217,7 @@ class FilesSensor:
                 for at in range(0, len(names), SLICE):
                     found = _Found(self, plan, depth, stop, blinds)
                     for name in names[at : at + SLICE]:
-                        one = opened.entry(name)
-                        if one is not None:
-                            found.take(opened, one, below)
+                        found.look(opened, name, below)
                     if stop():
                         return
                     low = names[at] if at else None
@@ -237,11 +257,25 @@ class _Found:
         self._stop = stop
         self.rows: list[Row] = []
         self.blinds = list(blinds)
+        self.lost: list[Blind] = []
         self.contents: dict[bytes, bytes] = {}
 
-    def take(self, opened: Folder, row: Row, below: list[bytes], prefix: int = -1) -> None:
+    def look(self, opened: Folder, name: bytes, below: list[bytes], prefix: int = -1) -> None:
+        """Look at one entry by name ("" is the root folder's own)."""
+        try:
+            row = opened.entry(name or b".")
+        except OSError as error:
+            self.lost += _closed(join(opened.path, name), error, "entry")
+            return
+        if row is not None:
+            self.take(opened, row, below, prefix, name)
+
+    def take(
+        self, opened: Folder, row: Row, below: list[bytes], prefix: int = -1, name: bytes | None = None
+    ) -> None:
         """Add one entry, closely if the sweep is a full one."""
-        name = row[1]
+        if name is None:
+            name = row[1]  # type: ignore[assignment]
         assert isinstance(name, bytes)
         reach = self._plan.reach(name)
         if reach is None or self._stop():
@@ -255,7 +289,7 @@ class _Found:
                 self.blinds.append(Blind(KIND, join(opened.path, name), CONTENT + deep.problem))
             if deep.text is not None and isinstance(row[12], bytes):
                 self.contents[row[12]] = deep.text
-        self.rows.append(row)
+        self.rows.append(row if name else (row[0], name, *row[2:]))
         if reach.levels != 0 and stat.S_ISDIR(row[2]):  # type: ignore[arg-type]
             below.append(join(opened.path, name))
 
@@ -267,13 +301,15 @@ class _Found:
         only: frozenset[Value] | None = None,
         span: tuple[Value, Value] | None = None,
     ) -> Sweep:
-        """The result. A look that was broken off is limited to what it reached."""
+        """The result."""
+        if len(self.lost) > MOST_LOST:
+            self.lost = [Blind(KIND, folder, f"{len(self.lost)} entries: {self.lost[0].reason}")]
         return Sweep(
             FileFact,
             folder,
             self._depth,
             self.rows,
-            tuple(self.blinds),
+            (*self.blinds, *self.lost),
             only,
             span,
             self.contents,
@@ -292,11 +328,14 @@ def _subfolders(rows: Iterable[Row], plan: FolderPlan, below: list[bytes]) -> No
             below.append(join(plan.folder, row[1]))  # type: ignore[arg-type]
 
 
-def _closed(folder: bytes, error: OSError) -> tuple[Blind, ...]:
-    """Blind for a folder that cannot be opened; nothing for one that is simply not there (any more)."""
-    if isinstance(error, (FileNotFoundError, NotADirectoryError)) or error.errno == 40:  # ELOOP: now a link
-        return ()
-    return (Blind(KIND, folder, f"folder: {error.strerror or error}"),)
+def _closed(path: bytes, error: OSError, what: str = "folder") -> tuple[Blind, ...]:
+    """Blind for what cannot be looked at; nothing for what is simply not there (any more)."""
+    return () if is_gone(error) else (Blind(KIND, path, f"{what} cannot be read: {error.strerror or error}"),)
+
+
+def _distant(path: bytes, mount: Mount) -> Blind:
+    """Blind for what lies on a network mount."""
+    return Blind(KIND, path, f"{mount.fstype.decode(errors='replace')} mount, not walked")
 
 
 def resolved(host: FileHost, watches: Sequence[Watch]) -> tuple[Watch, ...]:
@@ -310,7 +349,7 @@ def resolved(host: FileHost, watches: Sequence[Watch]) -> tuple[Watch, ...]:
     for watch in watches:
         more: list[bytes] = []
         for path in watch.paths:
-            if any(c in path for c in b"*?["):
+            if has_magic(path):
                 continue
             try:
                 real = host.real(path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import marshal
 import os
 import pickle
+import signal
 import sys
 import time
 from typing import BinaryIO
@@ -27,6 +28,7 @@ def work() -> None:
     source, target = sys.stdin.buffer, sys.stdout.buffer
     root, watches, largest, pace, nice = pickle.loads(_frame(source) or b"")  # noqa: S301 - from our parent
     os.nice(nice)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # without a parent there is nobody to complain to
     host = LinuxFiles(root, patient=True)
     sensor = FilesSensor(host, watches, time.time_ns, largest=largest)
     mounts = MountMap(host.mounts)
