@@ -21,6 +21,9 @@ MAX_BACKLOG = 4 * 1024 * 1024
 A single line may be longer (a large answer): what is bounded is what piles up behind it.
 """
 
+MAX_DROPPED = 1024 * 1024
+"""Bytes that a refused client may still send before it is cut off."""
+
 
 class Connection:
     """A `Channel` over one accepted, non-blocking socket. `wake` rouses the server's thread."""
@@ -33,6 +36,8 @@ class Connection:
         self.deadline = deadline  # monotonic seconds; infinite while nothing is expected of the peer
         self.asking = True  # the request has not arrived yet
         self.readable = True  # the peer has not closed its sending side
+        self.parting = False  # all is said; what still comes is dropped
+        self._dropped = 0
         self._inbox = bytearray()
         self._outbox: deque[memoryview] = deque()
         self._backlog = 0
@@ -102,6 +107,11 @@ class Connection:
         except OSError:
             self.give_up()
             return None
+        if self.parting:
+            self._dropped += len(data)
+            if not data or self._dropped > MAX_DROPPED:
+                self.give_up()
+            return None
         if not data:
             self.readable = False
             if self.asking:
@@ -137,6 +147,16 @@ class Connection:
                     self._outbox.popleft()
                 self._changed.notify_all()
         return written
+
+    def part(self) -> None:
+        """Write what waits and say no more, but go on reading until the peer leaves.
+
+        A Unix socket that is closed with unread bytes resets its peer, who might then miss the answer.
+        """
+        self.flush()
+        if not self.pending and self.readable and not self._gone:
+            self.socket.shutdown(socket.SHUT_WR)
+            self.parting = True
 
     def give_up(self) -> None:
         """Nothing more is said to this peer."""

@@ -2,9 +2,10 @@
 
 The rule: whatever comes through the socket costs a bounded amount and delays nobody else. A client
 has `REQUEST_TIME` to send its one line, may let the answer lie for `STALL_TIME`, and there are
-`MAX_CONNECTIONS` at once, some of them kept for administrators so that readers cannot lock out the
-one who must act. Requests are checked and permitted here, in this thread; only what passed reaches
-the loop, as a `Job`.
+`MAX_CONNECTIONS` at once: a reader may have `PER_USER` of them, so that one cannot lock out the
+others, and some are kept for administrators, so that readers cannot lock out the one who must act.
+Requests are checked and permitted here, in this thread; only what passed reaches the loop, as a
+`Job`. A socket that somebody removes is made again, and that is told.
 
 epoll rather than `selectors`, because a client that half-closed and waits for its answer (no event
 wanted) must be told from one that left (EPOLLHUP, which comes unasked): selectors cannot say that.
@@ -20,23 +21,27 @@ import socket
 import stat
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
 
 from ..errors import AlreadyRunning, ConfigError, HostguardError, UnreachableError, UsageError
 from .address import folder_of
-from .caller import Access, describe_caller, group_id, peer_of
+from .caller import Access, describe_caller, group_id, peer_of, user_name
 from .calls import Who, parse_request
 from .connection import Connection
 from .job import Job, encode_error
 
 MAX_CONNECTIONS = 16
 RESERVED = 4  # of them, for administrators
+PER_USER = 4  # that one user who is no administrator may have
 REQUEST_TIME = 5.0
+LINGER_TIME = 1.0  # for a refused client to notice
 STALL_TIME = 60.0
 AT_ONCE = 4  # accepted per turn: those that left while they waited go before the next are counted
 QUEUE = 64  # connections that wait in the kernel to be accepted
 MUTE_TIME = 0.25  # pause between attempts to accept while descriptors are short
+LOOK_EVERY = 2.0  # whether our path still leads to us
 
 
 class ControlServer:
@@ -58,6 +63,9 @@ class ControlServer:
         self._waking = threading.Lock()
         self._connections: dict[int, Connection] = {}
         self._muted_until = math.inf
+        self._look_at = 0.0
+        self._lost = ""
+        self._news: deque[str] = deque(maxlen=16)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="control", daemon=True)
 
@@ -85,6 +93,15 @@ class ControlServer:
         """Whether it answers: started, not stopped, and its thread did not die."""
         return self._thread.is_alive()
 
+    @property
+    def trouble(self) -> str:
+        """What is not as it should be at present, as a sentence, or ""."""
+        return (self._lost or self.notice) if self.alive else self._dead()
+
+    def take_lost(self) -> str:
+        """What happened to the socket and was not taken yet, as a sentence, or ""; for any thread."""
+        return self._news.popleft() if self._news else ""
+
     def stop(self) -> None:
         """Tell waiting clients, close everything, remove the socket. May be called twice."""
         self._stopping.set()
@@ -110,10 +127,10 @@ class ControlServer:
             # By its own name where that fits into sun_path (unix(7): 108 bytes), for others see it.
             listener.bind(self.path if len(os.fsencode(self.path)) < 108 else address)
             found = os.lstat(address)
-            self._inode = (found.st_dev, found.st_ino)
             # Nobody can connect before listen(2), so there is no moment with the wrong mode.
             self.notice = self._hand_to_group(address)
             listener.listen(QUEUE)
+            self._inode = (found.st_dev, found.st_ino)
             undo.pop_all()
         return listener
 
@@ -170,12 +187,24 @@ class ControlServer:
     # The thread.
 
     def _run(self) -> None:
+        try:
+            self._serve()
+        finally:
+            if not self._stopping.is_set():
+                self._news.append(self._dead())
+
+    def _dead(self) -> str:
+        return f"{self.path} does not answer any more: its thread ended"
+
+    def _serve(self) -> None:
         while not self._stopping.is_set():
             for descriptor, events in self._epoll.poll(self._patience()):
                 self._event(descriptor, events)
             now = time.monotonic()
             if self._muted_until <= now:
                 self._mute(math.inf)
+            if self._look_at <= now:
+                self._look(now)
             for connection in list(self._connections.values()):
                 self._tend(connection, now)
         farewell = encode_error(UnreachableError("the daemon is stopping"))
@@ -185,10 +214,43 @@ class ControlServer:
             self._close(connection)
 
     def _patience(self) -> float:
-        """Seconds until something is due by itself; -1: nothing is."""
-        due = min((c.deadline for c in self._connections.values()), default=math.inf)
-        due = min(due, self._muted_until)
-        return -1 if due == math.inf else max(0.0, due - time.monotonic())
+        """Seconds until something is due by itself."""
+        due = min(self._muted_until, self._look_at, *(c.deadline for c in self._connections.values()))
+        return max(0.0, due - time.monotonic())
+
+    def _look(self, now: float) -> None:
+        """Whether our path still leads to our socket; where it does not, make it again and tell."""
+        self._look_at = now + LOOK_EVERY
+        if self._in_place():
+            self._lost = ""
+            return
+        try:
+            listener = self._listen()
+        except (OSError, HostguardError) as problem:
+            why = problem.strerror if isinstance(problem, OSError) else problem
+            lost = f"{self.path} was taken away and cannot be made again: {why}"
+            if lost != self._lost:
+                self._news.append(lost)
+            self._lost = lost
+            return
+        assert self._listener is not None
+        self._epoll.unregister(self._listener)
+        self._listener.close()
+        self._listener = listener
+        self._epoll.register(listener, select.EPOLLIN)
+        self._muted_until = math.inf
+        self._lost = ""
+        self._news.append(f"{self.path} was taken away; it is there again")
+
+    def _in_place(self) -> bool:
+        try:
+            with folder_of(self.path) as (_, address):
+                found = os.lstat(address)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:  # out of descriptors: it cannot be told now
+            return True
+        return (found.st_dev, found.st_ino) == self._inode
 
     def _event(self, descriptor: int, events: int) -> None:
         connection = self._connections.get(descriptor)
@@ -205,7 +267,7 @@ class ControlServer:
     def _tend(self, connection: Connection, now: float) -> None:
         """Write what waits, then close, expire, or say what is wanted of the socket next."""
         written = connection.flush()
-        if not connection.asking:
+        if not connection.asking and not connection.parting:
             if not connection.pending:
                 connection.deadline = math.inf
             elif written or connection.deadline == math.inf:
@@ -215,7 +277,7 @@ class ControlServer:
                 self._refuse(connection, UsageError(f"the request did not arrive within {REQUEST_TIME:g} s"))
                 connection.flush()
             connection.give_up()
-        if connection.gone or connection.done:
+        if connection.gone or (connection.done and not connection.parting):
             self._close(connection)
             return
         wanted = select.EPOLLIN if connection.readable else 0
@@ -243,14 +305,21 @@ class ControlServer:
 
     def _admit(self, connection: Connection) -> None:
         """Turn away at the door who may ask nothing at all, and who comes when it is full."""
-        refusal = self._access.refusal("status", connection.caller)
-        slots = MAX_CONNECTIONS
-        if not self._access.allows(Who.ADMIN, connection.caller):
+        caller = connection.caller
+        refusal: HostguardError | None = self._access.refusal("status", caller)
+        slots, own = MAX_CONNECTIONS, 0
+        if not self._access.allows(Who.ADMIN, caller):
             slots -= RESERVED
+            own = sum(other.caller.uid == caller.uid for other in self._connections.values())
+        if not refusal and own > PER_USER:
+            refusal = UnreachableError(
+                f"{user_name(caller.uid)} has {PER_USER} connections open already, as many as one user may"
+                " have; end one of them, or try again"
+            )
+        elif not refusal and len(self._connections) > slots:
+            refusal = UnreachableError("the daemon is busy with other clients; try again")
         if refusal:
             self._refuse(connection, refusal)
-        elif len(self._connections) > slots:
-            self._refuse(connection, UnreachableError("the daemon is busy with other clients; try again"))
 
     def _mute(self, until: float) -> None:
         """Stop listening for a moment, so that a connection we cannot take does not spin the thread."""
@@ -264,9 +333,15 @@ class ControlServer:
             if request is not None:
                 self._dispatch(connection, request)
         except ValueError as problem:
-            self._refuse(connection, UsageError(str(problem)))
+            self._part(connection, UsageError(str(problem)))
         except HostguardError as error:
-            self._refuse(connection, error)
+            self._part(connection, error)
+
+    def _part(self, connection: Connection, error: HostguardError) -> None:
+        """Refuse who may still be sending, and hear them out for a moment, so that they read why."""
+        self._refuse(connection, error)
+        connection.part()
+        connection.deadline = time.monotonic() + LINGER_TIME
 
     def _dispatch(self, connection: Connection, request: bytes) -> None:
         line, _, rest = request.partition(b"\n")

@@ -101,6 +101,27 @@ def test_a_huge_request_is_cut_off_early(engine: FakeEngine) -> None:
         assert error_of(client)[0] == Exit.USAGE
 
 
+def test_a_request_that_is_too_long_is_told_so_and_not_reset(engine: FakeEngine) -> None:
+    with connect(engine) as client:
+        client.sendall(b"x" * 100_000)
+        data = b""
+        while block := client.recv(65536):  # ends with the end, not with ECONNRESET
+            data += block
+    assert f"at most {MAX_REQUEST} bytes" in json.loads(data)["error"]["message"]
+
+
+def test_who_sends_on_after_the_refusal_is_dropped_soon(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_room, "LINGER_TIME", 0.2)
+    with connect(engine) as client:
+        client.sendall(b"x" * MAX_REQUEST)
+        assert error_of(client)[0] == Exit.USAGE
+        until(lambda: not engine.server._connections)
+        with pytest.raises(BrokenPipeError):
+            client.sendall(b"x")
+
+
 def test_the_longest_request_allowed_is_served(engine: FakeEngine) -> None:
     padded = STATUS[:-1].ljust(MAX_REQUEST - 1) + b"\n"
     with connect(engine) as client:
@@ -406,18 +427,17 @@ def test_a_member_of_the_group_changes_nothing(shared: FakeEngine, name: str, ar
     assert shared.seen == []
 
 
-def test_readers_cannot_lock_out_the_administrator(shared: FakeEngine) -> None:
-    """Readers hold all they may; root still gets in."""
-    shared.answers["alerts"] = lambda job: None
-    allowed = server_room.MAX_CONNECTIONS - server_room.RESERVED
+@contextlib.contextmanager
+def holding(shared: FakeEngine, uid: int, number: int) -> Iterator[None]:
+    """Another user, member of the group, who follows the alerts on so many connections."""
     go, ready = os.pipe(), os.pipe()
     child = os.fork()
     if child == 0:
         os.setgroups([GROUP])
-        os.setgid(65533)
-        os.setuid(65533)
+        os.setgid(uid)
+        os.setuid(uid)
         held = []
-        for _ in range(server_room.MAX_CONNECTIONS):
+        for _ in range(number):
             client = socket.socket(socket.AF_UNIX)
             client.connect(shared.path)
             with contextlib.suppress(BrokenPipeError):
@@ -430,10 +450,32 @@ def test_readers_cannot_lock_out_the_administrator(shared: FakeEngine) -> None:
     os.close(go[0])
     try:
         os.read(ready[0], 1)
-        until(lambda: len(shared.seen) == allowed)
-        assert call(shared.path, "status", {})["pid"] == 812
+        yield
     finally:
         os.close(go[1])
         os.waitpid(child, 0)
         os.close(ready[0])
         os.close(ready[1])
+
+
+def test_a_reader_cannot_lock_out_the_others(shared: FakeEngine) -> None:
+    shared.answers["alerts"] = lambda job: None
+    with holding(shared, 65533, server_room.MAX_CONNECTIONS):
+        until(lambda: len(shared.seen) == server_room.PER_USER)
+        kind, text = ask_as(65533, [GROUP], shared.path, "status", {})
+        assert kind == UnreachableError.__name__
+        assert "uid 65533 has 4 connections open already, as many as one user may have" in text
+        assert ask_as(65532, [GROUP], shared.path, "status", {})[0] == ""
+
+
+def test_readers_cannot_lock_out_the_administrator(shared: FakeEngine) -> None:
+    """Readers hold all they may, together; root still gets in."""
+    shared.answers["alerts"] = lambda job: None
+    allowed = server_room.MAX_CONNECTIONS - server_room.RESERVED
+    with ExitStack() as held:
+        for uid in range(65533, 65533 - allowed // server_room.PER_USER, -1):
+            held.enter_context(holding(shared, uid, server_room.PER_USER))
+        until(lambda: len(shared.seen) == allowed)
+        kind, text = ask_as(65500, [GROUP], shared.path, "status", {})
+        assert (kind, "busy with other clients" in text) == (UnreachableError.__name__, True)
+        assert call(shared.path, "status", {})["pid"] == 812

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +22,7 @@ from hypothesis import strategies as st
 
 from hostguardd.config import Paths
 from hostguardd.control import address, caller, client
+from hostguardd.control import server as server_room
 from hostguardd.control.caller import Access, Caller
 from hostguardd.control.calls import CALLS, MAX_REQUEST, Who, parse_request
 from hostguardd.control.client import call
@@ -407,6 +410,86 @@ def test_stopping_leaves_a_successors_socket(tmp_path: Path, start: Starter) -> 
     first.stop()
     assert second.alive
     assert (tmp_path / "s").exists()
+
+
+def test_a_socket_that_is_removed_is_there_again_and_that_is_told(
+    tmp_path: Path, start: Starter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_room, "LOOK_EVERY", 0.05)
+    server = start(tmp_path / "run" / "s")
+    assert (server.take_lost(), server.trouble) == ("", "")
+    (tmp_path / "run" / "s").unlink()
+    assert _told(server) == f"{tmp_path}/run/s was taken away; it is there again"
+    assert (server.take_lost(), server.trouble) == ("", "")
+    with pytest.raises(UsageError):
+        call(str(tmp_path / "run" / "s"), "status", {"x": 1})
+    shutil.rmtree(tmp_path / "run")
+    assert _told(server).endswith("it is there again")
+    assert stat.S_IMODE((tmp_path / "run" / "s").stat().st_mode) == 0o600
+    server.stop()
+    assert not (tmp_path / "run" / "s").exists()
+
+
+def test_a_socket_that_cannot_be_made_again_is_told_once(
+    tmp_path: Path, start: Starter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_room, "LOOK_EVERY", 0.05)
+    server = start(tmp_path / "s")
+    (tmp_path / "s").rename(tmp_path / "aside")
+    (tmp_path / "s").write_text("mine")
+    told = _told(server)
+    assert "was taken away and cannot be made again: " in told
+    assert "is in the way" in told
+    assert server.trouble == told
+    time.sleep(0.2)  # several looks later
+    assert server.take_lost() == ""
+    assert (tmp_path / "s").read_text() == "mine"
+    (tmp_path / "aside").rename(tmp_path / "s")
+    deadline = time.monotonic() + 10
+    while server.trouble:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert server.take_lost() == "", "nothing was lost after all"
+
+
+def test_another_daemon_in_our_place_is_told_and_left_alone(
+    tmp_path: Path, start: Starter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = start(tmp_path / "s")
+    (tmp_path / "s").unlink()
+    second = start(tmp_path / "s")
+    monkeypatch.setattr(server_room, "LOOK_EVERY", 0.05)
+    first._wake()
+    assert "another daemon answers on" in _told(first)
+    assert (second.take_lost(), second.trouble) == ("", "")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_died_is_told_once(
+    tmp_path: Path, start: Starter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(number: int) -> None:
+        raise SystemExit  # ends a thread without a word
+
+    monkeypatch.setattr(server_room, "LOOK_EVERY", 0.05)
+    server = start(tmp_path / "s")
+    monkeypatch.setattr(server, "_look", die)
+    assert "does not answer any more" in _told(server)
+    assert server.take_lost() == ""
+    assert "does not answer any more" in server.trouble
+
+
+def test_what_is_not_as_configured_is_trouble(tmp_path: Path, start: Starter) -> None:
+    assert "there is no group" in start(tmp_path / "s", "no-such-group").trouble
+
+
+def _told(server: ControlServer) -> str:
+    """Wait for what the server tells of its socket."""
+    deadline = time.monotonic() + 10
+    while not (told := server.take_lost()):
+        assert time.monotonic() < deadline, "it was not told"
+        time.sleep(0.01)
+    return told
 
 
 # The client meets no daemon, or another one
