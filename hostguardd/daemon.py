@@ -116,6 +116,7 @@ def _run(config_file: str | None, config: Config) -> int:
         for number in SIGNALS:
             signal.signal(number, lambda caught, _frame: engine.signal(SIGNALS[caught]))
         server = ControlServer(socket_path(config.paths.run), config.control.group, engine.submit)
+        engine.door = server
         try:
             server.start()
             if server.notice:

@@ -149,6 +149,12 @@ CONDITIONS: Mapping[str, Condition] = {
         ALERT, INFO, "Can look at {scope} ({kind}) again, after {gap:span}", "",
         "It has been compared with the baseline. Nothing to do.",
     ),
+    "control.lost": Condition(
+        ALERT, MEDIUM, "The control socket was lost: {problem}", IMPAIR,
+        "Without it hostguardctl finds no daemon, though it watches on. A clean-up of /run does this; if "
+        "there was none, ask who removed it. If it cannot be made again, move aside what is in its place, "
+        "or restart hostguardd.",
+    ),
     "log.repaired": Condition(
         ALERT, HIGH, "The alert log was repaired: {repair}", WIPE,
         "Usual after a power cut. Without one, somebody may have cut the log: compare it with the copy that "

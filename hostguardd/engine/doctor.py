@@ -94,6 +94,18 @@ def _hints(engine: Engine) -> Check:
     return Check("live watching", True, "no hint was lost since the start")
 
 
+def _control(engine: Engine) -> Check:
+    if engine.door and engine.door.trouble:
+        return Check(
+            "control socket",
+            False,
+            engine.door.trouble,
+            'Put its folder right, or name in [control] group a group that exists ("" for none), '
+            "and restart hostguardd.",
+        )
+    return Check("control socket", True, "answers who may ask")
+
+
 def _space(engine: Engine) -> Check:
     tight = []
     for name, folder in (("state", engine.config.paths.state), ("log", engine.config.paths.log)):
@@ -136,6 +148,7 @@ CHECKS: tuple[Callable[[Engine], Check], ...] = (
     _privileges,
     _watches,
     _hints,
+    _control,
     _log,
     _state,
     _space,

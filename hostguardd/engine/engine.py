@@ -53,6 +53,19 @@ class Notifier(Protocol):
     def notify(self, message: str) -> None: ...
 
 
+class Door(Protocol):
+    """The control socket, as far as the loop looks after it. Both may be called from any thread."""
+
+    @property
+    def trouble(self) -> str:
+        """What is not as it should be at present, or ""."""
+        ...
+
+    def take_lost(self) -> str:
+        """What happened to it and was not taken yet, or ""."""
+        ...
+
+
 Diagnose = Callable[[str, Mapping[str, object]], None]
 """The daemon's own diagnostics (never the alert log)."""
 
@@ -88,6 +101,7 @@ class Engine:
         self._uid = uid
         self.started = clock.wall()
         self.state = "starting"
+        self.door: Door | None = None
         self._signals: deque[str] = deque()
         self._stopping = ""
         self.inbox: Inbox[object] = Inbox()
@@ -208,9 +222,11 @@ class Engine:
         self._upkeep(now / SECOND)
 
     def _upkeep(self, now: float) -> None:
-        """Clock steps, the watchdog, the note of being alive."""
+        """The log, the control socket, clock steps, the watchdog, the note of being alive."""
         if repair := self.log.take_repaired():
             self.tell("log.repaired", repair=repair)
+        if self.door and (lost := self.door.take_lost()):
+            self.tell("control.lost", problem=lost)
         clocks = read(self.clock)
         if step := step_between(self._clocks, clocks):
             self.tell("clock.stepped", step=step)

@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -713,6 +714,31 @@ def test_every_command_against_the_real_daemon(guard: Guard) -> None:
     assert guard.ctl("alerts", "--severity", "critical").stdout.count("\n") < len(shown)
     for code in ("baseline.accepted", "baseline.approved", "baseline.rolledback"):
         assert "uid 0" in guard.told(code)["message"] or os.geteuid(), "who did it"
+
+
+def test_a_control_socket_that_is_removed_is_told_and_made_again(guard: Guard) -> None:
+    guard.start()
+    Path(guard.socket).unlink()
+    told = guard.told("control.lost")
+    assert f"{guard.socket} was taken away; it is there again" in told["message"]
+    assert guard.ctl("status").returncode == Exit.OK
+    assert doctors(guard)["control socket"]["ok"]
+
+
+def test_the_doctor_says_that_the_readers_group_does_not_exist(tmp_path: Path) -> None:
+    made = Guard(tmp_path / "guard")
+    made.config.write_text(made.config.read_text().replace('group = ""', 'group = "no-such-group"'))
+    with guarding(made) as guard:
+        guard.start()
+        check = doctors(guard)["control socket"]
+        assert not check["ok"]
+        assert "there is no group no-such-group" in check["message"]
+        assert "[control]" in check["advice"]
+
+
+def doctors(guard: Guard) -> dict[str, dict[str, Any]]:
+    """What the doctor says, by the name of the check."""
+    return {check["name"]: check for check in guard.call("doctor")["checks"]}
 
 
 def test_what_is_put_back_is_told_as_over(guard: Guard) -> None:

@@ -16,7 +16,7 @@ AT = 1_700_000_000 * 10**9
 SECOND = 10**9
 
 EXPECTED = {
-    "daemon.started", "daemon.stopping", "daemon.gap", "daemon.unprivileged", "baseline.captured-unreviewed",
+    "control.lost", "daemon.started", "daemon.stopping", "daemon.gap", "daemon.unprivileged", "baseline.captured-unreviewed",
     "baseline.approved", "baseline.accepted", "baseline.rolledback", "baseline.damaged", "baseline.restored",
     "coverage.overflow", "coverage.watch-limit", "coverage.watch-denied", "coverage.watcher-dead",
     "coverage.restored", "coverage.blind", "coverage.seen-again", "log.repaired", "log.unwritable",
