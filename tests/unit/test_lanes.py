@@ -90,13 +90,14 @@ def test_first_goes_before_what_waits(bench: Bench) -> None:
 
 
 def test_many_rows_come_in_batches(bench: Bench) -> None:
-    bench.lane.submit(Task("big", lambda stop: (sweep(b"%d" % i, 100) for i in range(40))))
+    count = 8 * BATCH_ROWS // 64
+    bench.lane.submit(Task("big", lambda stop: (sweep(b"%d" % i, 64) for i in range(count))))
     batches = []
     while isinstance(item := bench.take(), Batch):
         batches.append(sum(len(one.rows) for one in item.sweeps))
-    assert sum(batches) == 4000
-    assert max(batches) <= BATCH_ROWS + 100
-    assert len(batches) >= 6
+    assert sum(batches) == count * 64
+    assert max(batches) <= BATCH_ROWS + 64
+    assert len(batches) >= 7
 
 
 def test_a_slow_task_is_heard_of_while_it_runs(bench: Bench) -> None:
