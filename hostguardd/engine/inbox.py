@@ -31,9 +31,9 @@ BOUND = {
     Priority.CONTROL: 64,
     Priority.HINTS: 1024,
     Priority.LIVE: 64,
-    Priority.BULK: 16,
+    Priority.BULK: 4,
 }
-"""Items of each priority that may wait; a bulk item is a batch of some hundred rows."""
+"""Items of each priority that may wait; a bulk item is a batch of some thousand rows."""
 
 
 class Inbox(Generic[T]):
@@ -65,10 +65,10 @@ class Inbox(Generic[T]):
             if not self._woken and not any(self._queues.values()):
                 self._changed.wait(timeout)
             self._woken = False
-            for queue in self._queues.values():
+            for priority, queue in self._queues.items():
                 if queue:
                     item = queue.popleft()
-                    if len(queue) + 1 >= 16:
+                    if len(queue) + 1 >= BOUND[priority]:
                         self._changed.notify_all()  # somebody may be waiting for room
                     return item
         return None

@@ -12,7 +12,7 @@ The rules kept here:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -41,6 +41,9 @@ from ..textdiff import unified
 
 GROWS = frozenset({"mtime", "ctime", "links"})
 """Besides its size, what may move on an append-only file."""
+
+TOGETHER = 64
+"""Folders compared by one query: it costs half of as many queries."""
 
 Known = dict[Row, Row | None]
 """Keys that are not as approved, each with the row last seen; None: seen to be gone."""
@@ -103,11 +106,23 @@ class Keeper:
         """Judge one sweep; returns what must be looked at more closely."""
         return self._handle(sweep, above_gone=False)
 
+    def handle_all(self, sweeps: Sequence[Sweep]) -> list[Request]:
+        """Judge several. Whole folders that a quick sweep lists are compared with one query for many."""
+        found: list[Request] = []
+        for start in range(0, len(sweeps), TOGETHER):
+            some = sweeps[start : start + TOGETHER]
+            whole = [one.scope for one in some if _is_quick(one) and one.only is None and one.span is None]
+            approved = self._baseline.quick_rows(some[0].fact, whole) if len(whole) == len(some) else None
+            for sweep in some:
+                if approved is None or sweep.rows != approved[sweep.scope] or self._known(sweep):
+                    found += self.handle(sweep)
+        return found
+
     # -- inside ----------------------------------------------------------------------------------
 
     def _handle(self, sweep: Sweep, *, above_gone: bool) -> list[Request]:
         """`above_gone`: a folder above is gone, and whoever found that looks after all below it."""
-        quick = sweep.depth is Depth.QUICK and len(sweep.fact.columns()) > sweep.fact.QUICK
+        quick = _is_quick(sweep)
         approved = self._baseline.rows(sweep.fact, sweep.scope, sweep.only, sweep.span, quick=quick)
         pairs = diff.compare(approved, sweep)
         known = self._known(sweep)
@@ -269,6 +284,11 @@ class Keeper:
         """A key is as approved again."""
         change = Change(fact, key, None, restored=True)
         self._emit(_cleared(change, self._open_finding(fact, key), self._wall()))
+
+
+def _is_quick(sweep: Sweep) -> bool:
+    """Whether its rows hold less than everything."""
+    return sweep.depth is Depth.QUICK and len(sweep.fact.columns()) > sweep.fact.QUICK
 
 
 def _cleared(change: Change, finding: Finding | None, now: int) -> Change:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from ..model import Sweep
 from .inbox import Inbox, Priority
 
-BATCH_ROWS = 512
+BATCH_ROWS = 2048
 BATCH_SECONDS = 0.05
 
 Produce = Callable[[Callable[[], bool]], Iterator[Sweep]]

@@ -339,8 +339,8 @@ class Looking:
                 work.kinds += (sweep.fact.KIND,)
             where = sweep.scope if isinstance(sweep.scope, bytes) else str(sweep.scope).encode()
             work.progress(batch.task.name, len(sweep.rows), where.decode("utf-8", "backslashreplace"))
-            if work.capture is None:
-                follow += self._keeper.handle(sweep)
+        if work.capture is None:
+            follow = self._keeper.handle_all(batch.sweeps)
         if follow:
             files = self._parts.files
             self._begin(work, "hints", Task("closer", lambda stop: files.look(follow, stop)))

@@ -124,7 +124,7 @@ def check(bench: Bench) -> Iterator[Figure]:
     with Guard(bench.options.trees) as guard:
         guard.settle()
         full = _best(runs, lambda: guard.timed("check", full=True))
-        quick = _best(max(3, runs), lambda: guard.timed("check", full=False))
+        quick = _best(max(3, runs), guard.quick_sweep)
     yield compared("full check", full, "aide --check", theirs.wall, 1 / 8)
     yield compared("full check", full, "openssl, 2 processes", hashing, 1.6)
     yield compared("quick sweep", quick, "find -printf", listing, 3)

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -33,6 +34,10 @@ def configuration(folder: Path, trees: Sequence[str], rules: str) -> str:
     lines = ["[paths]", *(f'{name} = "{folder}/{name}"' for name in ("state", "log", "run"))]
     for watch in packaged["watch"]:
         lines += ["[[watch]]", f"name = {json.dumps(watch['name'])}", "paths = []"]
+    # The set-id inventory walks the whole host; peers that look at `trees` alone are matched by this.
+    tops = [f"/{name}" for name in sorted(os.listdir("/"))]
+    aside = [top for top in tops if not any(tree.startswith(top) for tree in trees)]
+    lines += ["[setid]", f"exclude = {json.dumps(aside)}", "watch = []"]
     lines += ["[[watch]]", 'name = "bench"', f"paths = {json.dumps(list(trees))}", rules, ""]
     return "\n".join(lines)
 
@@ -92,6 +97,15 @@ class Guard:
         began = time.monotonic()
         self.call(name, **args)
         return time.monotonic() - began
+
+    def quick_sweep(self) -> float:
+        """Seconds of a quick sweep of the files alone, as one follows a reload."""
+        os.kill(self.child.pid, signal.SIGHUP)
+        while True:
+            time.sleep(0.1)
+            sweep = self.call("status")["sensors"]["files.quick"]
+            if sweep["duration"]:
+                return float(sweep["duration"])
 
     def resident(self) -> int:
         """Bytes resident now."""

@@ -19,7 +19,7 @@ def in_thread(act: Callable[[], object]) -> threading.Thread:
     return thread
 
 
-@given(st.lists(st.sampled_from(list(Priority)), max_size=16))
+@given(st.lists(st.sampled_from(list(Priority)), max_size=min(BOUND.values())))
 def test_urgent_first_and_in_order_within(priorities: list[Priority]) -> None:
     inbox: Inbox[tuple[Priority, int]] = Inbox()
     for at, priority in enumerate(priorities):
