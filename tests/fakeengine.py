@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from hostguardd.control.job import Job
 from hostguardd.control.server import ControlServer
-from hostguardd.errors import BaselineError, HostguardError, UsageError
+from hostguardd.errors import HostguardError, UsageError
 from hostguardd.model import Severity
 
 NOW = datetime(2026, 11, 23, 14, 5, 30, tzinfo=UTC)
@@ -261,7 +261,7 @@ class FakeEngine:
 
     def _do_rollback(self, job: Job) -> None:
         if job.args["number"] > self.generation["number"]:
-            job.fail(BaselineError(f"there is no generation {job.args['number']}"))
+            job.fail(UsageError(f"there is no generation {job.args['number']}"))
             return
         self._advance(job)
         job.finish({"generation": self.generation})

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from hostguardd.errors import BaselineError
+from hostguardd.errors import BaselineError, UsageError
 from hostguardd.model import Blind, Fact, FileFact, ProcessFact, Row, SetIdFact, Value
 from hostguardd.store.baseline import KEEP_CONTENT, Baseline
 from tests.alerts import FILE, NOW, PROCESS, SETID
@@ -287,9 +287,9 @@ def test_accepting_many_of_a_large_baseline_takes_a_moment(tmp_path: Path) -> No
 
 
 def test_unknown_generations_are_named(state: State) -> None:
-    with pytest.raises(BaselineError, match=r"no generation 7 \(kept: 1\)"):
+    with pytest.raises(UsageError, match=r"no generation 7 \(kept: 1\)"):
         state.baseline.rollback(7, NOW, "", "")
-    with pytest.raises(BaselineError, match="no generation 3"):
+    with pytest.raises(UsageError, match="no generation 3"):
         list(state.baseline.diff(1, 3))
 
 

@@ -16,12 +16,13 @@ AT = 1_700_000_000 * 10**9
 SECOND = 10**9
 
 EXPECTED = {
-    "control.lost", "daemon.started", "daemon.stopping", "daemon.gap", "daemon.unprivileged", "baseline.captured-unreviewed",
-    "baseline.approved", "baseline.accepted", "baseline.rolledback", "baseline.damaged", "baseline.restored",
-    "coverage.overflow", "coverage.watch-limit", "coverage.watch-denied", "coverage.watcher-dead",
-    "coverage.restored", "coverage.blind", "coverage.seen-again", "log.repaired", "log.unwritable",
-    "log.reserve-used", "store.unwritable", "config.reloaded", "config.refused", "clock.stepped",
-    "sensor.failed", "sweep.late", "storm",
+    "daemon.started", "daemon.stopping", "daemon.gap", "daemon.unprivileged",
+    "baseline.captured-unreviewed", "baseline.approved", "baseline.accepted", "baseline.rolledback",
+    "baseline.damaged", "baseline.restored", "control.lost", "coverage.overflow",
+    "coverage.watch-limit", "coverage.watch-denied", "coverage.watcher-dead", "coverage.restored",
+    "coverage.blind", "coverage.seen-again", "log.repaired", "log.unwritable", "log.reserve-used",
+    "store.unwritable", "config.reloaded", "config.refused", "clock.stepped", "sensor.failed",
+    "sweep.late", "storm",
 }  # fmt: skip
 
 
