@@ -52,9 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         config = parse(default_sources(options.config))
         root = os.fsencode(options.root)
         if options.once:
-            return check_once(
-                config, Path(config.paths.state) / DATABASE, LinuxFiles(root), _live(root), sys.stdout
-            )
+            state = Path(config.paths.state) / DATABASE
+            return check_once(config, state, _files(options.root), _live(root), sys.stdout)
         if root != b"/":
             raise UsageError("--root goes with --once: a mounted image has nothing to watch")
         return _run(options.config, config)
@@ -82,6 +81,13 @@ def _arguments() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"hostguardd {__version__}")
     return parser
+
+
+def _files(root: str) -> LinuxFiles:
+    try:
+        return LinuxFiles(os.fsencode(root))
+    except OSError as error:
+        raise UsageError(f"--root {root}: {error.strerror}") from error
 
 
 def _live(root: bytes) -> LiveHost:

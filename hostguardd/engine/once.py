@@ -6,6 +6,7 @@ the given stream, one finding a line, the loudest first.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TextIO
 
@@ -85,10 +86,18 @@ def _check(
         if change.finding and change.event != "cleared"
     ]
     found.sort(key=lambda finding: (-finding.verdict.severity, finding.drift.subject.label))
-    for finding in found:
-        told = finding_json(finding, SystemNames())
-        out.write(f"{told['severity']:8} {told['message']}  [{told['technique'] or '-'} {told['rule']}]\n")
-    for blind in blinds.values():
-        out.write(f"{'blind':8} {escape(blind.scope)} ({blind.kind}): {blind.reason}\n")
-    out.write(f"{len(found)} findings against generation {current.number}, {len(blinds)} places not seen\n")
+    try:
+        for finding in found:
+            told = finding_json(finding, SystemNames())
+            out.write(
+                f"{told['severity']:8} {told['message']}  [{told['technique'] or '-'} {told['rule']}]\n"
+            )
+        for blind in blinds.values():
+            out.write(f"{'blind':8} {escape(blind.scope)} ({blind.kind}): {blind.reason}\n")
+        out.write(
+            f"{len(found)} findings against generation {current.number}, {len(blinds)} places not seen\n"
+        )
+        out.flush()
+    except BrokenPipeError:  # `… | head` has seen enough; keep the interpreter's own flush quiet
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
     return int(Exit.DRIFT if found else Exit.OK)

@@ -703,11 +703,11 @@ def test_every_command_against_the_real_daemon(guard: Guard) -> None:
     last = guard.ctl("diff").stdout
     assert "file1" in last
     assert "file0" not in last, "the previous and the present one"
-    assert guard.ctl("diff", "1", "9").returncode == Exit.BASELINE
+    assert guard.ctl("diff", "1", "9").returncode == Exit.USAGE
     assert guard.ctl("rollback", "1", "-m", "not meant").returncode == Exit.OK
     assert guard.finds(guard.tree / "file0")
     assert guard.finds(guard.tree / "loud")
-    assert guard.ctl("rollback", "77").returncode == Exit.BASELINE
+    assert guard.ctl("rollback", "77").returncode == Exit.USAGE
     assert guard.ctl("verify").returncode == Exit.OK
     shown = guard.ctl("alerts", "-n", "0", "--json").stdout.splitlines()
     assert [json.loads(line)["event"]["sequence"] for line in shown] == list(range(1, len(shown) + 1))
@@ -820,7 +820,38 @@ def test_once_looks_at_a_mounted_image(guard: Guard, tmp_path: Path) -> None:
     assert "(process)" in seen.stdout
 
 
+def test_once_says_in_a_sentence_that_there_is_no_such_root(guard: Guard, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for wrong, why in (("nowhere", "No such file or directory"), ("file", "Not a directory")):
+        said = guard.once("--root", str(tmp_path / wrong))
+        assert said.returncode == Exit.USAGE
+        assert said.stderr == f"hostguardd: --root {tmp_path / wrong}: {why}\n"
+
+
+def test_once_before_a_reader_that_has_seen_enough(guard: Guard) -> None:
+    guard.start()
+    guard.stop()
+    (guard.tree / "file0").write_text("x")
+    gone, ours = os.pipe()
+    os.close(gone)
+    with open(ours, "wb") as out:
+        argv = [sys.executable, "-m", "hostguardd.daemon", "--config", str(guard.config), "--once"]
+        said = subprocess.run(
+            argv, stdout=out, stderr=subprocess.PIPE, cwd="/", env=os.environ | guard.environ, check=False
+        )
+    assert (said.returncode, said.stderr) == (Exit.DRIFT, b"")
+
+
 # Somebody else's hand
+
+
+def test_verify_says_that_the_baseline_is_gone_and_still_looks_at_the_log(guard: Guard) -> None:
+    guard.start()
+    (guard.state / "baseline.db").unlink()
+    said = guard.ctl("verify")
+    assert said.returncode == Exit.BASELINE
+    assert f"{guard.state}/baseline.db is gone" in " ".join(said.stdout.split())
+    assert "chain unbroken" in said.stdout
 
 
 def test_an_edited_row_of_the_baseline_is_found_by_verify(guard: Guard) -> None:
