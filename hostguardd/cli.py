@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from . import __version__
 from .control.address import INSTALLED, find_socket
+from .control.calls import CALLS
 from .control.client import call
 from .errors import ConfigError, Exit, HostguardError, UsageError
 from .progress import ProgressBar
@@ -29,6 +30,9 @@ from .render.paper import SEVERITIES, Paper
 
 if TYPE_CHECKING:
     from .config import Config, Watch
+
+REVIEWS = 3
+"""Times that `baseline --yes` looks at a host that changes meanwhile, before it gives up."""
 
 INTERRUPTED = 130  # what a shell returns for a command that died of SIGINT
 
@@ -43,8 +47,13 @@ class Terminal:
         self.stdin, self.stdout, self.stderr = stdin, stdout, stderr
         dumb = environ.get("TERM", "") in ("", "dumb")
         self.bar = stderr.isatty() and not dumb
-        colour = stdout.isatty() and not dumb and not environ.get("NO_COLOR")
-        self.paper = Paper(_width(stdout, environ), colour, datetime.now().astimezone())
+        self._colour = stdout.isatty() and not dumb and not environ.get("NO_COLOR")
+        self._width = _width(stdout, environ)
+
+    @property
+    def paper(self) -> Paper:
+        """What pages are drawn on. Ages count from now: an answer may have been long in coming."""
+        return Paper(self._width, self._colour, datetime.now().astimezone())
 
     @property
     def attended(self) -> bool:
@@ -121,9 +130,28 @@ def _check(s: Session) -> Exit:
 
 
 def _baseline(s: Session) -> Exit:
-    """Review, ask, approve. Approved is what was shown: the token stands for that review alone."""
+    """Review, ask, approve; with --yes again when the host changed meanwhile, as nobody is to be asked."""
     if not s.options.yes and not s.terminal.attended:
         raise UsageError("nobody is there to be asked: say --yes to approve without a question")
+    try:
+        CALLS["approve"].args["reason"].parse(s.options.reason)
+    except ValueError as problem:  # before the look rather than after it
+        raise UsageError(f"--reason {problem}") from None
+    for _ in range(REVIEWS - 1 if s.options.yes else 0):
+        try:
+            return _approve_review(s)
+        except _ChangedMeanwhile:
+            if not s.options.json:
+                s.terminal.print(["", "The host changed meanwhile: looking again.", ""])
+    return _approve_review(s)
+
+
+class _ChangedMeanwhile(UsageError):
+    """What was shown is no more what would be approved."""
+
+
+def _approve_review(s: Session) -> Exit:
+    """Approved is what was shown: the token stands for that review alone."""
     review = s.ask("review")
     found, present = review["findings"], review.get("generation")
     if not s.options.json:
@@ -137,7 +165,12 @@ def _baseline(s: Session) -> Exit:
     if not s.options.yes and not s.terminal.confirm(question):
         s.show({"review": review, "generation": present}, lambda: ["Nothing was approved."])
         return Exit.DRIFT
-    done = s.ask("approve", {"token": review["token"], "reason": s.options.reason})
+    try:
+        done = s.ask("approve", {"token": review["token"], "reason": s.options.reason})
+    except UsageError as refusal:  # the reason was checked: it is the token that is refused
+        raise _ChangedMeanwhile(
+            f"{refusal}; nothing was approved, run hostguardctl baseline again"
+        ) from refusal
     s.show({"review": review, **done}, lambda: pages.approved(s.paper, done))
     return Exit.OK
 
@@ -185,7 +218,9 @@ def _rollback(s: Session) -> Exit:
 def _verify(s: Session) -> Exit:
     data = s.ask("verify")
     s.show(data, lambda: pages.verify(s.paper, data))
-    return Exit.OK if data["ok"] else Exit.DRIFT
+    if data["ok"]:
+        return Exit.OK
+    return Exit.BASELINE if data["baseline"].get("missing") else Exit.DRIFT
 
 
 def _doctor(s: Session) -> Exit:

@@ -280,9 +280,10 @@ def answer(
         except queue.Empty:
             break
         mine = change.answered_by(alert, name)
-        print(f"  {at - since:5.2f} s  {alert['hostguard']['severity']:8}  {alert['message']}", flush=True)
+        took = max(0.0, at - since)  # one that was under way before has taken no time
+        print(f"  {took:5.2f} s  {alert['hostguard']['severity']:8}  {alert['message']}", flush=True)
         if mine:
-            return at - since
+            return took
     return None
 
 

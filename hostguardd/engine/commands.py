@@ -415,6 +415,8 @@ def _verification(folder: str, head: tuple[int, str], path: Any) -> dict[str, An
             told |= {"generation": current.number, "facts": current.facts, "digest": current.digest}
         finally:
             database.close()
+    except FileNotFoundError:
+        told |= {"problem": f"{path} is gone: it was taken away while hostguardd runs", "missing": True}
     except HostguardError as error:
         told["problem"] = str(error)
     log = {

@@ -68,13 +68,16 @@ class Paper:
         return [margin + self.paint(style, line) for margin, line in zip(margins, lines, strict=True)]
 
     def when(self, value: object) -> str:
-        """`3 min ago, 14:02:11`: how long ago, then the clock; the date instead of seconds if not today."""
+        """`3 min ago, 14:02:11`: how long ago, then the clock; the date instead of seconds if not today.
+
+        For what has happened: where the daemon's clock is ahead of ours, that is `just now`.
+        """
         moment = parse_time(value)
         if moment is None:
             return "" if value is None else clean(str(value))
         local = moment.astimezone(self.now.tzinfo)
         clock = f"{local:%H:%M:%S}" if local.date() == self.now.date() else f"{local:%Y-%m-%d %H:%M}"
-        return f"{ago(self.now - moment)}, {clock}"
+        return f"{ago(max(self.now - moment, timedelta()))}, {clock}"
 
     def stamp(self, value: object, exact: bool = False) -> str:
         """Date and time in the reader's zone, always both; `exact` with the fraction it came with."""

@@ -12,15 +12,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from hostguardd import cli
-from hostguardd.errors import BaselineDamaged, Exit, ForbiddenError
+from hostguardd.control.job import Job
+from hostguardd.errors import BaselineDamaged, Exit, ForbiddenError, UsageError
 from hostguardd.model import Severity
-from tests.fakeengine import FakeEngine, alert, generation
+from tests.fakeengine import FakeEngine, alert, generation, netcat
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -111,6 +112,26 @@ def test_a_failed_verification_is_one(run: Run, engine: FakeEngine) -> None:
     assert problem in out
 
 
+def test_a_baseline_that_is_gone_has_its_own_exit_code(run: Run, engine: FakeEngine) -> None:
+    engine.answers["verify"] = lambda job: job.finish(
+        {"ok": False, "baseline": {"problem": "baseline.db is gone", "missing": True}, "log": {}}
+    )
+    code, out, _ = run("verify")
+    assert code == Exit.BASELINE
+    assert "baseline.db is gone" in out
+
+
+def test_ages_are_counted_when_they_are_shown(run: Run, engine: FakeEngine) -> None:
+    def answer(job: Job) -> None:
+        time.sleep(1.2)  # a sweep, at the end of which something is found
+        now = datetime.now(UTC).isoformat()
+        job.finish({"findings": [netcat() | {"first_seen": now}], "new": 1, "duration": 1.2})
+
+    engine.answers["check"] = answer
+    _, out, _ = run("check", "--full")
+    assert "just now" in out
+
+
 def test_alerts_in_json_are_the_lines_of_the_log(run: Run, engine: FakeEngine) -> None:
     engine.alerts = [alert(1, message="é"), alert(2), b'{"message":"\xff\xc2\x9b31m"}']
     _, out, _ = run("alerts", "--json")
@@ -154,6 +175,53 @@ def test_baseline_approves_what_nobody_reviewed_even_without_drift(run: Run, eng
     assert code == Exit.OK
     assert "Nobody has reviewed generation 1 yet" in out
     assert "Generation 2 is the truth now" in out
+
+
+def busy(engine: FakeEngine, times: int) -> None:
+    """A host that changes between review and approval, so many times."""
+    approve = engine.answers["approve"]
+
+    def answer(job: Job) -> None:
+        if len([seen for seen in engine.seen if seen.call == "approve"]) <= times:
+            job.fail(UsageError("the host changed since that review: look at it again, then approve"))
+        else:
+            approve(job)
+
+    engine.answers["approve"] = answer
+
+
+def test_with_yes_a_host_that_changes_meanwhile_is_reviewed_again(run: Run, engine: FakeEngine) -> None:
+    busy(engine, 2)
+    code, out, err = run("baseline", "--yes")
+    assert (code, err) == (Exit.OK, "")
+    assert out.count("3 differences from generation 7") == 3
+    assert out.count("The host changed meanwhile: looking again.") == 2
+    assert "Generation 8 is the truth now" in out
+    assert [job.call for job in engine.seen] == ["review", "approve"] * 3
+
+
+def test_looking_again_ends_after_three_times(run: Run, engine: FakeEngine) -> None:
+    busy(engine, 99)
+    code, out, err = run("baseline", "--yes", "--json")
+    assert (code, out) == (Exit.USAGE, "")
+    assert "nothing was approved, run hostguardctl baseline again" in err
+    assert [job.call for job in engine.seen] == ["review", "approve"] * 3
+
+
+def test_without_yes_a_host_that_changes_meanwhile_is_for_the_administrator(engine: FakeEngine) -> None:
+    busy(engine, 1)
+    screen = Screen("--config", str(engine.config), "baseline", environ={"COLUMNS": "200"})
+    screen.read_until("[y/N]")
+    assert screen.finish("y\n") == Exit.USAGE
+    assert "the host changed since that review" in screen.text
+    assert "run hostguardctl baseline again" in screen.text
+    assert [job.call for job in engine.seen] == ["review", "approve"]
+
+
+def test_a_reason_that_cannot_be_kept_is_refused_before_the_look(run: Run, engine: FakeEngine) -> None:
+    code, _, err = run("baseline", "--yes", "-m", "two\nlines")
+    assert (code, err) == (Exit.USAGE, "hostguardctl: --reason may hold printable characters only\n")
+    assert engine.seen == []
 
 
 class Screen:

@@ -335,6 +335,10 @@ def test_what_is_no_time_is_none(value: object) -> None:
     assert parse_time(value) is None
 
 
+def test_what_happened_is_never_told_as_yet_to_come() -> None:
+    assert PLAIN.when((NOW + timedelta(seconds=9)).isoformat()) == "just now, 14:05:39"
+
+
 def test_times_are_shown_in_the_readers_zone() -> None:
     from zoneinfo import ZoneInfo
 
