@@ -23,7 +23,7 @@ def in_thread(act: Callable[[], object]) -> threading.Thread:
 def test_urgent_first_and_in_order_within(priorities: list[Priority]) -> None:
     inbox: Inbox[tuple[Priority, int]] = Inbox()
     for at, priority in enumerate(priorities):
-        assert inbox.put(priority, (priority, at))
+        assert inbox.put(priority, (priority, at), lambda: True)
     got = [inbox.get(0.0) for _ in priorities]
     assert got == sorted((priority, at) for at, priority in enumerate(priorities))
     assert inbox.get(0.0) is None
