@@ -86,6 +86,7 @@ class ControlServer:
         self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll.register(self._listener, select.EPOLLIN)
         self._epoll.register(self._wakeup, select.EPOLLIN)
+        self._look_at = time.monotonic() + LOOK_EVERY
         self._thread.start()
 
     @property
@@ -363,5 +364,8 @@ class ControlServer:
 
     def _close(self, connection: Connection) -> None:
         del self._connections[connection.socket.fileno()]
+        # Not left to close(2): a child that was forked meanwhile would keep it in the epoll, and its
+        # events would then be taken for those of the next connection with that number.
+        self._epoll.unregister(connection.socket)
         connection.give_up()
         connection.socket.close()

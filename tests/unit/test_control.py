@@ -455,10 +455,11 @@ def test_a_socket_that_cannot_be_made_again_is_told_once(
 def test_another_daemon_in_our_place_is_told_and_left_alone(
     tmp_path: Path, start: Starter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(server_room, "LOOK_EVERY", 60.0)
     first = start(tmp_path / "s")
     (tmp_path / "s").unlink()
     second = start(tmp_path / "s")
-    monkeypatch.setattr(server_room, "LOOK_EVERY", 0.05)
+    first._look_at = 0.0
     first._wake()
     assert "another daemon answers on" in _told(first)
     assert (second.take_lost(), second.trouble) == ("", "")
@@ -475,6 +476,7 @@ def test_a_thread_that_died_is_told_once(
     server = start(tmp_path / "s")
     monkeypatch.setattr(server, "_look", die)
     assert "does not answer any more" in _told(server)
+    server._thread.join(10)
     assert server.take_lost() == ""
     assert "does not answer any more" in server.trouble
 
