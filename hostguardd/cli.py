@@ -193,7 +193,9 @@ def _alerts(s: Session) -> Exit:
             s.terminal.print([pages.alert(s.paper, json.loads(raw.decode("utf-8", "replace")))])
 
     wanted = {"follow": s.options.follow, "since": s.options.since, "severity": s.options.severity}
-    s.ask("alerts", {**wanted, "limit": limit}, tell)
+    done = s.ask("alerts", {**wanted, "limit": limit}, tell)
+    if done.get("damaged") and not s.options.json:
+        s.terminal.print([f"{done['damaged']} damaged lines were passed over: see hostguardctl verify"])
     return Exit.OK
 
 

@@ -107,6 +107,12 @@ CONDITIONS: Mapping[str, Condition] = {
         "as evidence, put a copy from the backup in its place, and start again. Disks fail more often than "
         "they are tampered with; look at both.",
     ),
+    "baseline.tampered": Condition(
+        ALERT, CRITICAL, "The approved baseline is not as it was approved: {problem}", "T1565.001",
+        "Somebody with root's rights wrote to the state folder: trust no silence since the last approval "
+        "you remember. Keep a copy of the folder as evidence, compare this host with a backup or a sibling, "
+        "and only then approve a baseline anew.",
+    ),
     "baseline.restored": Condition(
         ALERT, HIGH, "The baseline was damaged ({problem}); generation {generation} is whole and in use",
         IMPAIR,

@@ -268,8 +268,9 @@ class ListenerFact(Fact):
     (`@name` when abstract). A bound but unconnected UDP socket on a port of the ephemeral range has
     the endpoint `address:dynamic exe`, so that a resolver's next random port is not news.
     `command` is the stable part of the owner's command line; `port` is the real number. `others` are
-    the images of other programs that wait at the same endpoint by sockets of their own, sorted and
-    separated by NUL: b"" but when somebody shares the port (SO_REUSEPORT).
+    the other programs that wait at the same endpoint by sockets of their own, sorted: b"" but when
+    somebody shares the port (SO_REUSEPORT). Each is its image, its script if it is an interpreter,
+    and `uid N` if that is not the owner's; its words are separated by one NUL, programs by two.
     """
 
     proto: str
@@ -297,11 +298,16 @@ class ListenerFact(Fact):
         found = path_traits(self.exe) if self.exe else set()
         if self.exe and self.exe.endswith(b" (deleted)"):
             found.add("deleted")
-        if self.others:
+        for words in sharers(self.others):
             found.add("shared")
-            for exe in self.others.split(b"\0"):
-                found |= path_traits(exe)
+            for word in words:
+                found |= path_traits(word)
         return frozenset(found)
+
+
+def sharers(others: bytes) -> list[list[bytes]]:
+    """The programs of `ListenerFact.others`, each as its words, the first of which is its image."""
+    return [program.split(b"\0") for program in others.split(b"\0\0") if program]
 
 
 _KERNEL_NAME = re.compile(
@@ -310,12 +316,15 @@ _KERNEL_NAME = re.compile(
 )
 
 
-def looks_like_kernel(comm: bytes, command: bytes) -> bool:
-    """Whether a program's name or arguments are made to look like a thread of the kernel: ps(1) shows
-    those in brackets, having no arguments, and nobody else needs them or their names."""
+def kernel_name(comm: bytes, command: bytes) -> bytes:
+    """What of a program's name or arguments is made to look like a thread of the kernel, b"" if nothing:
+    ps(1) shows those in brackets, having no arguments, and nobody else needs them or their names."""
+    if comm.startswith(b"[") or _KERNEL_NAME.fullmatch(comm):
+        return comm
     first = command.split(b" ", 1)[0]
-    bracketed = first.startswith(b"[") and (first.endswith(b"]") or command.endswith(b"]"))
-    return bracketed or comm.startswith(b"[") or _KERNEL_NAME.fullmatch(comm) is not None
+    if not first.startswith(b"["):
+        return b""
+    return first if first.endswith(b"]") else command if command.endswith(b"]") else b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,7 +376,7 @@ class ProcessFact(Fact):
         found = path_traits(self.exe) | {self.state, self.role}
         if self.script:
             found |= path_traits(self.script)
-        if not self.kernel and looks_like_kernel(self.comm, self.command):
+        if not self.kernel and kernel_name(self.comm, self.command):
             found.add("masquerade")
         return frozenset(found)
 
@@ -422,7 +431,8 @@ class Sweep:
     limits the look to some keys of the scope (a hint), `span` to the keys from its first up to but
     not including its second value (a slice of a huge folder; None: no end); with neither the whole
     scope was listed. A baseline key within the limits that is missing from `rows` is gone.
-    `contents` holds texts of files whose rule asks for diffs, by digest. `began` and `ended` are
+    `contents` holds texts of files whose rule asks for diffs, by digest; `postponed` are keys whose
+    content was too large to be read in this look, and is to be read in another. `began` and `ended` are
     wall-clock nanoseconds.
     """
 
@@ -436,6 +446,7 @@ class Sweep:
     contents: Mapping[bytes, bytes] = field(default_factory=dict)
     began: int = 0
     ended: int = 0
+    postponed: frozenset[Value] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import hashlib
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import islice
@@ -286,7 +287,6 @@ class Commands:
             reason=job.args["reason"] or "no reason given",
             digest=made.digest,
         )
-        engine.looking.cancel_periodic()
         engine.looking.sweep_now("files.quick", "setid", "live")
         job.finish({"generation": _generation(made)})
 
@@ -346,23 +346,29 @@ class Commands:
     def _alerts(self, job: Job) -> None:
         log, args = self._engine.log, job.args
 
+        damaged = 0
+
         def wanted(line: bytes) -> bool:
-            record = parse(line)
-            severity = Severity[str(record["hostguard"]["severity"]).upper()]
-            if severity < args["severity"]:
+            nonlocal damaged
+            try:
+                record = parse(line)
+                severity = Severity[str(record["hostguard"]["severity"]).upper()]
+                at = str(record["@timestamp"])
+            except (HostguardError, KeyError, TypeError):
+                damaged += 1  # which and how is what `verify` tells
                 return False
-            return args["since"] is None or str(record["@timestamp"]) >= timestamp(args["since"])
+            return severity >= args["severity"] and (args["since"] is None or at >= timestamp(args["since"]))
 
         def run() -> None:
             last, count = 0, 0
-            newest: list[bytes] = []
+            newest: deque[bytes] = deque(maxlen=args["limit"] or None)
             for number, line in log.read(0):
                 last = number
                 if not wanted(line):
                     continue
                 count += 1
                 if args["limit"]:
-                    newest = [*newest[-args["limit"] + 1 :], line] if args["limit"] > 1 else [line]
+                    newest.append(line)
                 elif not self._put(job, line):
                     return
             for line in newest:
@@ -378,7 +384,7 @@ class Commands:
                         count += 1
                         if not self._put(job, line):
                             return
-            job.finish({"count": count})
+            job.finish({"count": count, "damaged": damaged})
 
         _aside(job, run)
 
@@ -398,8 +404,8 @@ def _aside(job: Job, run: Callable[[], None]) -> None:
             run()
         except HostguardError as error:
             job.fail(error)
-        except OSError as error:
-            job.fail(HostguardError(f"cannot read: {error}"))
+        except Exception as error:  # noqa: BLE001 - the thread's edge: somebody waits for an answer
+            job.fail(HostguardError(f"{job.call} failed: {type(error).__name__}: {error}"))
 
     threading.Thread(target=guarded, name=f"answer-{job.call}", daemon=True).start()
 

@@ -8,9 +8,11 @@ hints, periodic sweeps, losses, the clock, the end.
 
 from __future__ import annotations
 
+import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -22,6 +24,7 @@ from ..errors import BaselineError, ConfigError, HostguardError, StoreError
 from ..host.files import FileHost
 from ..host.live import LiveHost
 from ..model import Alert, Generation, ListenerFact, ProcessFact, split
+from ..record import parse
 from ..store.alertlog import AlertLog
 from ..store.baseline import Baseline
 from ..store.database import Database
@@ -40,6 +43,9 @@ ALIVE_EVERY = 30.0
 """Seconds between two notes of being alive, from which the next start tells the gap."""
 
 TICK = 1.0
+APPROVALS = ("baseline.captured-unreviewed", "baseline.approved", "baseline.accepted", "baseline.rolledback")
+"""Health codes that tell of a new generation."""
+
 MOST_TROUBLE = 10
 """Errors nobody foresaw, one after the other, after which the service manager had better start anew."""
 
@@ -129,6 +135,7 @@ class Engine:
         self._lost_since = 0
         self._trouble = 0
         self._told_trouble = ""
+        self._doubt = ""
         self._clocks = read(clock)
         self._alive_noted = 0.0
         self._pinged = 0.0
@@ -223,6 +230,9 @@ class Engine:
 
     def _upkeep(self, now: float) -> None:
         """The log, the control socket, clock steps, the watchdog, the note of being alive."""
+        if self._doubt:
+            problem, self._doubt = self._doubt, ""
+            self.tell("baseline.tampered", problem=problem)
         if repair := self.log.take_repaired():
             self.tell("log.repaired", repair=repair)
         if self.door and (lost := self.door.take_lost()):
@@ -275,6 +285,7 @@ class Engine:
             self.findings,
             self.parts.policy,
             self.parts.watches.find,
+            self.parts.left_out,
             self.announcer.add,
             self.announcer.pending,
             self.clock.wall,
@@ -299,6 +310,7 @@ class Engine:
             self._capture()
         else:
             self._tell_gap()
+            self._distrust(current)
             self._expect()
             self.state = "watching"
             self.tell("daemon.started", version=__version__, generation=current.number)
@@ -315,9 +327,14 @@ class Engine:
             self.tell("baseline.captured-unreviewed", generation=made.number, facts=made.facts)
             self.backup()
 
-        def failed(problem: str) -> None:
-            if not self._stopping:
+        def failed(problem: str, unwritable: bool) -> None:
+            if self._stopping or problem == self._told_trouble:
+                return
+            self._told_trouble = problem
+            if unwritable:
                 self.tell("store.unwritable", problem=f"the capture failed and is tried again: {problem}")
+            else:
+                self.tell("sensor.failed", sensor="capture", problem=problem)
 
         self.state = "capturing"
         self.looking.capture(done, failed)
@@ -327,6 +344,38 @@ class Engine:
         for sensor, fact in ((self.parts.listeners, ListenerFact), (self.parts.processes, ProcessFact)):
             for scope in self.baseline.scopes(fact):
                 sensor.expect(self.baseline.rows(fact, scope))
+
+    def _distrust(self, current: Generation) -> None:
+        """At the start: is the state the one we left? What was judged quiet is judged again."""
+        head = str(self.baseline.recall("head") or "0").partition(" ")[0]
+        for _, line in self.log.read(int(head) if head.isdigit() else 0):
+            try:
+                told = parse(line)["hostguard"]
+            except HostguardError:
+                continue  # `verify` names it
+            approved = told.get("details", {}).get("generation", 0) if told.get("code") in APPROVALS else 0
+            if approved > current.number:
+                problem = f"the alert log tells of generation {approved}, the state holds {current.number}"
+                self.tell("baseline.tampered", problem=problem)
+        with self.database.transaction():
+            for fact, key in list(
+                self.baseline.doubtful(lambda f, k: self.findings.of_key(f, k) is not None)
+            ):
+                self.baseline.forget(fact, key)
+        self.verify_aside()
+
+    def verify_aside(self) -> None:
+        """Check the baseline's digest, in a thread with a handle of its own."""
+
+        def check() -> None:
+            try:
+                with closing(Database(self.database.path, readonly=True)) as own:
+                    Baseline(own, readonly=True).verify()
+            except (HostguardError, OSError) as error:
+                self._doubt = str(error)
+                self.inbox.wake()
+
+        threading.Thread(target=check, name="verify", daemon=True).start()
 
     def _tell_gap(self) -> None:
         """From when to when nobody was watching."""
@@ -356,7 +405,7 @@ class Engine:
             self.tell("config.refused", problem="; ".join(error.problems))
         else:
             config = replace(config, paths=self.config.paths)
-            self.looking.cancel_periodic()
+            self.looking.cancel_periodic(*self.looking.schedule)
             self.coverage.stop()
             self._assemble(config)
             self.coverage.start()
@@ -365,7 +414,7 @@ class Engine:
             summary = f"{len(config.watches)} watches, {len(config.rules)} rules"
             self.tell("config.reloaded", summary=summary)
             if self.state == "watching":
-                self.looking.sweep_now("files.quick")
+                self.looking.sweep_now("files.quick", "setid")
         self._notifier.notify("READY=1")
 
     # -- losses ---------------------------------------------------------------------------------
@@ -384,6 +433,8 @@ class Engine:
 
     def _went_through(self, name: str) -> None:
         """A periodic look was complete: what was lost before it is made good."""
+        if name == "files.full":
+            self.verify_aside()
         if name != "files.quick":
             return
         self.coverage.retry()

@@ -42,6 +42,9 @@ from ..textdiff import unified
 GROWS = frozenset({"mtime", "ctime", "links"})
 """Besides its size, what may move on an append-only file."""
 
+BEGINNING = 64 * 1024**2
+"""Bytes of an append-only file's beginning that a quick sweep has read again when the file grew."""
+
 TOGETHER = 64
 """Folders compared by one query: it costs half of as many queries."""
 
@@ -75,7 +78,8 @@ class Pending(Protocol):
 
 
 class Keeper:
-    """Judges sweeps against the current generation.
+    """Judges sweeps against the current generation. `watch_of` tells the watch of a path, `left_out`
+    whether the configuration leaves a key out of all looking.
 
     `emit` takes each change; `pending` tells what was emitted and is not yet written down. `fresh`
     looks with new eyes: as if nothing had been seen to differ before.
@@ -87,6 +91,7 @@ class Keeper:
         findings: Findings,
         policy: Policy,
         watch_of: Callable[[bytes], Watch | None],
+        left_out: Callable[[type[Fact], Row], bool],
         emit: Callable[[Change], None],
         pending: Pending,
         wall: Callable[[], int],
@@ -97,6 +102,7 @@ class Keeper:
         self._findings = findings
         self._policy = policy
         self._watch_of = watch_of
+        self._left_out = left_out
         self._emit = emit
         self._pending = pending
         self._wall = wall
@@ -138,7 +144,7 @@ class Keeper:
                 continue
             if quick and after is not None:
                 if last is None or last[: sweep.fact.QUICK] != after:
-                    self._closer(sweep.fact, before, after, requests)
+                    self._closer(sweep, before, after, requests)
                 continue
             if quick and before is not None:
                 before = self._baseline.row(sweep.fact, key)
@@ -163,13 +169,16 @@ class Keeper:
         return known
 
     def _closer(
-        self, fact: type[Fact], before: Row | None, after: Row, requests: dict[Value, int | None]
+        self, sweep: Sweep, before: Row | None, after: Row, requests: dict[Value, int | None]
     ) -> None:
-        """Ask for a closer look, unless it is an append-only file that only grew."""
-        watch = self._watch(fact, after)
-        if watch is not None and watch.growing and before is not None and _only_grew(before, after):
-            return  # whether its beginning still holds is for the full sweep
-        requests[after[1]] = None
+        """Ask for a closer look. An append-only file that grew is not read for every line of it: whether
+        its beginning still holds is for the sweeps, and if that is long, for the full one."""
+        watch = self._watch(sweep.fact, after)
+        grew = before is not None and before[5] != after[5] and _only_grew(before, after)
+        if watch is None or not watch.growing or before is None or not grew:
+            requests[after[1]] = None
+        elif sweep.only is None and before[5] <= BEGINNING:  # type: ignore[operator]
+            requests[after[1]] = before[5]  # type: ignore[assignment]
 
     def _watch(self, fact: type[Fact], row: Row) -> Watch | None:
         if fact is not FileFact:
@@ -182,6 +191,9 @@ class Keeper:
         """One key, both rows full (or None). False when it takes a closer look to say."""
         fact, (before, after) = sweep.fact, pair
         watch = self._watch(fact, after or before or ())
+        if after is None and self._left_out(fact, key):
+            self._emit(Change(fact, key, None))  # no longer looked at, which is not the same as gone
+            return True
         ignore = watch.ignore if watch is not None else frozenset()
         growing = watch is not None and watch.growing and before is not None and after is not None
         if growing and before is not None and after is not None:

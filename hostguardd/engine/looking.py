@@ -8,6 +8,7 @@ be seen is told when it is new and when it is over.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Protocol
 
 from ..config import Sweeps
@@ -49,6 +50,15 @@ STALL = 120.0
 RETRY = 10.0
 """Seconds before a capture that failed is tried again."""
 
+SELDOM = ("files.full", "setid")
+SWEPT = "swept "
+SOON = 60.0
+"""Seconds after a start before a seldom look that is overdue."""
+
+HINT_BYTES = 16 * 1024**2
+"""Content that is read in a look a hint asked for. More is read in a lane where nothing urgent waits:
+whoever may write to a watched file could otherwise stop all hints with one that is large."""
+
 TOLD_BLINDS = 5
 """Blind spots of one sweep that are told one by one; the rest is counted."""
 
@@ -81,6 +91,7 @@ class Looking:
             "hints": Lane("hints", inbox, Priority.HINTS),
             "live": Lane("live", inbox, Priority.LIVE),
             "bulk": Lane("bulk", inbox, Priority.BULK),
+            "asked": Lane("asked", inbox, Priority.BULK),
             "inventory": Lane("inventory", inbox, Priority.BULK),
         }
         self._database = database
@@ -106,10 +117,28 @@ class Looking:
         live = min(sweeps.listeners, sweeps.processes)
         self.schedule = {
             "files.quick": Periodic("files.quick", sweeps.quick, sweeps.duty, now + sweeps.quick),
-            "files.full": Periodic("files.full", sweeps.full, sweeps.duty, now + sweeps.full),
-            "setid": Periodic("setid", sweeps.setid, sweeps.duty, now + sweeps.setid),
+            "files.full": Periodic("files.full", sweeps.full, sweeps.duty),
+            "setid": Periodic("setid", sweeps.setid, sweeps.duty),
             "live": Periodic("live", live, 0.0, now),
         }
+        for name in SELDOM:
+            self.schedule[name].due = now + self._time_to(name)
+
+    def _time_to(self, name: str) -> float:
+        """Seconds until a seldom look is due, counted from the last one, whoever ran then: neither
+        reloads nor restarts can put it off for ever."""
+        interval, last = self.schedule[name].interval, self._baseline.recall(SWEPT + name)
+        if not isinstance(last, int):
+            return interval
+        since = (self._clock.wall() - last) / SECOND
+        return min(max(interval - since, SOON), interval)
+
+    def _remember(self, name: str) -> None:
+        """Write down that a seldom look went through just now."""
+        try:
+            self._baseline.remember(SWEPT + name, self._clock.wall())
+        except StoreError:
+            return  # then it comes sooner after the next start
 
     def start(self) -> None:
         """Start the lanes."""
@@ -149,12 +178,15 @@ class Looking:
 
     # -- what somebody waits for -----------------------------------------------------------------
 
-    def capture(self, done: Callable[[Generation, Work], None], failed: Callable[[str], None]) -> None:
-        """Capture a generation from the host as it is; tried again as long as it fails."""
+    def capture(self, done: Callable[[Generation, Work], None], failed: Callable[[str, bool], None]) -> None:
+        """Capture a generation from the host as it is; tried again as long as it fails.
+
+        `failed` is told why, and whether it was the state that could not be written.
+        """
         number = self._baseline.begin_capture()
 
         def finish(work: Work) -> None:
-            problem = work.failed
+            problem, unwritable = work.failed, work.unwritable
             try:
                 if not problem and not work.cancelled:
                     made = self._baseline.finish_capture(
@@ -163,15 +195,13 @@ class Looking:
                 else:
                     self._baseline.discard()
             except StoreError as error:
-                problem = str(error)
+                problem, unwritable = str(error), True
             if problem:
-                failed(problem)
+                failed(problem, unwritable)
             if problem or work.cancelled:
                 self._capture_due = self._now() + (RETRY if problem else 0.0)
                 return
             self.note_blinds(work)
-            for periodic in self.schedule.values():
-                periodic.due = self._now() + periodic.interval
             done(made, work)
 
         self._capture_due = 0.0
@@ -190,19 +220,34 @@ class Looking:
         job: Job | None = None,
         capture: int | None = None,
     ) -> None:
-        """A sweep of all sensors that somebody waits for: at full speed, before any periodic one."""
+        """A sweep of all sensors that somebody waits for: at full speed, in place of the periodic ones
+        it makes needless. A quick one leaves a full sweep that runs alone."""
         current = self._baseline.current()
         total = current.facts if current else 0
         work = Work(name, finish, ALL_KINDS, depth is Depth.FULL, job, capture, total)
-        self.cancel_periodic()
+        replaced = ("files.quick", "setid") if depth is Depth.QUICK else ("files.quick", *SELDOM)
+        self.cancel_periodic(*replaced)
+        work.finish = self._instead_of(replaced, finish)
         parts = self._parts
         for lane, kind, sensor in (
             ("live", "listeners", parts.listeners),
             ("live", "processes", parts.processes),
-            ("bulk", "files", parts.hurried if depth is Depth.FULL else parts.files),
+            ("asked", "files", parts.hurried if depth is Depth.FULL else parts.files),
             ("inventory", "setid", parts.setid),
         ):
             self._begin(work, lane, Task(kind, _sweeping(sensor.sweep, depth)))
+
+    def _instead_of(self, names: tuple[str, ...], finish: Callable[[Work], None]) -> Callable[[Work], None]:
+        """`finish`, after counting the periodic looks of these names as done if all went well."""
+
+        def end(work: Work) -> None:
+            for name in () if work.failed or work.cancelled else names:
+                self.schedule[name].covered(self._now())
+                if name in SELDOM:
+                    self._remember(name)
+            finish(work)
+
+        return end
 
     # -- what comes by itself --------------------------------------------------------------------
 
@@ -214,9 +259,9 @@ class Looking:
                 self.schedule[name].broken(self._now())
             self.schedule[name].hurry(self._now())
 
-    def cancel_periodic(self) -> None:
-        """Break off the file sweeps nobody waits for; they come again by themselves."""
-        for name in ("files.quick", "files.full", "setid"):
+    def cancel_periodic(self, *names: str) -> None:
+        """Break off sweeps nobody waits for; they come again by themselves."""
+        for name in names:
             if self.schedule[name].running:
                 self._cancel(lambda work, name=name: work.name == name)  # type: ignore[misc]
                 self.schedule[name].broken(self._now())
@@ -279,6 +324,8 @@ class Looking:
             self._failing.remove(work.name)
             self._tell("sensor.recovered", sensor=work.name)
         self.note_blinds(work)
+        if work.name in SELDOM:
+            self._remember(work.name)
         self._on_through(work.name)
 
     # -- hints -----------------------------------------------------------------------------------
@@ -301,7 +348,7 @@ class Looking:
                 continue
             folder, names, deep = item
             if names is None:
-                rest.append(Request(folder, None, deep))
+                rest.append(Request(folder, None, deep, largest=HINT_BYTES))
                 folder, name = split(folder)
                 names = frozenset({name})
             growing = frozenset(name for name in names if self._grows(join(folder, name)))
@@ -309,9 +356,9 @@ class Looking:
             if growing:
                 rest.append(Request(folder, growing, depth=Depth.QUICK))
             if urgent:
-                loud.append(Request(folder, urgent, deep))
+                loud.append(Request(folder, urgent, deep, largest=HINT_BYTES))
             if others := names - growing - urgent:
-                rest.append(Request(folder, others, deep))
+                rest.append(Request(folder, others, deep, largest=HINT_BYTES))
         return loud, rest
 
     def _grows(self, path: bytes) -> bool:
@@ -333,17 +380,22 @@ class Looking:
         if work.capture is not None:
             self._take(batch, work, work.capture)
         follow: list[Request] = []
+        later: list[Request] = []
         for sweep in batch.sweeps:
             work.blind(sweep.blinds)
+            if sweep.postponed:
+                later.append(Request(sweep.scope, sweep.postponed))
             if work.name == "live" and sweep.fact.KIND not in work.kinds:
                 work.kinds += (sweep.fact.KIND,)
             where = sweep.scope if isinstance(sweep.scope, bytes) else str(sweep.scope).encode()
             work.progress(batch.task.name, len(sweep.rows), where.decode("utf-8", "backslashreplace"))
         if work.capture is None:
-            follow = self._keeper.handle_all(batch.sweeps)
+            follow = [replace(one, largest=HINT_BYTES) for one in self._keeper.handle_all(batch.sweeps)]
+        files = self._parts.files
         if follow:
-            files = self._parts.files
             self._begin(work, "hints", Task("closer", lambda stop: files.look(follow, stop)))
+        if later:
+            self._begin(work, "inventory", Task("contents", lambda stop: files.look(later, stop)))
 
     def _take(self, batch: Batch, work: Work, number: int) -> None:
         """Rows of a capture. One that is not complete must not become a baseline."""
@@ -353,7 +405,7 @@ class Looking:
                     self._baseline.add(number, sweep.fact, sweep.rows)
                     self._baseline.keep_content(sweep.contents.items())
         except StoreError as error:
-            work.failed = str(error)
+            work.failed, work.unwritable = str(error), True
             self._cancel(lambda other: other is work)
 
     def done(self, done: Done) -> None:

@@ -61,6 +61,7 @@ def _check(
         findings,
         parts.policy,
         parts.watches.find,
+        parts.left_out,
         emit,
         pending,
         clock.wall,

@@ -14,7 +14,7 @@ from typing import Protocol
 from ..config import Config
 from ..host.files import FileHost
 from ..host.live import LiveHost
-from ..model import Fact, FileFact, ListenerFact, ProcessFact, Row, SetIdFact, under
+from ..model import Fact, FileFact, ListenerFact, ProcessFact, Row, SetIdFact, join, under
 from ..policy import Policy
 from ..sensors.crew import Crew
 from ..sensors.files import FilesSensor
@@ -67,6 +67,12 @@ class Parts:
             return True
         plan = self.watches.plan(folder)
         return not plan.empty and (name is None or plan.reach(name) is not None)
+
+    def left_out(self, fact: type[Fact], key: Row) -> bool:
+        """Whether the configuration leaves a key out, so that not seeing it says nothing."""
+        if fact is FileFact:
+            return self.watches.find(join(key[0], key[1])) is None  # type: ignore[arg-type]
+        return fact is SetIdFact and self.setid.leaves_out(key[1])  # type: ignore[arg-type]
 
     def urgent(self, path: bytes) -> bool:
         """Whether a change at `path` must be told at once."""

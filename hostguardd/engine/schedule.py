@@ -43,6 +43,10 @@ class Periodic:
         self.running, self.ended, self.cpu, self.entries = False, now, cpu, entries
         self.due = now + self.spacing
 
+    def covered(self, now: float) -> None:
+        """Another look saw all that it would have seen."""
+        self.ended, self.due = now, now + self.spacing
+
     def broken(self, now: float) -> None:
         """It was broken off: try again soon."""
         self.running = False

@@ -25,7 +25,8 @@ class Work:
     """`finish` is called on the loop when no task is left; `failed` says that one was broken off.
 
     `kinds` are the kinds of fact that it sweeps completely (their blinds are then known anew), `full`
-    whether contents are read. `took` is seconds by task name.
+    whether contents are read. `unwritable`: it failed because the state could not be written.
+    `took` is seconds by task name.
     `capture` is the number of the generation being filled, None when sweeps are judged.
     """
 
@@ -39,6 +40,7 @@ class Work:
     began: float = field(default_factory=time.monotonic)
     left: int = 0
     failed: str = ""
+    unwritable: bool = False
     cancelled: bool = False
     cpu: float = 0.0
     entries: int = 0

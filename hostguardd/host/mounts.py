@@ -19,7 +19,7 @@ NETWORK = frozenset(
 
 PSEUDO = frozenset(
     b"proc sysfs cgroup cgroup2 devpts mqueue debugfs tracefs securityfs pstore bpf configfs fusectl"
-    b" selinuxfs efivarfs hugetlbfs binfmt_misc rpc_pipefs nsfs nfsd devtmpfs".split()
+    b" selinuxfs efivarfs hugetlbfs binfmt_misc rpc_pipefs nsfs nfsd".split()
 )
 """Windows into the kernel: no files of an administrator lie there."""
 

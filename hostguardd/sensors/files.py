@@ -11,7 +11,7 @@ watch then, and nothing can fall between the list and the watch.
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -79,7 +79,8 @@ class FilesSensor:
             if names is None:
                 yield from self._visit(parent, depth, mounts, stop, folders)
             else:
-                yield from self._keys(parent, frozenset(names), depth, mounts, stop, folders, {})
+                how = Request(parent, None, depth=depth)
+                yield from self._keys(parent, frozenset(names), how, mounts, stop, folders)
         if closed and not stop():
             now = self._wall()
             yield Sweep(FileFact, b"", depth, [], tuple(closed), began=now, ended=now)
@@ -102,16 +103,14 @@ class FilesSensor:
             assert isinstance(folder, bytes)
             below: list[bytes] = []
             if request.keys is not None:
-                yield from self._keys(
-                    folder, request.keys, request.depth, mounts, stop, below, request.prefixes
-                )
+                yield from self._keys(folder, request.keys, request, mounts, stop, below)
             elif not self.watches.plan(folder).empty:
                 below = [folder]
             if request.keys is not None and not request.deep:
                 continue
             while below and not stop():
                 more: list[bytes] = []
-                yield from self._visit(below.pop(), request.depth, mounts, stop, more)
+                yield from self._visit(below.pop(), request.depth, mounts, stop, more, request.largest)
                 if request.deep:
                     below += more
 
@@ -161,11 +160,10 @@ class FilesSensor:
         self,
         folder: bytes,
         names: frozenset[Value],
-        depth: Depth,
+        how: Request,
         mounts: MountMap,
         stop: Stop,
         below: list[bytes],
-        prefixes: Mapping[Value, int],
     ) -> Iterator[Sweep]:
         """One sweep of some entries of a folder; folders among them are added to `below`."""
         began = self._wall()
@@ -173,7 +171,7 @@ class FilesSensor:
         wanted = frozenset(n for n in names if isinstance(n, bytes) and plan.reach(n) is not None)
         if not wanted:
             return
-        found = _Found(self, plan, depth, stop)
+        found = _Found(self, plan, how.depth, stop, limit=how.largest)
         # Not even lstat(2) may touch a network mount: it hangs when the server does.
         away = {name: mount for name in wanted if (mount := mounts.away(join(folder, name))) is not None}
         found.blinds += [_distant(join(folder, name), mount) for name, mount in away.items()]
@@ -181,19 +179,29 @@ class FilesSensor:
             if len(away) < len(wanted):
                 with self._host.open_folder(folder) as opened:
                     for name in sorted(wanted - away.keys()):
-                        found.look(opened, name, below, prefixes.get(name, -1))
+                        found.look(opened, name, below, how.prefixes.get(name, -1))
         except OSError as error:
             found.blinds += _closed(folder, error)
         if not stop():
             yield found.sweep(folder, began, self._wall(), only=wanted)
 
     def _visit(
-        self, folder: bytes, depth: Depth, mounts: MountMap, stop: Stop, below: list[bytes]
+        self,
+        folder: bytes,
+        depth: Depth,
+        mounts: MountMap,
+        stop: Stop,
+        below: list[bytes],
+        limit: int = 1 << 62,
     ) -> Iterator[Sweep]:
         """All watched entries of one folder, in slices when there are many."""
         began = self._wall()
         plan = self.watches.plan(folder)
-        if plan.empty or mounts.pseudo(folder):
+        if plan.empty:
+            return
+        if mounts.pseudo(folder):
+            blind = Blind(KIND, folder, "a window into the kernel is mounted on it, which holds no files")
+            yield Sweep(FileFact, folder, depth, [], (blind,), began=began, ended=began)
             return
         self._on_folder(folder)
         away = [mount for mount in mounts.within(folder).values() if mount.network]
@@ -203,7 +211,7 @@ class FilesSensor:
             with self._host.open_folder(folder) as opened:
                 rows = opened.entries(SLICE, avoid)
                 if rows is not None:
-                    found = _Found(self, plan, depth, stop, blinds)
+                    found = _Found(self, plan, depth, stop, blinds, limit)
                     if plan.plain and depth is Depth.QUICK:
                         found.rows = rows
                         _subfolders(rows, plan, below)
@@ -215,7 +223,7 @@ class FilesSensor:
                     return
                 names = [name for name in opened.names(MOST_NAMES) if name not in avoid]
                 for at in range(0, len(names), SLICE):
-                    found = _Found(self, plan, depth, stop, blinds)
+                    found = _Found(self, plan, depth, stop, blinds, limit)
                     for name in names[at : at + SLICE]:
                         found.look(opened, name, below)
                     if stop():
@@ -240,21 +248,35 @@ class FilesSensor:
         self._on_folder(folder)
         return True
 
-    def deep(self, opened: Folder, row: Row, watch: Watch, prefix: int, stop: Stop) -> Deep | None:
-        """Look closely at one entry, as its watch asks."""
-        return opened.deep(row, stop, prefix=prefix, text=watch.diff, largest=self._largest)
+    def deep(
+        self, opened: Folder, row: Row, watch: Watch, prefix: int, stop: Stop, limit: int
+    ) -> tuple[Deep | None, bool]:
+        """Look closely at one entry, as its watch asks; and whether its content is to be read later."""
+        most = min(limit, self._largest)
+        deep = opened.deep(row, stop, prefix=prefix, text=watch.diff, largest=most)
+        size = 0 if deep is None else deep.row[5]
+        assert isinstance(size, int)
+        return deep, most < size <= self._largest
 
 
 class _Found:
     """What one look has gathered so far."""
 
     def __init__(
-        self, sensor: FilesSensor, plan: FolderPlan, depth: Depth, stop: Stop, blinds: tuple[Blind, ...] = ()
+        self,
+        sensor: FilesSensor,
+        plan: FolderPlan,
+        depth: Depth,
+        stop: Stop,
+        blinds: tuple[Blind, ...] = (),
+        limit: int = 1 << 62,
     ) -> None:
         self._sensor = sensor
         self._plan = plan
         self._depth = depth
         self._stop = stop
+        self._limit = limit
+        self.postponed: set[Value] = set()
         self.rows: list[Row] = []
         self.blinds = list(blinds)
         self.lost: list[Blind] = []
@@ -281,11 +303,13 @@ class _Found:
         if reach is None or self._stop():
             return
         if self._depth is Depth.FULL:
-            deep = self._sensor.deep(opened, row, reach.watch, prefix, self._stop)
+            deep, later = self._sensor.deep(opened, row, reach.watch, prefix, self._stop, self._limit)
             if deep is None:
                 return
             row = deep.row
-            if deep.problem:
+            if later and row[12] is None:
+                self.postponed.add(name)
+            elif deep.problem:
                 self.blinds.append(Blind(KIND, join(opened.path, name), CONTENT + deep.problem))
             if deep.text is not None and isinstance(row[12], bytes):
                 self.contents[row[12]] = deep.text
@@ -315,6 +339,7 @@ class _Found:
             self.contents,
             began,
             ended,
+            frozenset(self.postponed),
         )
 
 

@@ -19,13 +19,15 @@ class Request:
     """Look at some keys of a scope, closely unless `depth` says otherwise.
 
     `keys` None means the whole scope; `deep` everything below it too. `prefixes` maps keys of
-    growing files to the byte count whose digest is wanted.
+    growing files to the byte count whose digest is wanted. A content of more than `largest` bytes is
+    not read now but named in `Sweep.postponed`: a short look must stay short.
     """
 
     scope: Value
     keys: frozenset[Value] | None
     deep: bool = False
     depth: Depth = Depth.FULL
+    largest: int = 1 << 62
     prefixes: Mapping[Value, int] = field(default_factory=dict)
 
 

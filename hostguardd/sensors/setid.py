@@ -29,6 +29,9 @@ LENDING = 0o6111
 """Mode bits of which a file has at least one that lends rights."""
 
 SLICE = 4096
+LARGEST = 64 * 1024**2
+"""Bytes beyond which the content is not read: anybody can make a set-id file of 8 TB of nothing."""
+
 MOST_NAMES = 2_000_000
 """As in the files sensor."""
 
@@ -70,6 +73,7 @@ class SetIdSensor:
                 return
             yield found.sweep(began, self._wall())
         refused = tuple(blind for mount in mounts if (blind := self._refusal(mount)) is not None)
+        refused += tuple(Blind(KIND, glob, "excluded by setid.exclude") for glob in self._settings.exclude)
         if refused:
             now = self._wall()
             yield Sweep(SetIdFact, b"", Depth.FULL, [], refused, began=now, ended=now)
@@ -125,6 +129,14 @@ class SetIdSensor:
         """Whether the configuration excludes this path."""
         return bool(self._exclude and self._exclude.fullmatch(path))
 
+    def leaves_out(self, path: bytes) -> bool:
+        """Whether the configuration excludes this path, or a folder above it."""
+        while not self._left_out(path):
+            if path == b"/":
+                return False
+            path = split(path)[0]
+        return True
+
     def _closed_to(self, folder: bytes) -> bool:
         """Whether a walk from the top would not come to this folder."""
         while not self._left_out(folder) and (self._settings.containers or folder not in LAYERS):
@@ -142,7 +154,6 @@ class SetIdSensor:
                 found.blind(folder, "container image layers, not walked: setid.containers is off")
                 continue
             if self._left_out(folder):
-                found.blind(folder, "excluded by setid.exclude")
                 continue
             if any(under(folder, watched) for watched in self._settings.watch):
                 self._on_folder(folder)
@@ -183,9 +194,8 @@ class SetIdSensor:
             return
         path = join(opened.path, name)
         if self._left_out(path):
-            found.blind(path, "excluded by setid.exclude")
             return
-        deep = opened.deep(row, stop)
+        deep = opened.deep(row, stop, largest=LARGEST)
         if deep is None or not _may_lend(deep.row):  # gone, or something else by now
             return
         if deep.problem:

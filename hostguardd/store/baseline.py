@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cache
 from typing import TypeAlias
 
@@ -152,6 +152,13 @@ class Baseline:
         with self._db.transaction() as db:
             db.execute("INSERT OR REPLACE INTO meta VALUES(?, ?)", (name, value))
 
+    def doubtful(self, open_keys: Callable[[type[Fact], Row], bool]) -> Iterator[Key]:
+        """Keys written down as seen to differ that have no open finding: quiet ones, and what somebody
+        closed by hand."""
+        for fact in FACTS:
+            keys = self._run(f"SELECT {', '.join(fact.KEY)} FROM {fact.KIND}_seen").fetchall()
+            yield from ((fact, key) for key in keys if not open_keys(fact, key))
+
     # -- what was seen ---------------------------------------------------------------------------
 
     def note(self, fact: type[Fact], key: Row, row: Row | None) -> None:
@@ -217,7 +224,7 @@ class Baseline:
 
         `dropped` are whole scopes that are no longer watched and leave the baseline.
         """
-        parent = self._needed()
+        parent = self.verify()  # what nobody approved must not become approved along with the rest
         number = parent.number + 1
         with self._db.transaction() as db:
             if keys is None:
@@ -237,7 +244,7 @@ class Baseline:
     def rollback(self, target: int, at: int, actor: str, reason: str) -> Generation:
         """A new generation with the rows of `target`. What was seen is forgotten: sweep again."""
         parent = self._needed()
-        self.generation(target)
+        self.verify(target)
         number = parent.number + 1
         with self._db.transaction() as db:
             for fact in FACTS:
@@ -318,9 +325,9 @@ class Baseline:
                 total.update(repr(chunk).encode())
         return total.hexdigest(), count
 
-    def verify(self) -> Generation:
-        """The current generation, if its rows still have the digest they were approved with."""
-        current = self._needed()
+    def verify(self, number: int = 0) -> Generation:
+        """A generation (0: the current one), if its rows still have the digest they were approved with."""
+        current = self.generation(number) if number else self._needed()
         digest, count = self.digest(current.number)
         if digest != current.digest:
             raise BaselineDamaged(

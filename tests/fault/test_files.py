@@ -181,6 +181,35 @@ def test_a_sparse_giant_is_not_read(tree: Tree) -> None:
     assert FileFact.of(row).sha256 is None
 
 
+def test_a_hint_s_look_postpones_what_is_large(tree: Tree) -> None:
+    (tree.w / "large").write_bytes(b"x" * 5_000)
+    (tree.w / "small").write_bytes(b"x")
+    request = Request(b"/w", frozenset({b"large", b"small"}), largest=4_096)
+    (sweep,) = tree.sensor().look([request], never)
+    digests = {row[1]: row[12] for row in sweep.rows}
+    assert digests[b"large"] is None
+    assert digests[b"small"] is not None
+    assert sweep.postponed == {b"large"}
+    assert not sweep.blinds
+
+
+def test_a_set_id_giant_of_nothing_is_told_and_not_read(tree: Tree) -> None:
+    path = tree.w / "giant"
+    path.touch()
+    try:
+        os.truncate(path, 10**12)
+    except OSError:
+        pytest.skip("the file system has no files of 1 TB")
+    path.chmod(0o4755)
+    sweeps: list[Sweep] = []
+    sensor = SetIdSensor(tree.host, SetIdConfig(), time.time_ns)
+    within(2.0, lambda: sweeps.extend(sensor.look([Request(b"/w", frozenset({b"giant"}))], never)))
+    (row,) = [row for sweep in sweeps for row in sweep.rows]
+    assert row[1] == b"/w/giant"
+    assert row[8] is None
+    assert blinds(sweeps)[b"/w/giant"].startswith(CONTENT)
+
+
 def test_reading_a_giant_stops_within_a_tenth_of_a_second(tree: Tree) -> None:
     path = tree.w / "giant"
     path.touch()

@@ -77,6 +77,7 @@ class Bench:
         self.state = state
         self.log = Log()
         self.now = NOW
+        self.unwatched: set[bytes] = set()
         self.announcer = Announcer(
             state.database,
             state.baseline,
@@ -93,10 +94,14 @@ class Bench:
             state.findings,
             Policy(RULES),
             Watches(WATCHES).find,
+            self.left_out,
             self.announcer.add,
             self.announcer.pending,
             lambda: self.now,
         )
+
+    def left_out(self, fact: type[Fact], key: Row) -> bool:
+        return fact is FileFact and key[1] in self.unwatched
 
     def sweep(
         self,
@@ -400,9 +405,28 @@ def grown(size: int, **more: Any) -> FileFact:
     return file(b"/etc/log", **({"size": size, "mtime": size, "ctime": size, "sha256": b"\x0b" * 32} | more))
 
 
-def test_what_only_grew_is_not_even_looked_at(bench: Bench) -> None:
-    assert bench.sweep(etc(log=grown(150)), depth=Depth.QUICK) == []
+def test_what_only_grew_is_not_read_for_every_line(bench: Bench) -> None:
+    assert bench.sweep([grown(150)], depth=Depth.QUICK, only={b"log"}) == []
     assert bench.told() == []
+
+
+def test_a_quick_sweep_asks_for_its_beginning_if_that_is_short(bench: Bench) -> None:
+    (request,) = bench.sweep(etc(log=grown(150)), depth=Depth.QUICK)
+    assert request.prefixes == {b"log": 100}
+
+
+def test_what_was_written_to_and_is_no_longer_is_looked_at(bench: Bench) -> None:
+    (request,) = bench.sweep([grown(100)], depth=Depth.QUICK, only={b"log"})
+    assert request.keys == frozenset({b"log"})
+    assert not request.prefixes
+
+
+def test_what_is_no_longer_watched_is_not_gone_and_leaves_with_the_next_approval(bench: Bench) -> None:
+    bench.unwatched.add(b"a")
+    bench.sweep([fact for fact in etc() if fact.name != b"a"])
+    assert bench.told() == []
+    bench.state.baseline.approve(NOW, "", "")
+    assert bench.state.baseline.row(FileFact, (b"/etc", b"a")) is None
 
 
 def test_a_full_look_asks_for_the_approved_beginning(bench: Bench) -> None:
@@ -609,6 +633,7 @@ def test_new_eyes_see_what_was_told_before(bench: Bench) -> None:
         bench.state.findings,
         Policy(RULES),
         Watches(WATCHES).find,
+        lambda fact, key: False,
         changes.append,
         lambda fact, scope, /, *, below=False: {},
         lambda: NOW,
