@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import io
 import os
 import signal
 import socket
@@ -53,6 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         root = os.fsencode(options.root)
         if options.once:
             state = Path(config.paths.state) / DATABASE
+            if isinstance(sys.stdout, io.TextIOWrapper):  # under LANG=C an arrow must not end it
+                sys.stdout.reconfigure(errors="backslashreplace")
             return check_once(config, state, _files(options.root), _live(root), sys.stdout)
         if root != b"/":
             raise UsageError("--root goes with --once: a mounted image has nothing to watch")
