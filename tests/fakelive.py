@@ -12,7 +12,7 @@ in a unit of its own name.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -43,10 +43,13 @@ class FakeLive:
     calls: dict[str, int] = field(default_factory=dict)
     vanishing: set[int] = field(default_factory=set)
     """Pids that are listed but gone when one looks."""
+    reading: dict[int, float] = field(default_factory=dict)
+    """Seconds that it takes to read a process's image; no time, if it is not named here."""
 
     def __post_init__(self) -> None:
         self._processes: dict[int, Process] = {}
         self._contents: dict[int, bytes] = {}
+        self._read: set[bytes] = set()
         self._sockets: list[FakeSocket] = []
         self._newest = 100
         self._numbers = count(5000)
@@ -177,7 +180,19 @@ class FakeLive:
 
     def digest(self, pid: int) -> bytes | None:
         self._count("digest")
-        return hashlib.sha256(self._contents[pid]).digest() if pid in self._processes else None
+        content = self._contents[pid] if pid in self._processes else None
+        return hashlib.sha256(content).digest() if content in self._read and content is not None else None
+
+    def unread(self, pid: int) -> int:
+        if pid not in self._processes or self._contents[pid] in self._read:
+            return 0
+        return 1 + int(self.reading.get(pid, 0.0) * 1e9)
+
+    def read(self, pid: int, stop: Callable[[], bool]) -> None:
+        self._count("read")
+        if self.unread(pid) and not stop():
+            self.now += self.reading.get(pid, 0.0)
+            self._read.add(self._contents[pid])
 
     def has_timer(self, unit: bytes) -> bool:
         return unit in self.timers

@@ -9,7 +9,7 @@ Names, paths and arguments are raw bytes and hostile.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 RUNNING: Final = "running"
@@ -29,10 +29,11 @@ class Process(NamedTuple):
     `started` is clock ticks since boot and, with `pid`, names it for good. `kernel`: a thread of the
     kernel (PF_KTHREAD, which no program can set). `uid` is the effective one. `exe` is the path of
     the running image without the kernel's " (deleted)", b"" when it has none, None when we may not
-    know; `state` is one of STATES. `cwd` is b"" when it cannot be read. `unit` is the
-    system manager's unit it runs in (`sshd.service`, `session-3.scope`), b"" when none. `login` is
-    whether a login user is recorded for it (loginuid). `namespace` is "" for our own pid namespace,
-    else the other one's name (`pid:[4026532301]`).
+    know; `state` is one of STATES (REPLACED also while `unread` says that the two files were not
+    compared yet). `cwd` is b"" when it cannot be read. `unit` is the system manager's unit it runs in
+    (`sshd.service`, `session-3.scope`), b"" when none. `login` is whether a login user is recorded
+    for it (loginuid). `namespace` is "" for our own pid namespace, else the other one's name
+    (`pid:[4026532301]`).
     """
 
     pid: int
@@ -109,7 +110,16 @@ class LiveHost(Protocol):
         ...
 
     def digest(self, pid: int) -> bytes | None:
-        """SHA-256 of the running image; None when it cannot be read or is absurdly large."""
+        """SHA-256 of the running image; None when it was not read. Reads nothing itself."""
+        ...
+
+    def unread(self, pid: int) -> int:
+        """How many bytes `read` would read; 0 when the image is known, or absurdly large."""
+        ...
+
+    def read(self, pid: int, stop: Callable[[], bool]) -> None:
+        """Read what `digest` and `state` of the running image need. Asks `stop` every few MiB; when
+        that is true, nothing is known afterwards."""
         ...
 
     def has_timer(self, unit: bytes) -> bool:
@@ -169,6 +179,13 @@ class NoLiveHost:
     def digest(self, pid: int) -> bytes | None:
         """None."""
         return None
+
+    def unread(self, pid: int) -> int:
+        """Nothing."""
+        return 0
+
+    def read(self, pid: int, stop: Callable[[], bool]) -> None:
+        """Nothing."""
 
     def has_timer(self, unit: bytes) -> bool:
         """None."""

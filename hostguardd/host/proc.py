@@ -16,15 +16,18 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from . import parse
 from .live import ANONYMOUS, DELETED, REPLACED, RUNNING, Owners, Process, Sockets
 from .sockets import SocketTable, owners
 
-LARGEST: Final = 512 * 1024 * 1024
+LARGEST: Final = 256 * 1024 * 1024
 """Images above this many bytes are not hashed: a sparse one could hold us up for hours."""
+
+PATIENCE: Final = 4 * 1024 * 1024
+"""Bytes that are hashed before `stop` is asked again."""
 
 REMEMBERED: Final = 4096
 """How many digests are kept."""
@@ -49,10 +52,12 @@ Identity = tuple[int, int, int, int, int]
 
 
 class Image(NamedTuple):
-    """What runs: path (b"" none, None hidden from us) and state, as in `Process`."""
+    """What runs: path (b"" none, None hidden from us) and state, as in `Process`. `rival` is where
+    another file lies at its path now, b"" when none does."""
 
     path: bytes | None
     state: str
+    rival: bytes = b""
 
 
 class ProcHost:
@@ -160,44 +165,63 @@ class ProcHost:
             return Image(path, RUNNING)
         for place, other in ((path, others[0]), (base + b"/root" + path, others[1])):
             if other is not None:
-                same = self._file_digest(place, other) == self._opened_digest(exe, 0)
-                return Image(path, RUNNING if same else REPLACED)
+                known = self._digests.get(_identity(running))
+                same = known is not None and known == self._digests.get(_identity(other))
+                return Image(path, RUNNING if same else REPLACED, place)
         return Image(path, DELETED if unlinked else RUNNING)
 
     def digest(self, pid: int) -> bytes | None:
         """As `LiveHost.digest`."""
-        folder = b"%s/%d" % (self._proc, pid)
-        alive = self._base(folder)
-        return None if alive is None else self._opened_digest(alive[1] + b"/exe", 0)
+        alive = self._base(b"%s/%d" % (self._proc, pid))
+        running = None if alive is None else _stat(alive[1] + b"/exe")
+        return None if running is None else self._digests.get(_identity(running))
 
-    def _file_digest(self, path: bytes, seen: os.stat_result) -> bytes:
-        """Digest of the regular file at `path`, b"" for anything else."""
-        if not stat.S_ISREG(seen.st_mode):
-            return b""
-        return self._opened_digest(path, os.O_NOFOLLOW) or b""
+    def unread(self, pid: int) -> int:
+        """As `LiveHost.unread`."""
+        return sum(seen.st_size for _, _, seen in self._unread(pid))
 
-    def _opened_digest(self, path: bytes, flags: int) -> bytes | None:
+    def read(self, pid: int, stop: Callable[[], bool]) -> None:
+        """As `LiveHost.read`."""
+        for path, flags, _ in self._unread(pid):
+            self._read_file(path, flags, stop)
+
+    def _unread(self, pid: int) -> Iterator[tuple[bytes, int, os.stat_result]]:
+        """The files to read, each with the flags to open it by: the image, and the file that lies at
+        its path now if it may be the same again."""
+        alive = self._base(b"%s/%d" % (self._proc, pid))
+        exe = b"" if alive is None else alive[1] + b"/exe"
+        running = _stat(exe)
+        if alive is None or running is None:
+            return
+        if self._is_unread(running):
+            yield exe, 0, running
+        image = self._image(alive[1])
+        rival = b"" if image is None else image.rival
+        other = _lstat(rival)
+        if other is not None and other.st_size == running.st_size and self._is_unread(other):
+            yield rival, os.O_NOFOLLOW, other
+
+    def _is_unread(self, seen: os.stat_result) -> bool:
+        return _is_readable(seen) and _identity(seen) not in self._digests
+
+    def _read_file(self, path: bytes, flags: int, stop: Callable[[], bool]) -> None:
+        """Learn the digest of the regular file at `path`."""
         try:
             handle = os.open(path, READ_FLAGS | flags)
         except OSError:
-            return None
+            return
         try:
             seen = os.fstat(handle)
-            key = (seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
-            known = self._digests.get(key)
-            if known is not None:
-                return known
-            if not stat.S_ISREG(seen.st_mode) or seen.st_size > LARGEST:
-                return None
-            found = _hash(handle)
+            found = _hash(handle, seen.st_size, stop) if _is_readable(seen) else None
         except OSError:
-            return None
+            return
         finally:
             os.close(handle)
+        if found is None:
+            return
         while len(self._digests) >= REMEMBERED:
             self._digests.pop(next(iter(self._digests)), None)
-        self._digests[key] = found
-        return found
+        self._digests[_identity(seen)] = found
 
     def has_timer(self, unit: bytes) -> bool:
         """As `LiveHost.has_timer`; `name@instance` also by its template."""
@@ -290,14 +314,36 @@ def _lstat(path: bytes) -> os.stat_result | None:
         return None
 
 
+def _stat(path: bytes) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except (OSError, ValueError):
+        return None
+
+
+def _identity(seen: os.stat_result) -> Identity:
+    return (seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
+
+
+def _is_readable(seen: os.stat_result) -> bool:
+    return stat.S_ISREG(seen.st_mode) and seen.st_size <= LARGEST
+
+
 def _same(one: os.stat_result, other: os.stat_result | None) -> bool:
     return other is not None and (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
 
 
-def _hash(handle: int) -> bytes:
+def _hash(handle: int, length: int, stop: Callable[[], bool]) -> bytes | None:
+    """Digest of a file that is `length` bytes long; None when it is longer or when stopped."""
     summed = hashlib.sha256()
     block = bytearray(BLOCK)
     view = memoryview(block)
+    done = 0
     while size := os.readv(handle, [block]):
+        if done // PATIENCE != (done + size) // PATIENCE and stop():
+            return None
+        done += size
+        if done > length:
+            return None  # it grows under our eyes, for as long as its writer likes
         summed.update(view[:size])
     return summed.digest()

@@ -27,6 +27,7 @@ from ..host.live import ANONYMOUS, DELETED, PROTOCOLS, LiveHost, Process, Socket
 from ..model import Blind, Depth, ListenerFact, Row, Sweep
 from .commands import stable
 from .glimpses import Glimpses
+from .images import AGAIN, read_images
 from .interface import Request
 
 KIND: Final = ListenerFact.KIND
@@ -149,18 +150,18 @@ class ListenersSensor:
                 yield Sweep(ListenerFact, proto, depth, [], blind, began=began, ended=began)
             return
         with self._lock:
-            found = self._look(depth is Depth.FULL, stop)
+            found = self._look(depth, stop)
         for proto in protocols if found is not None else ():
             rows, blinds = (found or {})[proto]
             yield Sweep(ListenerFact, proto, depth, rows, blinds, began=began, ended=self._wall())
 
     # -- looking ---------------------------------------------------------------------------------
 
-    def _look(self, everything: bool, stop: Stop) -> dict[str, tuple[list[Row], tuple[Blind, ...]]] | None:
+    def _look(self, depth: Depth, stop: Stop) -> dict[str, tuple[list[Row], tuple[Blind, ...]]] | None:
         """Rows and blinds by protocol; None when stopped half-way, which loses nothing."""
         host = self._host
         now = host.uptime()
-        everything = everything or now >= self._everything
+        everything = depth is Depth.FULL or now >= self._everything
         for proto in self._protocols:
             mark = host.cookies(proto)  # before the list: what comes after it moves the mark again
             if everything or proto not in self._tables or self._tables[proto][0] != mark:
@@ -170,12 +171,13 @@ class ListenersSensor:
         current = self._current()
         self._first = {name: self._first.get(name, now) for name in current}
         self._find_owners(current, now, everything)
+        whole = self._read_images(depth, stop)
         if stop():
             return None
         if everything:
             self._everything = now + EVERYTHING
             self._namespaces = self._foreign()
-        due = self._everything
+        due = self._everything if whole else min(self._everything, host.uptime() + AGAIN)
         unknown = sum(self._owners[name] is UNKNOWN for name in self._owners)
         general = self._namespaces + (_hidden_owners(unknown) if unknown else ())
         found = {}
@@ -250,17 +252,26 @@ class ListenersSensor:
             pids = holders.get(inode, ())
             owner = next((one for one in map(self._host.process, pids) if one is not None), None)
             nobody = UNKNOWN if hidden else NOBODY
-            found[inode] = nobody if owner is None else self._owner(owner, digest=True)
+            found[inode] = nobody if owner is None else self._owner(owner)
         return {name: found[one.inode] if one.inode else KERNEL for name, one in sockets.items()}
 
-    def _owner(self, process: Process | None, *, digest: bool = False) -> Owner:
+    def _owner(self, process: Process | None) -> Owner:
         if process is None or process.exe is None:
             return UNKNOWN
         gone = b" (deleted)" if process.state in (DELETED, ANONYMOUS) else b""
         # The manager's arguments are its own affair: it rewrites them when it executes itself anew.
         words = b"" if process.pid == 1 else stable(process.argv)
-        sha256 = self._host.digest(process.pid) if digest else None
-        return Owner(process.exe + gone, words, sha256, process.pid, process.started)
+        return Owner(process.exe + gone, words, None, process.pid, process.started)
+
+    def _read_images(self, depth: Depth, stop: Stop) -> bool:
+        """Give the owners their digests; False when the time did not suffice for all of them."""
+        pids = {owner.pid for owner in self._owners.values() if owner.pid and owner.sha256 is None}
+        whole = read_images(self._host, pids, depth, stop)
+        digests = {pid: self._host.digest(pid) for pid in pids}
+        for name, owner in self._owners.items():
+            if owner.pid in digests:
+                self._owners[name] = owner._replace(sha256=digests[owner.pid])
+        return whole
 
     def _foreign(self) -> tuple[Blind, ...]:
         """The network namespaces that we do not look into, as one Blind."""

@@ -19,20 +19,23 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from math import inf
 from typing import Final, NamedTuple
 
 from ..config import ProcessesConfig
-from ..host.live import STATES, LiveHost, Process
+from ..host.live import REPLACED, STATES, LiveHost, Process
 from ..model import Blind, Depth, ProcessFact, Row, Sweep
 from .commands import command, script
 from .glimpses import Glimpses
+from .images import AGAIN, read_images
 from .interface import Request
 from .standing import SERVICE, standing, worker
 
 HOST: Final = "host"
 KIND: Final = ProcessFact.KIND
 KEY: Final = len(ProcessFact.KEY)
-STATE: Final = ProcessFact.columns().index("state")
+SHA256: Final = ProcessFact.columns().index("sha256")
+PID: Final = ProcessFact.columns().index("pid")
 
 EVERYTHING: Final = 60.0
 """Seconds after which every process is examined again."""
@@ -112,7 +115,7 @@ class ProcessesSensor:
         """The one sweep of all services. A FULL one examines every process again."""
         began = self._wall()
         with self._lock:
-            rows = self._rows(stop) if self._examine(depth is Depth.FULL, stop) else None
+            rows = self._rows(depth, stop) if self._examine(depth is Depth.FULL, stop) else None
             blinds = self._blinds()
         if rows is not None:
             yield Sweep(ProcessFact, HOST, depth, rows, blinds, began=began, ended=self._wall())
@@ -207,30 +210,51 @@ class ProcessesSensor:
 
     # -- telling ---------------------------------------------------------------------------------
 
-    def _rows(self, stop: Stop) -> list[Row] | None:
+    def _rows(self, depth: Depth, stop: Stop) -> list[Row] | None:
         """The sorted rows; None when stopped."""
         now = self._host.uptime()
         due = min(self._everything, min((entry.again for entry in self._table.values()), default=now))
-        groups: dict[Row, list[tuple[Entry, Place]]] = {}
+        groups: Groups = {}
         for entry in self._table.values():
             if not _is_outside(entry.process):
                 place = entry.place or self._place(entry)
                 if place.settle is not None:
                     groups.setdefault(place.key, []).append((entry, place))
-        rows: dict[Row, Row] = {}
+        told: Groups = {}
         for key, group in groups.items():
             over = max(now - entry.born - (place.settle or 0.0) for entry, place in group)
             if over < 0 and key not in self._seen:
                 due = min(due, now - over)
-                continue
-            if stop():
-                return None
-            row, until = self._row(key, group, now)
-            rows[key] = row
-            due = min(due, until)
+            else:
+                told[key] = group
+        rows, until = self._table_of(told, now)
+        unread = [row[PID] for row in rows.values() if row[SHA256] is None]
+        replaced = [one for group in told.values() for one, _ in group if one.process.state == REPLACED]
+        if unread or replaced:
+            pids = [*unread, *(one.process.pid for one in replaced)]
+            if not read_images(self._host, pids, depth, stop):  # type: ignore[arg-type]
+                until = min(until, self._host.uptime() + AGAIN)
+            for entry in replaced:
+                self._compared(entry)
+            rows, later = self._table_of(told, now)
+            until = min(until, later)
+        if stop():
+            return None
+        due = min(due, until)
         found = self._seen.present(rows, now)
         self._due = due if self._seen.due is None else min(due, self._seen.due)
         return found
+
+    def _compared(self, entry: Entry) -> None:
+        """The file at the path of a replaced image may have proved to be the same program."""
+        process = self._host.process(entry.process.pid)
+        if process is not None and process._replace(state=REPLACED) == entry.process:
+            entry.process = process
+
+    def _table_of(self, groups: Groups, now: float) -> tuple[dict[Row, Row], float]:
+        """The rows of these groups by key, and when the count of copies of one may next move."""
+        made = {key: self._row(key, group, now) for key, group in groups.items()}
+        return {key: row for key, (row, _) in made.items()}, min((at for _, at in made.values()), default=inf)
 
     def _row(self, key: Row, group: list[tuple[Entry, Place]], now: float) -> tuple[Row, float]:
         """The row of one key, and when its count of copies may next move."""
@@ -295,6 +319,10 @@ class ProcessesSensor:
             text = f"the programs of {len(hidden)} processes may not be read with our rights"
             blinds.append(Blind(KIND, b"processes of others", f"{text}: {_named(hidden)}"))
         return tuple(blinds)
+
+
+Groups = dict[Row, list[tuple[Entry, Place]]]
+"""The processes of each key."""
 
 
 def _bad_then_old(member: tuple[Entry, Place]) -> tuple[int, int, int]:

@@ -6,6 +6,7 @@ fact, so that nobody waits a minute here. Everything started is ended by the fix
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import signal
@@ -24,7 +25,7 @@ import pytest
 from hostguardd.config import ListenersConfig, ProcessesConfig
 from hostguardd.host import sockets as tables
 from hostguardd.host.live import ANONYMOUS, DELETED, REPLACED, RUNNING, Process, Sockets
-from hostguardd.host.proc import ProcHost
+from hostguardd.host.proc import LARGEST, ProcHost
 from hostguardd.model import Depth, ListenerFact, ProcessFact
 from hostguardd.sensors.listeners import ListenersSensor
 from hostguardd.sensors.processes import ProcessesSensor
@@ -114,6 +115,12 @@ def copy_of_sleep(folder: Path, name: bytes = b"program") -> bytes:
     return path
 
 
+def read(host: ProcHost, pid: int) -> bytes | None:
+    """The digest of its image, read if it was not."""
+    host.read(pid, never)
+    return host.digest(pid)
+
+
 def executes(path: bytes) -> Callable[[Process], bool]:
     return lambda process: process.exe == path
 
@@ -157,13 +164,13 @@ def test_a_deleted_program(host: ProcHost, start: Started, tmp_path: Path) -> No
     path = copy_of_sleep(tmp_path)
     pid = start(path, b"60").pid
     found = settled(host, pid, executes(path))
-    digest = host.digest(pid)
+    digest = read(host, pid)
     assert found.state == RUNNING
     os.unlink(path)
     gone = host.process(pid)
     assert gone is not None
     assert (gone.exe, gone.state) == (path, DELETED)
-    assert host.digest(pid) == digest is not None
+    assert read(host, pid) == digest is not None
 
 
 def test_a_program_whose_name_ends_as_if_it_were_deleted(
@@ -185,6 +192,12 @@ def test_a_replaced_program_and_one_replaced_by_the_same(
     pid = start(path, b"60").pid
     settled(host, pid, executes(path))
     os.rename(copy_of_sleep(tmp_path, b"new"), path)
+    unread = host.process(pid)
+    assert unread is not None
+    assert (unread.exe, unread.state) == (path, REPLACED)
+    assert host.unread(pid) == 2 * os.path.getsize(path)
+    read(host, pid)
+    assert host.unread(pid) == 0
     same = host.process(pid)
     assert same is not None
     assert (same.exe, same.state) == (path, RUNNING)
@@ -204,9 +217,62 @@ def test_a_fifo_in_the_place_of_a_running_program_blocks_nobody(
     settled(host, pid, executes(path))
     os.unlink(path)
     os.mkfifo(path)
+    read(host, pid)
     found = host.process(pid)
     assert found is not None
     assert found.state == REPLACED
+
+
+def test_a_crowd_of_huge_images_holds_nobody_up(host: ProcHost, start: Started, tmp_path: Path) -> None:
+    """A program runs on with any tail: whoever fills the lane with digests could silence the rest."""
+    huge = {copy_of_sleep(tmp_path, b"huge-%d" % number) for number in range(30)}
+    for path in huge:
+        os.truncate(path, LARGEST - 4096)
+        settled(host, start(path, b"60").pid, executes(path))
+    tmp_small = copy_of_sleep(tmp_path, b"small")
+    settled(host, start(tmp_small, b"60").pid, executes(tmp_small))
+    sensor = ProcessesSensor(host, ProcessesConfig(), time.time_ns)
+    began = time.monotonic()
+    (sweep,) = sensor.sweep(Depth.QUICK, never)
+    spent = time.monotonic() - began
+    one = time.monotonic()
+    facts = {fact.exe: fact for fact in map(ProcessFact.of, sweep.rows)}
+    assert huge <= facts.keys()
+    assert facts[tmp_small].sha256 == hashlib.sha256(Path(os.fsdecode(tmp_small)).read_bytes()).digest()
+    unknown = [path for path in huge if facts[path].sha256 is None]
+    assert len(unknown) > 20
+    host.read(facts[unknown[0]].pid, never)
+    assert spent < 1.0 + 4 * (time.monotonic() - one)
+    until(sensor.changed, 3.0)
+
+
+def test_an_image_is_left_off_when_told_to_stop(host: ProcHost, start: Started, tmp_path: Path) -> None:
+    path = copy_of_sleep(tmp_path)
+    os.truncate(path, LARGEST)
+    pid = start(path, b"60").pid
+    settled(host, pid, executes(path))
+    asked: list[None] = []
+
+    def stop() -> bool:
+        asked.append(None)
+        return len(asked) > 3
+
+    host.read(pid, stop)
+    assert len(asked) == 4
+    assert host.digest(pid) is None
+    assert host.unread(pid) == LARGEST
+    absurd = copy_of_sleep(tmp_path, b"absurd")
+    os.truncate(absurd, LARGEST + 1)
+    pid = start(absurd, b"60").pid
+    settled(host, pid, executes(absurd))
+    assert host.unread(pid) == 0
+
+
+def test_a_full_sweep_has_a_digest_for_every_image(host: ProcHost) -> None:
+    (sweep,) = ProcessesSensor(host, AT_ONCE, time.time_ns).sweep(Depth.FULL, never)
+    assert sweep.rows
+    for fact in map(ProcessFact.of, sweep.rows):
+        assert fact.sha256 is not None or not host.process(fact.pid)
 
 
 def test_a_program_in_memory(host: ProcHost, start: Started) -> None:
@@ -313,7 +379,7 @@ def test_a_process_whose_first_thread_has_ended_is_no_zombie(host: ProcHost, sta
     found = host.process(pid)
     assert found is not None
     assert found.exe == os.fsencode(os.path.realpath(sys.executable))
-    assert host.digest(pid) is not None
+    assert read(host, pid) is not None
     fact = listener(host, b"127.0.0.1:" + start.said)
     assert fact.pid == pid
 
@@ -322,12 +388,12 @@ def test_a_zombie_is_gone(host: ProcHost, start: Started) -> None:
     made = start(SLEEP, "0")
     until(lambda: psutil.Process(made.pid).status() == psutil.STATUS_ZOMBIE)
     assert host.process(made.pid) is None
-    assert host.digest(made.pid) is None
+    assert read(host, made.pid) is None
 
 
 def test_what_never_was_is_gone(host: ProcHost) -> None:
     assert host.process(2**22 + 5) is None
-    assert host.digest(2**22 + 5) is None
+    assert read(host, 2**22 + 5) is None
 
 
 def test_processes_that_come_and_go_under_our_eyes(host: ProcHost, start: Started) -> None:

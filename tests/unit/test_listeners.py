@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hostguardd.config import ListenersConfig
+from hostguardd.diff import drift
 from hostguardd.host.live import ANONYMOUS
 from hostguardd.model import Depth, ListenerFact
 from hostguardd.sensors.interface import Request
@@ -117,6 +118,39 @@ def test_a_port_shared_with_another_program_names_both(watcher: Watcher) -> None
     assert (fact.exe, fact.pid) == (b"/usr/sbin/sshd", watcher.sshd)
     assert fact.others == b"/tmp/thief\0/usr/bin/other"
     assert {"shared", "temporary"} <= fact.traits()
+
+
+def test_a_crowd_of_huge_images_delays_no_listener(watcher: Watcher) -> None:
+    began = watcher.host.now
+    for port in range(4000, 4040):
+        pid = watcher.host.add_process(b"/home/eve/%d" % port, uid=1000)
+        watcher.host.reading[pid] = 0.5
+        watcher.host.listen("tcp", b"0.0.0.0", port, pid, uid=1000)
+    watcher.host.listen("tcp", b"0.0.0.0", 4999, watcher.host.add_process(b"/usr/bin/small"))
+    watcher.wait(POLL)
+    early = watcher.facts
+    assert watcher.host.now - began < 2.0
+    assert len(early) == 42
+    assert early[b"tcp 0.0.0.0:4999"].sha256 is not None
+    assert 35 < len([fact for fact in early.values() if fact.sha256 is None]) < 40
+    watcher.wait(60)
+    assert [fact for fact in watcher.facts.values() if fact.sha256 is None] == []
+    for label, before in early.items():
+        assert drift(ListenerFact, (before.row(), watcher.facts[label].row())) is None
+        assert drift(ListenerFact, (watcher.facts[label].row(), before.row())) is None
+    watcher.host.tick(POLL)
+    watcher.sensor.changed()
+    watcher.host.tick(POLL)
+    assert not watcher.sensor.changed()
+
+
+def test_a_full_sweep_takes_its_time_for_digests(watcher: Watcher) -> None:
+    for port in range(4000, 4030):
+        pid = watcher.host.add_process(b"/opt/%d" % port)
+        watcher.host.reading[pid] = 0.5
+        watcher.host.listen("tcp", b"0.0.0.0", port, pid)
+    watcher.look(Depth.FULL)
+    assert [fact for fact in watcher.facts.values() if fact.sha256 is None] == []
 
 
 def test_forked_inheritors_leave_the_owner_as_it_is(watcher: Watcher) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from hostguardd.config import ProcessesConfig
-from hostguardd.host.live import ANONYMOUS, DELETED, REPLACED
+from hostguardd.diff import drift
+from hostguardd.host.live import ANONYMOUS, DELETED, REPLACED, RUNNING
 from hostguardd.model import Depth, ProcessFact
 from hostguardd.sensors.processes import ProcessesSensor
 from tests.fakelive import FakeLive
@@ -208,6 +211,84 @@ def test_a_package_update_shows_as_replaced(watcher: Watcher) -> None:
     watcher.host.edit(watcher.sshd, state=REPLACED)
     watcher.wait(61)
     assert watcher.fact(b"sshd").state == REPLACED
+
+
+def test_a_crowd_of_huge_images_delays_no_news(watcher: Watcher) -> None:
+    began = watcher.host.now
+    crowd = [watcher.host.add_process(b"/home/eve/%d" % n, age=60, unit=b"", uid=1000) for n in range(40)]
+    watcher.host.reading = dict.fromkeys(crowd, 0.5)
+    small = watcher.host.add_process(b"/tmp/implant")
+    watcher.look()
+    assert watcher.host.now - began < 1.0
+    assert len([fact for fact in watcher.facts if fact.exe.startswith(b"/home/eve/")]) == 40
+    assert watcher.fact(b"implant").sha256 == watcher.host.digest(small) is not None
+    unknown = [fact for fact in watcher.facts if fact.sha256 is None]
+    assert 35 < len(unknown) < 40
+    for _ in range(2):
+        before = watcher.host.now
+        watcher.host.tick(1.0)
+        assert watcher.sensor.changed()
+        watcher.look()
+        assert watcher.host.now - before < 2.0
+    watcher.wait(60)
+    assert [fact for fact in watcher.facts if fact.sha256 is None] == []
+    watcher.host.tick(POLL)
+    assert not watcher.sensor.changed()
+
+
+def test_a_full_sweep_takes_its_time_for_digests_but_not_for_ever(watcher: Watcher) -> None:
+    began = watcher.host.now
+    for number in range(40):
+        pid = watcher.host.add_process(b"/opt/%d" % number, age=60, unit=b"")
+        watcher.host.reading[pid] = 0.4
+    watcher.look(Depth.FULL)
+    assert [fact for fact in watcher.facts if fact.sha256 is None] == []
+    for number in range(40):
+        pid = watcher.host.add_process(b"/srv/%d" % number, age=60, unit=b"")
+        watcher.host.reading[pid] = 1.0
+    began = watcher.host.now
+    watcher.look(Depth.FULL)
+    assert 19 < watcher.host.now - began < 22
+    assert len([fact for fact in watcher.facts if fact.sha256 is None]) == 20
+
+
+def test_a_digest_that_comes_later_is_no_drift(watcher: Watcher) -> None:
+    for name in (b"a", b"b", b"c"):
+        watcher.host.reading[watcher.host.add_process(b"/opt/" + name, age=60, unit=b"")] = 0.5
+    watcher.look()
+    early = watcher.facts
+    watcher.wait(5)
+    assert len(early) == len(watcher.facts)
+    assert early != watcher.facts
+    for before, after in zip(early, watcher.facts, strict=True):
+        for pair in ((before.row(), after.row()), (after.row(), before.row())):
+            assert drift(ProcessFact, pair) is None
+
+
+def test_what_has_no_image_to_read_is_not_asked_for_again(watcher: Watcher) -> None:
+    watcher.host.add_process(b"/usr/bin/gone", age=60)
+    watcher.host.unread = lambda pid: 0  # type: ignore[method-assign]
+    watcher.look()
+    assert watcher.fact(b"gone").sha256 is None
+    watcher.wait(2)
+    watcher.host.calls.clear()
+    watcher.wait(20)
+    assert "pids" not in watcher.host.calls
+
+
+def test_a_file_put_in_the_place_of_a_running_one_is_compared_before_it_is_told(watcher: Watcher) -> None:
+    """The host says "replaced" until it has read both files: it may be the same program again."""
+    pid = watcher.host.add_process(b"/opt/again", age=60, state=REPLACED)
+    whole = watcher.host.read
+
+    def read(which: int, stop: Callable[[], bool]) -> None:
+        whole(which, stop)
+        if which == pid:
+            watcher.host.edit(pid, state=RUNNING)
+
+    watcher.host.read = read  # type: ignore[method-assign,assignment]
+    watcher.look()
+    assert watcher.fact(b"again").state == RUNNING
 
 
 def test_a_pid_used_again_is_another_process(watcher: Watcher) -> None:
