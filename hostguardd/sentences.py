@@ -23,6 +23,7 @@ from .model import (
     ProcessFact,
     SetIdFact,
     decode_xattrs,
+    sharers,
 )
 from .record import clean, escape
 from .subjects import command
@@ -147,8 +148,13 @@ def _describe_listener(fact: ListenerFact, names: Names) -> str:
 
 
 def _sharing(fact: ListenerFact) -> str:
-    others = [_path(exe) for exe in fact.others.split(b"\0") if exe]
-    return f", shared with {', '.join(others)}" if others else ""
+    others = sharers(fact.others)
+    if not others:
+        return ""
+    named = ", ".join(_path(b" ".join(words)) for words in others)
+    same = any(words[0] == fact.exe for words in others)
+    own = f" (its own command: {short(command(fact.command or b''))})" if same else ""
+    return f", shared with {named}{own}"
 
 
 def _describe_process(fact: ProcessFact, names: Names) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from . import attributes
 from .attributes import Names
-from .model import Fact, FileFact, ListenerFact, ProcessFact, SetIdFact, split
+from .model import Fact, FileFact, ListenerFact, ProcessFact, SetIdFact, sharers, split
 from .record import Record, digest, escape, timestamp
 
 COMMAND_LIMIT = 4096
@@ -50,7 +50,7 @@ _SHOWN: Mapping[str, Callable[[Any, Names], object]] = {
     "unstable": _truth,
     "kernel": _truth,
     "command": _command,
-    "others": lambda value, _: [escape(exe) for exe in value.split(b"\0") if exe],
+    "others": lambda value, _: [escape(b" ".join(words)) for words in sharers(value)],
 }
 """How a column is shown where it is not simply a number, a word or escaped bytes."""
 

@@ -7,7 +7,8 @@ behind a socket that stays.
 
 A socket held by many processes belongs to the oldest of them: the one nearest to init, whatever it
 forked later. When *another program* waits at the same endpoint by a socket of its own (SO_REUSEPORT:
-the kernel then shares the connections out), it is named in `others`.
+the kernel then shares the connections out), it is named in `others`. Another image is another
+program, and so is another script of the same interpreter, or the same for another user.
 
 What passes by nature settles first: a UDP socket on a port the kernel chose may be a resolver's next
 question, a raw socket a ping. They are facts once they lived `settings.udp_settle` seconds; at the
@@ -25,7 +26,7 @@ from .. import globs
 from ..config import ListenersConfig
 from ..host.live import ANONYMOUS, DELETED, PROTOCOLS, LiveHost, Process, Socket, Sockets
 from ..model import Blind, Depth, ListenerFact, Row, Sweep
-from .commands import stable
+from .commands import script, stable
 from .glimpses import Glimpses
 from .images import AGAIN, read_images
 from .interface import Request
@@ -51,15 +52,18 @@ Name = tuple[str, int]
 
 
 class Owner(NamedTuple):
-    """The program behind a socket, as the columns of ListenerFact. None: we may not know."""
+    """The program behind a socket: the columns of ListenerFact, then its script. None: we may not
+    know."""
 
     exe: bytes | None = None
     command: bytes | None = None
     sha256: bytes | None = None
     pid: int | None = None
     started: int | None = None
+    script: bytes = b""
 
 
+SCRIPT: Final = Owner._fields.index("script")
 UNKNOWN: Final = Owner()
 NOBODY: Final = Owner(b"", b"", b"")
 KERNEL: Final = Owner(b"[kernel]", b"", b"", 0, 0)
@@ -261,7 +265,8 @@ class ListenersSensor:
         gone = b" (deleted)" if process.state in (DELETED, ANONYMOUS) else b""
         # The manager's arguments are its own affair: it rewrites them when it executes itself anew.
         words = b"" if process.pid == 1 else stable(process.argv)
-        return Owner(process.exe + gone, words, None, process.pid, process.started)
+        runs = script(process.exe, process.argv, process.cwd)
+        return Owner(process.exe + gone, words, None, process.pid, process.started, runs)
 
     def _read_images(self, depth: Depth, stop: Stop) -> bool:
         """Give the owners their digests; False when the time did not suffice for all of them."""
@@ -326,9 +331,22 @@ class ListenersSensor:
 
     def _row(self, proto: str, endpoint: bytes, group: list[tuple[Socket, Owner]]) -> Row:
         found, owner = min(group, key=lambda one: (*_age(one[1]), one[0].cookie))
-        programs = {other.exe for _, other in group if other.exe}
-        others = b"\0".join(sorted(programs - {owner.exe}))
-        return (proto, endpoint, found.port, found.uid, *owner, found.inode, others)
+        others = b"\0\0".join(sorted({_named_beside(found, owner, *other) for other in group} - {b""}))
+        return (proto, endpoint, found.port, found.uid, *owner[:SCRIPT], found.inode, others)
+
+
+def _named_beside(found: Socket, owner: Owner, socket: Socket, other: Owner) -> bytes:
+    """What `ListenerFact.others` says of the owner of another socket; b"" when it is the same program,
+    when that is not known (a title written over the arguments hides the script), or when the sockets
+    have but a row in common (`:dynamic`)."""
+    if not other.exe or (socket.address, socket.port) != (found.address, found.port):
+        return b""
+    foreign = found.uid is not None and socket.uid is not None and socket.uid != found.uid
+    another = bool(owner.script and other.script) and other.script != owner.script
+    if other.exe == owner.exe and not another and not foreign:
+        return b""
+    user = b"uid %d" % socket.uid if foreign and socket.uid is not None else b""
+    return b"\0".join(word for word in (other.exe, other.script, user) if word)
 
 
 def _age(owner: Owner) -> tuple[bool, int, int]:

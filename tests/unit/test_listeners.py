@@ -116,8 +116,53 @@ def test_a_port_shared_with_another_program_names_both(watcher: Watcher) -> None
     watcher.wait(POLL)
     fact = watcher.facts[b"tcp 0.0.0.0:22"]
     assert (fact.exe, fact.pid) == (b"/usr/sbin/sshd", watcher.sshd)
-    assert fact.others == b"/tmp/thief\0/usr/bin/other"
+    assert fact.others == b"/tmp/thief\0\0/usr/bin/other"
     assert {"shared", "temporary"} <= fact.traits()
+
+
+def shared_by(watcher: Watcher, *others: tuple[bytes, bytes, int]) -> ListenerFact:
+    """The listener of `python /opt/a.py` with such others on its port: (exe, script, uid)."""
+    for exe, script, uid in ((b"/usr/bin/python3", b"/opt/a.py", 0), *others):
+        pid = watcher.host.add_process(exe, argv=(b"python3", script))
+        watcher.host.listen("tcp", b"0.0.0.0", 80, pid, uid=uid)
+        watcher.host.tick(0.1)
+    watcher.wait(POLL)
+    return watcher.facts[b"tcp 0.0.0.0:80"]
+
+
+def test_a_port_shared_with_another_script_of_the_same_interpreter_names_it(watcher: Watcher) -> None:
+    fact = shared_by(
+        watcher, (b"/usr/bin/python3", b"/opt/a.py", 0), (b"/usr/bin/python3", b"/tmp/.b/b.py", 0)
+    )
+    assert fact.others == b"/usr/bin/python3\0/tmp/.b/b.py"
+    assert {"shared", "temporary", "hidden"} <= fact.traits()
+    assert fact.command == b"python# /opt/a.py"
+
+
+def test_a_port_shared_with_the_same_program_of_another_user_names_the_user(watcher: Watcher) -> None:
+    fact = shared_by(watcher, (b"/usr/bin/python3", b"/opt/a.py", 1000))
+    assert fact.others == b"/usr/bin/python3\0/opt/a.py\0uid 1000"
+
+
+def test_programs_that_share_a_row_share_no_port(watcher: Watcher) -> None:
+    for number, script in enumerate((b"/opt/a.py", b"/opt/b.py")):
+        pid = watcher.host.add_process(b"/usr/bin/python3", argv=(b"python3", script))
+        watcher.host.listen("udp", b"0.0.0.0", 40000 + number, pid, uid=number)
+        watcher.host.listen("unix", b"@0000%d" % number, 0, pid, uid=number)
+    watcher.wait(6)
+    assert watcher.facts[b"udp 0.0.0.0:dynamic /usr/bin/python3"].others == b""
+    assert watcher.facts[b"unix @dynamic /usr/bin/python3"].others == b""
+
+
+def test_workers_that_share_a_port_under_a_title_are_the_same_program(watcher: Watcher) -> None:
+    fact = shared_by(watcher, (b"/usr/bin/python3", b"/opt/a.py", 0))
+    assert fact.others == b""
+    master = fact.pid or 0
+    worker = watcher.host.fork(master)
+    watcher.host.edit(worker, argv=(b"app: worker 1",))
+    watcher.host.listen("tcp", b"0.0.0.0", 80, worker)
+    watcher.wait(POLL)
+    assert watcher.facts[b"tcp 0.0.0.0:80"].others == b""
 
 
 def test_a_crowd_of_huge_images_delays_no_listener(watcher: Watcher) -> None:
