@@ -23,6 +23,7 @@ from .model import (
     ProcessFact,
     SetIdFact,
     decode_xattrs,
+    kernel_name,
     sharers,
 )
 from .record import clean, escape
@@ -160,7 +161,7 @@ def _sharing(fact: ListenerFact) -> str:
 def _describe_process(fact: ProcessFact, names: Names) -> str:
     state = "" if fact.state == "running" else f"; {STATES.get(fact.state, fact.state)}"
     if "masquerade" in fact.traits():
-        state += f"; it calls itself {_path(fact.comm)} as if it were the kernel's"
+        state += f"; it calls itself {_path(kernel_name(fact.comm, fact.command))} as if it were the kernel's"
     return (
         f"{ROLES.get(fact.role, fact.role)} {_path(fact.label)} ({_who(fact.uid, fact.pid, names)},"
         f" started by {_program(fact.parent_exe)}){state}"

@@ -104,6 +104,8 @@ def line_of(alert: Alert) -> dict[str, Any]:
         (LISTENER, None, "No longer listening: listener tcp 0.0.0.0:4444: /tmp/nc (uid 1000 alice, pid 812)"),
         (None, PROCESS, "New service /usr/sbin/inetd (uid 0 root, pid 411, started by /usr/lib/systemd/systemd)"),
         (None, replace(PROCESS, exe=b"/tmp/x", comm=b"kworker/0:1", state="deleted"), "New service /tmp/x (uid 0 root, pid 411, started by /usr/lib/systemd/systemd); its file was deleted while it runs; it calls itself kworker/0:1 as if it were the kernel's"),
+        (None, replace(PROCESS, exe=b"/memfd:x", comm=b"3", command=b"[kworker/0:1] 60", state="anonymous"), "New service /memfd:x (uid 0 root, pid 411, started by /usr/lib/systemd/systemd); it runs from memory, without a file; it calls itself [kworker/0:1] as if it were the kernel's"),
+        (None, replace(PROCESS, comm=b"3", command=b"[kworker 0:1]"), "New service /usr/sbin/inetd (uid 0 root, pid 411, started by /usr/lib/systemd/systemd); it calls itself [kworker 0:1] as if it were the kernel's"),
         (PROCESS, replace(PROCESS, instances=3), "Service /usr/sbin/inetd changed: instances 1 → 3, uid 0 root, pid 411"),
         (PROCESS, replace(PROCESS, state="replaced", sha256=b"\x08" * 32), "Service /usr/sbin/inetd changed: its file was replaced while it runs, it runs another binary, uid 0 root, pid 411"),
         (PROCESS, replace(PROCESS, role="session", kernel=1), "Program of a session /usr/sbin/inetd changed: role service → program of a session, it is a kernel thread now, uid 0 root, pid 411"),
