@@ -44,6 +44,7 @@ class Inbox(Generic[T]):
         self._queues: dict[Priority, deque[T]] = {priority: deque() for priority in Priority}
         self._closed = False
         self._woken = False
+        self._handling = False
 
     def put(self, priority: Priority, item: T, stop: Callable[[], bool] = lambda: False) -> bool:
         """Add an item; waits while its queue is full. False when closed or stopped meanwhile."""
@@ -62,16 +63,31 @@ class Inbox(Generic[T]):
     def get(self, timeout: float) -> T | None:
         """The most urgent item, or None after `timeout` seconds without one, or when woken."""
         with self._changed:
+            if self._handling:
+                self._handling = False
+                self._changed.notify_all()
             if not self._woken and not any(self._queues.values()):
                 self._changed.wait(timeout)
             self._woken = False
             for priority, queue in self._queues.items():
                 if queue:
                     item = queue.popleft()
+                    self._handling = True
                     if len(queue) + 1 >= BOUND[priority]:
                         self._changed.notify_all()  # somebody may be waiting for room
                     return item
         return None
+
+    def drained(self, priority: Priority, stop: Callable[[], bool]) -> None:
+        """Wait until all items of this priority were taken and handled.
+
+        Two threads that both work in Python, with a system call every few microseconds, spend half
+        their time on handing the interpreter to each other (measured: 1.9 s for a sweep of 1.1 s);
+        taking turns, they do not.
+        """
+        with self._changed:
+            while (self._queues[priority] or self._handling) and not self._closed and not stop():
+                self._changed.wait(0.1)
 
     def wake(self) -> None:
         """Make `get` return now: the one that waits, or the next if none does."""

@@ -119,8 +119,10 @@ class Keeper:
             some = sweeps[start : start + TOGETHER]
             whole = [one.scope for one in some if _is_quick(one) and one.only is None and one.span is None]
             approved = self._baseline.quick_rows(some[0].fact, whole) if len(whole) == len(some) else None
+            as_approved = approved is not None and self._baseline.nothing_seen(some[0].fact)
             for sweep in some:
-                if approved is None or sweep.rows != approved[sweep.scope] or self._known(sweep):
+                known = self._pending(sweep.fact, sweep.scope) if as_approved else self._known(sweep)
+                if approved is None or known or sweep.rows != approved[sweep.scope]:
                     found += self.handle(sweep)
         return found
 

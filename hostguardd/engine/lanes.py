@@ -155,6 +155,7 @@ class Lane:
             spent = time.thread_time() - mark
             mark += spent
             task.cpu += spent
+            self._inbox.drained(self._priority, stop)
             if task.pace < 1.0:
                 self._rest(spent * (1.0 / task.pace - 1.0), stop)
             if stop():

@@ -13,6 +13,8 @@ import hashlib
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cache
+from itertools import groupby
+from operator import itemgetter
 from typing import TypeAlias
 
 from ..errors import BaselineDamaged, BaselineError, UsageError
@@ -77,8 +79,8 @@ class Baseline:
         """The QUICK fields of the approved rows of several scopes at once, each sorted by key."""
         found: dict[Value, list[Row]] = {scope: [] for scope in scopes}
         select = _select(fact.KIND, True)[0].replace("= ?", f"IN ({', '.join('?' * len(scopes))})", 1)
-        for row in self._run(f"{select} ORDER BY {', '.join(fact.KEY)}", tuple(scopes)):
-            found[row[0]].append(row)
+        rows = self._run(f"{select} ORDER BY {', '.join(fact.KEY)}", tuple(scopes)).fetchall()
+        found.update((scope, list(group)) for scope, group in groupby(rows, itemgetter(0)))
         return found
 
     def row(self, fact: type[Fact], key: Row) -> Row | None:
@@ -107,6 +109,10 @@ class Baseline:
             for *row, gone in self._run(query + where, (scope, *values)):
                 found[tuple(row[:width])] = None if gone else tuple(row)
         return found
+
+    def nothing_seen(self, fact: type[Fact]) -> bool:
+        """Whether everything of a kind is as approved, as far as was seen."""
+        return self._run(f"SELECT 1 FROM {fact.KIND}_seen LIMIT 1").fetchone() is None
 
     def scopes(self, fact: type[Fact], below: bytes | None = None) -> list[Value]:
         """Scopes with approved or seen rows; `below`: only that path and what lies under it."""

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -99,12 +98,12 @@ class Guard:
         return time.monotonic() - began
 
     def quick_sweep(self) -> float:
-        """Seconds of a quick sweep of the files alone, as one follows a reload."""
-        os.kill(self.child.pid, signal.SIGHUP)
+        """Seconds of the next periodic quick sweep of the files."""
+        before = self.call("status")["sensors"]["files.quick"]["last_ended"]
         while True:
             time.sleep(0.1)
             sweep = self.call("status")["sensors"]["files.quick"]
-            if sweep["duration"]:
+            if sweep["last_ended"] != before and sweep["duration"]:
                 return float(sweep["duration"])
 
     def resident(self) -> int:
