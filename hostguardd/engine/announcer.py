@@ -35,6 +35,9 @@ MOST_WAITING = 2_000
 MOST_UNTOLD = 20_000
 """Changes kept while the log cannot be written."""
 
+FEW = 3
+"""So many are told one by one whatever came before them: a group of one would only hide its name."""
+
 LOUD_ALONE = 20
 """Critical findings of one second that are told one by one and at once, before they too become a group."""
 
@@ -189,6 +192,8 @@ class Announcer:
     def _alone(self, told: Sequence[Told]) -> Sequence[Told]:
         """Those that get an alert of their own."""
         loud = [one for one in told if _is_loud_news(*one)]
+        if len(told) <= FEW:
+            return told
         left = self._loud_left(self._mono())
         return told if len(told) <= self._storm and len(loud) <= left else loud[:left]
 
