@@ -421,3 +421,12 @@ def test_lines_of_a_real_log_keep_the_schema(tmp_path: Path) -> None:
         check(line)
     log.close()
     bench.state.close()
+
+
+def test_one_critical_after_many_is_no_group_of_one(bench: Bench) -> None:
+    bench.add(*range(room.LOUD_ALONE), severity=Severity.CRITICAL)
+    bench.announcer.flush()
+    bench.log.alerts.clear()
+    bench.add(500, severity=Severity.CRITICAL)
+    bench.pass_time(SECOND // 5)
+    assert [one.kind for one in bench.log.alerts] == ["file"]
