@@ -253,10 +253,8 @@ class Looking:
 
     def sweep_now(self, *names: str) -> None:
         """Make periodic sweeps due at once; those that run are begun anew."""
+        self.cancel_periodic(*names)
         for name in names:
-            if self.schedule[name].running:
-                self._cancel(lambda work, name=name: work.name == name)  # type: ignore[misc]
-                self.schedule[name].broken(self._now())
             self.schedule[name].hurry(self._now())
 
     def cancel_periodic(self, *names: str) -> None:
