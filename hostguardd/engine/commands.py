@@ -173,6 +173,7 @@ class Commands:
                         {"kind": b.kind, "scope": escape(b.scope), "reason": b.reason}
                         for b in work.blinds.values()
                     ],
+                    "more_blinds": work.more_blinds,
                     "duration": round(time.monotonic() - work.began, 3),
                     "took": {name: round(seconds, 3) for name, seconds in work.took.items()},
                 }
