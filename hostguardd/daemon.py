@@ -31,10 +31,8 @@ from .engine.commands import Commands
 from .engine.engine import BACKUP, Engine
 from .engine.once import check_once
 from .errors import AlreadyRunning, BaselineDamaged, BaselineError, Exit, HostguardError, UsageError
-from .host.files import LinuxFiles
-from .host.live import LiveHost, NoLiveHost
+from .host.bundle import Host, image, this_host
 from .host.own import few_heaps
-from .host.proc import ProcHost
 from .record import Identity
 from .store.alertlog import AlertLog
 from .store.baseline import Baseline
@@ -51,13 +49,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _arguments().parse_args(argv)
     try:
         config = parse(default_sources(options.config))
-        root = os.fsencode(options.root)
         if options.once:
             state = Path(config.paths.state) / DATABASE
             if isinstance(sys.stdout, io.TextIOWrapper):  # under LANG=C an arrow must not end it
                 sys.stdout.reconfigure(errors="backslashreplace")
-            return check_once(config, state, _files(options.root), _live(root), sys.stdout)
-        if root != b"/":
+            return check_once(config, state, _host(options.root), sys.stdout)
+        if options.root != "/":
             raise UsageError("--root goes with --once: a mounted image has nothing to watch")
         return _run(options.config, config)
     except HostguardError as error:
@@ -86,15 +83,11 @@ def _arguments() -> argparse.ArgumentParser:
     return parser
 
 
-def _files(root: str) -> LinuxFiles:
+def _host(root: str) -> Host:
     try:
-        return LinuxFiles(os.fsencode(root))
+        return this_host() if root == "/" else image(os.fsencode(root))
     except OSError as error:
         raise UsageError(f"--root {root}: {error.strerror}") from error
-
-
-def _live(root: bytes) -> LiveHost:
-    return ProcHost() if root == b"/" else NoLiveHost()
 
 
 def _run(config_file: str | None, config: Config) -> int:
@@ -107,14 +100,12 @@ def _run(config_file: str | None, config: Config) -> int:
     with _lock(Path(config.paths.state)):
         log = AlertLog(config.paths.log, config.alerts, identity(), _known_head(config))
         database = _open(config, log, clock.wall, diagnose)
-        files, live = LinuxFiles(), ProcHost()
         engine = Engine(
             config,
             lambda: parse(default_sources(config_file)),
             database,
             log,
-            files,
-            live,
+            this_host(),
             clock,
             _Notifier(),
             diagnose,

@@ -14,6 +14,10 @@ from importlib import resources
 from .errors import ConfigError
 
 INSTALLED = "/etc/hostguardd/hostguardd.toml"
+POLICIES = ("policy.toml", "policy-accounts.toml", "policy-kernel.toml", "policy-logs.toml")
+"""What comes with the package and is always read. Each is about kinds of fact of its own, so that their
+order does not matter."""
+
 MOST_BYTES = 1024 * 1024
 
 
@@ -24,7 +28,7 @@ def default_sources(file: str | None = None, installed: str = INSTALLED) -> list
     default. Raises ConfigError that names every file which cannot be read.
     """
     problems: list[str] = []
-    sources = [_packaged("policy.toml")]
+    sources = [_packaged(name) for name in POLICIES]
     main = file if file is not None else installed
     if file is None and not os.path.lexists(installed):
         sources.append(_packaged("hostguardd.toml"))

@@ -27,8 +27,10 @@ from .model import (
     split,
 )
 from .record import Record, clean, escape, timestamp
-from .sentences import sentence, short
+from .sentences import sentence
 from .subjects import fact_json, fields
+from .words.book import BOOK
+from .words.interface import short
 
 __all__ = ["Event", "Names", "fact_json", "finding_alert", "finding_json", "group_alerts", "sentence"]
 
@@ -39,27 +41,31 @@ PART_MEMBERS = 500
 PART_BYTES = 60_000
 TOP_FOLDERS = 20
 
-CATEGORIES: Mapping[str, str] = {"file": "file", "setid": "file", "listener": "network", "process": "process"}
+CATEGORIES: Mapping[str, str] = {
+    "file": "file", "setid": "file", "listener": "network", "process": "process",
+    **{fact.KIND: words.category for fact, words in BOOK.items()},
+}  # fmt: skip
 """ECS `event.category` by kind."""
 
 TYPES: Mapping[tuple[str, Action], str] = {
-    ("file", Action.ADDED): "creation",
-    ("file", Action.REMOVED): "deletion",
-    ("file", Action.CHANGED): "change",
-    ("network", Action.ADDED): "start",
-    ("network", Action.REMOVED): "end",
-    ("network", Action.CHANGED): "info",
-    ("process", Action.ADDED): "start",
-    ("process", Action.REMOVED): "end",
-    ("process", Action.CHANGED): "change",
+    (kind, action): word
+    for kind, words in {
+        "file": ("creation", "deletion", "change"),
+        "setid": ("creation", "deletion", "change"),
+        "listener": ("start", "end", "info"),
+        "process": ("start", "end", "change"),
+        **{fact.KIND: words.types for fact, words in BOOK.items()},
+    }.items()
+    for action, word in zip((Action.ADDED, Action.REMOVED, Action.CHANGED), words, strict=True)
 }
-"""ECS `event.type` by category, from the values that ECS expects there."""
+"""ECS `event.type` by kind, from the values that ECS expects for its category."""
 
 COUNTED: Mapping[str, tuple[str, str]] = {
     "file": ("file", "files"),
     "setid": ("set-id file", "set-id files"),
     "listener": ("listener", "listeners"),
     "process": ("service", "services"),
+    **{fact.KIND: (words.one, words.many) for fact, words in BOOK.items()},
 }
 """One and many of a kind."""
 
@@ -108,7 +114,7 @@ def finding_alert(
         technique=verdict.technique if told else "",
         fields={
             "event.category": [category],
-            "event.type": [TYPES[category, drift.action] if told else "info"],
+            "event.type": [TYPES[drift.fact.KIND, drift.action] if told else "info"],
             **fields(drift.subject, names),
         },
         data=data,
@@ -204,9 +210,9 @@ def _summary(members: Sequence[Finding], event: Event) -> tuple[str, Record]:
 
 
 def _group_fields(part: Sequence[Finding], told: bool) -> Record:
-    pairs = {(CATEGORIES[one.drift.fact.KIND], one.drift.action) for one in part}
+    pairs = {(one.drift.fact.KIND, one.drift.action) for one in part}
     return {
-        "event.category": sorted({category for category, _ in pairs}),
+        "event.category": sorted({CATEGORIES[kind] for kind, _ in pairs}),
         "event.type": sorted({TYPES[pair] for pair in pairs}) if told else ["info"],
     }
 

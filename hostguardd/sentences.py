@@ -28,8 +28,10 @@ from .model import (
 )
 from .record import clean, escape
 from .subjects import command
-
-SHORT = 240
+from .words.book import BOOK
+from .words.interface import arrow as _arrow
+from .words.interface import said as _path
+from .words.interface import short
 
 XATTR_NAMES: Mapping[bytes, str] = {
     b"security.capability": "capabilities",
@@ -63,6 +65,12 @@ STATES: Mapping[str, str] = {
 def sentence(drift: Drift, names: Names) -> str:
     """One sentence without a full stop; bytes in it are escaped, so it has no line ends."""
     subject = drift.subject
+    if words := BOOK.get(drift.fact):
+        if drift.before is None:
+            return words.new(subject, names)
+        if drift.after is None:
+            return words.gone(subject, names)
+        return words.changed(drift.before, drift.after, drift.changed, names)
     if drift.before is None:
         return f"New {_DESCRIBED[type(subject)](subject, names)}"
     if drift.after is None:
@@ -71,21 +79,8 @@ def sentence(drift: Drift, names: Names) -> str:
     return f"{_name(subject, names)} changed: {', '.join(parts) or ', '.join(drift.changed)}"
 
 
-def short(text: str) -> str:
-    """`text` with its middle left out when it is too long for a sentence."""
-    return text if len(text) <= SHORT else f"{text[: SHORT // 2]}…{text[-SHORT // 2 :]}"
-
-
-def _path(raw: bytes) -> str:
-    return short(escape(raw))
-
-
 def _program(exe: bytes | None) -> str:
     return _path(exe) if exe else "an unknown program"
-
-
-def _arrow(what: str, before: str, after: str) -> str:
-    return f"{what} {before or 'none'} → {after or 'none'}"
 
 
 def _whose(fact: FileFact | SetIdFact, names: Names) -> str:

@@ -16,6 +16,7 @@ from . import attributes
 from .attributes import Names
 from .model import Fact, FileFact, ListenerFact, ProcessFact, SetIdFact, sharers, split
 from .record import Record, digest, escape, timestamp
+from .words.book import BOOK
 
 COMMAND_LIMIT = 4096
 
@@ -71,6 +72,8 @@ def fact_json(fact: Fact, names: Names) -> Record:
     """
     shown: Record = {}
     for column in fact.columns():
+        if column in fact.SECRET:
+            continue
         value = getattr(fact, column)
         if value is not None and column in _SHOWN:
             value = _SHOWN[column](value, names)
@@ -109,7 +112,7 @@ def fields(fact: Fact, names: Names) -> Record:
         case ProcessFact():
             found = _process(fact, names)
         case _:
-            raise TypeError(f"no ECS fields for a {type(fact).__name__}")
+            found = BOOK[type(fact)].fields(fact, names)
     return found
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields
 
-from .model import TYPE_NAMES, Fact
+from .model import FACTS, Fact
 
 NUMBER, PATH, TEXT = "number", "path", "text"
 _PATHS = frozenset(
     {"path", "label", "folder", "target", "exe", "parent_exe", "script", "endpoint", "filesystem"}
+    | {"home", "shell", "point", "source", "root"}
 )
-_BLOBS = frozenset({"sha256", "xattrs", "caps"})
+_BLOBS = frozenset({"sha256", "xattrs", "caps", "secret", "head"})
 
 
 def matchable(fact: type[Fact]) -> dict[str, str]:
@@ -33,15 +34,7 @@ def comparable(fact: type[Fact]) -> frozenset[str]:
     return frozenset(fact.columns()) - set(fact.KEY) - fact.VOLATILE
 
 
-_PLACE = frozenset({"temporary", "hidden"})
-_BITS = frozenset({"setuid", "setgid", "executable", "world-writable", "capability"})
-TRAITS: Mapping[str, frozenset[str]] = {
-    "file": _PLACE | _BITS | {"mountpoint", "unknown", *TYPE_NAMES.values()},
-    "setid": _PLACE | _BITS,
-    "listener": _PLACE | {"deleted", "shared"},
-    "process": _PLACE
-    | {"running", "deleted", "replaced", "anonymous", "service", "helper", "session", "masquerade"},
-}
+TRAITS: Mapping[str, frozenset[str]] = {fact.KIND: fact.TRAITS for fact in FACTS}
 """The words that `gained` may ask for, by kind of fact: all that its `traits()` can say."""
 
 

@@ -13,14 +13,23 @@ from jsonschema import Draft202012Validator
 
 import hostguardd
 from hostguardd.model import (
+    AccountFact,
     Alert,
     Drift,
+    EventFact,
     Fact,
     FileFact,
     Finding,
+    HiddenFact,
+    KeyFact,
     ListenerFact,
+    LogFact,
+    LoginFact,
+    ModuleFact,
+    MountFact,
     ProcessFact,
     SetIdFact,
+    SettingFact,
     Severity,
     Verdict,
 )
@@ -67,6 +76,31 @@ PROCESS = ProcessFact(
     role="service", instances=1, state="running", sha256=b"\x04" * 32, unit=b"inetd.service",
     comm=b"inetd", kernel=0, pid=411, parent=1, started=9, command=b"/usr/sbin/inetd\0-i",
 )  # fmt: skip
+ACCOUNT = AccountFact(
+    database="users", name=b"mallory", id=1001, gid=1001, home=b"/home/mallory", shell=b"/bin/bash",
+    comment=b"Mallory", password="set", secret=b"\x05" * 32, expires=-1, groups=b"wheel",
+)  # fmt: skip
+KEY = KeyFact(
+    account=b"alice", key=b"SHA256:abc in /home/alice/.ssh/authorized_keys", type=b"ssh-ed25519",
+    options=b"", comment=b"mallory@evil", path=b"/home/alice/.ssh/authorized_keys",
+)  # fmt: skip
+MOUNT = MountFact("host", b"/etc", 0, b"tmpfs", b"tmpfs", b"/", b"rw,relatime", 42)
+MODULE = ModuleFact("host", b"diamorphine", b"OE", 16384)
+SETTING = SettingFact("sysctl", b"kernel.core_pattern", b"|/tmp/x", b"")
+LOG = LogFact("logs", b"/var/log/messages", "truncated", b"", 7, 0, 0, None, b"")
+LOGIN = LoginFact(
+    "host", b"alice from 203.0.113.9", b"alice", b"203.0.113.9", b"sshd", b"pts/0", 1_763_904_000, 1
+)
+EVENT = EventFact(
+    "refused", b"sshd 203.0.113.9", 2, b"sshd", b"root", b"203.0.113.9", 12, 1_763_903_000, 1_763_904_000,
+    b"Failed password for root from 203.0.113.9 port 4242 ssh2",
+)  # fmt: skip
+HIDDEN = HiddenFact("processes", b"pid 4711", b"answers to kill(2) and is not in /proc")
+
+SAMPLES: tuple[Fact, ...] = (
+    FILE, SETID, LISTENER, PROCESS, ACCOUNT, KEY, MOUNT, MODULE, SETTING, LOGIN, LOG, EVENT, HIDDEN,
+)  # fmt: skip
+"""One of each kind."""
 
 
 def drift(before: Fact | None, after: Fact | None) -> Drift:

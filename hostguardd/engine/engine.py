@@ -21,9 +21,8 @@ from .. import __version__, health
 from ..config import Config
 from ..control.job import Job
 from ..errors import BaselineError, ConfigError, HostguardError, StoreError
-from ..host.files import FileHost
-from ..host.live import LiveHost
-from ..model import Alert, Generation, ListenerFact, ProcessFact, split
+from ..host.bundle import Host
+from ..model import Alert, Generation, split
 from ..record import parse
 from ..store.alertlog import AlertLog
 from ..store.baseline import Baseline
@@ -85,8 +84,7 @@ class Engine:
         reload: Callable[[], Config],
         database: Database,
         log: AlertLog,
-        files: FileHost,
-        live: LiveHost,
+        host: Host,
         clock: Clock,
         notifier: Notifier,
         diagnose: Diagnose,
@@ -99,7 +97,7 @@ class Engine:
         self._reload = reload
         self.database = database
         self.log = log
-        self._files, self._live = files, live
+        self._host = host
         self.clock = clock
         self._notifier = notifier
         self.diagnose = diagnose
@@ -278,7 +276,7 @@ class Engine:
             relevant=lambda folder, name: parts[0].relevant(folder, name),
         )
         coverage = self.coverage
-        self.parts = build(config, self._files, self._live, self.clock, coverage.add)
+        self.parts = build(config, self._host, self.clock, coverage.add)
         parts.append(self.parts)
         self.keeper = Keeper(
             self.baseline,
@@ -341,9 +339,9 @@ class Engine:
 
     def _expect(self) -> None:
         """Hand the live sensors what is approved: after a boot, services still come up."""
-        for sensor, fact in ((self.parts.listeners, ListenerFact), (self.parts.processes, ProcessFact)):
-            for scope in self.baseline.scopes(fact):
-                sensor.expect(self.baseline.rows(fact, scope))
+        for sensor in self.parts.polled:
+            for scope in self.baseline.scopes(sensor.fact):
+                sensor.expect(self.baseline.rows(sensor.fact, scope))
 
     def _distrust(self, current: Generation) -> None:
         """At the start: is the state the one we left? What was judged quiet is judged again."""

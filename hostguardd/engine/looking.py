@@ -21,9 +21,6 @@ from ..model import (
     Depth,
     FileFact,
     Generation,
-    ListenerFact,
-    ProcessFact,
-    SetIdFact,
     Sweep,
     join,
     split,
@@ -40,9 +37,6 @@ from .lanes import Batch, Done, Lane, Task
 from .parts import Parts
 from .schedule import Periodic
 from .work import Work
-
-LIVE_KINDS = (ListenerFact.KIND, ProcessFact.KIND)
-ALL_KINDS = (FileFact.KIND, SetIdFact.KIND, *LIVE_KINDS)
 
 STALL = 120.0
 """Seconds without progress after which a lane counts as stuck."""
@@ -114,12 +108,13 @@ class Looking:
         self._parts, self._keeper = parts, keeper
         self._settings = sweeps = parts.config.sweeps
         now = self._now()
-        live = min(sweeps.listeners, sweeps.processes)
+        live = min(sweeps.listeners, sweeps.processes, sweeps.mounts)
         self.schedule = {
             "files.quick": Periodic("files.quick", sweeps.quick, sweeps.duty, now + sweeps.quick),
             "files.full": Periodic("files.full", sweeps.full, sweeps.duty),
             "setid": Periodic("setid", sweeps.setid, sweeps.duty),
             "live": Periodic("live", live, 0.0, now),
+            **{name: Periodic(name, getattr(sweeps, name), sweeps.duty, now) for name in parts.seldom},
         }
         for name in SELDOM:
             self.schedule[name].due = now + self._time_to(name)
@@ -224,18 +219,20 @@ class Looking:
         it makes needless. A quick one leaves a full sweep that runs alone."""
         current = self._baseline.current()
         total = current.facts if current else 0
-        work = Work(name, finish, ALL_KINDS, depth is Depth.FULL, job, capture, total)
-        replaced = ("files.quick", "setid") if depth is Depth.QUICK else ("files.quick", *SELDOM)
+        parts = self._parts
+        kinds = tuple(sensor.fact.KIND for sensor in parts.sensors())
+        work = Work(name, finish, kinds, depth is Depth.FULL, job, capture, total)
+        replaced = ("files.quick", "setid", *parts.seldom)
+        if depth is Depth.FULL:
+            replaced += ("files.full",)
         self.cancel_periodic(*replaced)
         work.finish = self._instead_of(replaced, finish)
-        parts = self._parts
-        for lane, kind, sensor in (
-            ("live", "listeners", parts.listeners),
-            ("live", "processes", parts.processes),
-            ("asked", "files", parts.hurried if depth is Depth.FULL else parts.files),
-            ("inventory", "setid", parts.setid),
+        for lane, sensor in (
+            *parts.live(),
+            ("asked", parts.hurried if depth is Depth.FULL else parts.files),
+            ("inventory", parts.setid),
         ):
-            self._begin(work, lane, Task(kind, _sweeping(sensor.sweep, depth)))
+            self._begin(work, lane, Task(sensor.fact.KIND, _sweeping(sensor.sweep, depth)))
 
     def _instead_of(self, names: tuple[str, ...], finish: Callable[[Work], None]) -> Callable[[Work], None]:
         """`finish`, after counting the periodic looks of these names as done if all went well."""
@@ -287,15 +284,16 @@ class Looking:
 
     def _lane_of(self, name: str) -> Lane:
         """The lane of a periodic look."""
-        return self.lanes[LANES[name]]
+        return self.lanes[LANES.get(name, "inventory")]
 
     def _submit_periodic(self, name: str, hurried: bool) -> None:
         parts, pace = self._parts, self._settings.pace
         if name == "live":
             work, task = Work(name, self.ended), Task(name, lambda stop: _poll(parts, stop))
-        elif name == "setid":
-            work = Work(name, self.ended, (SetIdFact.KIND,), True)
-            task = Task(name, _sweeping(parts.setid.sweep, Depth.FULL), pace=pace, background=True)
+        elif name == "setid" or name in parts.seldom:
+            sensor = parts.seldom.get(name, parts.setid)
+            work = Work(name, self.ended, (sensor.fact.KIND,), True)
+            task = Task(name, _sweeping(sensor.sweep, Depth.FULL), pace=pace, background=True)
         elif name == "files.full":
             work = Work(name, self.ended, (FileFact.KIND,), True)
             task = Task(name, _sweeping(parts.files.sweep, Depth.FULL), background=True)
@@ -303,7 +301,7 @@ class Looking:
             work = Work(name, self.ended, (FileFact.KIND,))
             task = Task(name, _sweeping(parts.files.sweep, Depth.QUICK), pace=1.0 if hurried else pace)
             task.background = not hurried
-        self._begin(work, LANES[name], task)
+        self._begin(work, LANES.get(name, "inventory"), task)
 
     def ended(self, work: Work) -> None:
         """A periodic look ended."""
@@ -442,8 +440,8 @@ class Looking:
             self._tell("coverage.blind", scope=blind.scope, kind=blind.kind, problem=blind.reason + rest)
 
 
-LANES = {"files.quick": "bulk", "files.full": "bulk", "setid": "inventory", "live": "live"}
-"""The lane of each periodic look."""
+LANES = {"files.quick": "bulk", "files.full": "bulk", "live": "live"}
+"""The lane of each periodic look; that of the others is `inventory`."""
 
 
 def _sweeping(sweep: Callable[[Depth, Callable[[], bool]], Iterator[Sweep]], depth: Depth) -> Produce:
@@ -452,17 +450,12 @@ def _sweeping(sweep: Callable[[Depth, Callable[[], bool]], Iterator[Sweep]], dep
 
 
 def _looking(parts: Parts, asked: list[Request]) -> Produce:
-    """A look by everybody whom a hint may concern, as a task's work."""
-
-    def produce(stop: Callable[[], bool]) -> Iterator[Sweep]:
-        yield from parts.files.look(asked, stop)
-        yield from parts.setid.look(asked, stop)
-
-    return produce
+    """A look where hints lead, as a task's work."""
+    return lambda stop: parts.look(asked, stop)
 
 
 def _poll(parts: Parts, stop: Callable[[], bool]) -> Iterator[Sweep]:
     """Ask the live sensors cheaply, and sweep with those that have something."""
-    for sensor in (parts.listeners, parts.processes):
+    for sensor in parts.polled:
         if sensor.changed():
             yield from sensor.sweep(Depth.QUICK, stop)

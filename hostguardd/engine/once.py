@@ -13,8 +13,7 @@ from typing import TextIO
 from ..config import Config
 from ..describe import finding_json
 from ..errors import BaselineError, Exit
-from ..host.files import FileHost
-from ..host.live import LiveHost
+from ..host.bundle import Host
 from ..model import Blind, Depth, Fact, FileFact, Row, Sweep, Value
 from ..record import escape
 from ..sensors.interface import Request
@@ -26,7 +25,7 @@ from .keeper import Change, Keeper
 from .parts import SystemNames, build
 
 
-def check_once(config: Config, state: Path, files: FileHost, live: LiveHost, out: TextIO) -> int:
+def check_once(config: Config, state: Path, host: Host, out: TextIO) -> int:
     """Returns 0 without drift, 1 with; BaselineError when there is nothing to compare with."""
     try:
         database = Database(state, readonly=True)
@@ -35,19 +34,17 @@ def check_once(config: Config, state: Path, files: FileHost, live: LiveHost, out
             f"there is no baseline at {state}: start hostguardd once to capture one"
         ) from error
     try:
-        return _check(config, Baseline(database, readonly=True), Findings(database), files, live, out)
+        return _check(config, Baseline(database, readonly=True), Findings(database), host, out)
     finally:
         database.close()
 
 
-def _check(
-    config: Config, baseline: Baseline, findings: Findings, files: FileHost, live: LiveHost, out: TextIO
-) -> int:
+def _check(config: Config, baseline: Baseline, findings: Findings, host: Host, out: TextIO) -> int:
     current = baseline.current()
     if current is None:
         raise BaselineError("the baseline holds no approved generation yet")
     clock = SystemClock()
-    parts = build(config, files, live, clock, lambda folder: None)
+    parts = build(config, host, clock, lambda folder: None)
     changes: dict[tuple[type[Fact], Value], dict[Row, Change]] = {}
 
     def emit(change: Change) -> None:
@@ -73,11 +70,11 @@ def _check(
         blinds.update(((blind.kind, blind.scope), blind) for blind in sweep.blinds)
         return keeper.handle(sweep)
 
-    for fact, sensor in (parts.sensors() | {FileFact: parts.hurried}).items():
+    for sensor in (parts.hurried, *parts.sensors()[1:]):
         closer: list[Request] = []
         for sweep in sensor.sweep(Depth.FULL, lambda: False):
             closer += take(sweep)
-        if closer and fact is FileFact:
+        if closer and sensor.fact is FileFact:
             for sweep in sensor.look(closer, lambda: False):
                 take(sweep)
     found = [

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import grp
 import pwd
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from ..config import Config
-from ..host.files import FileHost
-from ..host.live import LiveHost
-from ..model import Fact, FileFact, ListenerFact, ProcessFact, Row, SetIdFact, join, under
+from ..host.bundle import Host
+from ..model import Fact, FileFact, Row, SetIdFact, Sweep, join, under
 from ..policy import Policy
 from ..sensors.crew import Crew
 from ..sensors.files import FilesSensor
-from ..sensors.interface import Sensor
+from ..sensors.interface import Request, Sensor
 from ..sensors.listeners import ListenersSensor
 from ..sensors.processes import ProcessesSensor
 from ..sensors.setid import SetIdSensor
@@ -41,7 +40,9 @@ class PolledSensor(Sensor, Protocol):
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What one configuration comes down to. `hurried` is the files sensor with all its
-    workers at full speed, for a sweep that somebody waits for."""
+    workers at full speed, for a sweep that somebody waits for. `polled` are asked twice a second
+    whether anything moved; `hinted` are those of them that also look where a hint leads; `seldom` have
+    a schedule of their own, by its name."""
 
     config: Config
     policy: Policy
@@ -49,17 +50,25 @@ class Parts:
     files: FilesSensor
     hurried: FilesSensor
     setid: SetIdSensor
-    listeners: PolledSensor
-    processes: PolledSensor
+    polled: tuple[PolledSensor, ...]
+    hinted: tuple[Sensor, ...] = ()
+    seldom: Mapping[str, Sensor] = field(default_factory=dict)
 
-    def sensors(self) -> dict[type[Fact], Sensor]:
-        """Every sensor there is: the explicit list."""
-        return {
-            FileFact: self.files,
-            SetIdFact: self.setid,
-            ListenerFact: self.listeners,
-            ProcessFact: self.processes,
-        }
+    def live(self) -> list[tuple[str, Sensor]]:
+        """All sensors but those of files, by the name of the lane that they work in."""
+        return [
+            *(("live", one) for one in self.polled),
+            *(("inventory", one) for one in self.seldom.values()),
+        ]
+
+    def sensors(self) -> list[Sensor]:
+        """Every sensor there is."""
+        return [self.files, self.setid, *self.polled, *self.seldom.values()]
+
+    def look(self, asked: Sequence[Request], stop: Callable[[], bool]) -> Iterator[Sweep]:
+        """A look by everybody whom a hint may concern: what it means before what it is."""
+        for sensor in (*self.hinted, self.files, self.setid):
+            yield from sensor.look(asked, stop)
 
     def relevant(self, folder: bytes, name: bytes | None) -> bool:
         """Whether any sensor cares about what happened there."""
@@ -79,11 +88,9 @@ class Parts:
         return self.watches.find(path) is not None and self.policy.urgent(path)
 
 
-def build(
-    config: Config, files: FileHost, live: LiveHost, clock: Clock, on_folder: Callable[[bytes], None]
-) -> Parts:
+def build(config: Config, host: Host, clock: Clock, on_folder: Callable[[bytes], None]) -> Parts:
     """The parts for `config`."""
-    sweeps = config.sweeps
+    sweeps, files = config.sweeps, host.files
 
     def files_sensor(crew: Crew) -> FilesSensor:
         return FilesSensor(
@@ -98,8 +105,10 @@ def build(
         plain,
         files_sensor(Crew(sweeps.workers)),
         SetIdSensor(files, config.setid, clock.wall, on_folder=on_folder),
-        ListenersSensor(live, config.listeners, clock.wall),
-        ProcessesSensor(live, config.processes, clock.wall),
+        polled=(
+            ListenersSensor(host.live, config.listeners, clock.wall),
+            ProcessesSensor(host.live, config.processes, clock.wall),
+        ),
     )
 
 

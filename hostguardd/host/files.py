@@ -226,7 +226,7 @@ class LinuxFolder:
             row = again
         return Deep((*row, None, None, None, None, 1), "kept changing its type while it was read")
 
-    def _open(self, name: bytes, flags: int) -> int:
+    def open(self, name: bytes, flags: int) -> int:
         """Open without moving the atime if we may: O_NOATIME is for owners and CAP_FOWNER, open(2)."""
         try:
             return os.open(name, flags | os.O_NOATIME, dir_fd=self._fd)
@@ -238,7 +238,7 @@ class LinuxFolder:
     def _regular(self, row: Row, stop: Stop, prefix: int, text: bool, largest: int) -> Deep | None:
         name: bytes = row[1]  # type: ignore[assignment]
         try:
-            fd = self._open(name, FILE_FLAGS)
+            fd = self.open(name, FILE_FLAGS)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -284,7 +284,7 @@ class LinuxFolder:
         """A folder's attributes, read through a descriptor."""
         name: bytes = row[1]  # type: ignore[assignment]
         try:
-            fd = self._open(name, flags)
+            fd = self.open(name, flags)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:

@@ -20,8 +20,10 @@ from hostguardd.engine import looking
 from hostguardd.engine.clock import SystemClock
 from hostguardd.engine.commands import Commands
 from hostguardd.engine.engine import Engine
+from hostguardd.host.bundle import Host
 from hostguardd.host.files import LinuxFiles
 from hostguardd.host.live import NoLiveHost
+from hostguardd.host.texts import LinuxTexts
 from hostguardd.sensors import crew
 from hostguardd.store.alertlog import AlertLog
 from hostguardd.store.database import Database
@@ -99,8 +101,7 @@ class Inside(Guard):
             lambda: config,
             database,
             log,
-            self.files,
-            NoLiveHost(),
+            Host(self.files, NoLiveHost(), LinuxTexts(self.files)),
             self.clock,
             self.words_heard,
             lambda message, fields: None,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hostguardd.config import parse
-from hostguardd.defaults import MOST_BYTES, default_sources
+from hostguardd.defaults import MOST_BYTES, POLICIES, default_sources
 from hostguardd.errors import ConfigError
 
 
@@ -33,7 +33,7 @@ def problems(file: Path) -> tuple[str, ...]:
 
 def test_the_package_alone_is_a_working_configuration(tmp_path: Path) -> None:
     sources = default_sources(installed=str(tmp_path / "absent" / "hostguardd.toml"))
-    assert names(sources) == ["policy.toml", "hostguardd.toml"]
+    assert names(sources) == [*POLICIES, "hostguardd.toml"]
     assert parse(sources).rules
 
 
@@ -46,7 +46,7 @@ def test_drop_ins_come_last_by_name_and_only_toml(site: Path) -> None:
     for name in ("20-b.toml", "10-a.toml", "note.txt", ".10-a.toml.swp.toml", "30.toml~"):
         (site / "conf.d" / name).write_text(f"[sweeps]\nquick = {len(name)}\n")
     sources = default_sources(str(site / "hostguardd.toml"))
-    assert names(sources) == ["policy.toml", "hostguardd.toml", "10-a.toml", "20-b.toml"]
+    assert names(sources) == [*POLICIES, "hostguardd.toml", "10-a.toml", "20-b.toml"]
     assert parse(sources).sweeps.quick == 9
 
 

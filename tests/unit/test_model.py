@@ -25,9 +25,8 @@ from hostguardd.model import (
     split,
     under,
 )
-from tests.alerts import FILE, LISTENER, PROCESS, SETID
+from tests.alerts import FILE, PROCESS, SAMPLES
 
-SAMPLES: list[Fact] = [FILE, SETID, LISTENER, PROCESS]
 names = st.binary(min_size=1, max_size=8).filter(lambda n: b"/" not in n and b"\0" not in n)
 paths = st.lists(names, max_size=5).map(lambda parts: b"/" + b"/".join(parts))
 
@@ -38,7 +37,8 @@ def test_a_row_and_a_fact_are_the_same_thing(fact: Fact) -> None:
     assert kind.of(fact.row()) == fact
     assert kind.columns()[: len(kind.KEY)] == kind.KEY
     assert len(kind.KEY) < kind.QUICK <= len(kind.columns())
-    assert set(kind.columns()) >= kind.VOLATILE
+    assert set(kind.columns()) >= kind.VOLATILE | kind.SECRET
+    assert fact.traits() <= kind.TRAITS
     assert BY_KIND[kind.KIND] is kind
     assert fact.label
     with pytest.raises(FrozenInstanceError):

@@ -28,6 +28,7 @@ from hostguardd.model import (
 )
 from hostguardd.policy import UNMATCHED, Policy
 from hostguardd.watches import Watches
+from tests.verdicts import accounts, kernel, logs
 
 REG, DIR, LNK = stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK
 INFO, LOW, MEDIUM, HIGH, CRITICAL = sorted(Severity)[1:]
@@ -199,6 +200,8 @@ SAMPLES: list[tuple[Drift, str, Severity, str]] = [
     (changed(process(), instances=3), "more-instances", MEDIUM, "T1036"),
     (changed(process(), role="helper"), "process-changed", MEDIUM, "T1036"),
 ]  # fmt: skip
+
+SAMPLES += [*accounts.SAMPLES, *kernel.SAMPLES, *logs.SAMPLES]
 
 
 @cache

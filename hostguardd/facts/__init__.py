@@ -1,0 +1,1 @@
+"""The kinds of fact, a room for each family. `model` lists them all."""
