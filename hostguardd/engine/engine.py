@@ -22,6 +22,7 @@ from ..config import Config
 from ..control.job import Job
 from ..errors import BaselineError, ConfigError, HostguardError, StoreError
 from ..host.bundle import Host
+from ..host.packages import PackageLocks
 from ..model import Alert, Generation, split
 from ..record import parse
 from ..store.alertlog import AlertLog
@@ -122,6 +123,7 @@ class Engine:
             clock.wall,
             storm=config.hints.storm,
             diagnose=diagnose,
+            packages=PackageLocks().busy,
         )
         self.looking = Looking(
             self.inbox, database, self.baseline, clock, self.tell, on_through=self._went_through

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ..config import Config
+from ..errors import SensorError
 from ..host.bundle import Host
-from ..model import Fact, FileFact, Row, SetIdFact, Sweep, join, under
+from ..model import Depth, Fact, FileFact, Row, SetIdFact, Sweep, join, under
 from ..policy import Policy
 from ..sensors.crew import Crew
 from ..sensors.files import FilesSensor
@@ -35,6 +36,20 @@ class PolledSensor(Sensor, Protocol):
     def expect(self, rows: Iterable[Row]) -> None:
         """Approved rows: what has not come up yet at our own start is not missing."""
         ...
+
+
+def each(sensors: Iterable[tuple[Sensor, Callable[[], Iterator[Sweep]]]]) -> Iterator[Sweep]:
+    """What each of them brings. One that fails takes no other down: who can make one sensor fail must not
+    blind the rest. Raises the first failure at the end, as SensorError."""
+    failed: SensorError | None = None
+    for sensor, look in sensors:
+        try:
+            yield from look()
+        except Exception as error:  # noqa: BLE001 - told at the end, by who asked for all this
+            failed = failed or SensorError(sensor.fact.KIND, f"{type(error).__name__}: {error}")
+            failed.__cause__ = failed.__cause__ or error
+    if failed is not None:
+        raise failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +82,17 @@ class Parts:
 
     def look(self, asked: Sequence[Request], stop: Callable[[], bool]) -> Iterator[Sweep]:
         """A look by everybody whom a hint may concern: what it means before what it is."""
-        for sensor in (*self.hinted, self.files, self.setid):
-            yield from sensor.look(asked, stop)
+        sensors = (*self.hinted, self.files, self.setid)
+        return each((sensor, lambda sensor=sensor: sensor.look(asked, stop)) for sensor in sensors)  # type: ignore[misc]
+
+    def poll(self, stop: Callable[[], bool]) -> Iterator[Sweep]:
+        """Ask the live sensors cheaply, and sweep with those that have something."""
+
+        def ask(sensor: PolledSensor) -> Iterator[Sweep]:
+            if sensor.changed():
+                yield from sensor.sweep(Depth.QUICK, stop)
+
+        return each((sensor, lambda sensor=sensor: ask(sensor)) for sensor in self.polled)  # type: ignore[misc]
 
     def relevant(self, folder: bytes, name: bytes | None) -> bool:
         """Whether any sensor cares about what happened there."""
