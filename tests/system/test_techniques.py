@@ -94,14 +94,18 @@ def test_the_day_was_whole(result: dict[str, Any]) -> None:
 @pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
 def test_technique(result: dict[str, Any], act: Act) -> None:
     found = result["acts"].get(act.name)
+    if found is None and "HOSTGUARD_ACTS" in os.environ:
+        pytest.skip("not among HOSTGUARD_ACTS")
     assert found is not None, result["said"][-2000:]
     if "not here" in found:
         pytest.skip(found["not here"])
     assert "failed" not in found, found["failed"]
+    if "shown" in found:
+        return
     told = "\n".join(
         f"  {one['technique']:10} {one['rule']:24} {one['message'][:160]}" for one in found.get("told", ())
     )
-    assert "named" in found or not act.names, f"nothing named {act.names}; what was told:\n{told}"
+    assert "named" in found, f"nothing named {act.names}; what was told:\n{told}"
     assert "alert" in found, f"named, but not as {act.techniques}:\n{told}"
     assert found["seconds"] <= act.within * SLACK, found["alert"]
     if act.at_most:

@@ -11,7 +11,8 @@ as it was, and touches what no other act touches, so that none hides another. Wh
 """
 
 ROOMS = (
-    "accounts", "ssh", "privileges", "schedules", "services", "startup", "kernel", "logs", "network",
+    "accounts", "ssh", "privileges", "schedules", "services", "startup", "triggers",
+    "authentication", "boot", "kernel", "logs", "network",
     "processes", "tricks", "watcher",
 )  # fmt: skip
 """The families, in the order in which they are done; what upsets the watcher itself comes last."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from . import ROOMS, prepare
-from .table import ACTS, CHECK, Act, Deed, NotHere
+from .table import ACTS, CHECK, Act, Deed, NotHere, Shown
 from .told import LOG, Told
 from .tools import run
 
@@ -36,33 +36,22 @@ class Trial:
         self.over = False
         self._told = told
         try:
-            said = next(self.deed)
+            next(self.deed)
         except NotHere as reason:
             self.result["not here"] = str(reason)
+            self.over = True
+        except Shown as sentence:
+            self.result |= {"seconds": 0.0, "shown": str(sentence)}
             self.over = True
         except Exception:  # noqa: BLE001
             self.result["failed"] = traceback.format_exc()
             self.over = True
-        else:
-            if not act.names:
-                self.result |= {
-                    "seconds": 0.0,
-                    "alert": {
-                        "message": said,
-                        "severity": "",
-                        "rule": "",
-                        "technique": act.techniques[0],
-                        "kind": "",
-                        "sequence": 0,
-                        "diff": [],
-                    },
-                }
         self.done = time.monotonic()
 
     def wait(self) -> None:
         """Until it is told, or for long enough."""
         act, told = self.act, self._told
-        if self.over or not act.names:
+        if self.over:
             return
         told.wait(self.mark, act, self.done + act.within + GRACE)
         if act.at_most:
@@ -71,7 +60,7 @@ class Trial:
     def judge(self) -> None:
         """Write down what came."""
         act, told = self.act, self._told
-        if self.over or not act.names:
+        if self.over:
             return
         lines = [line for line in told.since(self.mark) if not line.good_news]
         right = told.news(self.mark, act.names, act.techniques)

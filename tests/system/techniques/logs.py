@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 
+from .prepare import ssh
 from .table import LOGS, Deed, act
 from .tools import kept, run, sh
 
@@ -168,7 +169,8 @@ def history_removed() -> Deed:
 def history_cut() -> Deed:
     with kept("/home/frank/.bash_history"):
         sh(
-            "tail -n 20 /home/frank/.bash_history > /var/lib/trial/h; cat /var/lib/trial/h > /home/frank/.bash_history"
+            "tail -n 20 /home/frank/.bash_history > /var/lib/trial/h",
+            "cat /var/lib/trial/h > /home/frank/.bash_history",
         )
         yield
 
@@ -227,14 +229,6 @@ def sudo_denied() -> Deed:
 def su_to_root() -> Deed:
     sh("su frank -c \"printf 'root-password\\n' | su root -c id\"")
     yield
-
-
-def ssh(*arguments: str) -> str:
-    """What a command says on this host, reached by ssh with the key of root."""
-    return run(
-        "ssh", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
-        "-o", "BatchMode=yes", "-i", "/root/.ssh/id_ed25519", *arguments,
-    )  # fmt: skip
 
 
 def wrong_password(origin: str, user: str) -> None:

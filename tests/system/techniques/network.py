@@ -32,7 +32,8 @@ listener(
     "tcp6-port",
     "T1571",
     "python3 listens on TCP 31338 of IPv6 only",
-    "import socket\ns=socket.socket(socket.AF_INET6)\ns.setsockopt(41,26,1)\ns.bind(('::',31338))\ns.listen()",
+    "import socket\ns=socket.socket(socket.AF_INET6)\ns.setsockopt(41,26,1)\n"
+    "s.bind(('::',31338))\ns.listen()",
     "31338",
 )
 listener(
@@ -90,7 +91,7 @@ listener(
     "unix-socket",
     "T1571",
     "python3 waits on a Unix socket in /run",
-    "import socket,os\nos.path.exists('/run/x.sock') and os.unlink('/run/x.sock')\ns=socket.socket(socket.AF_UNIX)\ns.bind('/run/x.sock')\ns.listen()",
+    "import socket\ns=socket.socket(socket.AF_UNIX)\ns.bind('/run/x.sock')\ns.listen()",
     "/run/x.sock",
 )
 listener(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from pathlib import Path
 
 from .tools import run, sh, until, write
@@ -20,6 +21,8 @@ table inet filter {
 }
 """
 KEY = "/root/.ssh/id_ed25519"
+AGE = 32.0
+"""Seconds after which a service that was just started is one of the host's: `[processes] managed`."""
 PEOPLE = ("alice", "carol", "dave", "erin", "frank")
 
 
@@ -30,13 +33,15 @@ def key() -> None:
     write("/root/.ssh/authorized_keys", Path(KEY + ".pub").read_text(), 0o600)
 
 
+SSH = (
+    "ssh", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
+    "-o", "BatchMode=yes", "-i", KEY,
+)  # fmt: skip
+
+
 def ssh(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run something in a session of its own on this host."""
-    return subprocess.run(
-        ["ssh", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
-         "-o", "BatchMode=yes", "-i", KEY, *arguments],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    return subprocess.run([*SSH, *arguments], capture_output=True, text=True, check=False)
 
 
 def people() -> None:
@@ -63,7 +68,9 @@ def people() -> None:
 
 def services() -> None:
     sh(
-        "ip link add veth-trial type veth peer name veth-peer && ip link set veth-trial up && ip link set veth-peer up",
+        "ip link add veth-trial type veth peer name veth-peer",
+        "ip link set veth-trial up",
+        "ip link set veth-peer up",
         may_fail=True,
     )
     run("nft", "-f", "-", text=RULESET, may_fail=True)
@@ -92,10 +99,7 @@ def logs() -> None:
         assert ran.returncode == 0, ran.stderr
     # A terminal makes a record in wtmp and lastlog, which a command alone does not.
     for name in ("alice", "root"):
-        subprocess.run(
-            ["script", "-qec", f"ssh -tt -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -i {KEY} {name}@127.0.0.1 true", "/dev/null"],
-            stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=30,
-        )  # fmt: skip
+        run("script", "-qec", " ".join([*SSH, "-tt", f"{name}@127.0.0.1", "true"]), "/dev/null")
 
 
 def watch() -> dict[str, object]:
@@ -110,5 +114,6 @@ def watch() -> dict[str, object]:
         return ran.returncode == 0 and json.loads(ran.stdout)["state"] == "watching"
 
     until(watching, "hostguardd watches", 90.0)
+    time.sleep(AGE)
     approved = run("hostguardctl", "baseline", "--yes", "-m", "the host as it is meant to be")
     return {"approved": approved}

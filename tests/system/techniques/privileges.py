@@ -168,9 +168,11 @@ def immutable() -> Deed:
 @act("T1070.006", "touch -d 2019 on a file that was changed before", "/etc/bash.bashrc", within=1.0)
 def backdated() -> Deed:
     with kept("/etc/bash.bashrc"):
-        reference = "/etc/bash.bashrc"
+        path = "/etc/bash.bashrc"
         sh(
-            f"cp -p {reference} /var/lib/trial/ref; echo '#' >> {reference}; touch -r /var/lib/trial/ref {reference}"
+            f"cp -p {path} /var/lib/trial/ref",
+            f"echo '#' >> {path}",
+            f"touch -r /var/lib/trial/ref {path}",
         )
         yield
 
@@ -186,7 +188,10 @@ def touched() -> Deed:
 def changed_and_restored() -> Deed:
     with kept("/etc/issue.net"):
         sh(
-            "cp -p /etc/issue.net /var/lib/trial/i; echo evil > /etc/issue.net; cat /var/lib/trial/i > /etc/issue.net; touch -r /var/lib/trial/i /etc/issue.net"
+            "cp -p /etc/issue.net /var/lib/trial/i",
+            "echo evil > /etc/issue.net",
+            "cat /var/lib/trial/i > /etc/issue.net",
+            "touch -r /var/lib/trial/i /etc/issue.net",
         )
         yield
 
@@ -195,7 +200,9 @@ def changed_and_restored() -> Deed:
 def program_replaced() -> Deed:
     with kept("/usr/bin/who"):
         sh(
-            "cp -p /usr/bin/who /var/lib/trial/who.old; cp /usr/bin/id /usr/bin/who; touch -r /var/lib/trial/who.old /usr/bin/who"
+            "cp -p /usr/bin/who /var/lib/trial/who.old",
+            "cp /usr/bin/id /usr/bin/who",
+            "touch -r /var/lib/trial/who.old /usr/bin/who",
         )
         yield
 

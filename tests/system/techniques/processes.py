@@ -170,7 +170,8 @@ def executable_in_document_root() -> Deed:
 def second_copy() -> Deed:
     write(
         "/var/lib/trial/nginx.conf",
-        "daemon off; pid /var/lib/trial/n.pid; error_log /dev/null; events {} http { access_log off; server { listen 8081; } }\n",
+        "daemon off; pid /var/lib/trial/n.pid; error_log /dev/null; events {}\n"
+        "http { access_log off; server { listen 8081; } }\n",
     )
     with left("/usr/sbin/nginx", "-c", "/var/lib/trial/nginx.conf"):
         yield

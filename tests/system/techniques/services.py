@@ -124,7 +124,7 @@ def service_killed() -> Deed:
     run("systemctl", "start", "atd")
 
 
-@act("T1489 T1543.002 T1562", "systemctl mask rsyslog", "/etc/systemd/system/rsyslog.service")
+@act("T1489 T1562 T1543.002", "systemctl mask rsyslog", "/etc/systemd/system/rsyslog.service")
 def service_masked() -> Deed:
     with kept("/etc/systemd/system/syslog.service"):
         run("systemctl", "mask", "rsyslog")
@@ -132,7 +132,11 @@ def service_masked() -> Deed:
         run("systemctl", "unmask", "rsyslog")
 
 
-@act("T1489 T1562", "systemctl disable cron", "/etc/systemd/system/multi-user.target.wants/cron.service")
+@act(
+    "T1489 T1562 T1543.002",
+    "systemctl disable cron",
+    "/etc/systemd/system/multi-user.target.wants/cron.service",
+)
 def service_disabled() -> Deed:
     run("systemctl", "disable", "cron")
     yield

@@ -6,9 +6,8 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-Deed: TypeAlias = Generator[str | None, None, None]
-"""Does the deed up to its `yield`, and puts things right after it. What no alert but somebody else is to
-tell (`hostguardctl verify`) is checked by the deed itself, which yields the sentence."""
+Deed: TypeAlias = Generator[None, None, None]
+"""Does the deed up to its `yield`, and puts things right after it."""
 
 FILES = 1.0
 """Seconds within which a change of a file is told; of a mount, too."""
@@ -34,9 +33,14 @@ class NotHere(Exception):
     """This host cannot do it; the reason is a sentence."""
 
 
+class Shown(Exception):
+    """No alert but somebody else is to tell it (`hostguardctl verify`), and did: in this sentence."""
+
+
 @dataclass(frozen=True)
 class Act:
-    """One row. An alert must hold all of `names` (the thing) and one of `techniques`.
+    """One row. An alert must hold all of `names` (the thing) and one of `techniques`; without names, the
+    deed itself sees who tells it.
 
     A technique stands for its sub-techniques, too. Names are looked for in the whole line as it
     stands in the log, so that `"kind":"account"` asks for an alert of that kind, alone or in a group.

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .table import Deed, NotHere, add
+from .table import Deed, NotHere, Shown, add
 
 SAFE = Path("/var/lib/trial")
 """Where files wait to be put back."""
@@ -25,9 +25,9 @@ def run(*command: str, text: str = "", may_fail: bool = False) -> str:
     return ran.stdout
 
 
-def sh(line: str, may_fail: bool = False) -> str:
-    """What a line of shell says."""
-    return run("/bin/sh", "-c", line, may_fail=may_fail)
+def sh(*lines: str, may_fail: bool = False) -> str:
+    """What some lines of shell say; the first that fails is the last that is run."""
+    return run("/bin/sh", "-c" if may_fail else "-ec", "\n".join(lines), may_fail=may_fail)
 
 
 def until(met: Callable[[], object], what: str, patience: float = 20.0) -> None:
@@ -114,6 +114,23 @@ def extended(name: str, technique: str, path: str, text: str, *, does: str = "")
 
     deed.__module__ = _family()
     add(name, deed, technique, does or f"adds a line to {path}", path)
+
+
+def impossible(name: str, technique: str, does: str, thing: str, reason: str) -> None:
+    """The row of what cannot be done on this host."""
+
+    def deed() -> Deed:
+        if reason:
+            raise NotHere(reason)
+        yield
+
+    deed.__module__ = _family()
+    add(name, deed, technique, does, thing)
+
+
+def shown(sentence: str) -> None:
+    """Say that somebody else than an alert told it."""
+    raise Shown(sentence)
 
 
 def _family() -> str:

@@ -8,13 +8,13 @@ import os
 import socket
 
 from .table import Deed, NotHere, act, add
-from .tools import append, kept, made, run, sh, write
+from .tools import append, impossible, kept, made, run, sh, write
 
 CRON = "T1053.003"
 LATE = 3.0
 """Seconds for what raises no event: the pulse looks at what is urgent once a second."""
 
-RENAMEAT2, EXCHANGE = 316, 2
+RENAMEAT2, EXCHANGE, AT_FDCWD, FOLLOW = 316, 2, -100, 0x400
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -107,7 +107,9 @@ def crowd_in_tmp() -> Deed:
 def replaced_by_rename() -> Deed:
     with kept("/etc/anacrontab"):
         sh(
-            "cp -p /etc/anacrontab /etc/anacrontab.n; echo '1 1 x /tmp/x' >> /etc/anacrontab.n; mv /etc/anacrontab.n /etc/anacrontab"
+            "cp -p /etc/anacrontab /etc/anacrontab.n",
+            "echo '1 1 x /tmp/x' >> /etc/anacrontab.n",
+            "mv /etc/anacrontab.n /etc/anacrontab",
         )
         yield
 
@@ -117,8 +119,10 @@ def tmpfile_linked() -> Deed:
     with made("/etc/cron.d/linked"):
         fd = os.open("/etc/cron.d", os.O_TMPFILE | os.O_WRONLY, 0o644)
         os.write(fd, b"* * * * * root /tmp/x\n")
-        os.link(f"/proc/self/fd/{fd}", "/etc/cron.d/linked", follow_symlinks=True)
+        # os.link has no AT_SYMLINK_FOLLOW, which is what open(2) names for this.
+        done = libc.linkat(AT_FDCWD, f"/proc/self/fd/{fd}".encode(), AT_FDCWD, b"/etc/cron.d/linked", FOLLOW)
         os.close(fd)
+        assert done == 0, os.strerror(ctypes.get_errno())
         yield
 
 
@@ -175,7 +179,10 @@ def written_late() -> Deed:
 @act("T1546", "a folder is renamed and another put in its place", "/etc/logrotate.d/cron-x")
 def folder_replaced() -> Deed:
     sh(
-        "cp -a /etc/logrotate.d /etc/logrotate.n; echo x > /etc/logrotate.n/cron-x; mv /etc/logrotate.d /etc/logrotate.o; mv /etc/logrotate.n /etc/logrotate.d"
+        "cp -a /etc/logrotate.d /etc/logrotate.n",
+        "echo x > /etc/logrotate.n/cron-x",
+        "mv /etc/logrotate.d /etc/logrotate.o",
+        "mv /etc/logrotate.n /etc/logrotate.d",
     )
     yield
     sh("mv /etc/logrotate.d /etc/logrotate.n; mv /etc/logrotate.o /etc/logrotate.d; rm -r /etc/logrotate.n")
@@ -184,7 +191,10 @@ def folder_replaced() -> Deed:
 @act(CRON, "a folder is written to after it was replaced", "/etc/cron.weekly/after")
 def written_after_the_swap() -> Deed:
     sh(
-        "cp -a /etc/cron.weekly /etc/cron.w; mv /etc/cron.weekly /etc/cron.v; mv /etc/cron.w /etc/cron.weekly; sleep 1"
+        "cp -a /etc/cron.weekly /etc/cron.w",
+        "mv /etc/cron.weekly /etc/cron.v",
+        "mv /etc/cron.w /etc/cron.weekly",
+        "sleep 1",
     )
     write("/etc/cron.weekly/after", "#!/bin/sh\n", 0o755)
     yield
@@ -240,18 +250,14 @@ def flood(planted: str) -> None:
         run("systemctl", "kill", "-s", "CONT", "--kill-who=main", "hostguardd")
 
 
-@act("T1562.001", "all inotify watches of root are used up", "coverage.watch-limit", within=20.0)
-def watches_used_up() -> Deed:
-    raise NotHere(
-        "watches are counted for root on the whole machine, and fs.inotify is read-only in a container"
-    )
-    yield
-
-
-@act("T1070.006", "the clock is moved back", "clock.stepped", within=20.0)
-def clock_moved() -> Deed:
-    raise NotHere("a container may not set the clock, which is the whole machine's")
-    yield
+impossible(
+    "watches-used-up", "T1562.001", "all inotify watches of root are used up", "coverage.watch-limit",
+    "watches are counted for root on the whole machine, and fs.inotify is read-only in a container",
+)  # fmt: skip
+impossible(
+    "clock-moved", "T1070.006", "the clock is moved back", "clock.stepped",
+    "a container may not set the clock, which is the whole machine's",
+)  # fmt: skip
 
 
 @act(CRON, "/etc as a whole changes places with a copy", "/etc/cron.d/swapped", within=10.0)
@@ -265,5 +271,5 @@ def etc_swapped() -> Deed:
 
 def exchange(one: str, other: str) -> None:
     """Both names change places in one step, renameat2(2)."""
-    done = libc.syscall(RENAMEAT2, -100, one.encode(), -100, other.encode(), EXCHANGE)
+    done = libc.syscall(RENAMEAT2, AT_FDCWD, one.encode(), AT_FDCWD, other.encode(), EXCHANGE)
     assert done == 0, os.strerror(ctypes.get_errno())

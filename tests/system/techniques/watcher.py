@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import sqlite3
@@ -12,11 +11,10 @@ from pathlib import Path
 
 from .table import LIVE, Deed, act
 from .told import LOG
-from .tools import append, extended, planted, run, sh, until, write
+from .tools import append, extended, left_python, planted, run, sh, shown, until, write
 
 SELF = "T1562.001"
-libc = ctypes.CDLL(None, use_errno=True)
-SEIZE, DETACH = 0x4206, 17
+SEIZE = 0x4206
 
 extended("own-configuration", SELF, "/etc/hostguardd/hostguardd.toml", "# quiet\n")
 planted(
@@ -48,10 +46,13 @@ def back(before: int) -> None:
 
 @act(SELF, "the daemon is traced (ptrace)", '"kind":"setting"', "self", within=LIVE)
 def traced() -> Deed:
-    pid = main_pid()
-    assert libc.ptrace(SEIZE, pid, None, None) == 0, os.strerror(ctypes.get_errno())
+    # A program of its own: as it ends, so does its hold.
+    one = left_python(
+        "import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\n"
+        f"assert libc.ptrace({SEIZE}, {main_pid()}, None, None) == 0, ctypes.get_errno()"
+    )
     yield
-    libc.ptrace(DETACH, pid, None, None)
+    one.end()
 
 
 @act(SELF, "kill -9 of the daemon: systemd starts it again, and it tells the gap", "daemon.gap", within=LIVE)
@@ -107,7 +108,8 @@ def alert_log_edited() -> Deed:
         file.seek(at)
         file.write(letter)
     assert verified.returncode != 0, verified.stdout
-    yield verified.stdout.strip().splitlines()[0]
+    shown(verified.stdout.strip().splitlines()[0])
+    yield
 
 
 @act("T1070", "a line is cut out of the alert log: verify says which")
@@ -124,7 +126,8 @@ def alert_log_cut() -> Deed:
         check=False,
     )
     assert verified.returncode == 1, verified.stdout + verified.stderr
-    yield verified.stdout.strip().splitlines()[0]
+    shown(verified.stdout.strip().splitlines()[0])
+    yield
 
 
 @act(
