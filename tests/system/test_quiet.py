@@ -50,20 +50,21 @@ def result(hour: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def told(hour: Path, result: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """What was told after the approval and is louder than info, each with the part of the hour it fell in."""
-    begins = [(part["from"], name) for name, part in result["parts"].items()]
+    parts = result["parts"]
     lines = [check(line) for _, line in read(str(hour / "var/log/hostguardd"), 0)]
     return [
-        (max(begin for begin in begins if begin[0] <= number)[1], line)
+        ([name for name, part in parts.items() if part["from"] <= number][-1], line)
         for number, line in enumerate(lines)
-        if number >= begins[0][0] and line["hostguard"]["severity"] != "info"
+        if number >= result["from"] and line["hostguard"]["severity"] != "info"
     ]
 
 
-def shown(told: list[tuple[str, dict[str, Any]]]) -> str:
+def list_of(told: list[tuple[str, dict[str, Any]]]) -> str:
     """The list that is the result of the hour."""
+    lines = ((part, line, line.get("rule", {}).get("name", "")) for part, line in told)
     return "".join(
-        f"\n  {part:16} {line['hostguard']['severity']:8} {line['rule']['name']:24} {line['message'][:200]}"
-        for part, line in told
+        f"\n  {part:16} {line['hostguard']['severity']:8} {rule:24} {line['message'][:200]}"
+        for part, line, rule in lines
     )
 
 
@@ -86,10 +87,10 @@ def test_nothing_is_told_that_nobody_wants_to_know(told: list[tuple[str, dict[st
     false = [
         (part, line) for part, line in told if not about_package(line) and not about_ourselves(part, line)
     ]
-    assert not false, f"{len(false)} false alerts:{shown(false)}"
+    assert not false, f"{len(false)} false alerts:{list_of(false)}"
 
 
 def test_a_package_is_told_as_one_act(told: list[tuple[str, dict[str, Any]]]) -> None:
     ours = [(part, line) for part, line in told if about_package(line)]
     assert ours, "a new program in /usr/bin is news, whoever brought it"
-    assert len(ours) <= MOST_FOR_PACKAGES, shown(ours)
+    assert len(ours) <= MOST_FOR_PACKAGES, list_of(ours)
