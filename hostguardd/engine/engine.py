@@ -23,8 +23,8 @@ from ..control.job import Job
 from ..errors import BaselineError, ConfigError, HostguardError, StoreError
 from ..facts.accounts import USERS
 from ..homes import plausible
+from ..host.atwork import PackageLocks, account_tool
 from ..host.bundle import Host
-from ..host.packages import PackageLocks
 from ..model import AccountFact, Alert, Generation, split
 from ..record import parse
 from ..store.alertlog import AlertLog
@@ -128,6 +128,7 @@ class Engine:
             storm=config.hints.storm,
             diagnose=diagnose,
             packages=PackageLocks().busy,
+            account_tool=account_tool,
         )
         self.looking = Looking(
             self.inbox, database, self.baseline, clock, self.tell, on_through=self._went_through

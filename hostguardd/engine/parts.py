@@ -19,9 +19,11 @@ from ..host.bundle import Host
 from ..host.mounts import MountMap
 from ..model import Depth, Fact, FileFact, Row, SetIdFact, Sweep, join, under
 from ..policy import Policy
+from ..sensors.accounts import AccountsSensor
 from ..sensors.crew import Crew
 from ..sensors.files import FilesSensor
 from ..sensors.interface import Request, Sensor
+from ..sensors.keys import KeysSensor
 from ..sensors.listeners import ListenersSensor
 from ..sensors.processes import ProcessesSensor
 from ..sensors.setid import SetIdSensor
@@ -126,6 +128,9 @@ def build(config: Config, host: Host, clock: Clock, on_folder: OnFolder) -> Part
     """The parts for `config`, with the homes of the accounts there are now."""
     named = _named_homes(host)
     at_home = _at_home(config, named, host, clock, on_folder)
+    every = config.sweeps.accounts
+    accounts = AccountsSensor(host.texts, host.files, every, clock.mono, clock.wall)
+    keys = KeysSensor(host.texts, host.files, every, clock.mono, clock.wall)
     return Parts(
         **at_home,
         named=named,
@@ -133,7 +138,10 @@ def build(config: Config, host: Host, clock: Clock, on_folder: OnFolder) -> Part
         polled=(
             ListenersSensor(host.live, config.listeners, clock.wall),
             ProcessesSensor(host.live, config.processes, clock.wall),
+            accounts,
+            keys,
         ),
+        hinted=(accounts, keys),
     )
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from hostguardd.engine.acts import LONGEST, TABLES, WINDOW, Acts
-from hostguardd.engine.announcer import PACKAGES_LONGEST, PARTS_HOLD, Announcer
+from hostguardd.engine.acts import LONGEST, WINDOW, Acts
+from hostguardd.engine.announcer import EARLY_HOLD, PACKAGES_LONGEST, PARTS_HOLD, Announcer
 from hostguardd.engine.keeper import Change
-from hostguardd.host.packages import PackageLocks, held_inodes
+from hostguardd.host.atwork import FRESH, PackageLocks, account_tool, held_inodes
 from hostguardd.model import Fact, Finding, Severity, split
 from tests.alerts import ACCOUNT, FILE, NAMES, NOW, finding
 from tests.state import State
@@ -42,7 +42,8 @@ def new(path: bytes) -> Finding:
 
 
 def test_an_account_takes_its_tables_along() -> None:
-    parts = [table(path) for path in sorted(TABLES)]
+    parts = [table(b"/etc/" + name) for name in (b"passwd", b"shadow-", b"group", b"gshadow", b"subuid-")]
+    parts.append(new(b"/etc/passwd.lock"))
     (act,), rest = Acts().gather([*((one, "opened") for one in parts), (account(), "opened")], 0)
     assert act.head[0] == account()
     assert [one for one, _ in act.parts] == parts
@@ -134,10 +135,11 @@ class Bench:
         self.log = Log(self.state)
         self.now = NOW
         self.package_manager = ""
+        self.tool = False
         self.announcer = Announcer(
             self.state.database, self.state.baseline, self.state.findings, self.log, NAMES,
             lambda: self.now, lambda: self.now, storm=20, diagnose=lambda what, about: None,
-            packages=lambda: self.package_manager,
+            packages=lambda: self.package_manager, account_tool=lambda: self.tool,
         )  # fmt: skip
 
     def add(self, *found: Finding) -> None:
@@ -225,6 +227,42 @@ def test_parts_survive_a_log_that_cannot_be_written(bench: Bench) -> None:
     bench.log.broken = 0
     bench.pass_time(3 * PARTS_HOLD)
     assert ("group-opened", "info", 1) in bench.told()
+
+
+def test_while_an_account_tool_is_at_work_its_tables_wait_for_what_they_mean(bench: Bench) -> None:
+    bench.tool = True
+    bench.add(table(b"/etc/passwd"), new(b"/etc/passwd.lock"))
+    bench.pass_time(EARLY_HOLD // 4)
+    bench.add(table(b"/etc/shadow"), table(b"/etc/sudoers"))
+    bench.pass_time(EARLY_HOLD // 4)
+    assert bench.told() == [("file-changed", "critical", 0)], "sudoers is no table of accounts"
+    bench.tool = False
+    bench.add(account())
+    bench.pass_time(1)
+    assert bench.told() == [("account-added", "critical", 3)]
+    assert bench.announcer.due() == 0
+
+
+def test_tables_that_nobody_explains_are_loud_within_a_second_whoever_holds_a_lock(bench: Bench) -> None:
+    bench.tool = True
+    bench.add(table(b"/etc/passwd"))
+    bench.pass_time(EARLY_HOLD - 1)
+    bench.add(table(b"/etc/passwd", links=2), table(b"/etc/shadow", mode=stat.S_IFREG | 0o666))
+    bench.pass_time(1)
+    assert {action for action, _, _ in bench.told()} == {"file-changed"}
+    assert bench.announcer.due() == 0
+    bench.tool = False
+    bench.add(table(b"/etc/group"))
+    assert bench.announcer.due() == bench.now, "without a lock nothing waits"
+
+
+def test_the_lock_of_an_account_tool_is_seen_while_it_is_fresh(tmp_path: Path) -> None:
+    lock = tmp_path / "passwd.lock"
+    assert not account_tool((str(lock),))
+    lock.touch()
+    assert account_tool((str(tmp_path / "shadow.lock"), str(lock)))
+    later = lock.stat().st_mtime + FRESH + 1
+    assert not account_tool((str(lock),), lambda: later)
 
 
 def files(count: int) -> list[Finding]:

@@ -31,7 +31,7 @@ from hostguardd.policy import UNMATCHED, Policy
 from hostguardd.watches import Watches
 from tests.verdicts import accounts, kernel, logs
 
-REG, DIR, LNK = stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK
+REG, DIR, LNK, SOCK = stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFSOCK
 INFO, LOW, MEDIUM, HIGH, CRITICAL = sorted(Severity)[1:]
 
 
@@ -105,6 +105,11 @@ SAMPLES: list[tuple[Drift, str, Severity, str]] = [
     (edited("/etc/passwd-"), "account-backups", LOW, "T1136.001"),
     (edited("/etc/passwd"), "account-database", CRITICAL, "T1136.001"),
     (edited("/etc/shadow"), "account-database", CRITICAL, "T1136.001"),
+    (added(file("/etc/userdb/eve.user")), "account-database", CRITICAL, "T1136.001"),
+    (added(file("/run/systemd/userdb/x.Eve", SOCK | 0o666)),
+     "user-record-service-unknown", CRITICAL, "T1136.001"),
+    (added(file("/run/systemd/userdb/io.systemd.Home", SOCK | 0o666)),
+     "user-record-services", LOW, "T1136.001"),
     (edited("/etc/group"), "group-database", CRITICAL, "T1098"),
     (edited("/etc/gshadow"), "group-database", CRITICAL, "T1098"),
     (edited("/etc/sudoers"), "privilege-rules", CRITICAL, "T1548.003"),

@@ -1,14 +1,16 @@
-"""Whether a package manager is at work: somebody holds its lock. Costs one read of /proc/locks.
+"""Who is at work: package managers and account tools, by the locks they hold while they are.
 
 dpkg and rpm lock by fcntl(2) (dpkg(1), rpm's `.rpm.lock`), and /proc/locks (proc_locks(5)) names the inode
-of every lock that is held. It says nothing of whether the packages are what they should be.
+of every lock that is held: one read. shadow-utils make a lock file beside each table. Neither says anything
+of whether what they do is right, and anybody may hold such a lock; it is good for company, not for silence.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 
 LOCKS: Mapping[str, tuple[str, ...]] = {
     "dpkg": ("/var/lib/dpkg/lock", "/var/lib/dpkg/lock-frontend"),
@@ -46,3 +48,20 @@ class PackageLocks:
                 except OSError:
                     continue
         return ""
+
+
+TABLE_LOCKS = tuple(f"/etc/{table}.lock" for table in ("passwd", "shadow", "group", "gshadow"))
+FRESH = 10.0
+"""Seconds after which a lock file is nobody's: its maker was killed."""
+
+
+def account_tool(places: tuple[str, ...] = TABLE_LOCKS, wall: Callable[[], float] = time.time) -> bool:
+    """Whether a tool such as useradd(8) holds a table of accounts. Costs four lstat(2)."""
+    now = wall()
+    for path in places:
+        try:
+            if abs(now - os.lstat(path).st_mtime) < FRESH:
+                return True
+        except OSError:
+            continue
+    return False
