@@ -152,17 +152,17 @@ def extended_attribute() -> Deed:
         yield
 
 
-@act("T1222.002", "chattr +i: an administrator can no longer change it", "/etc/protocols")
+@act("T1222.002", "chattr +i: an administrator can no longer change it", "/etc/debian_version")
 def immutable() -> Deed:
-    with kept("/etc/protocols"):
+    with kept("/etc/debian_version"):
         try:
-            run("chattr", "+i", "/etc/protocols")
+            run("chattr", "+i", "/etc/debian_version")
         except AssertionError as error:
             raise NotHere(f"chattr is refused: {error}") from None
         try:
             yield
         finally:
-            run("chattr", "-i", "/etc/protocols")
+            run("chattr", "-i", "/etc/debian_version")
 
 
 @act("T1070.006", "touch -d 2019 on a file that was changed before", "/etc/bash.bashrc", within=1.0)
@@ -233,8 +233,8 @@ def program_removed() -> Deed:
         yield
 
 
-@act("T1070.006", "a time stamp in the future", "/etc/networks")
+@act("T1070.006", "a time stamp in the future", "/etc/host.conf")
 def future() -> Deed:
-    with kept("/etc/networks"):
-        sh("touch -d '2037-01-01' /etc/networks")
+    with kept("/etc/host.conf"):
+        sh("touch -d '2037-01-01' /etc/host.conf")
         yield

@@ -29,6 +29,10 @@ SIDE_BY_SIDE = ("network", "processes")
 """Families whose acts do not touch the same things, and take seconds to be told by their nature."""
 
 
+ONE_BY_ONE = ("tricks", "watcher")
+"""Families whose acts would upset one another, however long each takes."""
+
+
 class NotHere(Exception):
     """This host cannot do it; the reason is a sentence."""
 
@@ -59,7 +63,7 @@ class Act:
     @property
     def alone(self) -> bool:
         """Whether it is waited for before the next begins; what takes long is done side by side."""
-        return self.within <= LIVE and self.family not in SIDE_BY_SIDE
+        return self.family not in SIDE_BY_SIDE and (self.within <= LIVE or self.family in ONE_BY_ONE)
 
 
 ACTS: dict[str, Act] = {}

@@ -85,7 +85,7 @@ def made(*paths: str) -> Iterator[None]:
         yield
     finally:
         for top in missing:
-            sh(f"chattr -R -ia '{top}' 2>/dev/null; rm -rf '{top}'")
+            sh(f"chattr -R -ia '{top}' 2>/dev/null || true; rm -rf '{top}'")
 
 
 def planted(

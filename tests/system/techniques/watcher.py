@@ -44,6 +44,13 @@ def back(before: int) -> None:
     until(lambda: main_pid() not in (0, before) and watching(), "the daemon is back", 60.0)
 
 
+def about_the_log(said: str) -> str:
+    """The line of `hostguardctl verify` that says what is wrong with the alert log."""
+    found = [line for line in said.splitlines() if "✗" in line and "alert" in line]
+    assert found, said
+    return " ".join(found[0].split())
+
+
 @act(SELF, "the daemon is traced (ptrace)", '"kind":"setting"', "self", within=LIVE)
 def traced() -> Deed:
     # A program of its own: as it ends, so does its hold.
@@ -108,7 +115,7 @@ def alert_log_edited() -> Deed:
         file.seek(at)
         file.write(letter)
     assert verified.returncode != 0, verified.stdout
-    shown(verified.stdout.strip().splitlines()[0])
+    shown(about_the_log(verified.stdout))
     yield
 
 
@@ -126,7 +133,7 @@ def alert_log_cut() -> Deed:
         check=False,
     )
     assert verified.returncode == 1, verified.stdout + verified.stderr
-    shown(verified.stdout.strip().splitlines()[0])
+    shown(about_the_log(verified.stdout))
     yield
 
 
