@@ -19,6 +19,7 @@ from ..sensors.crew import Crew
 from ..sensors.files import FilesSensor
 from ..sensors.interface import Request, Sensor
 from ..sensors.listeners import ListenersSensor
+from ..sensors.logs import LogsSensor
 from ..sensors.processes import ProcessesSensor
 from ..sensors.setid import SetIdSensor
 from ..watches import Watches
@@ -37,11 +38,20 @@ class PolledSensor(Sensor, Protocol):
         ...
 
 
+class RecallingSensor(PolledSensor, Protocol):
+    """One that must know what it saw in an earlier life of ours to tell what happened since."""
+
+    def recall(self, rows: Iterable[Row]) -> None:
+        """Rows that were written down as seen, or approved where they were as approved."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What one configuration comes down to. `hurried` is the files sensor with all its
     workers at full speed, for a sweep that somebody waits for. `polled` are asked twice a second
-    whether anything moved; `hinted` are those of them that also look where a hint leads; `seldom` have
+    whether anything moved; `recalling` are those of them that remember; `hinted` are those of them that
+    also look where a hint leads; `seldom` have
     a schedule of their own, by its name."""
 
     config: Config
@@ -52,6 +62,7 @@ class Parts:
     setid: SetIdSensor
     polled: tuple[PolledSensor, ...]
     hinted: tuple[Sensor, ...] = ()
+    recalling: tuple[RecallingSensor, ...] = ()
     seldom: Mapping[str, Sensor] = field(default_factory=dict)
 
     def live(self) -> list[tuple[str, Sensor]]:
@@ -98,6 +109,7 @@ def build(config: Config, host: Host, clock: Clock, on_folder: Callable[[bytes],
         )
 
     plain = files_sensor(Crew(1, sweeps.pace, nice=10))
+    logs = LogsSensor(files, host.texts, config.logs, sweeps.logs, clock.wall, clock.mono)
     return Parts(
         config,
         Policy(config.rules),
@@ -108,7 +120,9 @@ def build(config: Config, host: Host, clock: Clock, on_folder: Callable[[bytes],
         polled=(
             ListenersSensor(host.live, config.listeners, clock.wall),
             ProcessesSensor(host.live, config.processes, clock.wall),
+            logs,
         ),
+        recalling=(logs,),
     )
 
 
