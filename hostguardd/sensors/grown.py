@@ -63,9 +63,8 @@ class Grown:
         self._expected = (case.size, case.prefix) if known and case.size and case.prefix else None
         self.prefix = Prefix()
         self._rest = b""
-        self._at = 0
-        self._entries = 0
-        self._checked = 0
+        self._at = self._entries = self._checked = 0
+        self._marred = known and case.incidents > 0  # flaws of what was tampered with are no news
         self.round = True
         self.dirty = not known
 
@@ -136,6 +135,7 @@ class Grown:
                 if mark(self._texts.lstat(self.case.path)) != self.mark:
                     break  # it may just have been rotated: the next look tells
                 self.case.happened("edited", _where(*self.prefix.span(number)))
+                self._marred = True
                 self._anew()
                 self.mark = None
                 break
@@ -167,11 +167,14 @@ class Grown:
         if kept is None:
             return False
         if not kept:
-            if not self._rotated():
+            if self._rotated():
+                self._marred = False
+            else:
                 again = self._texts.lstat(self.case.path)
                 if again is None or again.st_ino != seen.st_ino or again.st_size < seen.st_size:
                     return False
-                self.case.happened(self._word(seen, begins), lost=max(self.size - seen.st_size, 0))
+                self.case.happened(self._word(seen), lost=max(self.size - seen.st_size, 0))
+                self._marred = True
             self._anew()
         elif self._inode != seen.st_ino:
             self.dirty = True
@@ -205,7 +208,7 @@ class Grown:
             return None
         return self.prefix.holds(number, text.data)
 
-    def _word(self, seen: stat_result, begins: bytes) -> str:
+    def _word(self, seen: stat_result) -> str:
         if not seen.st_size:
             return "emptied"
         if seen.st_ino != self._inode:
@@ -262,7 +265,8 @@ class Grown:
         records = list(logins(data[:whole], width))
         self._entries += len(records)
         wrong = next(flaws(records), None)
-        if wrong is not None and self._expected is None:
+        if wrong is not None and self._expected is None and not self._marred:
+            self._marred = True
             number = self._at + wrong.at
             self.case.happened("flawed", b"record %d is %s" % (number + 1, wrong.what.encode()))
         self._at += len(records)

@@ -88,12 +88,12 @@ class History:
 
     def look(self) -> None:
         """Find out what happened to it."""
-        case, self._begun = self.case, True
+        case = self.case
         seen = self._texts.lstat(case.path)
         now = mark(seen)
-        if now == self.mark and self._doubt == "":
+        if self._begun and now == self.mark and self._doubt == "":
             return
-        self.mark = now
+        self._begun, self.mark = True, now
         size = seen.st_size if seen is not None and stat.S_ISREG(seen.st_mode) else 0
         if seen is not None and not stat.S_ISREG(seen.st_mode):
             state = "linked" if stat.S_ISLNK(seen.st_mode) else "replaced"

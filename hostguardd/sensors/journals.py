@@ -67,7 +67,6 @@ class Journals:
     def __init__(self, texts: TextHost, cases: dict[bytes, Case]) -> None:
         self._texts = texts
         self.cases = cases
-        self._cut: set[bytes] = set()  # ids of files that were told to be truncated
         self._known: dict[bytes, Header] = {}
         self._marks: dict[bytes, tuple[int, int]] = {}
         self._archives: dict[bytes, dict[bytes, Archive]] = {}
@@ -174,9 +173,9 @@ class Journals:
         known = before.id if before is not None else case.head
         entries = before.entries if before is not None else case.entries
         if now is not None and now.id == known:
-            if size < now.least and now.id not in self._cut:
-                self._cut.add(now.id)
-                self._tell(case, "truncated", now.least - size)
+            lost = now.least - size
+            if lost > 0 and (case.state, case.lost) != ("truncated", lost):
+                self._tell(case, "truncated", lost)
             elif now.entries < entries:
                 self._tell(case, "edited", 0, b"%d entries are gone" % (entries - now.entries))
         elif known and not self._archived(path, known):

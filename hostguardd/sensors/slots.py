@@ -55,11 +55,12 @@ class Placed:
 
     def look(self) -> Blind | None:
         """Find out what happened to it."""
-        case, self._begun = self.case, True
+        case = self.case
         seen = self._texts.lstat(case.path)
         now = mark(seen)
-        if now == self.mark and self._doubt < 0:
+        if self._begun and now == self.mark and self._doubt < 0:
             return None
+        self._begun = True
         if seen is None:
             if self._known:
                 case.happened("gone", lost=case.size)

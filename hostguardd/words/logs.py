@@ -11,7 +11,6 @@ from ..model import split
 from ..record import Record, escape
 from .interface import Words, said
 
-
 _WHAT = {"logs": "log", "records": "record of logins", "histories": "history"}
 
 

@@ -20,8 +20,8 @@ def happened(fact: LogFact, state: str) -> Drift:
 
 
 SAMPLES: list[tuple[Drift, str, Severity, str]] = [
-    (drift(None, WHOLE), "log-new", IGNORE, ""),
-    (drift(None, HISTORY), "log-new", IGNORE, ""),
+    (drift(None, WHOLE), "log-new", IGNORE, "T1070.002"),
+    (drift(None, HISTORY), "log-new", IGNORE, "T1070.002"),
     (drift(HISTORY, None), "log-dropped", INFO, ""),
     (drift(LOG, WHOLE), "log-whole", INFO, ""),
     (happened(WTMP, "edited"), "logins-erased", CRITICAL, "T1070.002"),
