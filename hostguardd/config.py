@@ -180,10 +180,10 @@ class LogsConfig:
     files: tuple[bytes, ...] = field(
         default=(
             b"/var/log/*.log", b"/var/log/*/*.log", b"/var/log/*/*_log", b"/var/log/messages",
-            b"/var/log/secure", b"/var/log/syslog", b"/var/log/cron", b"/var/log/maillog", b"/var/log/spooler",
-            b"/var/log/debug",
-            b"/var/log/mail.err", b"/var/log/mail.info", b"/var/log/mail.warn", b"/var/log/firewalld",
-            b"/var/log/sudo", b"/var/log/warn", b"/var/log/samba/log.*",
+            b"/var/log/secure", b"/var/log/syslog", b"/var/log/cron", b"/var/log/maillog",
+            b"/var/log/spooler", b"/var/log/debug", b"/var/log/mail.err", b"/var/log/mail.info",
+            b"/var/log/mail.warn", b"/var/log/firewalld", b"/var/log/sudo",
+            b"/var/log/warn", b"/var/log/samba/log.*",
         ),
         metadata=reads(many(host_path)),
     )  # fmt: skip
