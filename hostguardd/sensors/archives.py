@@ -17,7 +17,7 @@ import lzma
 import re
 import stat
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from ..globs import GlobError, compile_name
@@ -54,6 +54,13 @@ def archived(name: bytes) -> bool:
     """Whether a name says that nothing is written to the file any more: `x.1`, `x-20251123.gz`,
     `x.2025-11-23.log`, `x.old`."""
     return _ARCHIVED.search(name) is not None
+
+
+def log_of(name: bytes) -> bytes:
+    """What the log is called whose archive has this name, perhaps without its extension; b"" when it is
+    no archive: `x` for `x.1`, `x-20251123.gz` and `x-20251123.log`."""
+    found = _ARCHIVED.search(name)
+    return name[: found.start()] if found is not None else b""
 
 
 def unpacked(data: bytes, most: int) -> bytes | None:
@@ -138,9 +145,6 @@ def _stem(name: bytes) -> bytes:
     """What the names of a log's archives begin with (`x-20251123.log` for `x.log`, too)."""
     stem, dot, extension = name.rpartition(b".")
     return stem if dot and stem and extension in (b"log", b"txt", b"err", b"out") else name
-
-
-Expand = Callable[[], list[bytes]]
 
 
 def expand(texts: TextHost, globs: tuple[bytes, ...], most: int = 2000) -> list[bytes]:

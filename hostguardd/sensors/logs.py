@@ -19,13 +19,14 @@ from .. import globs
 from ..config import LogsConfig
 from ..host.files import FileHost
 from ..host.texts import TextHost
-from ..model import Blind, Depth, LogFact, Row, Sweep, split
+from ..model import Blind, Depth, LogFact, Row, Sweep, join, split
 from .archives import Archives, archived, expand
 from .growing import BLOCK, Case
 from .grown import Budget, Grown
 from .histories import Histories, users
 from .interface import Request
 from .journals import FOLDERS, Journals
+from .shelf import Shelf
 from .slots import Placed
 
 VIEWS: Final = ("histories", "logs", "records")
@@ -60,6 +61,9 @@ SLOWLY: Final = 10.0
 EXPAND: Final = 60.0
 """Seconds after which the globs are tried again, though no folder they lead to seems to have moved."""
 
+EXTENSIONS: Final = (b"", b".log", b"_log")
+"""What the name of a log may have besides the beginning of its archives' names."""
+
 Stop = Callable[[], bool]
 
 
@@ -88,6 +92,7 @@ class LogsSensor:
         self._lock = threading.Lock()
         self._exclude = globs.compile_paths(settings.exclude)
         self._archives = Archives(texts)
+        self._shelf = Shelf(texts)
         self._logs: dict[bytes, Grown] = {}
         self._records: dict[bytes, Grown] = {}
         self._placed: dict[bytes, Placed] = {}
@@ -245,10 +250,13 @@ class LogsSensor:
         found = [
             path
             for path in expand(self._texts, self._settings.files)
-            if not archived(split(path)[1]) and not self._exclude.match(path) and self._is_log(path)
+            if path not in RECORDS
+            and not archived(split(path)[1])
+            and not self._exclude.match(path)
+            and self._is_log(path)
         ]
         for path in found:
-            if path not in self._logs and path not in self._records:
+            if path not in self._logs:
                 self._logs[path] = self._grown(Case("logs", path), known=False)
         for path in RECORDS:
             if path not in self._records and self._texts.lstat(path) is not None:
@@ -258,6 +266,13 @@ class LogsSensor:
                 self._placed[path] = self._place(Case("records", path), kind, known=False)
         folders = {split(path)[0] for path in (*found, *self._logs)}
         self._folders = {folder: self._stamp(folder) for folder in folders}
+        for folder in sorted(folders):
+            for base, gone in self._shelf.look(folder).items():
+                path = join(folder, base)
+                log = next((self._logs[path + end] for end in EXTENSIONS if path + end in self._logs), None)
+                if log is not None:
+                    log.case.happened("pruned", b", ".join(gone[:4]))
+                    log.dirty = True
 
     def _recall(self, case: Case) -> None:
         path = case.path

@@ -37,7 +37,7 @@ _DONE: Mapping[str, Callable[[LogFact], str]] = {
     "replaced": lambda fact: f"is no file any more but {said(fact.detail) or 'something else'}",
     "erased": lambda fact: f"was edited, logins were erased from it{_detail(fact)}",
     "flawed": lambda fact: f"holds what no program writes{_detail(fact)}",
-    "pruned": lambda fact: f"lost archives that were not the oldest{_detail(fact)}",
+    "pruned": lambda fact: f"lost archives that rotation would have kept, or they were edited{_detail(fact)}",
     "locked": lambda fact: f"cannot be written by its owner{_detail(fact)}",
 }
 

@@ -24,7 +24,7 @@ from hostguardd.host.files import LinuxFiles
 from hostguardd.host.pages import rows_of
 from hostguardd.host.texts import LinuxTexts
 from hostguardd.model import Depth, LogFact, Row
-from hostguardd.sensors.archives import archived, unpacked
+from hostguardd.sensors.archives import archived, log_of, unpacked
 from hostguardd.sensors.growing import BLOCK, Prefix
 from hostguardd.sensors.histories import users
 from hostguardd.sensors.journals import HEADER, header
@@ -375,6 +375,62 @@ def test_logins_that_are_deleted_from_a_database(machine: Machine) -> None:
     wtmpdb(path, "DELETE FROM wtmp WHERE ID = 7")
     machine.look()
     assert machine.look() == {"/var/lib/wtmpdb/wtmp.db": "erased"}
+
+
+# -- archives -------------------------------------------------------------------------------------
+
+DAY = 86_400
+
+
+@pytest.fixture
+def shelf(machine: Machine) -> Machine:
+    """A log with archives of the last days."""
+    machine.now = 9_000_000.0
+    for age in (1, 2, 3, 4):
+        path = machine.write(f"{SECURE}.{age}", lines(50, age * 100))
+        os.utime(path, (machine.now - age * DAY,) * 2)
+    assert machine.look() == {}
+    machine.now += 61
+    assert machine.look() == {}
+    return machine
+
+
+def test_the_oldest_archives_may_go(shelf: Machine) -> None:
+    for age in (4, 3):
+        shelf.path(f"{SECURE}.{age}").unlink()
+    assert shelf.look() == {}
+
+
+def test_archives_may_be_packed_and_moved_on(shelf: Machine) -> None:
+    for age in (4, 3, 2, 1):
+        path = shelf.path(f"{SECURE}.{age}")
+        new = shelf.write(f"{SECURE}.{age + 1}.gz", gzip.compress(path.read_bytes()))
+        shutil.copystat(path, new)
+        path.unlink()
+    assert shelf.look() == {}
+
+
+@pytest.mark.parametrize("ages", [(1,), (2, 3), (1, 2, 3, 4)])
+def test_others_may_not(shelf: Machine, ages: tuple[int, ...]) -> None:
+    for age in ages:
+        shelf.path(f"{SECURE}.{age}").unlink()
+    assert shelf.look() == {SECURE: "pruned"}
+    assert shelf.look() == {SECURE: "pruned"}
+
+
+def test_an_archive_is_not_written_to(shelf: Machine) -> None:
+    shelf.append(f"{SECURE}.2", b"x")
+    shelf.now += 61
+    assert shelf.look() == {SECURE: "pruned"}
+
+
+@pytest.mark.parametrize(
+    ("name", "log"),
+    [("secure.1", "secure"), ("access_ssl.log.2.gz", "access_ssl.log"), ("app-20251123.log", "app"),
+     ("messages-20251123", "messages"), ("mail.err", ""), ("access.log", "")],
+)  # fmt: skip
+def test_whose_archive_it_is(name: str, log: str) -> None:
+    assert log_of(name.encode()) == log.encode()
 
 
 # -- histories ------------------------------------------------------------------------------------
