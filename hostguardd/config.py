@@ -174,6 +174,29 @@ class ProcessesConfig:
     instances: float = field(default=5.0, metadata=reads(duration(0, DAY)))
 
 
+@dataclass(frozen=True, slots=True)
+class LogsConfig:
+    """`[logs]`: files that only grow. `files` are globs of paths, `exclude` takes some of them away."""
+
+    files: tuple[bytes, ...] = field(
+        default=(
+            b"/var/log/*.log", b"/var/log/*/*.log", b"/var/log/*/*_log", b"/var/log/messages",
+            b"/var/log/secure", b"/var/log/syslog", b"/var/log/cron", b"/var/log/maillog",
+            b"/var/log/spooler", b"/var/log/debug", b"/var/log/mail.err", b"/var/log/mail.info",
+            b"/var/log/mail.warn", b"/var/log/firewalld", b"/var/log/sudo",
+            b"/var/log/warn", b"/var/log/samba/log.*",
+        ),
+        metadata=reads(many(host_path)),
+    )  # fmt: skip
+    exclude: tuple[bytes, ...] = field(
+        default=(
+            b"/var/log/boot.log", b"/var/log/fontconfig.log", b"/var/log/bootstrap.log",
+            b"/var/log/prelink/*", b"/var/log/tuned/*", b"/var/log/hostguardd/*", b"/var/log/vmware-*",
+        ),
+        metadata=reads(many(path_glob)),
+    )  # fmt: skip
+
+
 ATTRIBUTES = (
     "mode", "uid", "gid", "size", "mtime", "ctime", "inode", "links", "device",
     "target", "sha256", "xattrs", "flags",
@@ -347,6 +370,7 @@ class Config:
     setid: SetIdConfig = field(default=SetIdConfig(), metadata=reads(table(SetIdConfig)))
     listeners: ListenersConfig = field(default=ListenersConfig(), metadata=reads(table(ListenersConfig)))
     processes: ProcessesConfig = field(default=ProcessesConfig(), metadata=reads(table(ProcessesConfig)))
+    logs: LogsConfig = field(default=LogsConfig(), metadata=reads(table(LogsConfig)))
     watches: tuple[Watch, ...] = field(default=(), metadata=reads(entries(Watch, check_watch), "watch"))
     rules: tuple[Rule, ...] = field(default=(), metadata=reads(entries(Rule, check_rule), "rule"))
 

@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from .. import __version__, health
+from .. import __version__, diff, health
 from ..config import Config
 from ..control.job import Job
 from ..errors import BaselineError, ConfigError, HostguardError, StoreError
@@ -25,7 +25,7 @@ from ..facts.accounts import USERS
 from ..homes import plausible
 from ..host.atwork import PackageLocks, account_tool
 from ..host.bundle import Host
-from ..model import AccountFact, Alert, Generation, split
+from ..model import AccountFact, Alert, Fact, Generation, Row, split
 from ..record import parse
 from ..store.alertlog import AlertLog
 from ..store.baseline import Baseline
@@ -336,6 +336,7 @@ class Engine:
             self._capture()
         else:
             self._tell_gap()
+            self._recall()
             self._distrust(current)
             self._expect()
             self.state = "watching"
@@ -365,6 +366,13 @@ class Engine:
         self.state = "capturing"
         self.looking.capture(done, failed)
 
+    def _recall(self) -> None:
+        """Hand the sensors that remember what was seen last."""
+        for sensor in self.parts.recalling:
+            for scope in self.baseline.scopes(sensor.fact):
+                seen = self.baseline.seen(sensor.fact, scope)
+                sensor.recall(row for row in seen.values() if row is not None)
+
     def _expect(self) -> None:
         """Hand the live sensors what is approved: after a boot, services still come up."""
         for sensor in self.parts.polled:
@@ -387,8 +395,17 @@ class Engine:
             for fact, key in list(
                 self.baseline.doubtful(lambda f, k: self.findings.of_key(f, k) is not None)
             ):
-                self.baseline.forget(fact, key)
+                if not self._memory(fact, key):
+                    self.baseline.forget(fact, key)
         self.verify_aside()
+
+    def _memory(self, fact: type[Fact], key: Row) -> bool:
+        """Whether what is written down of a key is what a sensor remembers, and nothing was judged: it
+        differs from what is approved only in what is never compared."""
+        if not any(sensor.fact is fact for sensor in self.parts.recalling):
+            return False
+        approved, seen = self.baseline.row(fact, key), self.baseline.seen(fact, key[0], {key[1]}).get(key)
+        return approved is not None and seen is not None and not diff.changed(fact, approved, seen)
 
     def verify_aside(self) -> None:
         """Check the baseline's digest, in a thread with a handle of its own."""
@@ -436,6 +453,7 @@ class Engine:
             self._assemble(config)
             self.coverage.start()
             self._anchor()
+            self._recall()
             self._expect()
             summary = f"{len(config.watches)} watches, {len(config.rules)} rules"
             self.tell("config.reloaded", summary=summary)

@@ -25,6 +25,7 @@ from ..sensors.files import FilesSensor
 from ..sensors.interface import Request, Sensor
 from ..sensors.keys import KeysSensor
 from ..sensors.listeners import ListenersSensor
+from ..sensors.logs import LogsSensor
 from ..sensors.processes import ProcessesSensor
 from ..sensors.setid import SetIdSensor
 from ..watches import Watches
@@ -57,12 +58,21 @@ def each(sensors: Iterable[tuple[Sensor, Callable[[], Iterator[Sweep]]]]) -> Ite
         raise failed
 
 
+class RecallingSensor(PolledSensor, Protocol):
+    """One that must know what it saw in an earlier life of ours to tell what happened since."""
+
+    def recall(self, rows: Iterable[Row]) -> None:
+        """Rows that were written down as seen, or approved where they were as approved."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What one configuration comes down to, with the homes that `~` in it stands for: `named` are those
     of the table of accounts, as `plausible` has them. `hurried` is the files sensor with all its
     workers at full speed, for a sweep that somebody waits for. `polled` are asked twice a second
-    whether anything moved; `hinted` are those of them that also look where a hint leads; `seldom` have
+    whether anything moved; `recalling` are those of them that remember; `hinted` are those of them that
+    also look where a hint leads; `seldom` have
     a schedule of their own, by its name."""
 
     config: Config
@@ -73,6 +83,7 @@ class Parts:
     setid: SetIdSensor
     polled: tuple[PolledSensor, ...]
     hinted: tuple[Sensor, ...] = ()
+    recalling: tuple[RecallingSensor, ...] = ()
     seldom: Mapping[str, Sensor] = field(default_factory=dict)
     named: tuple[bytes, ...] = ()
 
@@ -131,6 +142,7 @@ def build(config: Config, host: Host, clock: Clock, on_folder: OnFolder) -> Part
     every = config.sweeps.accounts
     accounts = AccountsSensor(host.texts, host.files, every, clock.mono, clock.wall)
     keys = KeysSensor(host.texts, host.files, every, clock.mono, clock.wall)
+    logs = LogsSensor(host.files, host.texts, config.logs, config.sweeps.logs, clock.wall, clock.mono)
     return Parts(
         **at_home,
         named=named,
@@ -140,8 +152,10 @@ def build(config: Config, host: Host, clock: Clock, on_folder: OnFolder) -> Part
             ProcessesSensor(host.live, config.processes, clock.wall),
             accounts,
             keys,
+            logs,
         ),
         hinted=(accounts, keys),
+        recalling=(logs,),
     )
 
 

@@ -29,7 +29,7 @@ from hostguardd.model import (
 )
 from hostguardd.policy import UNMATCHED, Policy
 from hostguardd.watches import Watches
-from tests.verdicts import accounts, kernel, logs
+from tests.verdicts import accounts, kernel, logs, records
 
 REG, DIR, LNK, SOCK = stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFSOCK
 INFO, LOW, MEDIUM, HIGH, CRITICAL = sorted(Severity)[1:]
@@ -208,7 +208,7 @@ SAMPLES: list[tuple[Drift, str, Severity, str]] = [
     (changed(process(), role="helper"), "process-changed", MEDIUM, "T1036"),
 ]  # fmt: skip
 
-SAMPLES += [*accounts.SAMPLES, *kernel.SAMPLES, *logs.SAMPLES]
+SAMPLES += [*accounts.SAMPLES, *kernel.SAMPLES, *logs.SAMPLES, *records.SAMPLES]
 
 
 HOMES = Homes([b"/root", b"/var/www"])
