@@ -9,14 +9,6 @@ KIND = '"kind":"account"'
 FILES = ("/etc/passwd", "/etc/shadow", "/etc/group", "/etc/gshadow", "/etc/subuid", "/etc/subgid")
 
 
-@act("T1136.001", "useradd -m mallory", KIND, "mallory", within=ACCOUNTS)
-def account_added() -> Deed:
-    with kept(*FILES):
-        run("useradd", "-m", "mallory")
-        yield
-        run("userdel", "-r", "mallory", may_fail=True)
-
-
 @act(
     "T1136.001",
     "useradd -m crowd, which touches eight files, is one act",
@@ -31,7 +23,15 @@ def account_added_is_one_act() -> Deed:
         run("userdel", "-r", "crowd", may_fail=True)
 
 
-@act("T1136.001", "a line with uid 0 is appended to /etc/passwd", KIND, "toor", within=ACCOUNTS)
+@act("T1136.001", "useradd -m mallory", KIND, "mallory", within=ACCOUNTS)
+def account_added() -> Deed:
+    with kept(*FILES):
+        run("useradd", "-m", "mallory")
+        yield
+        run("userdel", "-r", "mallory", may_fail=True)
+
+
+@act("T1136.001 T1078.003", "a line with uid 0 is appended to /etc/passwd", KIND, "toor", within=ACCOUNTS)
 def second_root_added() -> Deed:
     with kept(*FILES):
         append("/etc/passwd", "toor:x:0:0::/root:/bin/bash\n")

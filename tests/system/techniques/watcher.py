@@ -125,7 +125,7 @@ def alert_log_cut() -> Deed:
     sh(f"rm -rf {copy}; cp -a /var/log/hostguardd {copy}")
     lines = LOG.read_bytes().split(b"\n")
     (copy / LOG.name).write_bytes(b"\n".join(lines[:3] + lines[4:]))
-    write("/var/lib/trial/other.toml", f'[paths]\nlog = "{copy}"\n')
+    write("/var/lib/trial/other.toml", f'[paths]\nlog = "{copy}"\nstate = "{copy}"\nrun = "{copy}"\n')
     verified = subprocess.run(
         ["hostguardctl", "--config", "/var/lib/trial/other.toml", "verify"],
         capture_output=True,
