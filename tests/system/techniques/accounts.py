@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from .table import ACCOUNTS, Deed, act
 from .tools import append, kept, run, sh
 
@@ -161,4 +163,32 @@ def login_defs() -> Deed:
 def securetty() -> Deed:
     with kept("/etc/securetty"):
         append("/etc/securetty", "pts/0\n")
+        yield
+
+
+@act(
+    "T1098",
+    "useradd, and a moment later gpasswd -a … sudo: two deeds, the second is told as well",
+    KIND,
+    "quick",
+    "sudo",
+)
+def group_joined_at_once() -> Deed:
+    with kept(*FILES):
+        run("useradd", "quick")
+        time.sleep(1)
+        run("gpasswd", "-a", "quick", "sudo")
+        yield
+
+
+@act(
+    "T1098 T1136.001",
+    "passwd of one account, and a moment later a line in /etc/subuid by hand",
+    "/etc/subuid",
+)
+def subordinate_ids_behind_another_deed() -> Deed:
+    with kept(*FILES):
+        run("chpasswd", text="alice:other\n")
+        time.sleep(1)
+        append("/etc/subuid", "daemon:0:65536\n")
         yield
