@@ -94,6 +94,7 @@ Description: a package for a test
 
 def settle_down() -> None:
     """People, keys, services, timers, logs, a network that is served by DHCP."""
+    Path("/etc/hosts").write_text(f"127.0.0.1 localhost {os.uname().nodename}\n")  # which sudo asks for
     Path("/root/.ssh").mkdir(mode=0o700, exist_ok=True)
     run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", KEY)
     run("useradd", "-m", "-s", "/bin/bash", "alice")

@@ -77,7 +77,7 @@ def services() -> None:
     sh(
         "systemctl stop auditd; systemctl disable auditd", may_fail=True
     )  # the kernel's audit is not for containers
-    write("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n")
+    write("/etc/hosts", f"127.0.0.1 localhost {os.uname().nodename}\n::1 localhost\n")
     write("/var/www/html/index.html", "hello\n")
     run("systemctl", "start", "ssh", "cron", "atd", "rsyslog", "nginx")
     write("/trial/wrong", "#!/bin/sh\necho wrong\n", 0o755)
