@@ -126,20 +126,24 @@ def program(root: Path, command: str, after: str = "") -> None:
 def boot(root: Path, patience: float, more: Sequence[str] = ()) -> dict[str, Any]:
     """Boot it, wait for its end, and return what it wrote."""
     began = time.monotonic()
-    booted = subprocess.run(
+    with subprocess.Popen(
         [
             "systemd-nspawn", "--quiet", "-D", str(root), "--register=no", "--keep-unit", "--boot",
             "--private-network", "--console=pipe", *more,
         ],
         stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=BOOT + patience,
-        check=False,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as host:  # fmt: skip
+        try:
+            said, _ = host.communicate(timeout=BOOT + patience)
+        except subprocess.TimeoutExpired:
+            host.terminate()
+            said, _ = host.communicate()
     if not (root / "result.json").exists():
-        words = (booted.stdout + booted.stderr).decode(errors="replace")[-2000:]
+        words = said.decode(errors="replace")[-2000:]
         if time.monotonic() - began < 5 and not (root / "var/log/journal").exists():
             pytest.skip(f"systemd-nspawn cannot boot here: {words}")
-        pytest.fail(f"the host brought nothing out:\n{words}")
+        pytest.fail(f"the host brought nothing out in {time.monotonic() - began:.0f} s:\n{words}")
     found: dict[str, Any] = json.loads((root / "result.json").read_text())
     return found
