@@ -16,9 +16,11 @@ from ..host.bundle import Host
 from ..model import Fact, FileFact, Row, SetIdFact, Sweep, join, under
 from ..policy import Policy
 from ..sensors.crew import Crew
+from ..sensors.events import EventsSensor
 from ..sensors.files import FilesSensor
 from ..sensors.interface import Request, Sensor
 from ..sensors.listeners import ListenersSensor
+from ..sensors.logins import LoginsSensor
 from ..sensors.processes import ProcessesSensor
 from ..sensors.setid import SetIdSensor
 from ..watches import Watches
@@ -97,6 +99,7 @@ def build(config: Config, host: Host, clock: Clock, on_folder: Callable[[bytes],
             files, config.watches, clock.wall, on_folder=on_folder, largest=sweeps.largest, crew=crew
         )
 
+    events = EventsSensor(host.texts, host.journal, config.events, sweeps.logs, clock.wall, clock.mono)
     plain = files_sensor(Crew(1, sweeps.pace, nice=10))
     return Parts(
         config,
@@ -108,6 +111,8 @@ def build(config: Config, host: Host, clock: Clock, on_folder: Callable[[bytes],
         polled=(
             ListenersSensor(host.live, config.listeners, clock.wall),
             ProcessesSensor(host.live, config.processes, clock.wall),
+            events,
+            LoginsSensor(host.texts, host.live, events.tally.arrivals, sweeps.logs, clock.wall, clock.mono),
         ),
     )
 

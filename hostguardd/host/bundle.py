@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .files import FileHost, LinuxFiles
+from .journal import Journal, JournalHost, NoJournal
 from .live import LiveHost, NoLiveHost
 from .proc import ProcHost
 from .texts import LinuxTexts, TextHost
@@ -17,12 +18,13 @@ class Host:
     files: FileHost
     live: LiveHost
     texts: TextHost
+    journal: JournalHost = field(default_factory=NoJournal)
 
 
 def this_host() -> Host:
     """The machine we run on."""
     files = LinuxFiles()
-    return Host(files, ProcHost(), LinuxTexts(files))
+    return Host(files, ProcHost(), LinuxTexts(files), journal=Journal())
 
 
 def image(root: bytes) -> Host:
