@@ -76,7 +76,8 @@ Tiding: TypeAlias = Refused | Accepted | Switched | Denied | Crashed
 
 _WORTH: Final = re.compile(
     rb"ailed |ailure|nvalid user|llegal user|uthenticating user|attempts|ccepted |refused |REFUSED|FAIL|"
-    rb"session opened for|not allowed|LOGIN|Login|login: |\(to |TTY=|ncorrect|sudoers|su\b|BAD SU|"
+    rb"session opened for|not allowed|LOGIN|Login|no such user|invalid password|\(to |COMMAND=|ncorrect|"
+    rb"sudoers|su\b|BAD SU|res=failed|"
     rb"segfault|protection|invalid opcode|smashing|ran command|Executing command"
 )
 
