@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -329,12 +328,12 @@ def test_a_host_that_writes_down_nothing(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def tail(tmp_path: Path) -> Iterator[tuple[Tail, Path]]:
+def tail(tmp_path: Path) -> tuple[Tail, Path]:
     log = tmp_path / "messages"
     log.write_bytes(b"one\ntwo\n")
     found = Tail(LinuxTexts(LinuxFiles(b"/")), os.fsencode(log))
     assert found.read().lines == [b"one", b"two"]
-    yield found, log
+    return found, log
 
 
 def append(log: Path, text: bytes) -> None:

@@ -28,17 +28,23 @@ def said(program: bytes, text: bytes, pid: bytes = b"77") -> list[object]:
 
 REFUSED = [
     (b"sshd", b"Failed password for root from 203.0.113.9 port 4242 ssh2", b"sshd", b"root", A),
-    (b"sshd-session", b"Failed password for invalid user admin from 203.0.113.9 port 1 ssh2", b"sshd", b"admin", A),
-    (b"sshd", b"Failed keyboard-interactive/pam for root from 203.0.113.9 port 4242 ssh2", b"sshd", b"root", A),
+    (b"sshd-session", b"Failed password for invalid user admin from 203.0.113.9 port 1 ssh2", b"sshd",
+    b"admin", A),
+    (b"sshd", b"Failed keyboard-interactive/pam for root from 203.0.113.9 port 4242 ssh2", b"sshd", b"root",
+    A),
     (b"sshd", b"Failed none for invalid user  from 203.0.113.9 port 4242 ssh2", b"sshd", b"", A),
-    (b"sshd", b"Failed publickey for git from 203.0.113.9 port 4 ssh2: RSA SHA256:abc/d+e", b"sshd", b"git", A),
+    (b"sshd", b"Failed publickey for git from 203.0.113.9 port 4 ssh2: RSA SHA256:abc/d+e", b"sshd", b"git",
+    A),
     (b"sshd", b"Invalid user oracle from 203.0.113.9 port 4242", b"sshd", b"oracle", A),
     (b"sshd", b"Invalid user oracle from 203.0.113.9", b"sshd", b"oracle", A),
-    (b"sshd", b"Connection closed by authenticating user root 203.0.113.9 port 4242 [preauth]", b"sshd", b"root", A),
+    (b"sshd", b"Connection closed by authenticating user root 203.0.113.9 port 4242 [preauth]", b"sshd",
+    b"root", A),
     (b"sshd", b"Connection reset by invalid user x y 203.0.113.9 port 4242 [preauth]", b"sshd", b"x y", A),
-    (b"sshd", b"Disconnected from authenticating user root 203.0.113.9 port 4242 [preauth]", b"sshd", b"root", A),
+    (b"sshd", b"Disconnected from authenticating user root 203.0.113.9 port 4242 [preauth]", b"sshd",
+    b"root", A),
     (
-        b"sshd", b"Disconnecting authenticating user root 203.0.113.9 port 4242: Too many authentication failures"
+        b"sshd", b"Disconnecting authenticating user root 203.0.113.9 port 4242: Too many authentication "
+        b"failures"
         b" [preauth]", b"sshd", b"root", A,
     ),
     (
@@ -46,7 +52,8 @@ REFUSED = [
         b" [preauth]", b"sshd", b"root", A,
     ),
     (
-        b"sshd", b"User bob from 203.0.113.9 not allowed because not listed in AllowUsers", b"sshd", b"bob", A,
+        b"sshd", b"User bob from 203.0.113.9 not allowed because not listed in AllowUsers", b"sshd", b"bob",
+        A,
     ),
     (b"sshd", b"ROOT LOGIN REFUSED FROM 203.0.113.9 port 4242", b"sshd", b"root", A),
     (b"sshd", b"error: PAM: Authentication failure for illegal user x from 203.0.113.9", b"sshd", b"x", A),
@@ -61,23 +68,28 @@ REFUSED = [
         b" rhost=::ffff:203.0.113.9 user=bob", b"vsftpd", b"bob", A,
     ),
     (
-        b"auth", b"pam_unix(dovecot:auth): authentication failure; logname= uid=0 euid=0 tty=dovecot ruser=bob"
+        b"auth", b"pam_unix(dovecot:auth): authentication failure; logname= uid=0 euid=0 tty=dovecot "
+        b"ruser=bob"
         b" rhost=203.0.113.9", b"dovecot", b"", A,
     ),
     (
-        b"cockpit-session", b"pam_sss(cockpit:auth): authentication failure; logname= uid=0 euid=0 tty= ruser="
+        b"cockpit-session", b"pam_sss(cockpit:auth): authentication failure; logname= uid=0 euid=0 tty= "
+        b"ruser="
         b" rhost=203.0.113.9 user=bob", b"cockpit", b"bob", A,
     ),
     (
-        b"login", b"pam_unix(login:auth): authentication failure; logname=LOGIN uid=0 euid=0 tty=/dev/tty1 ruser="
+        b"login", b"pam_unix(login:auth): authentication failure; logname=LOGIN uid=0 euid=0 "
+        b"tty=/dev/tty1 ruser="
         b" rhost=  user=root", b"login", b"root", CONSOLE,
     ),
-    (b"login", b"FAILED LOGIN (1) on '/dev/tty1' FOR 'root', Authentication failure", b"login", b"root", CONSOLE),
+    (b"login", b"FAILED LOGIN (1) on '/dev/tty1' FOR 'root', Authentication failure", b"login", b"root",
+    CONSOLE),
     (b"login", b"FAILED LOGIN 1 FROM tty1 FOR root, Authentication failure", b"login", b"root", CONSOLE),
     (b"login", b"FAILED LOGIN 2 FROM 203.0.113.9 FOR bob, User not known", b"login", b"bob", A),
     (b"login", b"invalid password for 'UNKNOWN' on '/dev/pts/0' from '203.0.113.9'", b"login", b"UNKNOWN", A),
     (
-        b"proftpd", b"web1 (203.0.113.9[203.0.113.9]) - USER bob (Login failed): Incorrect password", b"proftpd",
+        b"proftpd", b"web1 (203.0.113.9[203.0.113.9]) - USER bob (Login failed): Incorrect password",
+        b"proftpd",
         b"bob", A,
     ),
     (
@@ -89,7 +101,8 @@ REFUSED = [
         b"postfix", b"", A,
     ),
     (b"xinetd", b"FAIL: telnet libwrap from=203.0.113.9", b"telnet", b"", A),
-    (b"pure-ftpd", b"(?@203.0.113.9) [WARNING] Authentication failed for user [bob]", b"pure-ftpd", b"bob", A),
+    (b"pure-ftpd", b"(?@203.0.113.9) [WARNING] Authentication failed for user [bob]", b"pure-ftpd", b"bob",
+    A),
 ]  # fmt: skip
 
 
@@ -104,7 +117,8 @@ def test_logs_with_a_head_of_their_own() -> None:
     (ftp,) = told(b'Sun Nov 23 13:19:00 2025 [pid 3] [bob] FAIL LOGIN: Client "::ffff:203.0.113.9"')
     assert ftp == Refused(b"vsftpd", b"bob", A, b"3", "vsftpd")
     (pro,) = told(
-        b"2025-11-23 13:19:00,123 web1 proftpd[9] web1 (203.0.113.9[203.0.113.9]): USER bob: no such user found"
+        b"2025-11-23 13:19:00,123 web1 proftpd[9] web1 (203.0.113.9[203.0.113.9]): USER bob: no such user "
+        b"found"
     )
     assert isinstance(pro, Refused)
     assert (pro.user, pro.source) == (b"bob", A)
@@ -127,7 +141,8 @@ def test_a_line_that_stands_for_several() -> None:
     assert one.times == 5
     (two,) = said(
         b"login",
-        b"pam_unix(login:auth): 2 more authentication failures; logname= uid=0 euid=0 tty=tty1 ruser= rhost= user=x",
+        b"pam_unix(login:auth): 2 more authentication failures; logname= uid=0 euid=0 tty=tty1 ruser= "
+        b"rhost= user=x",
     )
     assert isinstance(two, Refused)
     assert two.times == 2
@@ -184,7 +199,8 @@ def test_who_became_root(program: bytes, text: bytes, service: bytes) -> None:
         (b"su", b"BAD SU alice to root on /dev/pts/0", b"su"),
         (
             b"su",
-            b"pam_unix(su:auth): authentication failure; logname=alice uid=1000 euid=0 tty=pts/0 ruser=alice rhost="
+            b"pam_unix(su:auth): authentication failure; logname=alice uid=1000 euid=0 tty=pts/0 "
+            b"ruser=alice rhost="
             b"  user=root",
             b"su",
         ),
@@ -214,7 +230,8 @@ def test_who_was_denied(program: bytes, text: bytes, service: bytes) -> None:
         (b"runuser", b"pam_unix(runuser:session): session opened for user postgres by (uid=0)"),
         (b"sudo", b"    root : TTY=pts/0 ; PWD=/root ; USER=postgres ; COMMAND=/bin/psql"),
         (b"sudo", b"pam_unix(sudo:session): session closed for user root"),
-        (b"sudo", b"pam_unix(sudo:auth): authentication failure; logname=a uid=1 euid=0 tty=/dev/pts/0 ruser=a rhost=  user=a"),
+        (b"sudo", b"pam_unix(sudo:auth): authentication failure; logname=a uid=1 euid=0 tty=/dev/pts/0 "
+        b"ruser=a rhost=  user=a"),
         (b"sshd", b"Connection closed by 203.0.113.9 port 4242 [preauth]"),
         (b"sshd", b"Connection closed by 203.0.113.9 port 4242"),
         (b"sshd", b"Did not receive identification string from 203.0.113.9 port 4242"),
@@ -258,7 +275,9 @@ def test_crashes() -> None:
     assert said(
         b"kernel", b"httpd[812]: segfault at 0 ip 00007f sp 00007f error 4 in libc.so.6[7f+1000]"
     ) == [Crashed(b"httpd")]
-    plain = b"Nov 23 13:19:00 web1 kernel: [ 1234.567890] traps: nginx[9] general protection fault ip:7f sp:7f error:0"
+    plain = (
+        b"Nov 23 13:19:00 web1 kernel: [ 1234.567890] traps: nginx[9] general protection fault ip:7f sp:7f"
+    )
     assert told(plain) == [Crashed(b"nginx")]
     assert said(b"named", b"*** stack smashing detected ***: terminated") == [Crashed(b"named")]
 
@@ -289,7 +308,8 @@ def test_the_zone_of_the_host_counts_where_a_line_has_none() -> None:
     ("host", "expected"),
     [
         (b"203.0.113.9", A), (b"::ffff:203.0.113.9", A), (b"[2001:db8::1]", b"2001:db8::1"), (b"::1", b"::1"),
-        (b"fe80::1%eth0", b"fe80::1"), (b"", CONSOLE), (b":0", CONSOLE), (b":pts/0:S.0", CONSOLE), (b"tty1", CONSOLE),
+        (b"fe80::1%eth0", b"fe80::1"), (b"", CONSOLE), (b":0", CONSOLE), (b":pts/0:S.0", CONSOLE), (b"tty1",
+        CONSOLE),
         (b"tmux(4711).%0", CONSOLE), (b"203.0.113.9 via mosh [812]", A), (b"mail.example", b"mail.example"),
     ],
 )  # fmt: skip
@@ -331,7 +351,8 @@ def test_lines_that_are_only_unusual(line: bytes) -> None:
 
 def test_entries_of_the_journal() -> None:
     one = entry(
-        b'{"MESSAGE":"Failed password","SYSLOG_IDENTIFIER":"sshd","_PID":"7","_UID":"0","_EXE":"/usr/sbin/sshd",'
+        b'{"MESSAGE":"Failed '
+        b'password","SYSLOG_IDENTIFIER":"sshd","_PID":"7","_UID":"0","_EXE":"/usr/sbin/sshd",'
         b'"__REALTIME_TIMESTAMP":"1763904000123456","__CURSOR":"s=1"}'
     )
     assert one is not None
@@ -347,9 +368,11 @@ def test_entries_of_the_journal() -> None:
 @pytest.mark.parametrize(
     ("program", "exe", "uid", "believed"),
     [
-        (b"sshd", b"/usr/sbin/sshd", 0, True), (b"sshd", b"/usr/bin/logger", 1000, False), (b"sshd", b"", 1000, False),
+        (b"sshd", b"/usr/sbin/sshd", 0, True), (b"sshd", b"/usr/bin/logger", 1000, False), (b"sshd", b"",
+        1000, False),
         (b"sshd", b"/usr/bin/logger", 33, False), (b"sudo", b"/usr/bin/sudo", 1000, True),
-        (b"sudo", b"/usr/bin/logger", 1000, False), (b"su", b"/tmp/su", 1000, False), (b"su", b"", 1000, True),
+        (b"sudo", b"/usr/bin/logger", 1000, False), (b"su", b"/tmp/su", 1000, False), (b"su", b"", 1000,
+        True),
         (b"sshd", b"", None, True), (b"dovecot", b"/usr/libexec/dovecot/auth", 97, True),
     ],
 )  # fmt: skip
@@ -361,9 +384,12 @@ def test_whom_the_journal_knows_to_be_another(
 
 PIECES = st.sampled_from(
     [
-        b"Failed password for ", b" from ", b" port ", b"1", b" ssh2", b": ", b"pam_unix(su:auth): ", b"authentication failure; ",
-        b"logname=", b" uid=", b" euid=", b" tty=", b" ruser=", b" rhost=", b" user=", b"alice", b" : ", b" ; USER=", b" ; ",
-        b"TTY=", b"(to ", b") ", b" on ", b"USER ", b"[", b"]", b"<", b">", b"\n", b"\0", b"\xff", b"message repeated 3 times: [ ",
+        b"Failed password for ", b" from ", b" port ", b"1", b" ssh2", b": ", b"pam_unix(su:auth): ",
+        b"authentication failure; ",
+        b"logname=", b" uid=", b" euid=", b" tty=", b" ruser=", b" rhost=", b" user=", b"alice", b" : ",
+        b" ; USER=", b" ; ",
+        b"TTY=", b"(to ", b") ", b" on ", b"USER ", b"[", b"]", b"<", b">", b"\n", b"\0", b"\xff",
+        b"message repeated 3 times: [ ",
         b"#220", b" by ", b"session opened for user ", b"auth failed, 3 attempts", b" rip=",
     ]
 )  # fmt: skip
@@ -393,13 +419,16 @@ def test_any_bytes_are_an_entry_or_none(raw: bytes) -> None:
 
 @pytest.mark.parametrize(
     "piece",
-    [b" from 1 port 1", b" uid=1 euid=1 tty=a ruser=", b" rhost=", b" ; USER=", b"((", b"a", b" ", b" by ", b" as x from",
+    [b" from 1 port 1", b" uid=1 euid=1 tty=a ruser=", b" rhost=", b" ; USER=", b"((", b"a", b" ", b" by ",
+    b" as x from",
      b"A" * 128 + b"B", b"-login: auth failed, 1 attempts", b"#22"],
 )  # fmt: skip
 @pytest.mark.parametrize(
     "start",
-    [b"sshd[1]: Failed password for ", b"sshd[1]: Connection closed by invalid user ", b"sudo: alice : ", b"doas: a ran command ",
-     b"su: pam_unix(su:auth): authentication failure; logname=", b"su: pam_unix(su:session): session opened for user ",
+    [b"sshd[1]: Failed password for ", b"sshd[1]: Connection closed by invalid user ", b"sudo: alice : ",
+    b"doas: a ran command ",
+     b"su: pam_unix(su:auth): authentication failure; logname=",
+     b"su: pam_unix(su:session): session opened for user ",
      b"dovecot: ", b"su: (to ", b""],
 )  # fmt: skip
 def test_no_line_takes_long(start: bytes, piece: bytes) -> None:
