@@ -36,6 +36,7 @@ from .keeper import Keeper
 from .lanes import Batch, Done
 from .looking import Looking
 from .parts import Parts, SystemNames, build
+from .reboots import note_ending, tell_reboot
 from .work import Work
 
 ALIVE_EVERY = 30.0
@@ -303,6 +304,8 @@ class Engine:
         if self._uid:
             self.tell("daemon.unprivileged", uid=self._uid)
         self._anchor()
+        alive = self.baseline.recall("alive")
+        tell_reboot(self.baseline, self._host, alive if isinstance(alive, int) else 0, self.tell)
         current = self.baseline.current()
         if current is None:
             self._capture()
@@ -389,6 +392,7 @@ class Engine:
         self.tell("daemon.stopping", reason=self._stopping or "error")
         self.announcer.flush()
         self._note_alive()
+        note_ending(self.baseline, self._host)
         for job in waiting:
             job.fail(HostguardError("the daemon is stopping"))
         self.coverage.stop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from .boots import BootHost, LinuxBoots, NoBoots
 from .files import FileHost, LinuxFiles
 from .journal import Journal, JournalHost, NoJournal
 from .live import LiveHost, NoLiveHost
@@ -19,12 +20,13 @@ class Host:
     live: LiveHost
     texts: TextHost
     journal: JournalHost = field(default_factory=NoJournal)
+    boots: BootHost = field(default_factory=NoBoots)
 
 
 def this_host() -> Host:
     """The machine we run on."""
     files = LinuxFiles()
-    return Host(files, ProcHost(), LinuxTexts(files), journal=Journal())
+    return Host(files, ProcHost(), LinuxTexts(files), journal=Journal(), boots=LinuxBoots())
 
 
 def image(root: bytes) -> Host:
