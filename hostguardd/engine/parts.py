@@ -159,9 +159,7 @@ def build(config: Config, host: Host, clock: Clock, on_folder: OnFolder) -> Part
             keys,
             logs,
             events,
-            LoginsSensor(
-                host.texts, host.live, events.tally.arrivals, config.sweeps.logs, clock.wall, clock.mono
-            ),
+            logins,
         ),
         hinted=(accounts, keys),
         recalling=(logs,),
