@@ -197,6 +197,27 @@ class LogsConfig:
     )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class EventsConfig:
+    """`[events]`: what is read from the lines of logs, and how much of it is worth telling.
+
+    `refusals`: fewer refused logins of one source are a mistyped password. `sources`: so many sources of
+    a service are told one by one, the rest together. `window`: seconds after which a line is forgotten.
+    """
+
+    files: tuple[bytes, ...] = field(
+        default=(
+            b"/var/log/messages", b"/var/log/secure", b"/var/log/syslog", b"/var/log/auth.log",
+            b"/var/log/kern.log", b"/var/log/maillog", b"/var/log/mail.log", b"/var/log/vsftpd.log",
+            b"/var/log/proftpd/proftpd.log", b"/var/log/audit/audit.log",
+        ),
+        metadata=reads(many(host_path)),
+    )  # fmt: skip
+    refusals: int = field(default=5, metadata=reads(whole(1, 1_000_000)))
+    sources: int = field(default=32, metadata=reads(whole(1, 4096)))
+    window: float = field(default=DAY, metadata=reads(duration(60, 90 * DAY)))
+
+
 ATTRIBUTES = (
     "mode", "uid", "gid", "size", "mtime", "ctime", "inode", "links", "device",
     "target", "sha256", "xattrs", "flags",
@@ -371,6 +392,7 @@ class Config:
     listeners: ListenersConfig = field(default=ListenersConfig(), metadata=reads(table(ListenersConfig)))
     processes: ProcessesConfig = field(default=ProcessesConfig(), metadata=reads(table(ProcessesConfig)))
     logs: LogsConfig = field(default=LogsConfig(), metadata=reads(table(LogsConfig)))
+    events: EventsConfig = field(default=EventsConfig(), metadata=reads(table(EventsConfig)))
     watches: tuple[Watch, ...] = field(default=(), metadata=reads(entries(Watch, check_watch), "watch"))
     rules: tuple[Rule, ...] = field(default=(), metadata=reads(entries(Rule, check_rule), "rule"))
 

@@ -91,11 +91,11 @@ LOG = LogFact(
     "logs", b"/var/log/messages", "truncated", 1, b"", 7, 211, 48_213, 0, 211, b"\x06" * 32, b"\x07" * 32, b""
 )
 LOGIN = LoginFact(
-    "host", b"alice from 203.0.113.9", b"alice", b"203.0.113.9", b"sshd", b"pts/0", 1_763_904_000, 1
+    "origins", b"alice from 203.0.113.9", b"alice", b"203.0.113.9", b"sshd", b"pts/0", 1_763_904_000, 1
 )
 EVENT = EventFact(
-    "refused", b"sshd 203.0.113.9", 2, b"sshd", b"root", b"203.0.113.9", 12, 1_763_903_000, 1_763_904_000,
-    b"Failed password for root from 203.0.113.9 port 4242 ssh2",
+    "refused", b"sshd from 203.0.113.9", 2, b"sshd", b"root", b"203.0.113.9", 12, 1_763_903_000,
+    1_763_904_000, b"Failed password for root from 203.0.113.9 port 4242 ssh2",
 )  # fmt: skip
 HIDDEN = HiddenFact("processes", b"pid 4711", b"answers to kill(2) and is not in /proc")
 

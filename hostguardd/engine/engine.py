@@ -39,6 +39,7 @@ from .keeper import Keeper
 from .lanes import Batch, Done
 from .looking import Looking
 from .parts import Parts, SystemNames, build, rehouse
+from .reboots import note_ending, tell_reboot
 from .work import Work
 
 ALIVE_EVERY = 30.0
@@ -331,6 +332,8 @@ class Engine:
         if self._uid:
             self.tell("daemon.unprivileged", uid=self._uid)
         self._anchor()
+        alive = self.baseline.recall("alive")
+        tell_reboot(self.baseline, self._host, alive if isinstance(alive, int) else 0, self.tell)
         current = self.baseline.current()
         if current is None:
             self._capture()
@@ -434,6 +437,7 @@ class Engine:
         self.tell("daemon.stopping", reason=self._stopping or "error")
         self.announcer.flush()
         self._note_alive()
+        note_ending(self.baseline, self._host)
         for job in waiting:
             job.fail(HostguardError("the daemon is stopping"))
         self.coverage.stop()

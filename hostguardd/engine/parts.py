@@ -21,10 +21,12 @@ from ..model import Depth, Fact, FileFact, Row, SetIdFact, Sweep, join, under
 from ..policy import Policy
 from ..sensors.accounts import AccountsSensor
 from ..sensors.crew import Crew
+from ..sensors.events import EventsSensor
 from ..sensors.files import FilesSensor
 from ..sensors.interface import Request, Sensor
 from ..sensors.keys import KeysSensor
 from ..sensors.listeners import ListenersSensor
+from ..sensors.logins import LoginsSensor
 from ..sensors.logs import LogsSensor
 from ..sensors.processes import ProcessesSensor
 from ..sensors.setid import SetIdSensor
@@ -143,6 +145,9 @@ def build(config: Config, host: Host, clock: Clock, on_folder: OnFolder) -> Part
     accounts = AccountsSensor(host.texts, host.files, every, clock.mono, clock.wall)
     keys = KeysSensor(host.texts, host.files, every, clock.mono, clock.wall)
     logs = LogsSensor(host.files, host.texts, config.logs, config.sweeps.logs, clock.wall, clock.mono)
+    events = EventsSensor(host.texts, host.journal, config.events, config.sweeps.logs, clock.wall, clock.mono)
+    arrivals = events.tally.arrivals
+    logins = LoginsSensor(host.texts, host.live, arrivals, config.sweeps.logs, clock.wall, clock.mono)
     return Parts(
         **at_home,
         named=named,
@@ -153,6 +158,8 @@ def build(config: Config, host: Host, clock: Clock, on_folder: OnFolder) -> Part
             accounts,
             keys,
             logs,
+            events,
+            logins,
         ),
         hinted=(accounts, keys),
         recalling=(logs,),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..fact import Fact
+from ..fact import Fact, Row, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +66,13 @@ content. `edited`: what was written before reads otherwise now. `gone`: deleted,
 class LoginFact(Fact):
     """An origin from which an account was used: `alice from 203.0.113.9`.
 
-    `service` is what let it in, as far as the records tell. `at` (seconds since the epoch), `line`
-    (the terminal) and `active` (1: logged in now) show its latest session.
+    `view` (the scope) is `origins`, or `unrecorded` for a session that is there while the records of who
+    is logged in know nothing of it. `origin` is an address, a name, or `console` for this host itself.
+    `service` is what let it in, as far as the records tell. `at` (seconds since the epoch, 0: not known),
+    `line` (the terminal) and `active` (1: logged in now) show its latest session.
     """
 
-    host: str
+    view: str
     name: bytes
     user: bytes
     origin: bytes
@@ -80,7 +82,7 @@ class LoginFact(Fact):
     active: int
 
     KIND: ClassVar[str] = "login"
-    KEY: ClassVar[tuple[str, ...]] = ("host", "name")
+    KEY: ClassVar[tuple[str, ...]] = ("view", "name")
     QUICK: ClassVar[int] = 8
     VOLATILE: ClassVar[frozenset[str]] = frozenset({"service", "line", "at", "active"})
 
@@ -89,13 +91,20 @@ class LoginFact(Fact):
         return self.name
 
 
+TOPICS = ("crashed", "denied", "garbled", "guessed", "refused", "sprayed", "switched")
+"""The scopes of `EventFact`."""
+
+
 @dataclass(frozen=True, slots=True)
 class EventFact(Fact):
     """What log lines of one kind tell, counted: refused logins of a source, a switch to root, garbage.
 
-    `topic` is the scope: `refused`, `guessed` (a login that succeeded after refusals), `switched` (su
-    and sudo), `denied` (su and sudo that failed), `garbled`. `level` is the number of decimal digits of
-    `count`, so that more of it is told again, but not each line. `sample` is the newest line.
+    `topic` is the scope: `refused` logins; `guessed` (a login that succeeded after its account was refused
+    from there), `sprayed` (after others were); `switched` (who became whom by su, sudo and the like),
+    `denied` (who wanted to); `garbled` lines, traces of what was sent to a program in place of text;
+    `crashed` programs. `level` is the number of decimal digits of `count`, so that more of it is told
+    again, but not each line; less of it is no news. `user` may be several, `source` is an origin, a log
+    or a program. `first` and `last` are seconds since the epoch, `sample` is the newest line.
     """
 
     topic: str
@@ -115,6 +124,11 @@ class EventFact(Fact):
     VOLATILE: ClassVar[frozenset[str]] = frozenset(
         {"service", "user", "source", "count", "first", "last", "sample"}
     )
+
+    @classmethod
+    def noise(cls, before: Row, after: Row) -> frozenset[str]:
+        """Older lines pass out of what is counted: that they became fewer says nothing."""
+        return frozenset({"level"}) if whole(after[2]) < whole(before[2]) else frozenset()
 
     @property
     def label(self) -> bytes:

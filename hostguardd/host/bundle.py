@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from .boots import BootHost, LinuxBoots, NoBoots
 from .files import FileHost, LinuxFiles
+from .journal import Journal, JournalHost, NoJournal
 from .live import LiveHost, NoLiveHost
 from .proc import ProcHost
 from .texts import LinuxTexts, TextHost
@@ -17,12 +19,14 @@ class Host:
     files: FileHost
     live: LiveHost
     texts: TextHost
+    journal: JournalHost = field(default_factory=NoJournal)
+    boots: BootHost = field(default_factory=NoBoots)
 
 
 def this_host() -> Host:
     """The machine we run on."""
     files = LinuxFiles()
-    return Host(files, ProcHost(), LinuxTexts(files))
+    return Host(files, ProcHost(), LinuxTexts(files), journal=Journal(), boots=LinuxBoots())
 
 
 def image(root: bytes) -> Host:

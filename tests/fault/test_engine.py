@@ -21,16 +21,19 @@ from hostguardd.engine import looking
 from hostguardd.engine.clock import SystemClock
 from hostguardd.engine.commands import Commands
 from hostguardd.engine.engine import Engine
+from hostguardd.host.boots import NoBoots
 from hostguardd.host.bundle import Host
 from hostguardd.host.files import LinuxFiles
 from hostguardd.host.live import NoLiveHost
-from hostguardd.host.texts import LinuxTexts
+from hostguardd.host.texts import LinuxTexts, Text
 from hostguardd.model import Depth, ListenerFact, Sweep
 from hostguardd.sensors import crew
 from hostguardd.store.alertlog import AlertLog
 from hostguardd.store.database import Database
+from hostguardd.utmp import BOOT_TIME, RUN_LVL
 from tests.alerts import IDENTITY
 from tests.daemon import Guard, guarding, members, until
+from tests.records import record
 
 SECOND = 10**9
 HOUR = 3600 * SECOND
@@ -71,6 +74,41 @@ class Deaf(LinuxFiles):
         return super().open_folder(path)
 
 
+class Boots(NoBoots):
+    """Boots as a test names them."""
+
+    boot = "one"
+    down = False
+
+    def id(self) -> str:
+        return self.boot
+
+    def began(self) -> int:
+        return 1_763_904_000 * SECOND
+
+    def ending(self) -> bool:
+        return self.down
+
+
+class Wtmp(LinuxTexts):
+    """The real files, but a wtmp of a test's own in place of the host's."""
+
+    place: Path | None = None
+
+    def _mine(self, path: bytes) -> bytes:
+        mine = self.place is not None and path.startswith(b"/var/log")
+        return os.fsencode(self.place) + path[8:] if mine and self.place else path
+
+    def names(self, folder: bytes, limit: int) -> list[bytes] | None:
+        return super().names(self._mine(folder), limit)
+
+    def lstat(self, path: bytes) -> os.stat_result | None:
+        return super().lstat(self._mine(path))
+
+    def read(self, path: bytes, limit: int, offset: int = 0) -> Text:
+        return super().read(self._mine(path), limit, offset)
+
+
 class Words:
     """What the service manager would hear."""
 
@@ -87,6 +125,7 @@ class Inside(Guard):
     def __init__(self, folder: Path, sections: str = "") -> None:
         super().__init__(folder, sections=sections)
         self.clock, self.files, self.words_heard = Liar(), Deaf(), Words()
+        self.boots, self.texts = Boots(), Wtmp(self.files)
         self.engine: Engine
         for number in range(5):
             (self.tree / f"file{number}").write_text(f"{number}\n")
@@ -103,7 +142,7 @@ class Inside(Guard):
             lambda: config,
             database,
             log,
-            Host(self.files, NoLiveHost(), LinuxTexts(self.files)),
+            Host(self.files, NoLiveHost(), self.texts, boots=self.boots),
             self.clock,
             self.words_heard,
             lambda message, fields: None,
@@ -166,6 +205,34 @@ def test_a_clock_set_back_between_two_runs_makes_no_gap_of_negative_length(insid
     inside.clock.set = HOUR
     with inside.running():
         assert inside.told("daemon.gap")["hostguard"]["details"]["gap"] > HOUR
+
+
+@pytest.mark.parametrize("witness", ["nobody", "ourselves", "wtmp", "wtmp.1"])
+def test_a_reboot_is_told_and_whether_it_was_announced(inside: Inside, tmp_path: Path, witness: str) -> None:
+    inside.texts.place = tmp_path / "log-of-logins"
+    inside.texts.place.mkdir()
+    now = inside.clock.wall() // SECOND
+    old = record("shutdown", "6.1.0", "~", now - 9000, RUN_LVL) + record("reboot", "6.1.0", "~", 5, BOOT_TIME)
+    (inside.texts.place / "wtmp").write_bytes(old)
+    with inside.running():
+        inside.boots.down = witness == "ourselves"
+    with inside.running():
+        inside.told("daemon.started")
+        assert not inside.coded("host.rebooted"), "the same boot"
+        assert not inside.coded("host.rebooted-unclean")
+    inside.boots.boot = "two"
+    if witness.startswith("wtmp"):
+        (inside.texts.place / witness).write_bytes(old + record("shutdown", "6.1.0", "~", now, RUN_LVL))
+    code, other = "host.rebooted", "host.rebooted-unclean"
+    if witness == "nobody":
+        code, other = other, code
+    with inside.running():
+        told = inside.told(code)
+        assert "2025-11-23 13:20:00 UTC" in told["message"]
+        assert not inside.coded(other)
+    with inside.running():
+        inside.told("daemon.started", 3)
+        assert len(inside.coded(code)) == 1, "told once"
 
 
 def test_a_watcher_that_dies_is_told_replaced_and_what_it_missed_is_found(inside: Inside) -> None:
