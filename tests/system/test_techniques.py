@@ -122,7 +122,7 @@ def test_files_are_told_within_a_second(result: dict[str, Any]) -> None:
 
 
 def test_what_was_told_fits_the_schema_and_gives_no_secret_away(day: Path, result: dict[str, Any]) -> None:
-    lines = [line for _, line in read(str(day / "var/log/hostguardd"), 0)]
+    lines = [line for _, line in read(str(day / "trial/log"), 0)]
     assert len(lines) >= len(ACTS) / 2
     for line in lines:
         check(line)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+
+from .table import Deed, act
 from .tools import extended, planted
 
 planted("module-file", "T1547.006 T1014", "/usr/lib/modules/6.1.0-x/extra/rootkit.ko", "\x7fELF")
@@ -57,3 +60,10 @@ planted(
 planted("docker-daemon-json", "T1610", "/etc/docker/daemon.json", '{"hosts": ["tcp://0.0.0.0:2375"]}\n')
 planted("containerd-config", "T1610", "/etc/containerd/config.toml", "\n")
 planted("podman-quadlet", "T1610 T1543.002", "/etc/containers/systemd/x.container", "[Container]\nImage=x\n")
+
+
+@act("T1610", "chmod 666 /run/docker.sock: everybody may start containers as root", "/run/docker.sock")
+def container_socket_opened() -> Deed:
+    os.chmod("/run/docker.sock", 0o666)
+    yield
+    os.chmod("/run/docker.sock", 0o660)

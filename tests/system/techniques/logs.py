@@ -26,15 +26,15 @@ def log_emptied() -> Deed:
     yield
 
 
-@act(WIPED, "rm /var/log/kern.log", KIND, "/var/log/kern.log", within=LOGS)
+@act(WIPED, "rm /var/log/dpkg.log", KIND, "/var/log/dpkg.log", within=LOGS)
 def log_removed() -> Deed:
-    os.unlink("/var/log/kern.log")
+    os.unlink("/var/log/dpkg.log")
     yield
 
 
-@act(WIPED, "sed -i '/alice/d' /var/log/daemon.log", KIND, "/var/log/daemon.log", within=LOGS)
+@act(WIPED, "sed -i '/alice/d' /var/log/cron.log", KIND, "/var/log/cron.log", within=LOGS)
 def log_edited() -> Deed:
-    sh("sed -i '/alice/d' /var/log/daemon.log")
+    sh("sed -i '/alice/d' /var/log/cron.log")
     yield
 
 
@@ -175,13 +175,6 @@ def history_cut() -> Deed:
         yield
 
 
-@act("T1562 T1489 T1562.001", "systemctl stop rsyslog syslog.socket", "rsyslog", within=40.0)
-def syslog_stopped() -> Deed:
-    run("systemctl", "stop", "syslog.socket", "rsyslog")
-    yield
-    run("systemctl", "start", "rsyslog")
-
-
 @act(
     "T1078.003 T1078 T1021.004",
     "alice logs in from where she never did",
@@ -229,6 +222,13 @@ def sudo_denied() -> Deed:
 def su_to_root() -> Deed:
     sh("su frank -c \"printf 'root-password\\n' | su root -c id\"")
     yield
+
+
+@act("T1562 T1489 T1562.001", "systemctl stop rsyslog syslog.socket", "rsyslog", within=40.0)
+def syslog_stopped() -> Deed:
+    run("systemctl", "stop", "syslog.socket", "rsyslog")
+    yield
+    run("systemctl", "start", "rsyslog")
 
 
 def wrong_password(origin: str, user: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .table import LIVE, Deed, NotHere, act, add
-from .tools import left_python
+from .tools import left_python, run
 
 KIND = "listener"
 
@@ -76,16 +76,9 @@ listener(
 listener(
     "port-shared",
     "T1571",
-    "python3 shares nginx' port 80 by SO_REUSEPORT",
+    "another program shares a known port by SO_REUSEPORT",
     "import socket\ns=socket.socket()\ns.setsockopt(1,15,1)\ns.bind(('0.0.0.0',8080))\ns.listen()",
     "8080",
-)
-listener(
-    "port-taken-over",
-    "T1571",
-    "another program answers on the port of a known service",
-    "import socket\ns=socket.create_server(('0.0.0.0',7070))",
-    "7070",
 )
 listener(
     "unix-socket",
@@ -114,3 +107,12 @@ def sctp_port() -> Deed:
     one = left_python("import socket\ns=socket.socket(2,1,132)\ns.bind(('0.0.0.0',5555))\ns.listen()")
     yield
     one.end()
+
+
+@act("T1571", "a known service is stopped, and another program answers on its port", "7070", within=LIVE)
+def port_taken_over() -> Deed:
+    run("systemctl", "stop", "serve-7070")
+    one = left_python("import socket\ns=socket.create_server(('0.0.0.0',7070))")
+    yield
+    one.end()
+    run("systemctl", "start", "serve-7070")

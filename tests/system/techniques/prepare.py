@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -23,6 +24,18 @@ table inet filter {
 KEY = "/root/.ssh/id_ed25519"
 AGE = 32.0
 """Seconds after which a service that was just started is one of the host's: `[processes] managed`."""
+SERVER = """\
+import socket, time
+one = socket.socket()
+one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+{more}
+one.bind(("0.0.0.0", {port}))
+one.listen()
+time.sleep(100000)
+"""
+SHARES = "one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)"
+KNOWN = ((7070, "www-data", ""), (8080, "root", SHARES))
+"""Ports that the baseline knows: who serves them, and how."""
 PEOPLE = ("alice", "carol", "dave", "erin", "frank")
 
 
@@ -74,9 +87,17 @@ def services() -> None:
         may_fail=True,
     )
     run("nft", "-f", "-", text=RULESET, may_fail=True)
-    sh(
-        "systemctl stop auditd; systemctl disable auditd", may_fail=True
-    )  # the kernel's audit is not for containers
+    sh("systemctl disable --now auditd", may_fail=True)  # the kernel's audit is not for containers
+    for port, user, more in KNOWN:
+        path = f"/usr/local/bin/serve-{port}"
+        write(path, SERVER.format(port=port, more=more), 0o755)
+        unit = f"[Service]\nUser={user}\nExecStart=/usr/bin/python3 {path}\n"
+        unit += "[Install]\nWantedBy=multi-user.target\n"
+        write(f"/etc/systemd/system/serve-{port}.service", unit)
+        run("systemctl", "enable", "--now", f"serve-{port}")
+    container_engine = socket.socket(socket.AF_UNIX)
+    container_engine.bind("/run/docker.sock")
+    os.chmod("/run/docker.sock", 0o660)
     write("/etc/hosts", f"127.0.0.1 localhost {os.uname().nodename}\n::1 localhost\n")
     write("/var/www/html/index.html", "hello\n")
     run("systemctl", "start", "ssh", "cron", "atd", "rsyslog", "nginx")
@@ -87,7 +108,7 @@ def services() -> None:
 
 def logs() -> None:
     """Lines in every log, logins in every record."""
-    for facility in ("kern", "daemon", "user", "mail", "auth"):
+    for facility in ("cron", "user", "mail", "auth"):
         for number in range(40):
             run("logger", "-p", f"{facility}.info", f"message {number} for alice")
     for number in range(5):
@@ -105,6 +126,9 @@ def logs() -> None:
 
 def watch() -> dict[str, object]:
     """Start the daemon, wait until it watches, approve the host as it is."""
+    # Its log on a disk of its own, as some hosts have it; one that can be filled.
+    Path("/var/log/hostguardd").mkdir(mode=0o750, exist_ok=True)
+    run("mount", "-t", "tmpfs", "-o", "size=48m,mode=750", "alerts", "/var/log/hostguardd")
     run("systemctl", "enable", "hostguardd", may_fail=True)
     run("systemctl", "start", "hostguardd")
 

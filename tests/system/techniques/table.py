@@ -29,7 +29,7 @@ SIDE_BY_SIDE = ("network", "processes")
 """Families whose acts do not touch the same things, and take seconds to be told by their nature."""
 
 
-ONE_BY_ONE = ("tricks", "watcher")
+ONE_BY_ONE = ("logs", "tricks", "watcher")
 """Families whose acts would upset one another, however long each takes."""
 
 

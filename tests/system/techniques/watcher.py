@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sqlite3
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from .table import LIVE, Deed, act
 from .told import LOG
-from .tools import append, extended, left_python, planted, run, sh, shown, until, write
+from .tools import append, extended, left_python, made, planted, run, sh, shown, until, write
 
 SELF = "T1562.001"
 SEIZE = 0x4206
@@ -49,6 +50,34 @@ def about_the_log(said: str) -> str:
     found = [line for line in said.splitlines() if "✗" in line and "alert" in line]
     assert found, said
     return " ".join(found[0].split())
+
+
+@act("T1070", "the disk of the alert log is filled", "log.reserve-used", within=LIVE)
+def log_disk_filled() -> Deed:
+    with made("/var/log/hostguardd/x"):
+        fill()
+        write("/etc/cron.d/into-the-reserve", "x\n")
+        yield
+        os.unlink("/etc/cron.d/into-the-reserve")
+
+
+@act("T1053.003", "and what is done while it is full", "/etc/cron.d/on-a-full-disk")
+def done_on_a_full_disk() -> Deed:
+    with made("/var/log/hostguardd/x", "/etc/cron.d/on-a-full-disk"):
+        fill()
+        write("/etc/cron.d/on-a-full-disk", "* * * * * root /tmp/x\n")
+        yield
+
+
+def fill() -> None:
+    """Take all the space that is left where the alert log lies."""
+    with open("/var/log/hostguardd/x", "ab", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(65536))
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
 
 
 @act(SELF, "the daemon is traced (ptrace)", '"kind":"setting"', "self", within=LIVE)
