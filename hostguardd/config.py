@@ -30,6 +30,7 @@ from .readers import (
     host_path,
     own_path,
     path_glob,
+    watched_path,
     where,
 )
 from .validate import (
@@ -194,6 +195,29 @@ class EventsConfig:
     window: float = field(default=DAY, metadata=reads(duration(60, 90 * DAY)))
 
 
+@dataclass(frozen=True, slots=True)
+class LogsConfig:
+    """`[logs]`: files that only grow. `files` are globs of paths, `exclude` takes some of them away."""
+
+    files: tuple[bytes, ...] = field(
+        default=(
+            b"/var/log/*.log", b"/var/log/*/*.log", b"/var/log/*/*_log", b"/var/log/messages",
+            b"/var/log/secure", b"/var/log/syslog", b"/var/log/cron", b"/var/log/maillog",
+            b"/var/log/spooler", b"/var/log/debug", b"/var/log/mail.err", b"/var/log/mail.info",
+            b"/var/log/mail.warn", b"/var/log/firewalld", b"/var/log/sudo",
+            b"/var/log/warn", b"/var/log/samba/log.*",
+        ),
+        metadata=reads(many(host_path)),
+    )  # fmt: skip
+    exclude: tuple[bytes, ...] = field(
+        default=(
+            b"/var/log/boot.log", b"/var/log/fontconfig.log", b"/var/log/bootstrap.log",
+            b"/var/log/prelink/*", b"/var/log/tuned/*", b"/var/log/hostguardd/*", b"/var/log/vmware-*",
+        ),
+        metadata=reads(many(path_glob)),
+    )  # fmt: skip
+
+
 ATTRIBUTES = (
     "mode", "uid", "gid", "size", "mtime", "ctime", "inode", "links", "device",
     "target", "sha256", "xattrs", "flags",
@@ -205,8 +229,9 @@ ATTRIBUTES = (
 class Watch:
     """`[[watch]]`: what the files sensor looks at.
 
-    `paths` are absolute and may hold `*`, `?`, `[…]` within a component; a later source switches an
-    earlier watch off by giving it none. `depth` is how many levels below a folder are looked at (-1:
+    `paths` are absolute and may hold `*`, `?`, `[…]` within a component; `~` or `~/…` stands for every
+    account's home (`homes`), also in `exclude`. A later source switches an earlier watch off by giving it
+    no paths. `depth` is how many levels below a folder are looked at (-1:
     all; 0: just that entry). `exclude` are globs: absolute ones match the whole path (`**` crosses
     folders, `*` does not), others a name. `ignore` names attributes that are
     not compared. `growing`: an append-only file, whose approved beginning must still hold.
@@ -215,7 +240,7 @@ class Watch:
     """
 
     name: str = field(metadata=reads(NAME))
-    paths: tuple[bytes, ...] = field(metadata=reads(many(host_path)))
+    paths: tuple[bytes, ...] = field(metadata=reads(many(watched_path)))
     depth: int = field(default=-1, metadata=reads(whole(-1, 4096)))
     exclude: tuple[bytes, ...] = field(default=(), metadata=reads(many(exclude_glob)))
     ignore: frozenset[str] = field(
@@ -232,7 +257,7 @@ class Rule:
     `kind` is the fact's kind ("" any). `actions`, `changed` (any of these fields), `only` (these
     fields and no others), `gained` (any of these traits) are empty for "any". `where` maps a field of
     the fact (or `label`, for files also `path` and `type`) to globs, numbers or ranges (`1-1023`) as
-    text; every entry must match one of its values.
+    text; every entry must match one of its values. Globs of paths may begin with `~/` (`homes`).
     """
 
     name: str = field(metadata=reads(NAME))
@@ -274,16 +299,21 @@ def _reaches(watch: Watch, path: bytes) -> bool:
     """Whether `path` lies within what `watch` names and does not exclude."""
     if any(
         globs.compile_path(glob).fullmatch(path if glob.startswith(b"/") else path.rpartition(b"/")[2])
-        for glob in watch.exclude
+        for glob in map(_roots, watch.exclude)
     ):
         return False
     parts = path.split(b"/")
     above = {b"/".join(parts[:count]) or b"/": len(parts) - count for count in range(1, len(parts) + 1)}
     return any(
-        globs.compile_path(glob).fullmatch(folder) and (watch.depth < 0 or levels <= watch.depth)
+        globs.compile_path(_roots(glob)).fullmatch(folder) and (watch.depth < 0 or levels <= watch.depth)
         for glob in watch.paths
         for folder, levels in above.items()
     )
+
+
+def _roots(glob: bytes) -> bytes:
+    """The glob for root's home, if it is one for every home."""
+    return b"/root" + glob[1:] if glob == b"~" or glob.startswith(b"~/") else glob
 
 
 def check_watch(watch: Watch) -> list[Mistake]:
@@ -362,6 +392,7 @@ class Config:
     listeners: ListenersConfig = field(default=ListenersConfig(), metadata=reads(table(ListenersConfig)))
     processes: ProcessesConfig = field(default=ProcessesConfig(), metadata=reads(table(ProcessesConfig)))
     events: EventsConfig = field(default=EventsConfig(), metadata=reads(table(EventsConfig)))
+    logs: LogsConfig = field(default=LogsConfig(), metadata=reads(table(LogsConfig)))
     watches: tuple[Watch, ...] = field(default=(), metadata=reads(entries(Watch, check_watch), "watch"))
     rules: tuple[Rule, ...] = field(default=(), metadata=reads(entries(Rule, check_rule), "rule"))
 

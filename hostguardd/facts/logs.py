@@ -10,31 +10,56 @@ from ..fact import Fact, Row, whole
 
 @dataclass(frozen=True, slots=True)
 class LogFact(Fact):
-    """One file that only grows: a log, a record of logins, a shell's history.
+    """One file in which a host writes down its own past: a log, a record of logins, a shell's history.
 
-    `view` is `logs`, `records` or `histories` (the scope). `state` is `whole` or one word for what was
-    done to it: `truncated`, `rewritten`, `gone`, `linked`, `emptied`, `edited`, `quiet`. The rest shows
-    by what that was found: `size` in bytes, `head` is the digest of its first `headed` bytes.
+    `view` is `logs`, `records` or `histories` (the scope). `state` is `whole`, or what was last done to
+    the file: one of `STATES`; `incidents` counts what was done so far, so that the second time is told
+    like the first. A file stays what was done to it until somebody approves it, whatever is written to
+    it later. `detail` says more (a link's target, what is wrong with which record), `owner` whose
+    history it is.
+
+    The rest is what the file was when it was last written down, so that it is known again after a
+    restart or a rotation: `inode`; `size` in bytes and how much of it is `lost`; `entries`, the number of
+    logins in it; `head`, the digest of its first `headed` bytes, and `prefix` that of all `size`.
     """
 
     view: str
     path: bytes
     state: str
+    incidents: int
     owner: bytes
     inode: int
     size: int
+    lost: int
+    entries: int
     headed: int
-    head: bytes | None
+    head: bytes
+    prefix: bytes
     detail: bytes
 
     KIND: ClassVar[str] = "log"
     KEY: ClassVar[tuple[str, ...]] = ("view", "path")
-    QUICK: ClassVar[int] = 9
-    VOLATILE: ClassVar[frozenset[str]] = frozenset({"inode", "size", "headed", "head", "detail"})
+    QUICK: ClassVar[int] = 13
+    VOLATILE: ClassVar[frozenset[str]] = frozenset(
+        {"owner", "inode", "size", "lost", "entries", "headed", "head", "prefix", "detail"}
+    )
+    SECRET: ClassVar[frozenset[str]] = frozenset({"head", "prefix"})
 
     @property
     def label(self) -> bytes:
         return self.path
+
+
+WHOLE = "whole"
+STATES = (
+    WHOLE, "emptied", "truncated", "rewritten", "edited", "gone", "linked", "replaced", "erased", "flawed",
+    "pruned", "locked",
+)  # fmt: skip
+"""`emptied` and `truncated`: cut in place. `rewritten`: another file of the same name, without the old
+content. `edited`: what was written before reads otherwise now. `gone`: deleted, and in no archive.
+`linked`, `replaced`: a symbolic link, or no regular file, in its place. `erased`: logins are missing.
+`flawed`: records as no program writes them. `pruned`: archives of it were deleted, and not the oldest.
+`locked`: its owner can write nothing to it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hostguardd.model import Drift, Severity
-from tests.alerts import EVENT, HIDDEN, LOG, LOGIN, PROCESS, drift
+from tests.alerts import EVENT, HIDDEN, LOGIN, PROCESS, drift
 
 IGNORE, INFO, LOW, MEDIUM, HIGH, CRITICAL = Severity
 
@@ -14,7 +14,6 @@ _SUDO = replace(EVENT, topic="switched", level=1, source=b"alice", user=b"root")
 _READER = replace(PROCESS, exe=b"/usr/bin/journalctl", parent_exe=b"/usr/bin/python3.11", role="helper")
 
 SAMPLES: list[tuple[Drift, str, Severity, str]] = [
-    (drift(None, LOG), "log", HIGH, "T1070.002"),
     (drift(None, LOGIN), "login", MEDIUM, "T1078.003"),
     (drift(LOGIN, None), "login-forgotten", IGNORE, "T1078.003"),
     (drift(None, replace(LOGIN, view="unrecorded")), "login-unrecorded", CRITICAL, "T1070"),
