@@ -80,6 +80,7 @@ class Case:
     size: int = 0
     lost: int = 0
     entries: int = 0
+    at: int = 0
     headed: int = 0
     head: bytes = b""
     prefix: bytes = b""
@@ -89,7 +90,7 @@ class Case:
         """The row of the LogFact."""
         return (
             self.view, self.path, self.state, self.incidents, self.owner, self.inode, self.size, self.lost,
-            self.entries, self.headed, self.head, self.prefix, self.detail,
+            self.entries, self.at, self.headed, self.head, self.prefix, self.detail,
         )  # fmt: skip
 
     def happened(self, state: str, detail: bytes = b"", lost: int = 0) -> None:

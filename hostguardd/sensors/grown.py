@@ -29,6 +29,10 @@ CHUNK: Final = 4 * BLOCK
 TOUCHED: Final = 64 * 1024**2
 """Bytes that are checked at once in a file that was touched or replaced; the rest comes in the background."""
 
+SECOND: Final = 1_000_000_000
+LONG: Final = 86_400
+"""Seconds after which what was known before a restart may have been rotated, and its archive removed."""
+
 Stop = Callable[[], bool]
 Mark = tuple[int, int, int, int]
 
@@ -57,7 +61,8 @@ class Grown:
         self._detail = case.detail
         self._inode = case.inode if known else 0
         self.size = case.size if known else 0
-        self._since = 0
+        self._since = case.at * SECOND if known else 0  # mtime, in nanoseconds
+        self._recalled = known
         self._headed = case.headed if known else 0
         self._head = case.head if known else b""
         self._expected = (case.size, case.prefix) if known and case.size and case.prefix else None
@@ -107,6 +112,7 @@ class Grown:
         if self._expected is not None:  # until it has been proven, what was known stays what is known
             case.size, case.prefix = self._expected
         case.headed, case.head, case.entries = self._headed, self._head, self._entries
+        case.at = self._since // SECOND
         self.dirty = False
 
     @property
@@ -224,7 +230,14 @@ class Grown:
 
     def _rotated(self) -> bool:
         """Whether the old content is in an archive. Nothing is lost of what held nothing."""
-        return not self.size or not self._headed or self._archives_hold()
+        return not self.size or not self._headed or self._archives_hold() or self._expired()
+
+    def _expired(self) -> bool:
+        """Whether nobody watched for so long that there are only younger archives by now."""
+        if not self._recalled or self.mark is not None:
+            return False
+        times = [at for _, _, at in self._archives.candidates(self.case.path)]
+        return bool(times) and max(times) > self._since + LONG * SECOND and min(times) > self._since
 
     def _anew(self) -> None:
         """Nothing is known of its content."""

@@ -35,9 +35,6 @@ MINOR: Final = frozenset({b".lesshst", b".viminfo"})
 KEPT: Final = 3
 """A history of which less than the third part is left was wiped."""
 
-WORTH: Final = 64
-"""Bytes below which a history was hardly begun, and nobody misses it."""
-
 PASSWD: Final = 4 * 1024**2
 HOMES: Final = 5000
 
@@ -100,7 +97,7 @@ class History:
             detail = self._texts.link(case.path) or KINDS.get(stat.S_IFMT(seen.st_mode), b"")
             self._strange(state, detail)
             return
-        if self._size > WORTH and size * KEPT < self._size and not (self._minor and seen is not None):
+        if size * KEPT < self._size and not (self._minor and seen is not None):
             if self._doubt == "" or self._doubt != now:
                 self._doubt = now  # a shell may be just about to write it
                 return

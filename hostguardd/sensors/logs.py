@@ -90,6 +90,7 @@ class LogsSensor:
         self._wall = wall
         self._mono = mono
         self._lock = threading.Lock()
+        self._include = globs.compile_paths(settings.files)
         self._exclude = globs.compile_paths(settings.exclude)
         self._archives = Archives(texts)
         self._shelf = Shelf(texts)
@@ -289,12 +290,8 @@ class LogsSensor:
         elif case.view == "records":
             if path in RECORDS and path not in self._records:
                 self._records[path] = self._grown(case, known=True)
-        elif path not in self._logs and not self._exclude.match(path) and self._named(path):
+        elif path not in self._logs and self._include.match(path) and not self._exclude.match(path):
             self._logs[path] = self._grown(case, known=True)
-
-    def _named(self, path: bytes) -> bool:
-        """Whether the settings still name it."""
-        return globs.compile_paths(self._settings.files).match(path) is not None
 
     def _is_log(self, path: bytes) -> bool:
         """Whether a path that a glob found is a log and no folder; links and odder things are told of."""

@@ -216,6 +216,25 @@ def test_an_archive_s_name_proves_nothing(machine: Machine) -> None:
     assert machine.look() == {SECURE: "gone"}
 
 
+def test_after_a_long_time_in_the_dark_a_removed_archive_says_nothing(machine: Machine) -> None:
+    for path in (machine.path(SECURE), machine.path(f"{SECURE}.1")):
+        path.write_bytes(lines(5, 40_000))
+        os.utime(path, (path.stat().st_mtime + 9 * 86_400,) * 2)
+    machine.path(SECURE).unlink()
+    machine.path(SECURE).write_bytes(lines(2, 60_000))
+    machine.restart()
+    assert machine.look() == {}
+
+
+def test_an_archive_nobody_can_read_must_be_younger(machine: Machine) -> None:
+    old = machine.write(f"{SECURE}-20251101.zst", b"\x28\xb5\x2f\xfd" + bytes(9))
+    os.utime(old, (NOON, NOON))
+    machine.look()
+    machine.restart()
+    machine.path(SECURE).write_bytes(b"")
+    assert machine.look() == {SECURE: "emptied"}
+
+
 # -- what an intruder does ------------------------------------------------------------------------
 
 
