@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal, TypeAlias
 
 from .attributes import Names
@@ -74,12 +75,17 @@ TELLING = ("opened", "changed")
 
 
 def finding_alert(
-    finding: Finding, event: Event, at: int, names: Names, generation: Generation | None = None
+    finding: Finding,
+    event: Event,
+    at: int,
+    names: Names,
+    generation: Generation | None = None,
+    parts: Sequence[Finding] = (),
 ) -> Alert:
     """The alert for what became of `finding` at `at` (wall-clock nanoseconds).
 
     `opened` and `changed` are as loud as the finding; `cleared` and `accepted` are good news, INFO.
-    `generation` is the one it was accepted into.
+    `generation` is the one it was accepted into; `parts` are findings that the same act made.
     """
     drift, verdict = finding.drift, finding.verdict
     told = event in TELLING
@@ -97,6 +103,9 @@ def finding_alert(
     }
     if finding.diff and told:
         data["diff"] = finding.diff.splitlines()
+    if parts:
+        data["count"] = len(parts)
+        data["members"] = [_member(one) for one in parts]
     if generation is not None:
         data["accepted"] = {
             "generation": generation.number,
@@ -109,7 +118,7 @@ def finding_alert(
         kind=drift.fact.KIND,
         action=f"{drift.fact.KIND}-{drift.action.value if told else event}",
         severity=verdict.severity if told else Severity.INFO,
-        message=_MESSAGES[event](sentence(drift, names), generation),
+        message=_MESSAGES[event](sentence(drift, names), generation) + _with(parts),
         rule=verdict.rule,
         technique=verdict.technique if told else "",
         fields={
@@ -142,8 +151,32 @@ def finding_json(finding: Finding, names: Names) -> Record:
     }
 
 
-def group_alerts(findings: Sequence[Finding], at: int, names: Names, event: Event = "opened") -> list[Alert]:
-    """A storm told as one group, in numbered parts that together name every member.
+def act_alerts(head: Finding, parts: Sequence[Finding], at: int, names: Names) -> list[Alert]:
+    """The parts of an act that followed its `head`: said quietly, for the head has said what they mean."""
+    said = f"Part of the same act ({sentence(head.drift, names)}): "
+    return [
+        replace(alert, severity=Severity.INFO, technique="", data={**alert.data, "head": head.id})
+        for alert in group_alerts(parts, at, names, deed=said)
+    ]
+
+
+NAMED = 6
+"""How many parts of an act a sentence names."""
+
+
+def _with(parts: Sequence[Finding]) -> str:
+    if not parts:
+        return ""
+    named = ", ".join(short(escape(one.drift.subject.label)) for one in parts[:NAMED])
+    more = f" and {len(parts) - NAMED} more" if len(parts) > NAMED else ""
+    return f" (with it: {named}{more})"
+
+
+def group_alerts(
+    findings: Sequence[Finding], at: int, names: Names, event: Event = "opened", deed: str = ""
+) -> list[Alert]:
+    """A storm told as one group, in numbered parts that together name every member. `deed` begins its
+    sentence.
 
     Members come loudest first, so the first part is as loud as the whole and the rest as loud as
     what is in them. A part holds up to PART_MEMBERS members or about PART_BYTES of them.
@@ -165,7 +198,7 @@ def group_alerts(findings: Sequence[Finding], at: int, names: Names, event: Even
                 kind="group",
                 action=f"group-{event}",
                 severity=verdict.severity if told else Severity.INFO,
-                message=message + (f" (part {number} of {len(parts)})" if len(parts) > 1 else ""),
+                message=deed + message + (f" (part {number} of {len(parts)})" if len(parts) > 1 else ""),
                 rule=verdict.rule,
                 technique=verdict.technique if told else "",
                 fields=_group_fields(part, told),

@@ -85,3 +85,11 @@ class AlreadyRunning(HostguardError):
     """Another daemon holds this state directory."""
 
     exit = Exit.USAGE
+
+
+class SensorError(HostguardError):
+    """A sensor failed in a way nobody foresaw. `sensor` is the kind of fact it brings."""
+
+    def __init__(self, sensor: str, problem: str) -> None:
+        super().__init__(problem)
+        self.sensor = sensor

@@ -9,13 +9,16 @@ watch names.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Generic, TypeVar
 
 from .config import Watch
 from .globs import compile_name, compile_path, compile_paths
 from .model import join, split
+
+T = TypeVar("T")
 
 MAGIC = re.compile(rb"[*?\[]")
 STRIDE = 64
@@ -83,29 +86,70 @@ class FolderPlan:
         return None if self.inherited is None or self.excludes(name) else self.inherited
 
 
+class _Globs(Generic[T]):
+    """Globs of paths, each with something, by the folder that all they match lies below: there may be
+    thousands, of which only those are tried on a path whose folder is on its way."""
+
+    def __init__(self) -> None:
+        self._by_top: dict[bytes, list[tuple[int, re.Pattern[bytes] | None, T]]] = {}
+        self._count = 0
+
+    def add(self, glob: bytes, thing: T) -> None:
+        """Add `thing` for what `glob` matches."""
+        self._count += 1
+        self._by_top.setdefault(_top(glob), []).append((self._count, _parent(glob), thing))
+
+    def near(self, folder: bytes) -> list[T]:
+        """The things of all globs that entries of `folder` may match, the last one added first."""
+        found = []
+        for above in (folder, *_above(folder)):
+            for number, parent, thing in self._by_top.get(above, ()):
+                if parent is None or parent.fullmatch(folder):
+                    found.append((number, thing))
+        found.sort(key=lambda one: -one[0])
+        return [thing for _, thing in found]
+
+
 class Watches:
     """All watches, ready to be asked. Thread-safe: nothing changes after construction."""
 
     def __init__(self, watches: Iterable[Watch]) -> None:
         self._exact: dict[bytes, dict[bytes, Watch]] = {}
-        self._globs: list[tuple[re.Pattern[bytes] | None, re.Pattern[bytes], Watch]] = []
+        self._globs: _Globs[tuple[re.Pattern[bytes], Watch]] = _Globs()
         self._names: dict[str, re.Pattern[bytes] | None] = {}
-        self._places: dict[str, list[tuple[re.Pattern[bytes] | None, bytes]]] = {}
-        self.literal: tuple[bytes, ...] = ()
-        self.patterns: tuple[bytes, ...] = ()
+        self._places: dict[str, _Globs[bytes]] = {}
+        literal: list[bytes] = []
+        patterns: list[bytes] = []
         for watch in watches:
             names = [glob for glob in watch.exclude if not glob.startswith(b"/")]
             self._names[watch.name] = _either([compile_name(glob) for glob in names])
-            self._places[watch.name] = [(_parent(g), g) for g in watch.exclude if g.startswith(b"/")]
+            places = self._places[watch.name] = _Globs()
+            for glob in watch.exclude:
+                if glob.startswith(b"/"):
+                    places.add(glob, glob)
             for path in watch.paths:
                 folder, name = split(path)
                 if not MAGIC.search(path):
                     self._exact.setdefault(folder, {})[name] = watch
-                    self.literal += (path,)
+                    literal.append(path)
                     continue
-                self._globs.insert(0, (_parent(path), compile_path(path), watch))
-                self.patterns += (path,)
+                self._globs.add(path, (compile_path(path), watch))
+                patterns.append(path)
+        self.literal, self.patterns = tuple(literal), tuple(patterns)
+        self._leading = {above for path in literal for above in _above(path)}
+        self._leading_globs: _Globs[re.Pattern[bytes]] = _Globs()
+        for glob in {above for path in patterns if b"**" not in path for above in _above(path)}:
+            if MAGIC.search(glob):
+                self._leading_globs.add(glob, compile_path(glob))
+            else:
+                self._leading.add(glob)
         self._cached = lru_cache(maxsize=2048)(self._plan)
+
+    def leads(self, path: bytes) -> bool:
+        """Whether a watch names something below `path`: its appearing is then the appearing of that."""
+        if path in self._leading:
+            return True
+        return any(glob.fullmatch(path) for glob in self._leading_globs.near(split(path)[0]))
 
     def plan(self, folder: bytes) -> FolderPlan:
         """The plan for one folder."""
@@ -129,9 +173,9 @@ class Watches:
         by_name = by_path = None
         if inherited is not None:
             by_name = self._names[inherited.watch.name]
-            near = [glob for parent, glob in self._places[inherited.watch.name] if _leads(parent, folder)]
+            near = self._places[inherited.watch.name].near(folder)
             by_path = compile_paths(near) if near else None
-        globs = tuple((pattern, watch) for parent, pattern, watch in self._globs if _leads(parent, folder))
+        globs = tuple(self._globs.near(folder))
         return FolderPlan(folder, reaches, inherited, self._exact.get(folder, {}), globs, by_name, by_path)
 
     def at(self, path: bytes) -> Reach | None:
@@ -161,8 +205,21 @@ def _parent(glob: bytes) -> re.Pattern[bytes] | None:
     return None if b"**" in glob else compile_path(split(glob)[0])
 
 
-def _leads(parent: re.Pattern[bytes] | None, folder: bytes) -> bool:
-    return parent is None or parent.fullmatch(folder) is not None
+def _top(glob: bytes) -> bytes:
+    """The deepest folder, written without signs of a glob, that all it matches lies below."""
+    top = b"/"
+    for part in split(glob)[0].split(b"/")[1:]:
+        if not part or MAGIC.search(part) or b"\\" in part:
+            break
+        top = join(top, part)
+    return top
+
+
+def _above(path: bytes) -> Iterator[bytes]:
+    """All folders above `path`, the nearest first."""
+    while path != b"/":
+        path = split(path)[0]
+        yield path
 
 
 def _either(patterns: list[re.Pattern[bytes]]) -> re.Pattern[bytes] | None:

@@ -78,11 +78,11 @@ PROCESS = ProcessFact(
 )  # fmt: skip
 ACCOUNT = AccountFact(
     database="users", name=b"mallory", id=1001, gid=1001, home=b"/home/mallory", shell=b"/bin/bash",
-    comment=b"Mallory", password="set", secret=b"\x05" * 32, expires=-1, groups=b"wheel",
+    comment=b"Mallory", password="set", secret=b"\x05" * 32, expires=-1, groups=b"wheel", twins=b"", line=30,
 )  # fmt: skip
 KEY = KeyFact(
-    account=b"alice", key=b"SHA256:abc in /home/alice/.ssh/authorized_keys", type=b"ssh-ed25519",
-    options=b"", comment=b"mallory@evil", path=b"/home/alice/.ssh/authorized_keys",
+    account=b"alice", key=b"SHA256:abc in /home/alice/.ssh/authorized_keys", role="key", type=b"ssh-ed25519",
+    options=b"", comment=b"mallory@evil", path=b"/home/alice/.ssh/authorized_keys", line=1,
 )  # fmt: skip
 MOUNT = MountFact("host", b"/etc", 0, b"tmpfs", b"tmpfs", b"/", b"rw,relatime", 42)
 MODULE = ModuleFact("host", b"diamorphine", b"OE", 16384)

@@ -15,15 +15,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from .. import health
-from ..describe import Event, Names, finding_alert, group_alerts
+from ..describe import Event, Names, act_alerts, finding_alert, group_alerts
 from ..errors import AlertLogError, StoreError
 from ..model import Alert, Fact, Finding, Row, Severity, Value, under
 from ..store.baseline import Baseline
 from ..store.database import Database
 from ..store.findings import CLEARED, Findings
+from .acts import Act, Acts, Told, is_head, wants_head
 from .keeper import Change
 
 SECOND = 1_000_000_000
@@ -49,7 +50,17 @@ MOST_HEALTH = 1_000
 
 RETRY = SECOND
 
-Told: TypeAlias = tuple[Finding, Event]
+PARTS_HOLD = SECOND
+"""How long the parts of an act wait for further ones after the latest came; its head waits for nothing."""
+
+EARLY_HOLD = SECOND
+"""How long a table of accounts that is being written by an account tool waits for what that means."""
+
+PACKAGES_HOLD = SECOND
+"""How long after a package manager gave its lock back what it did is told, as one act."""
+
+PACKAGES_LONGEST = 30 * SECOND
+"""How long ordinary findings wait for a package manager at most: the lock may be held by anybody."""
 
 
 class Log(Protocol):
@@ -59,7 +70,8 @@ class Log(Protocol):
 
 
 class Announcer:
-    """Holds changes until they are told. `mono` and `wall` are nanoseconds."""
+    """Holds changes until they are told. `mono` and `wall` are nanoseconds. `packages` names the package
+    manager that is at work now, `account_tool` says whether an account tool is."""
 
     def __init__(
         self,
@@ -73,6 +85,8 @@ class Announcer:
         *,
         storm: int,
         diagnose: Callable[[str, Mapping[str, object]], None],
+        packages: Callable[[], str] = lambda: "",
+        account_tool: Callable[[], bool] = lambda: False,
     ) -> None:
         self._database = database
         self._baseline = baseline
@@ -90,7 +104,17 @@ class Announcer:
         self._loud_since = 0  # the present second's beginning, and how many were told alone in it
         self._loud_told = 0
         self._rest_due = 0
+        self._rest_since = 0
         self._hold = HOLD
+        self._acts = Acts()
+        self._parts: set[tuple[type[Fact], Row]] = set()  # what waits and is part of an act
+        self._parts_due = 0
+        self._parts_of: Act | None = None
+        self._early: set[tuple[type[Fact], Row]] = set()  # what waits for the head of its act
+        self._early_due = 0
+        self._account_tool = account_tool
+        self._packages = packages
+        self._transaction = ""
         self._broken_since = 0
         self.unwritable = ""
         self.state_unwritable = ""
@@ -128,10 +152,18 @@ class Announcer:
         now = self._mono()
         change = _onto(self._waiting.get(change.fact, change.key), change)
         self._waiting.put(change)
-        if _is_loud(change):
+        self._parts.discard((change.fact, change.key))
+        if self._is_early(change, now):
+            self._early.add((change.fact, change.key))
+            self._early_due = self._early_due or now + EARLY_HOLD
+        elif self._is_part(change, now):
+            self._parts.add((change.fact, change.key))
+            self._parts_due = now + PARTS_HOLD
+        elif _is_loud(change):
             self._loud_due = self._loud_due or now + (0 if self._loud_left(now) else LOUD_HOLD)
         else:
-            self._rest_due = self._rest_due or now + self._hold
+            if not self._rest_due:
+                self._rest_due, self._rest_since = now + self._hold, now
         if self.unwritable:
             self._shed()
         elif len(self._waiting) >= MOST_WAITING:
@@ -144,36 +176,114 @@ class Announcer:
 
     def due(self) -> int:
         """Monotonic nanoseconds at which `flush` should be called; 0: nothing waits."""
-        return min(self._loud_due or self._rest_due, self._rest_due or self._loud_due)
+        return min(
+            (due for due in (self._loud_due, self._rest_due, self._parts_due, self._early_due) if due),
+            default=0,
+        )
 
     # -- going out -------------------------------------------------------------------------------
 
     def flush(self) -> bool:
         """Tell and write down all that waits. False when it could not be done (it is tried again)."""
-        return self._flush(list(self._waiting))
+        self._release()
+        return self._flush_parts() and self._flush(self._of_their_own())
 
     def flush_due(self) -> bool:
         """Tell what is due: all of it, or only what is loud while the rest waits on."""
-        if self._rest_due and self._mono() >= self._rest_due:
-            return self.flush()
-        return self._flush([change for change in self._waiting if _is_loud(change)])
+        now = self._mono()
+        if self._early_due and now >= self._early_due:
+            self._release()
+        if self._parts_due and now >= self._parts_due and not self._flush_parts():
+            return False
+        if self._rest_due and now >= self._rest_due and not self._package_act(now):
+            return self._flush(self._of_their_own())
+        own = self._of_their_own()
+        head = any(is_head(*one) for change in own for one in _to_tell(change))
+        return self._flush([change for change in own if _is_loud(change) or (head and _is_table(change))])
 
-    def _flush(self, waiting: Sequence[Change]) -> bool:
-        told = [one for change in waiting for one in _to_tell(change)]
-        alone = self._alone(told)
-        if not self._append([*self._health, *self._alerts(told, alone)]):
+    def _package_act(self, now: int) -> bool:
+        """Whether a package manager is at work, and the rest waits for its end to be told as one act."""
+        name = self._packages() if now - self._rest_since < PACKAGES_LONGEST else ""
+        if name:
+            self._transaction = name
+            self._rest_due = now + PACKAGES_HOLD
+        return bool(name)
+
+    def _is_part(self, change: Change, now: int) -> bool:
+        """Whether all that a change tells belongs to an act whose head was told."""
+        told = list(_to_tell(change))
+        if not told or not all(self._acts.continues(*one, now) for one in told):
+            return False
+        self._parts_of = self._acts.latest()
+        return True
+
+    def _is_early(self, change: Change, now: int) -> bool:
+        """Whether a change shows only that an account tool is at work, and what it means is still to come."""
+        if not _is_table(change) or any(self._acts.continues(*one, now) for one in _to_tell(change)):
+            return False
+        return (change.fact, change.key) in self._early or self._account_tool()
+
+    def _release(self) -> None:
+        """No head came, or it is here: what waited for it waits no longer."""
+        self._early.clear()
+        self._early_due = 0
+
+    def _of_their_own(self) -> list[Change]:
+        """What waits and is no part of an act. If one tells what an act was, its parts wait no longer."""
+        aside = self._parts | self._early
+        own = [change for change in self._waiting if (change.fact, change.key) not in aside]
+        if not self._early or not any(is_head(*one) for change in own for one in _to_tell(change)):
+            return own
+        self._release()
+        return [change for change in self._waiting if (change.fact, change.key) not in self._parts]
+
+    def _flush_parts(self) -> bool:
+        """Tell the parts that came after their act's head."""
+        waiting = [change for change in self._waiting if (change.fact, change.key) in self._parts]
+        found = [finding for change in waiting for finding, _ in _to_tell(change)]
+        of = self._parts_of
+        alerts = act_alerts(of.head, found, self._wall(), self._names) if found and of is not None else []
+        if not self._append([*self._health, *alerts]):
             self._shed()
             return False
         self._health.clear()
-        self._loud_told += sum(_is_loud_news(*one) for one in alone)
+        self._written(waiting)
+        self._parts_due = 0
+        return True
+
+    def _written(self, waiting: Sequence[Change]) -> None:
+        """What was told is to be written down, and waits no longer."""
         self._write_down(waiting)
-        self._loud_due = 0
-        if len(waiting) == len(self._waiting):
-            self._rest_due = self._mono() + RETRY if self._unwritten else 0
-            stormy = len(told) > self._storm
-            self._hold = min(max(self._hold, SECOND // 2) * 2, LONGEST_HOLD) if stormy else HOLD
         for change in waiting:
             self._waiting.drop(change)
+            self._parts.discard((change.fact, change.key))
+
+    def _flush(self, waiting: Sequence[Change]) -> bool:
+        now = self._mono()
+        told = [one for change in waiting for one in _to_tell(change)]
+        acts, own = self._acts.gather(told, now)
+        most = max(FEW, self._loud_left(now))
+        own += [one for act in acts[most:] for one in (act.head, *act.parts)]
+        del acts[most:]
+        alone = self._alone(own, len(acts))
+        alerts = [
+            finding_alert(*act.head, self._wall(), self._names, parts=[finding for finding, _ in act.parts])
+            for act in acts
+        ]
+        if not self._append([*self._health, *alerts, *self._alerts(own, alone)]):
+            self._shed()
+            return False
+        self._health.clear()
+        self._loud_told += sum(_is_loud_news(*one) for one in (*alone, *(act.head for act in acts)))
+        everything = len(waiting) == len(self._waiting) - len(self._parts) - len(self._early)
+        self._written(waiting)
+        self._loud_due = 0
+        if everything:
+            self._rest_due = self._mono() + RETRY if self._unwritten else 0
+            self._rest_since = self._mono()
+            self._transaction = ""
+            stormy = len(told) > self._storm
+            self._hold = min(max(self._hold, SECOND // 2) * 2, LONGEST_HOLD) if stormy else HOLD
         return True
 
     def flush_health(self) -> bool:
@@ -189,12 +299,12 @@ class Announcer:
             self._loud_since, self._loud_told = now, 0
         return max(0, LOUD_ALONE - self._loud_told)
 
-    def _alone(self, told: Sequence[Told]) -> Sequence[Told]:
-        """Those that get an alert of their own."""
+    def _alone(self, told: Sequence[Told], acts: int) -> Sequence[Told]:
+        """Those that get an alert of their own, beside so many acts."""
         loud = [one for one in told if _is_loud_news(*one)]
         if len(told) <= FEW:
             return told
-        left = self._loud_left(self._mono())
+        left = max(0, self._loud_left(self._mono()) - acts)
         return told if len(told) <= self._storm and len(loud) <= left else loud[:left]
 
     def _alerts(self, told: Sequence[Told], alone: Sequence[Told]) -> list[Alert]:
@@ -207,8 +317,14 @@ class Announcer:
                 rest.setdefault(one[1], []).append(one[0])
         for event in ("opened", "changed", "cleared"):
             if findings := rest.get(event):
-                alerts += group_alerts(findings, now, self._names, event)
+                alerts += group_alerts(findings, now, self._names, event, self._deed())
         return alerts
+
+    def _deed(self) -> str:
+        """What made so many findings, as far as known."""
+        return (
+            f"While packages were installed or removed ({self._transaction}), " if self._transaction else ""
+        )
 
     def _append(self, alerts: Sequence[Alert]) -> bool:
         now = self._mono()
@@ -226,6 +342,7 @@ class Announcer:
                 self._broken_since = now
             self.unwritable = str(error)
             self._loud_due = self._rest_due = now + RETRY
+            self._parts_due = self._parts_due and now + RETRY
             return False
         if alerts:
             if self._broken_since:
@@ -278,6 +395,8 @@ class Announcer:
             return
         ordered = sorted(self._waiting, key=_loudness, reverse=True)
         self._waiting = _Held()
+        self._parts.clear()
+        self._release()
         for change in ordered[: MOST_UNTOLD // 2]:
             self._waiting.put(change)
         self.resweep = True
@@ -328,6 +447,12 @@ def _to_tell(change: Change) -> Iterator[Told]:
     yield from change.untold
     if change.finding is not None:
         yield change.finding, change.event
+
+
+def _is_table(change: Change) -> bool:
+    """Whether all it tells is that a table of accounts was written."""
+    told = list(_to_tell(change))
+    return bool(told) and all(wants_head(*one) for one in told)
 
 
 def _is_loud_news(finding: Finding, event: Event) -> bool:

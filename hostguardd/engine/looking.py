@@ -95,7 +95,7 @@ class Looking:
         self._on_through = on_through
         self.schedule: dict[str, Periodic] = {}
         self._works: list[Work] = []
-        self._failing: set[str] = set()
+        self._failing: dict[str, set[str]] = {}
         self._capture_due = 0.0
         self._parts: Parts
         self._keeper: Keeper
@@ -118,6 +118,14 @@ class Looking:
         }
         for name in SELDOM:
             self.schedule[name].due = now + self._time_to(name)
+
+    def exchange(self, parts: Parts, keeper: Keeper, new: list[bytes]) -> None:
+        """Work with these parts, which watch a little more or less. What runs goes on, a capture too; what
+        they name at or below the `new` folders is looked at now."""
+        self._parts, self._keeper = parts, keeper
+        if new:
+            task = Task("homes", lambda stop: parts.files.below(new, stop))
+            self._begin(Work("homes", lambda work: None), "hints", task)
 
     def _time_to(self, name: str) -> float:
         """Seconds until a seldom look is due, counted from the last one, whoever ran then: neither
@@ -289,7 +297,7 @@ class Looking:
     def _submit_periodic(self, name: str, hurried: bool) -> None:
         parts, pace = self._parts, self._settings.pace
         if name == "live":
-            work, task = Work(name, self.ended), Task(name, lambda stop: _poll(parts, stop))
+            work, task = Work(name, self.ended), Task(name, parts.poll)
         elif name == "setid" or name in parts.seldom:
             sensor = parts.seldom.get(name, parts.setid)
             work = Work(name, self.ended, (sensor.fact.KIND,), True)
@@ -308,31 +316,44 @@ class Looking:
         periodic = self.schedule.get(work.name)
         if periodic is None:
             return
-        if work.failed and work.name not in self._failing:
-            self._failing.add(work.name)
-            self._tell("sensor.failed", sensor=work.name, problem=work.failed)
+        self._note_failure(work)
         if work.cancelled or work.failed:
             if periodic.running:
                 periodic.broken(self._now())
             return
         periodic.end(self._now(), work.cpu, work.entries)
-        if work.name in self._failing:
-            self._failing.remove(work.name)
-            self._tell("sensor.recovered", sensor=work.name)
+        over = self._failing.pop(work.name, set())
+        if work.name == "files.quick":  # which has looked at all that hints were about
+            over |= self._failing.pop("hint", set())
+        for sensor in sorted(over):
+            self._tell("sensor.recovered", sensor=sensor)
         self.note_blinds(work)
         if work.name in SELDOM:
             self._remember(work.name)
         self._on_through(work.name)
 
+    def _note_failure(self, work: Work) -> None:
+        """Tell once that a sensor fails."""
+        failing = self._failing.setdefault(work.name, set())
+        if work.failed and work.culprit not in failing:
+            failing.add(work.culprit)
+            self._tell("sensor.failed", sensor=work.culprit, problem=work.failed)
+
     # -- hints -----------------------------------------------------------------------------------
+
+    def _looked(self, work: Work) -> None:
+        """A look that hints asked for ended. If it failed, what it was to see is for the sweeps to find."""
+        if not work.failed:
+            return
+        if work.culprit not in self._failing.get(work.name, ()):
+            self.sweep_now("files.quick", "setid")
+        self._note_failure(work)
 
     def look(self, due: list[Due]) -> None:
         """Look at what hints settled on: critical paths in their own lane."""
         for lane, requests in zip(("urgent", "hints"), self._requests(due), strict=True):
             if requests:
-                self._begin(
-                    Work("hint", lambda work: None), lane, Task("hint", _looking(self._parts, requests))
-                )
+                self._begin(Work("hint", self._looked), lane, Task("hint", _looking(self._parts, requests)))
 
     def _requests(self, due: list[Due]) -> tuple[list[Request], list[Request]]:
         """(for critical paths, for the others)."""
@@ -452,10 +473,3 @@ def _sweeping(sweep: Callable[[Depth, Callable[[], bool]], Iterator[Sweep]], dep
 def _looking(parts: Parts, asked: list[Request]) -> Produce:
     """A look where hints lead, as a task's work."""
     return lambda stop: parts.look(asked, stop)
-
-
-def _poll(parts: Parts, stop: Callable[[], bool]) -> Iterator[Sweep]:
-    """Ask the live sensors cheaply, and sweep with those that have something."""
-    for sensor in parts.polled:
-        if sensor.changed():
-            yield from sensor.sweep(Depth.QUICK, stop)

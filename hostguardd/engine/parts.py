@@ -8,16 +8,22 @@ from __future__ import annotations
 import grp
 import pwd
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, TypeAlias
 
+from ..accounts import passwd
 from ..config import Config
+from ..errors import SensorError
+from ..homes import FALLBACK, USUAL, Homes, expand, plausible
 from ..host.bundle import Host
-from ..model import Fact, FileFact, Row, SetIdFact, Sweep, join, under
+from ..host.mounts import MountMap
+from ..model import Depth, Fact, FileFact, Row, SetIdFact, Sweep, join, under
 from ..policy import Policy
+from ..sensors.accounts import AccountsSensor
 from ..sensors.crew import Crew
 from ..sensors.files import FilesSensor
 from ..sensors.interface import Request, Sensor
+from ..sensors.keys import KeysSensor
 from ..sensors.listeners import ListenersSensor
 from ..sensors.logs import LogsSensor
 from ..sensors.processes import ProcessesSensor
@@ -46,13 +52,27 @@ class RecallingSensor(PolledSensor, Protocol):
         ...
 
 
+def each(sensors: Iterable[tuple[Sensor, Callable[[], Iterator[Sweep]]]]) -> Iterator[Sweep]:
+    """What each of them brings. One that fails takes no other down: who can make one sensor fail must not
+    blind the rest. Raises the first failure at the end, as SensorError."""
+    failed: SensorError | None = None
+    for sensor, look in sensors:
+        try:
+            yield from look()
+        except Exception as error:  # noqa: BLE001 - told at the end, by who asked for all this
+            failed = failed or SensorError(sensor.fact.KIND, f"{type(error).__name__}: {error}")
+            failed.__cause__ = failed.__cause__ or error
+    if failed is not None:
+        raise failed
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What one configuration comes down to. `hurried` is the files sensor with all its
+    """What one configuration comes down to, with the homes that `~` in it stands for: `named` are those
+    of the table of accounts, as `plausible` has them. `hurried` is the files sensor with all its
     workers at full speed, for a sweep that somebody waits for. `polled` are asked twice a second
     whether anything moved; `recalling` are those of them that remember; `hinted` are those of them that
-    also look where a hint leads; `seldom` have
-    a schedule of their own, by its name."""
+    also look where a hint leads; `seldom` have a schedule of their own, by its name."""
 
     config: Config
     policy: Policy
@@ -64,6 +84,7 @@ class Parts:
     hinted: tuple[Sensor, ...] = ()
     recalling: tuple[RecallingSensor, ...] = ()
     seldom: Mapping[str, Sensor] = field(default_factory=dict)
+    named: tuple[bytes, ...] = ()
 
     def live(self) -> list[tuple[str, Sensor]]:
         """All sensors but those of files, by the name of the lane that they work in."""
@@ -78,15 +99,26 @@ class Parts:
 
     def look(self, asked: Sequence[Request], stop: Callable[[], bool]) -> Iterator[Sweep]:
         """A look by everybody whom a hint may concern: what it means before what it is."""
-        for sensor in (*self.hinted, self.files, self.setid):
-            yield from sensor.look(asked, stop)
+        sensors = (*self.hinted, self.files, self.setid)
+        return each((sensor, lambda sensor=sensor: sensor.look(asked, stop)) for sensor in sensors)  # type: ignore[misc]
+
+    def poll(self, stop: Callable[[], bool]) -> Iterator[Sweep]:
+        """Ask the live sensors cheaply, and sweep with those that have something."""
+
+        def ask(sensor: PolledSensor) -> Iterator[Sweep]:
+            if sensor.changed():
+                yield from sensor.sweep(Depth.QUICK, stop)
+
+        return each((sensor, lambda sensor=sensor: ask(sensor)) for sensor in self.polled)  # type: ignore[misc]
 
     def relevant(self, folder: bytes, name: bytes | None) -> bool:
         """Whether any sensor cares about what happened there."""
         if any(under(folder, top) for top in self.config.setid.watch):
             return True
         plan = self.watches.plan(folder)
-        return not plan.empty and (name is None or plan.reach(name) is not None)
+        if not plan.empty and (name is None or plan.reach(name) is not None):
+            return True
+        return self.watches.leads(folder if name is None else join(folder, name))
 
     def left_out(self, fact: type[Fact], key: Row) -> bool:
         """Whether the configuration leaves a key out, so that not seeing it says nothing."""
@@ -99,31 +131,86 @@ class Parts:
         return self.watches.find(path) is not None and self.policy.urgent(path)
 
 
-def build(config: Config, host: Host, clock: Clock, on_folder: Callable[[bytes], None]) -> Parts:
-    """The parts for `config`."""
-    sweeps, files = config.sweeps, host.files
+OnFolder: TypeAlias = Callable[[bytes], None]
 
-    def files_sensor(crew: Crew) -> FilesSensor:
-        return FilesSensor(
-            files, config.watches, clock.wall, on_folder=on_folder, largest=sweeps.largest, crew=crew
-        )
 
-    plain = files_sensor(Crew(1, sweeps.pace, nice=10))
-    logs = LogsSensor(files, host.texts, config.logs, sweeps.logs, clock.wall, clock.mono)
+def build(config: Config, host: Host, clock: Clock, on_folder: OnFolder) -> Parts:
+    """The parts for `config`, with the homes of the accounts there are now."""
+    named = _named_homes(host)
+    at_home = _at_home(config, named, host, clock, on_folder)
+    every = config.sweeps.accounts
+    accounts = AccountsSensor(host.texts, host.files, every, clock.mono, clock.wall)
+    keys = KeysSensor(host.texts, host.files, every, clock.mono, clock.wall)
+    logs = LogsSensor(host.files, host.texts, config.logs, config.sweeps.logs, clock.wall, clock.mono)
     return Parts(
-        config,
-        Policy(config.rules),
-        plain.watches,
-        plain,
-        files_sensor(Crew(sweeps.workers)),
-        SetIdSensor(files, config.setid, clock.wall, on_folder=on_folder),
+        **at_home,
+        named=named,
+        setid=SetIdSensor(host.files, config.setid, clock.wall, on_folder=on_folder),
         polled=(
             ListenersSensor(host.live, config.listeners, clock.wall),
             ProcessesSensor(host.live, config.processes, clock.wall),
+            accounts,
+            keys,
             logs,
         ),
         recalling=(logs,),
+        hinted=(accounts, keys),
     )
+
+
+def rehouse(
+    parts: Parts, config: Config, named: tuple[bytes, ...], host: Host, clock: Clock, on_folder: OnFolder
+) -> Parts:
+    """`parts` with other homes: what knows none, and what remembers what it saw, stays as it is."""
+    return replace(parts, **_at_home(config, named, host, clock, on_folder), named=named)
+
+
+def _at_home(
+    config: Config, named: tuple[bytes, ...], host: Host, clock: Clock, on_folder: OnFolder
+) -> dict[str, Any]:
+    """The parts that know homes, by their names in `Parts`."""
+    homes = _homes(named, host)
+    config = expand(config, homes)
+    sweeps = config.sweeps
+
+    def files_sensor(crew: Crew) -> FilesSensor:
+        return FilesSensor(
+            host.files, config.watches, clock.wall, on_folder=on_folder, largest=sweeps.largest, crew=crew
+        )
+
+    plain = files_sensor(Crew(1, sweeps.pace, nice=10))
+    return {
+        "config": config,
+        "policy": Policy(config.rules, homes),
+        "watches": plain.watches,
+        "files": plain,
+        "hurried": files_sensor(Crew(sweeps.workers)),
+    }
+
+
+MOST_ACCOUNTS = 16 * 1024**2
+"""Bytes of the table of accounts that are read."""
+
+
+def _named_homes(host: Host) -> tuple[bytes, ...]:
+    """The homes in the table of accounts as it is now."""
+    text = host.texts.read(b"/etc/passwd", MOST_ACCOUNTS).data
+    return FALLBACK if text is None else plausible(user.home for user in passwd(text)[0])
+
+
+def _homes(named: Iterable[bytes], host: Host) -> Homes:
+    """`named` homes and the usual ones, also by the places where their links lead."""
+    away = MountMap(host.files.mounts).away
+
+    def places(path: bytes) -> Iterator[bytes]:
+        yield path
+        try:
+            yield host.files.real(path, away)
+        except OSError:
+            pass  # a ring of links, or it lies on a network mount, which the files sensor will say
+
+    tops = frozenset(places(USUAL)) - {b"/"}
+    return Homes(plausible((place for home in named for place in places(home)), tops), tops)
 
 
 class SystemNames:

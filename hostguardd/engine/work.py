@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ..control.job import Job
+from ..errors import SensorError
 from ..model import Blind
 from .lanes import Task
 
@@ -23,6 +24,8 @@ PROGRESS_EVERY = 0.2
 @dataclass(slots=True, eq=False)
 class Work:
     """`finish` is called on the loop when no task is left; `failed` says that one was broken off.
+
+    `culprit` is the sensor that failed, where that is known.
 
     `kinds` are the kinds of fact that it sweeps completely (their blinds are then known anew), `full`
     whether contents are read. `unwritable`: it failed because the state could not be written.
@@ -40,6 +43,7 @@ class Work:
     began: float = field(default_factory=time.monotonic)
     left: int = 0
     failed: str = ""
+    culprit: str = ""
     unwritable: bool = False
     cancelled: bool = False
     cpu: float = 0.0
@@ -79,6 +83,7 @@ class Work:
             self.took[task.name] = self.took.get(task.name, 0.0) + time.monotonic() - task.began
         self.cpu += task.cpu
         if error is not None:
-            self.failed = f"{type(error).__name__}: {error}"
+            self.failed = str(error) if isinstance(error, SensorError) else f"{type(error).__name__}: {error}"
+            self.culprit = error.sensor if isinstance(error, SensorError) else self.name
         self.cancelled |= task.cancelled
         return not self.left

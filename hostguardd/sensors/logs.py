@@ -310,7 +310,7 @@ class LogsSensor:
 
     def _uids(self) -> list[int]:
         text = self._texts.read(b"/etc/passwd", 4 * 1024**2).data or b""
-        return [user.uid for user in users(text)]
+        return [user.uid for user in users(text) if user.uid is not None]
 
     def _refolded(self) -> bool:
         return any(self._stamp(folder) != at for folder, at in self._folders.items())

@@ -387,10 +387,10 @@ class Baseline:
 
     def discard(self) -> int:
         """Remove rows of a generation that was never finished (a capture cut off); returns how many."""
-        current = self.current()
-        last = current.number if current else 0
         gone = 0
         with self._db.transaction() as db:
+            current = self.current()
+            last = current.number if current else 0
             for fact in FACTS:
                 gone += db.execute(f"DELETE FROM {fact.KIND}_base WHERE since > ?", (last,)).rowcount
                 db.execute(

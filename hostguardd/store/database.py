@@ -24,7 +24,7 @@ from ..errors import BaselineDamaged, BaselineForeign, StoreError
 from ..model import FACTS, Fact
 
 APPLICATION_ID = 0x68677264  # "hgrd"
-VERSION = 1
+VERSION = 2
 OPEN_END = 1 << 40
 """`until` of a row that belongs to the current generation."""
 
@@ -154,6 +154,11 @@ class Database:
             raise BaselineForeign(
                 f"{self.path} has format {version}, this version knows {VERSION}: it was written by a newer"
                 " hostguardd; install that one again or move the file away"
+            )
+        if version < VERSION:
+            raise BaselineForeign(
+                f"{self.path} has format {version}, this version knows {VERSION}: it is of a trial version"
+                " that knew fewer kinds of facts; move the file away, and a new baseline is captured"
             )
 
     @contextmanager

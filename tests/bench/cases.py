@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from . import live as crowded
 from . import peers
 from .figures import MIB, Figure, bounded, compared, percentile, told
 from .guard import Guard, Tail
@@ -198,6 +199,11 @@ def idle(bench: Bench) -> Iterator[Figure]:
     yield bounded(f"processor over {bench.options.minutes:g} min", share * 100, "% of one core", 0.3)
 
 
+def live(bench: Bench) -> Iterator[Figure]:
+    """all live sensors, on a host with 500 processes and 200 listeners more"""
+    yield from crowded.cost(bench.folder, bench.options.minutes)
+
+
 RULES = """
 [[rule]]
 name = "bench-critical"
@@ -351,6 +357,7 @@ BENCHES: Mapping[str, Callable[[Bench], Iterator[Figure]]] = {
     "memory": memory,
     "growth": growth,
     "idle": idle,
+    "live": live,
     "latency": latency,
     "storm": storm,
 }

@@ -412,7 +412,7 @@ def test_a_full_disk_during_the_capture_is_told_and_the_capture_ends_once_there_
         with guarding(guard):
             ballast = fill(small)
             with ballast.open("r+b") as file:
-                file.truncate(ballast.stat().st_size - 160 * 1024)
+                file.truncate(ballast.stat().st_size - 230 * 1024)
             guard.start(wait=False)
             guard.told("store.unwritable")
             assert guard.call("status")["state"] == "capturing"

@@ -9,6 +9,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from hostguardd.host.bundle import Host
 from hostguardd.host.files import LinuxFiles
 from hostguardd.host.live import NoLiveHost
 from hostguardd.host.texts import LinuxTexts
+from hostguardd.model import Depth, ListenerFact, Sweep
 from hostguardd.sensors import crew
 from hostguardd.store.alertlog import AlertLog
 from hostguardd.store.database import Database
@@ -218,6 +220,49 @@ def test_a_reader_that_hangs_is_a_failure_of_the_sweep_and_no_more(
         (inside.tree / "file0").write_text("x\n")
         assert inside.hears(inside.tree / "file0", "opened")
         assert not inside.about(inside.tree / "file4"), "what was not seen is not gone"
+
+
+class Broken:
+    """A live sensor that fails whenever it is asked, until it is mended; and one beside it that works."""
+
+    fact = ListenerFact
+
+    def __init__(self) -> None:
+        self.broken = True
+        self.asked = 0
+
+    def changed(self) -> bool:
+        self.asked += 1
+        return self.broken
+
+    def expect(self, rows: object) -> None:
+        """Nothing."""
+
+    def sweep(self, depth: Depth, stop: object) -> Iterator[Sweep]:
+        if self.broken:
+            raise ZeroDivisionError("a line nobody foresaw")
+        yield Sweep(ListenerFact, "tcp", depth, [], began=1, ended=1)
+
+    def look(self, requests: object, stop: object) -> Iterator[Sweep]:
+        return self.sweep(Depth.FULL, stop)
+
+
+def test_a_sensor_that_fails_is_told_once_and_blinds_no_other(inside: Inside) -> None:
+    broken, other = Broken(), Broken()
+    other.broken = False
+    with inside.running():
+        parts = inside.engine.parts
+        inside.engine.looking.rewire(
+            replace(parts, polled=(broken, other), hinted=(broken,)), inside.engine.keeper
+        )
+        assert inside.told("sensor.failed")["message"].startswith("The listener sensor failed")
+        asked = other.asked
+        until(lambda: other.asked > asked + 3, "the other is still asked")
+        (inside.tree / "file0").write_text("a hint leads to both of them\n")
+        assert inside.hears(inside.tree / "file0", "opened")
+        broken.broken = False
+        inside.told("sensor.recovered")
+        assert len(inside.coded("sensor.failed")) <= 2, "once by poll, once by hint"
 
 
 def children() -> list[int]:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from hostguardd.config import Config, Rule, parse
 from hostguardd.defaults import default_sources
+from hostguardd.homes import Homes, expand
 from hostguardd.model import (
     Action,
     Drift,
@@ -30,7 +31,7 @@ from hostguardd.policy import UNMATCHED, Policy
 from hostguardd.watches import Watches
 from tests.verdicts import accounts, kernel, logs, records
 
-REG, DIR, LNK = stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK
+REG, DIR, LNK, SOCK = stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFSOCK
 INFO, LOW, MEDIUM, HIGH, CRITICAL = sorted(Severity)[1:]
 
 
@@ -104,6 +105,11 @@ SAMPLES: list[tuple[Drift, str, Severity, str]] = [
     (edited("/etc/passwd-"), "account-backups", LOW, "T1136.001"),
     (edited("/etc/passwd"), "account-database", CRITICAL, "T1136.001"),
     (edited("/etc/shadow"), "account-database", CRITICAL, "T1136.001"),
+    (added(file("/etc/userdb/eve.user")), "account-database", CRITICAL, "T1136.001"),
+    (added(file("/run/systemd/userdb/x.Eve", SOCK | 0o666)),
+     "user-record-service-unknown", CRITICAL, "T1136.001"),
+    (added(file("/run/systemd/userdb/io.systemd.Home", SOCK | 0o666)),
+     "user-record-services", LOW, "T1136.001"),
     (edited("/etc/group"), "group-database", CRITICAL, "T1098"),
     (edited("/etc/gshadow"), "group-database", CRITICAL, "T1098"),
     (edited("/etc/sudoers"), "privilege-rules", CRITICAL, "T1548.003"),
@@ -113,6 +119,7 @@ SAMPLES: list[tuple[Drift, str, Severity, str]] = [
     (edited("/etc/ld.so.cache"), "linker-configuration", HIGH, "T1574.006"),
     (added(file("/root/.ssh/authorized_keys")), "ssh-keys", CRITICAL, "T1098.004"),
     (edited("/home/alice/.ssh/authorized_keys2"), "ssh-keys", CRITICAL, "T1098.004"),
+    (added(file("/var/www/.ssh/authorized_keys")), "ssh-keys", CRITICAL, "T1098.004"),
     (edited("/etc/ssh/sshd_config"), "ssh-server", HIGH, "T1098.004"),
     (added(file("/etc/ssh/sshd_config.d/x.conf")), "ssh-server", HIGH, "T1098.004"),
     (added(file("/home/alice/.ssh/config")), "ssh-accounts", MEDIUM, "T1098.004"),
@@ -204,14 +211,18 @@ SAMPLES: list[tuple[Drift, str, Severity, str]] = [
 SAMPLES += [*accounts.SAMPLES, *kernel.SAMPLES, *logs.SAMPLES, *records.SAMPLES]
 
 
+HOMES = Homes([b"/root", b"/var/www"])
+"""The homes of the host that the samples are about; the others lie in /home."""
+
+
 @cache
 def shipped() -> Config:
-    return parse(default_sources(installed="/nonexistent/hostguardd.toml"))
+    return expand(parse(default_sources(installed="/nonexistent/hostguardd.toml")), HOMES)
 
 
 @cache
 def shipped_policy() -> Policy:
-    return Policy(shipped().rules)
+    return Policy(shipped().rules, HOMES)
 
 
 def title(value: object) -> str | None:

@@ -1,0 +1,160 @@
+"""Acts: what one deed of somebody makes is one alert that lists its parts. Pure.
+
+The theory. A deed has a *head*, the finding that says what it means (an account was added), and *parts*,
+which only show how it was written down (/etc/passwd, its copy /etc/passwd-, the new home's first files).
+The head is told at once, with the parts that are known by then. Account tools lock the tables while they
+write them, and are waited for, so that the head can say it all. Parts that follow within `WINDOW` are told
+once, together, and quietly, for all that they could say loudly has been said.
+
+The rule kept here: **nothing becomes a part that says more than its head**. A table of accounts is a part
+only where nothing but its content moved and somebody's account explains that; its mode or owner, a finding
+about another account, or a louder one about the same are told for themselves.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from ..describe import Event
+from ..model import AccountFact, Action, Drift, FileFact, Finding, Severity, under
+
+Told: TypeAlias = tuple[Finding, Event]
+
+SECOND = 1_000_000_000
+WINDOW = 2 * SECOND
+"""How long after its latest part an act may go on. useradd(8) writes eight files, each with fsync(2)."""
+
+LONGEST = 10 * SECOND
+"""How long after its head it may."""
+
+TABLE = re.compile(rb"/etc/(?:passwd|shadow|group|gshadow|subuid|subgid)(-|\+|\.lock|\.[0-9]+)?")
+"""The tables of accounts; the copies, drafts and locks that account tools make beside them."""
+
+CONTENT = frozenset({"size", "mtime", "ctime", "inode", "links", "sha256"})
+TELLING = ("opened", "changed")
+HOMELESS = frozenset(
+    {b"", b"/", b"/bin", b"/sbin", b"/usr", b"/etc", b"/var", b"/root", b"/tmp", b"/home", b"/dev", b"/run"}
+)
+"""Homes below which lies more than an account's own."""
+
+
+@dataclass(slots=True)
+class Act:
+    """One deed: its head, when that was told and when its latest part came (monotonic nanoseconds)."""
+
+    head: Finding
+    told: int
+    latest: int
+    loudest: Severity
+    homes: set[bytes] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Gathered:
+    """What is told together: a head and its parts."""
+
+    head: Told
+    parts: list[Told]
+
+
+class Acts:
+    """The acts that are going on, by the name of their account."""
+
+    def __init__(self) -> None:
+        self._open: dict[bytes, Act] = {}
+
+    def latest(self) -> Act | None:
+        """The act that had its head told last."""
+        return max(self._open.values(), key=lambda act: act.told, default=None)
+
+    def continues(self, finding: Finding, event: Event, now: int) -> bool:
+        """Whether a finding is a part of an act whose head was told, and does not need its own alert."""
+        self._close(now)
+        act = self._of(finding, event)
+        if act is None:
+            return False
+        act.latest = now
+        return True
+
+    def gather(self, told: Sequence[Told], now: int) -> tuple[list[Gathered], list[Told]]:
+        """Heads with their parts, and all that is no part of any."""
+        by_name: dict[bytes, list[Told]] = {}
+        for one in told:
+            subject = one[0].drift.subject
+            if is_head(*one) and isinstance(subject, AccountFact):
+                by_name.setdefault(subject.name, []).append(one)
+        if not by_name:
+            return [], list(told)
+        found = []
+        for name, ones in by_name.items():
+            ones.sort(key=_foremost)
+            found.append(Gathered(ones[0], ones[1:]))
+            self._begin(name, ones[0][0], now)
+        heads = {id(one) for ones in by_name.values() for one in ones}
+        rest = []
+        for one in told:
+            if id(one) in heads:
+                continue
+            if self._of(*one) is not None:
+                found[0].parts.append(one)
+            else:
+                rest.append(one)
+        return found, rest
+
+    def _begin(self, name: bytes, head: Finding, now: int) -> None:
+        act = self._open[name] = Act(head, now, now, head.verdict.severity)
+        subject = head.drift.after
+        if head.drift.action is Action.ADDED and isinstance(subject, AccountFact):
+            act.homes |= {subject.home} - HOMELESS
+
+    def _close(self, now: int) -> None:
+        for name, act in list(self._open.items()):
+            if now - act.latest > WINDOW or now - act.told > LONGEST:
+                del self._open[name]
+
+    def _of(self, finding: Finding, event: Event) -> Act | None:
+        """The open act that a finding is a part of."""
+        if event not in TELLING:
+            return None
+        subject = finding.drift.subject
+        if isinstance(subject, AccountFact):
+            act = self._open.get(subject.name)
+            return act if act is not None and finding.verdict.severity <= act.loudest else None
+        if not isinstance(subject, FileFact) or not self._open:
+            return None
+        if TABLE.fullmatch(subject.path):
+            return self.latest() if _says_nothing_more(finding.drift) else None
+        if finding.drift.action is not Action.ADDED:
+            return None
+        return next(
+            (act for act in self._open.values() if any(under(subject.path, home) for home in act.homes)), None
+        )
+
+
+def is_head(finding: Finding, event: Event) -> bool:
+    """Whether a finding says what somebody's deed means."""
+    return event in TELLING and isinstance(finding.drift.subject, AccountFact)
+
+
+def wants_head(finding: Finding, event: Event) -> bool:
+    """Whether a finding may be a part of an act that is not known yet: a table was written."""
+    subject = finding.drift.subject
+    table = isinstance(subject, FileFact) and TABLE.fullmatch(subject.path) is not None
+    return event in TELLING and table and _says_nothing_more(finding.drift)
+
+
+def _says_nothing_more(drift: Drift) -> bool:
+    """Whether only the content of a table moved, or its copy was made with a table's usual mode."""
+    if drift.action is Action.CHANGED:
+        return set(drift.changed) <= CONTENT
+    copy = TABLE.fullmatch(drift.subject.label)
+    return copy is not None and copy[1] is not None
+
+
+def _foremost(told: Told) -> tuple[int, bool]:
+    """The loudest first, and of those the user before the group of the same name."""
+    subject = told[0].drift.subject
+    return -told[0].verdict.severity, isinstance(subject, AccountFact) and subject.database != "users"
