@@ -61,7 +61,7 @@ STATES = (
 content. `edited`: what was written before reads otherwise now. `gone`: deleted, and in no archive.
 `linked`, `replaced`: a symbolic link, or no regular file, in its place. `erased`: logins are missing.
 `flawed`: records as no program writes them. `pruned`: archives of it were deleted, and not the oldest.
-`locked`: its owner can write nothing to it."""
+`locked`: nobody, or not its owner, can write to it."""
 
 
 @dataclass(frozen=True, slots=True)

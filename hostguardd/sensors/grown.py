@@ -49,9 +49,18 @@ class Grown:
     earlier life of ours) is measured by what it tells. `records`: it holds records of logins."""
 
     def __init__(
-        self, case: Case, texts: TextHost, archives: Archives, *, known: bool, records: bool = False
+        self,
+        case: Case,
+        texts: TextHost,
+        archives: Archives,
+        locked: Callable[[bytes], bool],
+        *,
+        known: bool,
+        records: bool = False,
     ) -> None:
         self.case = case
+        self._locked = locked
+        self._was_locked = known and case.state == "locked"
         self._texts = texts
         self._archives = archives
         self._records = records
@@ -184,10 +193,19 @@ class Grown:
             self._anew()
         elif self._inode != seen.st_ino:
             self.dirty = True
+        self._lock(seen)
         self.mark = mark(seen)
         self._inode, self.size = seen.st_ino, seen.st_size
         self._since = seen.st_mtime_ns
         return True
+
+    def _lock(self, seen: stat_result) -> None:
+        """What grew can be written to; what was only touched may have been made immutable."""
+        now = (self.mark is None or seen.st_size == self.size) and self._locked(self.case.path)
+        if now and not self._was_locked:
+            self.case.happened("locked", b"immutable")
+            self.dirty = True
+        self._was_locked = now
 
     def _keeps(self, seen: stat_result, begins: bytes, stop: Stop) -> bool | None:
         """Whether what was known is still there; None when it cannot be said now."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable
+from functools import partial
 from os import stat_result
 from typing import Final, NamedTuple
 
@@ -20,7 +21,7 @@ from ..host.files import FileHost
 from ..host.mounts import MountMap
 from ..host.texts import TextHost
 from ..model import Blind, LogFact, join, under
-from .growing import Case
+from .growing import Case, immutable
 from .grown import KINDS, Mark, mark
 
 NAMES: Final = (
@@ -67,8 +68,17 @@ def users(text: bytes) -> list[User]:
 class History:
     """One file of one account."""
 
-    def __init__(self, case: Case, uid: int | None, texts: TextHost, *, known: bool) -> None:
+    def __init__(
+        self,
+        case: Case,
+        uid: int | None,
+        texts: TextHost,
+        locked: Callable[[bytes], bool],
+        *,
+        known: bool,
+    ) -> None:
         self.case = case
+        self._locked = locked
         self.uid = uid
         self._texts = texts
         self._minor = case.path.rpartition(b"/")[2] in MINOR
@@ -134,7 +144,7 @@ class History:
             return b"mode %04o" % stat.S_IMODE(seen.st_mode)
         if self.uid and seen.st_uid != self.uid and not seen.st_mode & 0o022:
             return b"owned by uid %d" % seen.st_uid
-        return b""
+        return b"immutable" if self._locked(self.case.path) else b""
 
 
 class Histories:
@@ -144,6 +154,7 @@ class Histories:
         self._texts = texts
         self._files = files
         self._known = known
+        self._locked = partial(immutable, files)
         self._tables: tuple[Mark | None, int] | None = None
         self._homes: dict[bytes, int] = {}
         self._users: list[User] = []
@@ -217,7 +228,7 @@ class Histories:
             if path not in self.files:
                 home = next((home for home in owners if under(path, home)), None)
                 if home is not None:
-                    self.files[path] = History(case, homes[home].uid, self._texts, known=True)
+                    self.files[path] = History(case, homes[home].uid, self._texts, self._locked, known=True)
 
     def _home(self, user: User) -> None:
         """Something came to or left a home: which histories are there?"""
@@ -225,7 +236,7 @@ class Histories:
             path = join(user.home, name)
             if path not in self.files and self._texts.lstat(path) is not None:
                 case = Case("histories", path, owner=user.name)
-                self.files[path] = History(case, user.uid, self._texts, known=False)
+                self.files[path] = History(case, user.uid, self._texts, self._locked, known=False)
 
     def _stamp(self, home: bytes) -> int:
         seen = self._texts.lstat(home)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Final
 
 from .. import globs
@@ -21,7 +22,7 @@ from ..host.files import FileHost
 from ..host.texts import TextHost
 from ..model import Blind, Depth, LogFact, Row, Sweep, join, split
 from .archives import Archives, archived, expand
-from .growing import BLOCK, Case
+from .growing import BLOCK, Case, immutable
 from .grown import Budget, Grown
 from .histories import Histories, users
 from .interface import Request
@@ -94,6 +95,7 @@ class LogsSensor:
         self._exclude = globs.compile_paths(settings.exclude)
         self._archives = Archives(texts)
         self._shelf = Shelf(texts)
+        self._locked = partial(immutable, files)
         self._logs: dict[bytes, Grown] = {}
         self._records: dict[bytes, Grown] = {}
         self._placed: dict[bytes, Placed] = {}
@@ -303,7 +305,8 @@ class LogsSensor:
         return path.startswith(b"/var/run/") and bool(self._texts.link(b"/var/run"))
 
     def _grown(self, case: Case, *, known: bool) -> Grown:
-        return Grown(case, self._texts, self._archives, known=known, records=case.view == "records")
+        records = case.view == "records"
+        return Grown(case, self._texts, self._archives, self._locked, known=known, records=records)
 
     def _place(self, case: Case, kind: str, *, known: bool) -> Placed:
         return Placed(case, self._texts, kind, self._uids, known=known)
