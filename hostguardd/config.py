@@ -190,8 +190,9 @@ class LogsConfig:
     )  # fmt: skip
     exclude: tuple[bytes, ...] = field(
         default=(
-            b"/var/log/boot.log", b"/var/log/fontconfig.log", b"/var/log/bootstrap.log",
-            b"/var/log/prelink/*", b"/var/log/tuned/*", b"/var/log/hostguardd/*", b"/var/log/vmware-*",
+            b"/var/log/boot.log", b"/var/log/fontconfig.log", b"/var/log/gpu-manager.log",
+            b"/var/log/vbox*", b"/var/log/vmware-*", b"/var/log/**/*-status.log", b"/var/log/containers/*",
+            b"/var/log/hostguardd/*",
         ),
         metadata=reads(many(path_glob)),
     )  # fmt: skip

@@ -74,8 +74,7 @@ class Parts:
     of the table of accounts, as `plausible` has them. `hurried` is the files sensor with all its
     workers at full speed, for a sweep that somebody waits for. `polled` are asked twice a second
     whether anything moved; `recalling` are those of them that remember; `hinted` are those of them that
-    also look where a hint leads; `seldom` have
-    a schedule of their own, by its name."""
+    also look where a hint leads; `seldom` have a schedule of their own, by its name."""
 
     config: Config
     policy: Policy
