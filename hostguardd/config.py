@@ -27,6 +27,7 @@ from .readers import (
     TECHNIQUE,
     WORD,
     exclude_glob,
+    name_glob,
     host_path,
     own_path,
     path_glob,
@@ -179,6 +180,14 @@ ATTRIBUTES = (
 )  # fmt: skip
 """Attributes of a file that a watch may leave out with `ignore`."""
 
+SELECTED: Mapping[str, str] = {
+    "program": "regular files that somebody may execute, or that begin as an ELF image or with #!",
+    "page": "regular files that hold a page's code (<?php, <?=, <%) within their first bytes",
+    "regular": "regular files",
+    "odd": "entries of any type whose name is made to be overlooked (`fact.odd_name`)",
+}
+"""What a watch may be limited to with `select`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Watch:
@@ -190,6 +199,9 @@ class Watch:
     folders, `*` does not), others a name. `ignore` names attributes that are
     not compared. `growing`: an append-only file, whose approved beginning must still hold.
     `diff`: alerts may quote a bounded unified diff of it (never of secrets).
+    `select` (words of `SELECTED`) and `names` (globs of a name, upper and lower case alike) limit the
+    watch: with either, only entries that one of them fits are facts. Folders always are, as they lead
+    to what lies below.
     The most specific watch wins for a path: exact path, then deeper path, then later in the file.
     """
 
@@ -202,6 +214,15 @@ class Watch:
     )
     growing: bool = field(default=False, metadata=reads(boolean))
     diff: bool = field(default=False, metadata=reads(boolean))
+    select: frozenset[str] = field(
+        default=frozenset(), metadata=reads(some(choice({word: word for word in SELECTED})))
+    )
+    names: tuple[bytes, ...] = field(default=(), metadata=reads(many(name_glob)))
+
+    @property
+    def selective(self) -> bool:
+        """Whether only some of the entries it reaches are facts."""
+        return bool(self.select or self.names)
 
 
 @dataclass(frozen=True, slots=True)

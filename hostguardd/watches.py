@@ -49,7 +49,9 @@ class FolderPlan:
     @property
     def plain(self) -> bool:
         """Every entry is simply watched by `inherited`: no name needs a look of its own."""
-        return not (self.exact or self.globs or self.by_name or self.by_path) and self.inherited is not None
+        if self.exact or self.globs or self.by_name or self.by_path or self.inherited is None:
+            return False
+        return not self.inherited.watch.selective
 
     @property
     def empty(self) -> bool:
@@ -88,23 +90,33 @@ class Watches:
 
     def __init__(self, watches: Iterable[Watch]) -> None:
         self._exact: dict[bytes, dict[bytes, Watch]] = {}
-        self._globs: list[tuple[re.Pattern[bytes] | None, re.Pattern[bytes], Watch]] = []
+        self._globs: list[tuple[re.Pattern[bytes] | None, re.Pattern[bytes], int, Watch]] = []
+        self._globs_in: dict[bytes, list[tuple[re.Pattern[bytes], int, Watch]]] = {}
+        self._above: set[bytes] = set()
+        above: set[bytes] = set()
         self._names: dict[str, re.Pattern[bytes] | None] = {}
         self._places: dict[str, list[tuple[re.Pattern[bytes] | None, bytes]]] = {}
-        self.literal: tuple[bytes, ...] = ()
-        self.patterns: tuple[bytes, ...] = ()
+        literal: list[bytes] = []
+        patterns: list[bytes] = []
         for watch in watches:
             names = [glob for glob in watch.exclude if not glob.startswith(b"/")]
             self._names[watch.name] = _either([compile_name(glob) for glob in names])
             self._places[watch.name] = [(_parent(g), g) for g in watch.exclude if g.startswith(b"/")]
             for path in watch.paths:
                 folder, name = split(path)
+                _add_above(folder, self._above, above)
                 if not MAGIC.search(path):
                     self._exact.setdefault(folder, {})[name] = watch
-                    self.literal += (path,)
+                    literal.append(path)
                     continue
-                self._globs.insert(0, (_parent(path), compile_path(path), watch))
-                self.patterns += (path,)
+                rank = len(patterns)
+                patterns.append(path)
+                if MAGIC.search(folder) or b"\\" in folder:
+                    self._globs.append((_parent(path), compile_path(path), rank, watch))
+                else:  # most: one look-up in place of a match for each folder there is
+                    self._globs_in.setdefault(folder, []).append((compile_path(path), rank, watch))
+        self.literal, self.patterns = tuple(literal), tuple(patterns)
+        self._above_globs = compile_paths(sorted(above))
         self._cached = lru_cache(maxsize=2048)(self._plan)
 
     def plan(self, folder: bytes) -> FolderPlan:
@@ -131,8 +143,21 @@ class Watches:
             by_name = self._names[inherited.watch.name]
             near = [glob for parent, glob in self._places[inherited.watch.name] if _leads(parent, folder)]
             by_path = compile_paths(near) if near else None
-        globs = tuple((pattern, watch) for parent, pattern, watch in self._globs if _leads(parent, folder))
+        ranked = [
+            *self._globs_in.get(folder, ()),
+            *(
+                (pattern, rank, watch)
+                for parent, pattern, rank, watch in self._globs
+                if _leads(parent, folder)
+            ),
+        ]
+        ranked.sort(key=lambda item: -item[1])
+        globs = tuple((pattern, watch) for pattern, _, watch in ranked)
         return FolderPlan(folder, reaches, inherited, self._exact.get(folder, {}), globs, by_name, by_path)
+
+    def leads(self, path: bytes) -> bool:
+        """Whether something below `path` is named by a watch, there or not."""
+        return path in self._above or self._above_globs.fullmatch(path) is not None
 
     def at(self, path: bytes) -> Reach | None:
         """The watch that applies to `path`, None when nothing watches it."""
@@ -154,6 +179,13 @@ def _foremost(reaches: tuple[Reach, ...]) -> Reach | None:
         return None
     levels = [reach.levels for reach in reaches]
     return Reach(reaches[0].watch, -1 if -1 in levels else max(levels))
+
+
+def _add_above(folder: bytes, literal: set[bytes], magic: set[bytes]) -> None:
+    """Add `folder` and those above it to those without and those with wildcards."""
+    while folder not in literal and folder not in magic:
+        (magic if MAGIC.search(folder) or b"\\" in folder else literal).add(folder)
+        folder = split(folder)[0]
 
 
 def _parent(glob: bytes) -> re.Pattern[bytes] | None:

@@ -308,6 +308,12 @@ class FakeFolder:
         node = self._node.children.get(name)
         return None if node is None else self._row(name, node)
 
+    def head(self, name: bytes, count: int) -> bytes:
+        node = self._node.children.get(name)
+        if node is None or not stat.S_ISREG(node.mode) or join(self.path, name) in self._files.refused:
+            return b""
+        return node.content[:count]
+
     def has_xattr(self, name: bytes, xattr: bytes) -> bool:
         node = self._node.children.get(name)
         return node is not None and xattr in node.xattrs
@@ -447,6 +453,9 @@ class FaultyFolder:
             raise refuse(self._host.refused[path], path)
         row = None if path in self._host.hidden else self._folder.entry(name)
         return None if row is None else self._host.lie(row)
+
+    def head(self, name: bytes, count: int) -> bytes:
+        return self._folder.head(name, count)
 
     def has_xattr(self, name: bytes, xattr: bytes) -> bool:
         return self._folder.has_xattr(name, xattr)

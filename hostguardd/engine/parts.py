@@ -75,7 +75,9 @@ class Parts:
         if any(under(folder, top) for top in self.config.setid.watch):
             return True
         plan = self.watches.plan(folder)
-        return not plan.empty and (name is None or plan.reach(name) is not None)
+        if not plan.empty and (name is None or plan.reach(name) is not None):
+            return True
+        return self.watches.leads(folder if name is None else join(folder, name))
 
     def left_out(self, fact: type[Fact], key: Row) -> bool:
         """Whether the configuration leaves a key out, so that not seeing it says nothing."""

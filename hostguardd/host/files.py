@@ -78,6 +78,10 @@ class Folder(Protocol):
         """The QUICK row of one entry, None when it does not exist; OSError when nobody can say."""
         ...
 
+    def head(self, name: bytes, count: int) -> bytes:
+        """The first bytes of an entry that is a regular file; b"" where they cannot be read."""
+        ...
+
     def has_xattr(self, name: bytes, xattr: bytes) -> bool:
         """Whether an entry has this extended attribute (False also where we may not ask)."""
         ...
@@ -181,6 +185,18 @@ class LinuxFolder:
             return self._row(name, os.stat(name, dir_fd=self._fd, follow_symlinks=False))
         except (FileNotFoundError, NotADirectoryError):
             return None
+
+    def head(self, name: bytes, count: int) -> bytes:
+        try:
+            fd = self.open(name, FILE_FLAGS)
+        except OSError:
+            return b""
+        try:
+            return os.pread(fd, count, 0) if stat.S_ISREG(os.fstat(fd).st_mode) else b""
+        except OSError:
+            return b""
+        finally:
+            os.close(fd)
 
     def has_xattr(self, name: bytes, xattr: bytes) -> bool:
         try:

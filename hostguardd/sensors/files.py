@@ -21,6 +21,7 @@ from ..host.mounts import Mount, MountMap
 from ..model import CONTENT, Blind, Depth, FileFact, Row, Sweep, Value, join, split, under
 from ..watches import FolderPlan, Watches
 from .interface import Request
+from .selection import LARGEST, Selection
 
 if TYPE_CHECKING:  # the crew's processes import this room, and have no use for that one
     from .crew import Crew
@@ -67,6 +68,7 @@ class FilesSensor:
         self._on_folder = on_folder
         self._crew = crew
         self._largest = largest
+        self._selection = Selection()
 
     # -- the sensor's contract -------------------------------------------------------------------
 
@@ -104,6 +106,8 @@ class FilesSensor:
             below: list[bytes] = []
             if request.keys is not None:
                 yield from self._keys(folder, request.keys, request, mounts, stop, below)
+                if request.deep:
+                    yield from self._led_to(folder, request, mounts, stop, below)
             elif not self.watches.plan(folder).empty:
                 below = [folder]
             if request.keys is not None and not request.deep:
@@ -119,7 +123,10 @@ class FilesSensor:
     def anchors(self) -> list[bytes]:
         """Folders above what is watched, in which its appearing or renaming would show."""
         found: set[bytes] = set()
-        for path, _ in self._named(MountMap(self._host.mounts), []):
+        mounts = MountMap(self._host.mounts)
+        for path, _ in self._named(mounts, []):
+            while mounts.away(path) is not None:  # a watch there would wait for the other machine
+                path = split(path)[0]
             while path not in found:
                 found.add(path)
                 path = split(path)[0]
@@ -143,11 +150,46 @@ class FilesSensor:
             ):
                 yield folder, name
 
-    def _starts(self, mounts: MountMap, closed: list[Blind]) -> dict[bytes, set[bytes] | None]:
-        """Named entries that no watched folder above leads to, by folder; None: all that are named."""
+    def _led_to(
+        self, folder: bytes, how: Request, mounts: MountMap, stop: Stop, below: list[bytes]
+    ) -> Iterator[Sweep]:
+        """What watches name below keys of a folder that are only on the way there, and came or went.
+
+        The folders on the way are announced first: what is named may come a moment later.
+        """
+        assert how.keys is not None
+        tops = [
+            path
+            for name in how.keys
+            if isinstance(name, bytes) and self.watches.leads(path := join(folder, name))
+        ]
+        tops = [path for path in tops if self.watches.at(path) is None]
+        if not tops or stop():
+            return
+        for path in self.anchors():
+            if any(under(path, top) for top in tops):
+                self._on_folder(path)
+        starts = self._starts(mounts, [], lambda path: any(under(path, top) for top in tops))
+        for parent, names in starts.items():
+            if names is None:
+                below.append(parent)
+            else:
+                yield from self._keys(parent, frozenset(names), how, mounts, stop, below)
+
+    def _starts(
+        self,
+        mounts: MountMap,
+        closed: list[Blind],
+        wanted: Callable[[bytes], bool] = lambda folder: True,
+    ) -> dict[bytes, set[bytes] | None]:
+        """Named entries of `wanted` folders that no watched folder above leads to, by folder; None: all
+        that are named."""
         starts: dict[bytes, set[bytes] | None] = {}
         for folder, name in self._named(mounts, closed):
-            if name != b"" and self.watches.plan(folder).inherited is not None:
+            if not wanted(folder) or (name != b"" and self.watches.plan(folder).inherited is not None):
+                continue
+            if name is None and (mount := mounts.away(folder)) is not None:
+                closed.append(_distant(folder, mount))
                 continue
             names = starts.setdefault(folder, set())
             if name is None:
@@ -252,11 +294,16 @@ class FilesSensor:
         self, opened: Folder, row: Row, watch: Watch, prefix: int, stop: Stop, limit: int
     ) -> tuple[Deep | None, bool]:
         """Look closely at one entry, as its watch asks; and whether its content is to be read later."""
-        most = min(limit, self._largest)
+        largest = min(self._largest, LARGEST) if watch.selective else self._largest
+        most = min(limit, largest)
         deep = opened.deep(row, stop, prefix=prefix, text=watch.diff, largest=most)
         size = 0 if deep is None else deep.row[5]
         assert isinstance(size, int)
-        return deep, most < size <= self._largest
+        return deep, most < size <= largest
+
+    def takes(self, opened: Folder, row: Row, watch: Watch) -> bool:
+        """Whether the entry is one of those that its watch is about."""
+        return not watch.selective or self._selection.takes(opened, row, watch)
 
 
 class _Found:
@@ -300,7 +347,7 @@ class _Found:
             name = row[1]  # type: ignore[assignment]
         assert isinstance(name, bytes)
         reach = self._plan.reach(name)
-        if reach is None or self._stop():
+        if reach is None or self._stop() or not self._sensor.takes(opened, row, reach.watch):
             return
         if self._depth is Depth.FULL:
             deep, later = self._sensor.deep(opened, row, reach.watch, prefix, self._stop, self._limit)
