@@ -74,11 +74,13 @@ class Sweeps:
     large host the intervals stretch to keep it. `pace` is the share of one core a background sweep
     takes while it runs. `workers` is the number of processes that read files in a sweep somebody
     waits for.
+    `pulse`: how often the marks of what is critical are compared, for changes that bring no hint.
     A file larger than `largest` bytes is watched by its metadata only, and named as blind.
     """
 
     quick: float = field(default=600.0, metadata=reads(duration(0.5, 7 * DAY)))
     full: float = field(default=DAY, metadata=reads(duration(1, 90 * DAY)))
+    pulse: float = field(default=1.0, metadata=reads(duration(0.1, 3600)))
     setid: float = field(default=3600.0, metadata=reads(duration(1, 90 * DAY)))
     listeners: float = field(default=0.5, metadata=reads(duration(0.05, 3600)))
     processes: float = field(default=0.5, metadata=reads(duration(0.05, 3600)))

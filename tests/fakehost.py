@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Self
 
-from hostguardd.host.files import Deep, FileHost, Folder, Stop
+from hostguardd.host.files import Deep, FileHost, Folder, Mark, Stop
 from hostguardd.host.mounts import Mount
 from hostguardd.model import Row, encode_xattrs, join, split
 from tests.fakelive import FakeLive
@@ -267,6 +267,13 @@ class FakeFiles:
     def mounts(self) -> list[Mount]:
         return list(self._mounts)
 
+    def mark(self, path: bytes) -> Mark | None:
+        try:
+            node = self.node(path)
+        except OSError:
+            return None
+        return node.mode, node.size, node.ctime, node.inode
+
 
 def _plain_view(node: Node) -> Node:
     """The same folder without what is mounted in it: entries are shared."""
@@ -423,6 +430,9 @@ class Faulty:
 
     def mounts(self) -> list[Mount]:
         return self._host.mounts()
+
+    def mark(self, path: bytes) -> Mark | None:
+        return self._host.mark(path)
 
 
 class FaultyFolder:

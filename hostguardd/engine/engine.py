@@ -36,6 +36,7 @@ from .keeper import Keeper
 from .lanes import Batch, Done
 from .looking import Looking
 from .parts import Parts, SystemNames, build
+from .pulse import Pulse
 from .work import Work
 
 ALIVE_EVERY = 30.0
@@ -278,6 +279,14 @@ class Engine:
         coverage = self.coverage
         self.parts = build(config, self._host, self.clock, coverage.add)
         parts.append(self.parts)
+        self.coverage.pulse = Pulse(
+            self._host.files,
+            self.parts,
+            self.parts.policy.urgent_globs(),
+            self.clock,
+            coverage.hint,
+            config.sweeps.pulse,
+        )
         self.keeper = Keeper(
             self.baseline,
             self.findings,
