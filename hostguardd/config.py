@@ -31,6 +31,7 @@ from .readers import (
     name_glob,
     own_path,
     path_glob,
+    watched_path,
     where,
 )
 from .validate import (
@@ -195,8 +196,9 @@ SELECTED: Mapping[str, str] = {
 class Watch:
     """`[[watch]]`: what the files sensor looks at.
 
-    `paths` are absolute and may hold `*`, `?`, `[…]` within a component; a later source switches an
-    earlier watch off by giving it none. `depth` is how many levels below a folder are looked at (-1:
+    `paths` are absolute and may hold `*`, `?`, `[…]` within a component; `~` or `~/…` stands for every
+    account's home (`homes`), also in `exclude`. A later source switches an earlier watch off by giving it
+    no paths. `depth` is how many levels below a folder are looked at (-1:
     all; 0: just that entry). `exclude` are globs: absolute ones match the whole path (`**` crosses
     folders, `*` does not), others a name. `ignore` names attributes that are
     not compared. `growing`: an append-only file, whose approved beginning must still hold.
@@ -208,7 +210,7 @@ class Watch:
     """
 
     name: str = field(metadata=reads(NAME))
-    paths: tuple[bytes, ...] = field(metadata=reads(many(host_path)))
+    paths: tuple[bytes, ...] = field(metadata=reads(many(watched_path)))
     depth: int = field(default=-1, metadata=reads(whole(-1, 4096)))
     exclude: tuple[bytes, ...] = field(default=(), metadata=reads(many(exclude_glob)))
     ignore: frozenset[str] = field(
@@ -234,7 +236,7 @@ class Rule:
     `kind` is the fact's kind ("" any). `actions`, `changed` (any of these fields), `only` (these
     fields and no others), `gained` (any of these traits) are empty for "any". `where` maps a field of
     the fact (or `label`, for files also `path` and `type`) to globs, numbers or ranges (`1-1023`) as
-    text; every entry must match one of its values.
+    text; every entry must match one of its values. Globs of paths may begin with `~/` (`homes`).
     """
 
     name: str = field(metadata=reads(NAME))
@@ -276,16 +278,21 @@ def _reaches(watch: Watch, path: bytes) -> bool:
     """Whether `path` lies within what `watch` names and does not exclude."""
     if any(
         globs.compile_path(glob).fullmatch(path if glob.startswith(b"/") else path.rpartition(b"/")[2])
-        for glob in watch.exclude
+        for glob in map(_roots, watch.exclude)
     ):
         return False
     parts = path.split(b"/")
     above = {b"/".join(parts[:count]) or b"/": len(parts) - count for count in range(1, len(parts) + 1)}
     return any(
-        globs.compile_path(glob).fullmatch(folder) and (watch.depth < 0 or levels <= watch.depth)
+        globs.compile_path(_roots(glob)).fullmatch(folder) and (watch.depth < 0 or levels <= watch.depth)
         for glob in watch.paths
         for folder, levels in above.items()
     )
+
+
+def _roots(glob: bytes) -> bytes:
+    """The glob for root's home, if it is one for every home."""
+    return b"/root" + glob[1:] if glob == b"~" or glob.startswith(b"~/") else glob
 
 
 def check_watch(watch: Watch) -> list[Mistake]:

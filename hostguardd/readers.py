@@ -37,6 +37,13 @@ def host_path(value: object) -> bytes:
     return path.rstrip(b"/") or b"/"
 
 
+def watched_path(value: object) -> bytes:
+    """The same, or such a path below `~`, which stands for the home of every account."""
+    if value == "~" or (isinstance(value, str) and value.startswith("~/")):
+        return b"~" + host_path(value[1:] or "/").removesuffix(b"/")
+    return host_path(value)
+
+
 def path_glob(value: object) -> bytes:
     """A glob over whole paths, or over abstract socket names (`@...`)."""
     path = _glob(text(allowed='an absolute glob, or one of "@" names')(value))
@@ -46,10 +53,10 @@ def path_glob(value: object) -> bytes:
 
 
 def exclude_glob(value: object) -> bytes:
-    """A glob over whole paths when absolute, else over a single name."""
+    """A glob over whole paths when absolute or below `~`, else over a single name."""
     glob = _glob(text(allowed="a glob of a name, or an absolute one of a path")(value))
     if b"/" in glob:
-        _absolute(glob.decode())
+        _absolute(glob.decode().removeprefix("~"))
     return glob
 
 

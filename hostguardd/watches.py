@@ -9,13 +9,16 @@ watch names.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Generic, TypeVar
 
 from .config import Watch
 from .globs import compile_name, compile_path, compile_paths
 from .model import join, split
+
+T = TypeVar("T")
 
 MAGIC = re.compile(rb"[*?\[]")
 STRIDE = 64
@@ -85,39 +88,70 @@ class FolderPlan:
         return None if self.inherited is None or self.excludes(name) else self.inherited
 
 
+class _Globs(Generic[T]):
+    """Globs of paths, each with something, by the folder that all they match lies below: there may be
+    thousands, of which only those are tried on a path whose folder is on its way."""
+
+    def __init__(self) -> None:
+        self._by_top: dict[bytes, list[tuple[int, re.Pattern[bytes] | None, T]]] = {}
+        self._count = 0
+
+    def add(self, glob: bytes, thing: T) -> None:
+        """Add `thing` for what `glob` matches."""
+        self._count += 1
+        self._by_top.setdefault(_top(glob), []).append((self._count, _parent(glob), thing))
+
+    def near(self, folder: bytes) -> list[T]:
+        """The things of all globs that entries of `folder` may match, the last one added first."""
+        found = []
+        for above in (folder, *_above(folder)):
+            for number, parent, thing in self._by_top.get(above, ()):
+                if parent is None or parent.fullmatch(folder):
+                    found.append((number, thing))
+        found.sort(key=lambda one: -one[0])
+        return [thing for _, thing in found]
+
+
 class Watches:
     """All watches, ready to be asked. Thread-safe: nothing changes after construction."""
 
     def __init__(self, watches: Iterable[Watch]) -> None:
         self._exact: dict[bytes, dict[bytes, Watch]] = {}
-        self._globs: list[tuple[re.Pattern[bytes] | None, re.Pattern[bytes], int, Watch]] = []
-        self._globs_in: dict[bytes, list[tuple[re.Pattern[bytes], int, Watch]]] = {}
-        self._above: set[bytes] = set()
-        above: set[bytes] = set()
+        self._globs: _Globs[tuple[re.Pattern[bytes], Watch]] = _Globs()
         self._names: dict[str, re.Pattern[bytes] | None] = {}
-        self._places: dict[str, list[tuple[re.Pattern[bytes] | None, bytes]]] = {}
+        self._places: dict[str, _Globs[bytes]] = {}
         literal: list[bytes] = []
         patterns: list[bytes] = []
         for watch in watches:
             names = [glob for glob in watch.exclude if not glob.startswith(b"/")]
             self._names[watch.name] = _either([compile_name(glob) for glob in names])
-            self._places[watch.name] = [(_parent(g), g) for g in watch.exclude if g.startswith(b"/")]
+            places = self._places[watch.name] = _Globs()
+            for glob in watch.exclude:
+                if glob.startswith(b"/"):
+                    places.add(glob, glob)
             for path in watch.paths:
                 folder, name = split(path)
-                _add_above(folder, self._above, above)
                 if not MAGIC.search(path):
                     self._exact.setdefault(folder, {})[name] = watch
                     literal.append(path)
                     continue
-                rank = len(patterns)
+                self._globs.add(path, (compile_path(path), watch))
                 patterns.append(path)
-                if MAGIC.search(folder) or b"\\" in folder:
-                    self._globs.append((_parent(path), compile_path(path), rank, watch))
-                else:  # most: one look-up in place of a match for each folder there is
-                    self._globs_in.setdefault(folder, []).append((compile_path(path), rank, watch))
         self.literal, self.patterns = tuple(literal), tuple(patterns)
-        self._above_globs = compile_paths(sorted(above))
+        self._leading = {above for path in literal for above in _above(path)}
+        self._leading_globs: _Globs[re.Pattern[bytes]] = _Globs()
+        for glob in {above for path in patterns if b"**" not in path for above in _above(path)}:
+            if MAGIC.search(glob):
+                self._leading_globs.add(glob, compile_path(glob))
+            else:
+                self._leading.add(glob)
         self._cached = lru_cache(maxsize=2048)(self._plan)
+
+    def leads(self, path: bytes) -> bool:
+        """Whether a watch names something below `path`: its appearing is then the appearing of that."""
+        if path in self._leading:
+            return True
+        return any(glob.fullmatch(path) for glob in self._leading_globs.near(split(path)[0]))
 
     def plan(self, folder: bytes) -> FolderPlan:
         """The plan for one folder."""
@@ -141,23 +175,10 @@ class Watches:
         by_name = by_path = None
         if inherited is not None:
             by_name = self._names[inherited.watch.name]
-            near = [glob for parent, glob in self._places[inherited.watch.name] if _leads(parent, folder)]
+            near = self._places[inherited.watch.name].near(folder)
             by_path = compile_paths(near) if near else None
-        ranked = [
-            *self._globs_in.get(folder, ()),
-            *(
-                (pattern, rank, watch)
-                for parent, pattern, rank, watch in self._globs
-                if _leads(parent, folder)
-            ),
-        ]
-        ranked.sort(key=lambda item: -item[1])
-        globs = tuple((pattern, watch) for pattern, _, watch in ranked)
+        globs = tuple(self._globs.near(folder))
         return FolderPlan(folder, reaches, inherited, self._exact.get(folder, {}), globs, by_name, by_path)
-
-    def leads(self, path: bytes) -> bool:
-        """Whether something below `path` is named by a watch, there or not."""
-        return path in self._above or self._above_globs.fullmatch(path) is not None
 
     def at(self, path: bytes) -> Reach | None:
         """The watch that applies to `path`, None when nothing watches it."""
@@ -181,20 +202,26 @@ def _foremost(reaches: tuple[Reach, ...]) -> Reach | None:
     return Reach(reaches[0].watch, -1 if -1 in levels else max(levels))
 
 
-def _add_above(folder: bytes, literal: set[bytes], magic: set[bytes]) -> None:
-    """Add `folder` and those above it to those without and those with wildcards."""
-    while folder not in literal and folder not in magic:
-        (magic if MAGIC.search(folder) or b"\\" in folder else literal).add(folder)
-        folder = split(folder)[0]
-
-
 def _parent(glob: bytes) -> re.Pattern[bytes] | None:
     """What a folder must match for its entries to match `glob`; None: any may (`**` matches folders)."""
     return None if b"**" in glob else compile_path(split(glob)[0])
 
 
-def _leads(parent: re.Pattern[bytes] | None, folder: bytes) -> bool:
-    return parent is None or parent.fullmatch(folder) is not None
+def _top(glob: bytes) -> bytes:
+    """The deepest folder, written without signs of a glob, that all it matches lies below."""
+    top = b"/"
+    for part in split(glob)[0].split(b"/")[1:]:
+        if not part or MAGIC.search(part) or b"\\" in part:
+            break
+        top = join(top, part)
+    return top
+
+
+def _above(path: bytes) -> Iterator[bytes]:
+    """All folders above `path`, the nearest first."""
+    while path != b"/":
+        path = split(path)[0]
+        yield path
 
 
 def _either(patterns: list[re.Pattern[bytes]]) -> re.Pattern[bytes] | None:

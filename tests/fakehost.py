@@ -242,7 +242,7 @@ class FakeFiles:
             raise refuse(errno.ENOTDIR, path)
         return FakeFolder(self, path, node)
 
-    def real(self, path: bytes) -> bytes:
+    def real(self, path: bytes, away: Callable[[bytes], object] = lambda path: None) -> bytes:
         done, pending, hops = b"/", path.split(b"/")[::-1], 0
         while pending:
             part = pending.pop()
@@ -252,6 +252,8 @@ class FakeFiles:
                 done = split(done)[0]
                 continue
             done = join(done, part)
+            if away(done):
+                raise refuse(errno.EREMOTE, done)
             try:
                 node = self.node(done)
             except OSError:
@@ -425,8 +427,8 @@ class Faulty:
             raise refuse(self.refused[path], path)
         return FaultyFolder(self, self._host.open_folder(path))
 
-    def real(self, path: bytes) -> bytes:
-        return self._host.real(path)
+    def real(self, path: bytes, away: Callable[[bytes], object] = lambda path: None) -> bytes:
+        return self._host.real(path, away)
 
     def mounts(self) -> list[Mount]:
         return self._host.mounts()

@@ -21,8 +21,10 @@ from .. import __version__, health
 from ..config import Config
 from ..control.job import Job
 from ..errors import BaselineError, ConfigError, HostguardError, StoreError
+from ..facts.accounts import USERS
+from ..homes import plausible
 from ..host.bundle import Host
-from ..model import Alert, Generation, split
+from ..model import AccountFact, Alert, Generation, split
 from ..record import parse
 from ..store.alertlog import AlertLog
 from ..store.baseline import Baseline
@@ -35,7 +37,7 @@ from .inbox import Inbox, Priority
 from .keeper import Keeper
 from .lanes import Batch, Done
 from .looking import Looking
-from .parts import Parts, SystemNames, build
+from .parts import Parts, SystemNames, build, rehouse
 from .pulse import Pulse
 from .work import Work
 
@@ -45,6 +47,8 @@ ALIVE_EVERY = 30.0
 TICK = 1.0
 APPROVALS = ("baseline.captured-unreviewed", "baseline.approved", "baseline.accepted", "baseline.rolledback")
 """Health codes that tell of a new generation."""
+
+HOME = AccountFact.columns().index("home")
 
 MOST_TROUBLE = 10
 """Errors nobody foresaw, one after the other, after which the service manager had better start anew."""
@@ -174,6 +178,7 @@ class Engine:
         """One item, and what is due after it."""
         if isinstance(item, Batch):
             self.looking.batch(item)
+            self._notice_homes(item)
         elif isinstance(item, Done):
             self.looking.done(item)
         elif isinstance(item, Job):
@@ -267,27 +272,24 @@ class Engine:
         """The parts that follow from the configuration."""
         self.config = config
         limit = config.hints.max_watches or self._max_watches
-        parts: list[Parts] = []
         self.coverage = Coverage(
             config.hints,
             self.clock,
             limit=limit,
             wake=self.inbox.wake,
-            urgent=lambda path: parts[0].urgent(path),
-            relevant=lambda folder, name: parts[0].relevant(folder, name),
+            urgent=lambda path: self.parts.urgent(path),
+            relevant=lambda folder, name: self.parts.relevant(folder, name),
         )
-        coverage = self.coverage
-        self.parts = build(config, self._host, self.clock, coverage.add)
-        parts.append(self.parts)
+        self.parts = build(config, self._host, self.clock, self.coverage.add)
         self.coverage.pulse = Pulse(
-            self._host.files,
-            self.parts,
-            self.parts.policy.urgent_globs(),
-            self.clock,
-            coverage.hint,
-            config.sweeps.pulse,
+            self._host.files, lambda: self.parts, self.clock, self.coverage.hint, config.sweeps.pulse
         )
-        self.keeper = Keeper(
+        self.keeper = self._keeper()
+        self.looking.rewire(self.parts, self.keeper)
+
+    def _keeper(self) -> Keeper:
+        """Who judges with the present parts."""
+        return Keeper(
             self.baseline,
             self.findings,
             self.parts.policy,
@@ -297,7 +299,25 @@ class Engine:
             self.announcer.pending,
             self.clock.wall,
         )
-        self.looking.rewire(self.parts, self.keeper)
+
+    def _notice_homes(self, batch: Batch) -> None:
+        """Other homes in the table of accounts: look at what is named in them, from now on and at once."""
+        tables = [
+            sweep.rows
+            for sweep in batch.sweeps
+            if sweep.fact is AccountFact and sweep.scope == USERS and sweep.only is None
+        ]
+        if not tables or not tables[-1]:
+            return  # no table, or none that could be read
+        named = plausible(home for row in tables[-1] if isinstance(home := row[HOME], bytes))
+        if named == self.parts.named:
+            return
+        before = set(self.parts.watches.literal)
+        self.parts = rehouse(self.parts, self.config, named, self._host, self.clock, self.coverage.add)
+        self.keeper = self._keeper()
+        self._anchor()
+        new = sorted({split(path)[0] for path in self.parts.watches.literal if path not in before})
+        self.looking.exchange(self.parts, self.keeper, new if self.state == "watching" else [])
 
     def _anchor(self) -> None:
         """Watch first, and with the reserve of watches, what leads to the critical paths."""

@@ -8,11 +8,14 @@ from __future__ import annotations
 import grp
 import pwd
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, TypeAlias
 
+from ..accounts import passwd
 from ..config import Config
+from ..homes import FALLBACK, USUAL, Homes, expand, plausible
 from ..host.bundle import Host
+from ..host.mounts import MountMap
 from ..model import Fact, FileFact, Row, SetIdFact, Sweep, join, under
 from ..policy import Policy
 from ..sensors.crew import Crew
@@ -39,7 +42,8 @@ class PolledSensor(Sensor, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What one configuration comes down to. `hurried` is the files sensor with all its
+    """What one configuration comes down to, with the homes that `~` in it stands for: `named` are those
+    of the table of accounts, as `plausible` has them. `hurried` is the files sensor with all its
     workers at full speed, for a sweep that somebody waits for. `polled` are asked twice a second
     whether anything moved; `hinted` are those of them that also look where a hint leads; `seldom` have
     a schedule of their own, by its name."""
@@ -53,6 +57,7 @@ class Parts:
     polled: tuple[PolledSensor, ...]
     hinted: tuple[Sensor, ...] = ()
     seldom: Mapping[str, Sensor] = field(default_factory=dict)
+    named: tuple[bytes, ...] = ()
 
     def live(self) -> list[tuple[str, Sensor]]:
         """All sensors but those of files, by the name of the lane that they work in."""
@@ -89,29 +94,82 @@ class Parts:
         """Whether a change at `path` must be told at once."""
         return self.watches.find(path) is not None and self.policy.urgent(path)
 
+    def urgent_globs(self) -> tuple[bytes, ...]:
+        """The globs of paths that critical rules name."""
+        return self.policy.urgent_globs()
 
-def build(config: Config, host: Host, clock: Clock, on_folder: Callable[[bytes], None]) -> Parts:
-    """The parts for `config`."""
-    sweeps, files = config.sweeps, host.files
 
-    def files_sensor(crew: Crew) -> FilesSensor:
-        return FilesSensor(
-            files, config.watches, clock.wall, on_folder=on_folder, largest=sweeps.largest, crew=crew
-        )
+OnFolder: TypeAlias = Callable[[bytes], None]
 
-    plain = files_sensor(Crew(1, sweeps.pace, nice=10))
+
+def build(config: Config, host: Host, clock: Clock, on_folder: OnFolder) -> Parts:
+    """The parts for `config`, with the homes of the accounts there are now."""
+    named = _named_homes(host)
+    at_home = _at_home(config, named, host, clock, on_folder)
     return Parts(
-        config,
-        Policy(config.rules),
-        plain.watches,
-        plain,
-        files_sensor(Crew(sweeps.workers)),
-        SetIdSensor(files, config.setid, clock.wall, on_folder=on_folder),
+        **at_home,
+        named=named,
+        setid=SetIdSensor(host.files, config.setid, clock.wall, on_folder=on_folder),
         polled=(
             ListenersSensor(host.live, config.listeners, clock.wall),
             ProcessesSensor(host.live, config.processes, clock.wall),
         ),
     )
+
+
+def rehouse(
+    parts: Parts, config: Config, named: tuple[bytes, ...], host: Host, clock: Clock, on_folder: OnFolder
+) -> Parts:
+    """`parts` with other homes: what knows none, and what remembers what it saw, stays as it is."""
+    return replace(parts, **_at_home(config, named, host, clock, on_folder), named=named)
+
+
+def _at_home(
+    config: Config, named: tuple[bytes, ...], host: Host, clock: Clock, on_folder: OnFolder
+) -> dict[str, Any]:
+    """The parts that know homes, by their names in `Parts`."""
+    homes = _homes(named, host)
+    config = expand(config, homes)
+    sweeps = config.sweeps
+
+    def files_sensor(crew: Crew) -> FilesSensor:
+        return FilesSensor(
+            host.files, config.watches, clock.wall, on_folder=on_folder, largest=sweeps.largest, crew=crew
+        )
+
+    plain = files_sensor(Crew(1, sweeps.pace, nice=10))
+    return {
+        "config": config,
+        "policy": Policy(config.rules, homes),
+        "watches": plain.watches,
+        "files": plain,
+        "hurried": files_sensor(Crew(sweeps.workers)),
+    }
+
+
+MOST_ACCOUNTS = 16 * 1024**2
+"""Bytes of the table of accounts that are read."""
+
+
+def _named_homes(host: Host) -> tuple[bytes, ...]:
+    """The homes in the table of accounts as it is now."""
+    text = host.texts.read(b"/etc/passwd", MOST_ACCOUNTS).data
+    return FALLBACK if text is None else plausible(user.home for user in passwd(text)[0])
+
+
+def _homes(named: Iterable[bytes], host: Host) -> Homes:
+    """`named` homes and the usual ones, also by the places where their links lead."""
+    away = MountMap(host.files.mounts).away
+
+    def places(path: bytes) -> Iterator[bytes]:
+        yield path
+        try:
+            yield host.files.real(path, away)
+        except OSError:
+            pass  # a ring of links, or it lies on a network mount, which the files sensor will say
+
+    tops = frozenset(places(USUAL)) - {b"/"}
+    return Homes(plausible((place for home in named for place in places(home)), tops), tops)
 
 
 class SystemNames:

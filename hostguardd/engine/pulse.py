@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import stat
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from ..host.files import FileHost, Mark, glob_paths, has_magic, unquoted
@@ -46,6 +46,10 @@ class Places(Protocol):
         """Whether a change at `path` must be told at once."""
         ...
 
+    def urgent_globs(self) -> tuple[bytes, ...]:
+        """The globs of paths that make it so."""
+        ...
+
 
 class Pulse:
     """Beats in a thread between `start` and `stop`; `beat` is one beat, for one thread at a time."""
@@ -53,15 +57,14 @@ class Pulse:
     def __init__(
         self,
         host: FileHost,
-        places: Places,
-        globs: Iterable[bytes],
+        places: Callable[[], Places],
         clock: Clock,
         deliver: Callable[[Hint], None],
         interval: float,
     ) -> None:
         self._host = host
-        self._places = places
-        self._globs = tuple(globs)
+        self._places_now = places
+        self._places = places()
         self._clock = clock
         self._deliver = deliver
         self._interval = interval
@@ -121,7 +124,9 @@ class Pulse:
             self._beats = 0  # the new ones join with the next beat
 
     def _arrange(self) -> None:
-        """Work out what to look at. What is new among it is not hinted: there is nothing to compare."""
+        """Work out what to look at, in the homes that there are now. What is new among it is not hinted:
+        there is nothing to compare."""
+        self._places = self._places_now()
         found: dict[bytes, Mark | None] = {}
         mark = self._host.mark
         for path in self._all():
@@ -138,7 +143,7 @@ class Pulse:
         """Urgent paths that are there or might come to a folder that is, and what lies below them."""
         mounts = MountMap(self._host.mounts)
         bases: list[bytes] = [path for path in self._places.watches.literal if self._wanted(path)]
-        for glob in self._globs:
+        for glob in self._places.urgent_globs():
             base = glob.removesuffix(BELOW)
             if b"**" in base:
                 continue

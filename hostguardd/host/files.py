@@ -119,8 +119,9 @@ class FileHost(Protocol):
         """Open without following any link; OSError as open(2) gives it (ELOOP, ENOTDIR, EACCES, …)."""
         ...
 
-    def real(self, path: bytes) -> bytes:
-        """`path` with every symbolic link resolved."""
+    def real(self, path: bytes, away: Callable[[bytes], object] = lambda path: None) -> bytes:
+        """`path` with every symbolic link resolved. OSError(EREMOTE) rather than touch what is `away`: not
+        even readlink(2) comes back from a dead server."""
         ...
 
     def mounts(self) -> list[Mount]:
@@ -381,7 +382,7 @@ class LinuxFiles:
             fd = below
         return LinuxFolder(fd, path, self._patient)
 
-    def real(self, path: bytes) -> bytes:
+    def real(self, path: bytes, away: Callable[[bytes], object] = lambda path: None) -> bytes:
         done, pending, hops = b"/", path.split(b"/")[::-1], 0
         while pending:
             part = pending.pop()
@@ -391,6 +392,8 @@ class LinuxFiles:
                 done = split(done)[0]
                 continue
             done = join(done, part)
+            if away(done):
+                raise OSError(errno.EREMOTE, "it lies on a network mount")
             try:
                 target = os.readlink(join(self._top, done.lstrip(b"/")))
             except OSError:

@@ -76,22 +76,21 @@ class FilesSensor:
         """Everything the watches name, in no particular order."""
         mounts = MountMap(self._host.mounts)
         folders: list[bytes] = []
-        closed: list[Blind] = []
-        for parent, names in self._starts(mounts, closed).items():
-            if names is None:
-                yield from self._visit(parent, depth, mounts, stop, folders)
-            else:
-                how = Request(parent, None, depth=depth)
-                yield from self._keys(parent, frozenset(names), how, mounts, stop, folders)
-        if closed and not stop():
-            now = self._wall()
-            yield Sweep(FileFact, b"", depth, [], tuple(closed), began=now, ended=now)
+        yield from self._begin((b"/",), Request(b"", None, depth=depth), mounts, stop, folders)
         folders.reverse()
         if depth is Depth.FULL and self._crew is not None:
             yield from self._shared(folders, stop, self._crew)
             return
         while folders and not stop():
             yield from self._visit(folders.pop(), depth, mounts, stop, folders)
+
+    def below(self, tops: Sequence[bytes], stop: Stop) -> Iterator[Sweep]:
+        """Everything the watches name at or below these folders, there or not, closely."""
+        mounts = MountMap(self._host.mounts)
+        folders: list[bytes] = []
+        yield from self._begin(tops, Request(b"", None), mounts, stop, folders)
+        while folders and not stop():
+            yield from self._visit(folders.pop(), Depth.FULL, mounts, stop, folders)
 
     def visit(self, folder: bytes, mounts: MountMap, stop: Stop, below: list[bytes]) -> Iterator[Sweep]:
         """One folder, closely; folders in it are added to `below`. For the crew's processes."""
@@ -106,16 +105,21 @@ class FilesSensor:
             below: list[bytes] = []
             if request.keys is not None:
                 yield from self._keys(folder, request.keys, request, mounts, stop, below)
-                if request.deep:
-                    yield from self._led_to(folder, request, mounts, stop, below)
             elif not self.watches.plan(folder).empty:
                 below = [folder]
+            names = [name for name in request.keys or () if isinstance(name, bytes)]
+            leading = [path for name in sorted(names) if self.watches.leads(path := join(folder, name))]
             if request.keys is not None and not request.deep:
+                below = []
+            if leading:
+                how = Request(b"", None, depth=request.depth, largest=request.largest)
+                yield from self._begin(leading, how, mounts, stop, below)
+            elif not below:
                 continue
             while below and not stop():
                 more: list[bytes] = []
                 yield from self._visit(below.pop(), request.depth, mounts, stop, more, request.largest)
-                if request.deep:
+                if request.deep or leading:
                     below += more
 
     # -- inside ----------------------------------------------------------------------------------
@@ -132,6 +136,40 @@ class FilesSensor:
                 path = split(path)[0]
         return sorted(found)
 
+    def _begin(
+        self, tops: Sequence[bytes], how: Request, mounts: MountMap, stop: Stop, folders: list[bytes]
+    ) -> Iterator[Sweep]:
+        """The named entries at or below `tops` that no watched folder above leads to; the folders among
+        them are added to `folders`."""
+        closed: list[Blind] = []
+        everywhere = b"/" in tops
+        announced: set[bytes] = set()
+        for parent, names in self._starts(mounts, closed).items():
+            top = next((top for top in tops if under(parent, top)), None)
+            if top is None:
+                continue
+            if stop():
+                return
+            self._announce_way(top, parent, mounts, announced)
+            if names is None:
+                yield from self._visit(parent, how.depth, mounts, stop, folders, how.largest)
+            else:
+                yield from self._keys(parent, frozenset(names), how, mounts, stop, folders)
+        if closed and everywhere and not stop():
+            now = self._wall()
+            yield Sweep(FileFact, b"", how.depth, [], tuple(dict.fromkeys(closed)), began=now, ended=now)
+
+    def _announce_way(self, top: bytes, folder: bytes, mounts: MountMap, done: set[bytes]) -> None:
+        """Have the folders from `top` down to `folder` watched, in this order: what appears in one of them
+        after that is hinted at."""
+        way = [folder]
+        while way[-1] != top and way[-1] != b"/":
+            way.append(split(way[-1])[0])
+        for place in reversed(way):
+            if place not in done and mounts.away(place) is None:
+                done.add(place)
+                self._on_folder(place)
+
     def _named(self, mounts: MountMap, closed: list[Blind]) -> Iterator[tuple[bytes, bytes | None]]:
         """(folder, name) of every path that a watch names, there or not; no name: a wildcard names some.
 
@@ -145,51 +183,18 @@ class FilesSensor:
             for folder in glob_paths(
                 self._host,
                 above,
-                lambda path: mounts.away(path) is not None,
+                lambda path: _is_away(path, mounts, closed),
                 lambda path, error: closed.extend(_closed(path, error)),
             ):
                 yield folder, name
 
-    def _led_to(
-        self, folder: bytes, how: Request, mounts: MountMap, stop: Stop, below: list[bytes]
-    ) -> Iterator[Sweep]:
-        """What watches name below keys of a folder that are only on the way there, and came or went.
-
-        The folders on the way are announced first: what is named may come a moment later.
-        """
-        assert how.keys is not None
-        tops = [
-            path
-            for name in how.keys
-            if isinstance(name, bytes) and self.watches.leads(path := join(folder, name))
-        ]
-        tops = [path for path in tops if self.watches.at(path) is None]
-        if not tops or stop():
-            return
-        for path in self.anchors():
-            if any(under(path, top) for top in tops):
-                self._on_folder(path)
-        starts = self._starts(mounts, [], lambda path: any(under(path, top) for top in tops))
-        for parent, names in starts.items():
-            if names is None:
-                below.append(parent)
-            else:
-                yield from self._keys(parent, frozenset(names), how, mounts, stop, below)
-
-    def _starts(
-        self,
-        mounts: MountMap,
-        closed: list[Blind],
-        wanted: Callable[[bytes], bool] = lambda folder: True,
-    ) -> dict[bytes, set[bytes] | None]:
-        """Named entries of `wanted` folders that no watched folder above leads to, by folder; None: all
-        that are named."""
+    def _starts(self, mounts: MountMap, closed: list[Blind]) -> dict[bytes, set[bytes] | None]:
+        """Named entries that no watched folder above leads to, by folder; None: all that are named."""
         starts: dict[bytes, set[bytes] | None] = {}
         for folder, name in self._named(mounts, closed):
-            if not wanted(folder) or (name != b"" and self.watches.plan(folder).inherited is not None):
+            if name != b"" and self.watches.plan(folder).inherited is not None:
                 continue
-            if name is None and (mount := mounts.away(folder)) is not None:
-                closed.append(_distant(folder, mount))
+            if name is None and _is_away(folder, mounts, closed):
                 continue
             names = starts.setdefault(folder, set())
             if name is None:
@@ -216,7 +221,7 @@ class FilesSensor:
         found = _Found(self, plan, how.depth, stop, limit=how.largest)
         # Not even lstat(2) may touch a network mount: it hangs when the server does.
         away = {name: mount for name in wanted if (mount := mounts.away(join(folder, name))) is not None}
-        found.blinds += [_distant(join(folder, name), mount) for name, mount in away.items()]
+        found.blinds += dict.fromkeys(_distant(mount) for mount in away.values())
         try:
             if len(away) < len(wanted):
                 with self._host.open_folder(folder) as opened:
@@ -248,7 +253,7 @@ class FilesSensor:
         self._on_folder(folder)
         away = [mount for mount in mounts.within(folder).values() if mount.network]
         avoid = frozenset(split(mount.point)[1] for mount in away)
-        blinds = tuple(_distant(mount.point, mount) for mount in away)
+        blinds = tuple(_distant(mount) for mount in away)
         try:
             with self._host.open_folder(folder) as opened:
                 rows = opened.entries(SLICE, avoid)
@@ -405,9 +410,17 @@ def _closed(path: bytes, error: OSError, what: str = "folder") -> tuple[Blind, .
     return () if is_gone(error) else (Blind(KIND, path, f"{what} cannot be read: {error.strerror or error}"),)
 
 
-def _distant(path: bytes, mount: Mount) -> Blind:
+def _distant(mount: Mount) -> Blind:
     """Blind for what lies on a network mount."""
-    return Blind(KIND, path, f"{mount.fstype.decode(errors='replace')} mount, not walked")
+    return Blind(KIND, mount.point, f"{mount.fstype.decode(errors='replace')} mount, not walked")
+
+
+def _is_away(path: bytes, mounts: MountMap, closed: list[Blind]) -> bool:
+    """Whether `path` lies on a network mount; that is Blind then."""
+    mount = mounts.away(path)
+    if mount is not None:
+        closed.append(_distant(mount))
+    return mount is not None
 
 
 def resolved(host: FileHost, watches: Sequence[Watch]) -> tuple[Watch, ...]:
@@ -417,6 +430,7 @@ def resolved(host: FileHost, watches: Sequence[Watch]) -> tuple[Watch, ...]:
     folder is watched as a link, and the folder it leads to as well.
     """
     first = Watches(watches)
+    away = MountMap(host.mounts).away
     found = []
     for watch in watches:
         more: list[bytes] = []
@@ -424,7 +438,7 @@ def resolved(host: FileHost, watches: Sequence[Watch]) -> tuple[Watch, ...]:
             if has_magic(path):
                 continue
             try:
-                real = host.real(path)
+                real = host.real(path, away)
             except OSError:
                 continue
             if real.startswith(KERNEL):

@@ -38,6 +38,9 @@ class Places:
         log = Watch("log", (b"/etc/log",), growing=True)
         self.watches = Watches([Watch("etc", (b"/etc",)), Watch("home", (b"/home/*/.keys",)), log])
 
+    def urgent_globs(self) -> tuple[bytes, ...]:
+        return self.policy.urgent_globs()
+
     def urgent(self, path: bytes) -> bool:
         return self.watches.find(path) is not None and self.policy.urgent(path)
 
@@ -55,8 +58,7 @@ class Heart:
         places = Places()
         self.pulse = Pulse(
             LinuxFiles(os.fsencode(top)),
-            places,
-            places.policy.urgent_globs(),
+            lambda: places,
             SystemClock(),
             self.hints.append,
             1.0,

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from hostguardd.config import Config, Rule, parse
 from hostguardd.defaults import default_sources
+from hostguardd.homes import Homes, expand
 from hostguardd.model import (
     Action,
     Drift,
@@ -113,6 +114,7 @@ SAMPLES: list[tuple[Drift, str, Severity, str]] = [
     (edited("/etc/ld.so.cache"), "linker-configuration", HIGH, "T1574.006"),
     (added(file("/root/.ssh/authorized_keys")), "ssh-keys", CRITICAL, "T1098.004"),
     (edited("/home/alice/.ssh/authorized_keys2"), "ssh-keys", CRITICAL, "T1098.004"),
+    (added(file("/var/www/.ssh/authorized_keys")), "ssh-keys", CRITICAL, "T1098.004"),
     (edited("/etc/ssh/sshd_config"), "ssh-server", HIGH, "T1098.004"),
     (added(file("/etc/ssh/sshd_config.d/x.conf")), "ssh-server", HIGH, "T1098.004"),
     (added(file("/home/alice/.ssh/config")), "ssh-accounts", MEDIUM, "T1098.004"),
@@ -204,14 +206,18 @@ SAMPLES: list[tuple[Drift, str, Severity, str]] = [
 SAMPLES += [*accounts.SAMPLES, *kernel.SAMPLES, *logs.SAMPLES]
 
 
+HOMES = Homes([b"/root", b"/var/www"])
+"""The homes of the host that the samples are about; the others lie in /home."""
+
+
 @cache
 def shipped() -> Config:
-    return parse(default_sources(installed="/nonexistent/hostguardd.toml"))
+    return expand(parse(default_sources(installed="/nonexistent/hostguardd.toml")), HOMES)
 
 
 @cache
 def shipped_policy() -> Policy:
-    return Policy(shipped().rules)
+    return Policy(shipped().rules, HOMES)
 
 
 def title(value: object) -> str | None:
