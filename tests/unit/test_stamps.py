@@ -49,7 +49,7 @@ FILE = FileFact(
         ("downgraded", {"sha256": OTHER, "inode": 8, "mtime": BUILT - DAY, "ctime": LATER}, set()),
         ("reinstalled", {"inode": 8, "ctime": LATER}, set()),
         ("replaced under the same time", {"sha256": OTHER, "inode": 8, "ctime": LATER}, {"backdated"}),
-        ("of another time zone", {"sha256": OTHER, "inode": 8, "mtime": LATER + DAY // 2}, set()),
+        ("of another time zone", {"sha256": OTHER, "inode": 8, "mtime": NOW + DAY // 2}, set()),
         ("a link in its place", {"mode": stat.S_IFLNK, "mtime": BUILT, "inode": 8, "ctime": LATER}, set()),
     ],
 )  # fmt: skip

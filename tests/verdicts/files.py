@@ -121,7 +121,7 @@ SAMPLES: list[tuple[Drift, str, Severity, str]] = [
     (edited("/srv/site/index.html"), "unmatched", CRITICAL, ""),
     # Places where anybody writes.
     (added(file("/run/docker.sock", SOCK | 0o660)), "container-socket", CRITICAL, "T1610"),
-    (changed(file("/run/docker.sock", SOCK | 0o660), mode=SOCK | 0o666), "container-socket", CRITICAL, "T1610"),
+    (changed(file("/run/crio/crio.sock", SOCK), mode=SOCK | 0o666), "container-socket", CRITICAL, "T1610"),
     (changed(file("/run/podman/podman.sock", SOCK | 0o660), uid=1000), "container-socket", CRITICAL, "T1610"),
     (removed(file("/run/docker.sock", SOCK | 0o660)), "container-socket-gone", IGNORE, "T1489"),
     (added(file("/tmp/... ", DIR | 0o755)), "odd-name-in-temporary-place", HIGH, "T1564.001"),
@@ -152,7 +152,7 @@ SAMPLES: list[tuple[Drift, str, Severity, str]] = [
     (removed(file("/var/www/html/x.php")), "web-page-gone", LOW, "T1505.003"),
     # Forged times.
     (changed(file("/etc/shadow"), mtime=0, ctime=2), "time-forged-sensitive", HIGH, "T1070.006"),
-    (changed(file("/root/.ssh/authorized_keys"), mtime=0, ctime=2), "time-forged-sensitive", HIGH, "T1070.006"),
+    (changed(file("/root/.ssh/known"), mtime=0, ctime=2), "time-forged-sensitive", HIGH, "T1070.006"),
     (changed(file("/usr/bin/ls"), mtime=0, ctime=2), "time-forged", MEDIUM, "T1070.006"),
     (changed(file("/usr/bin/ls"), mtime=10**18, ctime=2), "time-forged", MEDIUM, "T1070.006"),
     (changed(file("/usr/bin/ls"), mtime=0, ctime=2, inode=2), "touched", LOW, "T1070.006"),
@@ -201,8 +201,8 @@ SAMPLES: list[tuple[Drift, str, Severity, str]] = [
     (added(file("/run/systemd/system/x.service")), "services", HIGH, "T1543.002"),
     (added(file("/run/systemd/generator", DIR | 0o755)), "runtime-folders", IGNORE, "T1543.002"),
     (removed(file("/run/systemd/generator/x.service")), "runtime-setting-gone", IGNORE, "T1489"),
-    (added(file("/etc/systemd/system-generators/x", REG | 0o755)), "unit-generators", CRITICAL, "T1543.002"),
-    (added(file("/run/systemd/system-generators/x", REG | 0o755)), "unit-generators", CRITICAL, "T1543.002"),
+    (added(file("/etc/systemd/user-generators/x")), "unit-generators", CRITICAL, "T1543.002"),
+    (added(file("/run/systemd/system-generators/x")), "unit-generators", CRITICAL, "T1543.002"),
     (added(file("/usr/lib/systemd/system-generators/x", REG | 0o755)), "services", HIGH, "T1543.002"),
     (added(file("/usr/local/lib/systemd/user/x.service")), "services", HIGH, "T1543.002"),
     (added(file("/home/eve/.config/systemd/user/x.service")), "account-services", HIGH, "T1543.002"),
