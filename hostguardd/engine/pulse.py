@@ -30,8 +30,9 @@ BEAT = 500
 MOST = 5_000
 """Paths in all. Who makes more files in /etc/cron.d than that is told of by inotify and the sweeps."""
 
-AGAIN = 60
-"""Beats after which the places are worked out anew, wildcards and folders that came meanwhile included."""
+AGAIN = 600
+"""Beats after which the places are worked out anew, wildcards and folders that came meanwhile included; it
+is also done when the configuration or a home is another one."""
 
 BELOW = b"/**"
 
@@ -96,7 +97,7 @@ class Pulse:
 
     def beat(self) -> None:
         """Look at those whose turn it is; hint what moved."""
-        if self._beats % AGAIN == 0:
+        if self._beats % AGAIN == 0 or self._places_now() is not self._places:
             self._arrange()
         self._beats += 1
         if not self._turns:
@@ -142,22 +143,25 @@ class Pulse:
     def _all(self) -> Iterator[bytes]:
         """Urgent paths that are there or might come to a folder that is, and what lies below them."""
         mounts = MountMap(self._host.mounts)
-        bases: list[bytes] = [path for path in self._places.watches.literal if self._wanted(path)]
+        bases = list(self._places.watches.literal)
+        deep: list[bytes] = []
         for glob in self._places.urgent_globs():
             base = glob.removesuffix(BELOW)
             if b"**" in base:
                 continue
             if not has_magic(base):
-                bases.append(unquoted(base))
+                deep.append(unquoted(base))
                 continue
-            bases += glob_paths(
+            deep += glob_paths(
                 self._host, base, lambda path: mounts.away(path) is not None, lambda path, error: None
             )
-        bases = [path for path in dict.fromkeys(bases) if mounts.away(path) is None]
+        bases = [path for path in dict.fromkeys(deep + bases) if mounts.away(path) is None]
         there = {folder: self._host.mark(folder) for folder in {split(path)[0] for path in bases}}
         bases = [path for path in bases if _is_folder(there[split(path)[0]]) or path == b"/"]
-        yield from (path for path in bases if self._wanted(path))
-        folders = bases
+        wanted = [path for path in bases if self._wanted(path)]
+        yield from wanted
+        named = frozenset(deep).intersection(bases)
+        folders = list(dict.fromkeys([*named, *wanted]))
         for _ in range(8):  # levels; critical folders are shallow
             folders = [path for path in folders if self._is_walked(path)]
             if not folders:

@@ -25,7 +25,7 @@ from hostguardd.model import (
     Severity,
 )
 from hostguardd.policy import UNMATCHED, Policy
-from hostguardd.watches import Watches
+from hostguardd.watches import MAGIC, Watches
 from tests.verdicts import accounts, files, kernel, logs
 from tests.verdicts.files import added, changed, edited, file, removed
 
@@ -134,6 +134,16 @@ def test_every_sample_of_a_watched_file_lies_in_a_shipped_watch() -> None:
         if drift.fact is FileFact and rule != "unmatched" and watches.find(drift.subject.label) is None
     }
     assert unseen == set()
+
+
+def test_no_path_that_a_shipped_watch_names_is_left_to_no_rule() -> None:
+    policy = shipped_policy()
+    named = {path.decode() for watch in shipped().watches for path in watch.paths if not MAGIC.search(path)}
+    assert len(named) > 200
+    for path in sorted(named):
+        for mode in (stat.S_IFREG | 0o644, stat.S_IFDIR | 0o755, stat.S_IFLNK | 0o777):
+            for drift in (added(file(path, mode)), removed(file(path, mode)), edited(path)):
+                assert policy.judge(drift).rule != "unmatched", (path, drift.action)
 
 
 def test_every_shipped_rule_advises_and_names_a_technique() -> None:
