@@ -15,6 +15,7 @@ import pytest
 
 from tests.daemon import Guard, guarding, until
 
+# These are asked before the tree's own rule.
 RULES = """
 [[rule]]
 name = "forged"
