@@ -52,7 +52,9 @@ class FolderPlan:
     @property
     def plain(self) -> bool:
         """Every entry is simply watched by `inherited`: no name needs a look of its own."""
-        return not (self.exact or self.globs or self.by_name or self.by_path) and self.inherited is not None
+        if self.exact or self.globs or self.by_name or self.by_path or self.inherited is None:
+            return False
+        return not self.inherited.watch.selective
 
     @property
     def empty(self) -> bool:

@@ -132,6 +132,10 @@ class Parts:
         """Whether a change at `path` must be told at once."""
         return self.watches.find(path) is not None and self.policy.urgent(path)
 
+    def urgent_globs(self) -> tuple[bytes, ...]:
+        """The globs of paths that critical rules name."""
+        return self.policy.urgent_globs()
+
 
 OnFolder: TypeAlias = Callable[[bytes], None]
 
