@@ -23,7 +23,7 @@ from hostguardd.engine.engine import Engine
 from hostguardd.host.bundle import Host
 from hostguardd.host.files import LinuxFiles
 from hostguardd.host.live import NoLiveHost
-from hostguardd.host.texts import LinuxTexts
+from hostguardd.host.texts import LinuxTexts, TextHost
 from hostguardd.sensors import crew
 from hostguardd.store.alertlog import AlertLog
 from hostguardd.store.database import Database
@@ -85,6 +85,7 @@ class Inside(Guard):
     def __init__(self, folder: Path, sections: str = "") -> None:
         super().__init__(folder, sections=sections)
         self.clock, self.files, self.words_heard = Liar(), Deaf(), Words()
+        self.texts: TextHost = LinuxTexts(self.files)
         self.engine: Engine
         for number in range(5):
             (self.tree / f"file{number}").write_text(f"{number}\n")
@@ -101,7 +102,7 @@ class Inside(Guard):
             lambda: config,
             database,
             log,
-            Host(self.files, NoLiveHost(), LinuxTexts(self.files)),
+            Host(self.files, NoLiveHost(), self.texts),
             self.clock,
             self.words_heard,
             lambda message, fields: None,
