@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -142,3 +145,49 @@ def test_absurd_homes_do_no_harm(town: Town, home: str) -> None:
         (town.tree / "file0").write_text("changed\n")
         town.hears(town.tree / "file0", "opened")
         assert not town.coded("sensor.failed")
+
+
+TOOLS = ("useradd", "usermod", "groupadd", "gpasswd", "userdel")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: useradd --prefix")
+@pytest.mark.skipif(not all(map(shutil.which, TOOLS)), reason="needs shadow-utils")
+def test_each_use_of_the_tools_is_told_as_what_it_is(town: Town) -> None:
+    """By the sentence and the technique that an administrator reads, and each act once."""
+    for name, text in (
+        ("shadow", "alice:*:1::::::\n"),
+        ("group", "root:x:0:\nwheel:x:10:\nalice:x:1000:\n"),
+        ("gshadow", "root:::\nwheel:::\nalice:!::\n"),
+    ):
+        (town.etc / name).write_text(text)
+
+    def run(tool: str, *options: str) -> None:
+        command = [tool, "--prefix", str(town.etc.parent), *options]
+        subprocess.run(command, check=True, capture_output=True)
+
+    def told(name: str, sentence: str, technique: str) -> None:
+        alert = until(
+            lambda: next((one for one in town.about(name) if sentence in one["message"]), None),
+            f"{sentence}; told: {[one['message'] for one in town.about(name)]}",
+        )
+        assert alert["threat"]["technique"]["id"] == [technique]
+
+    town.lines = [f"alice:x:1000:1000::{town.homes / 'alice'}:/sbin/nologin\n"]
+    (town.etc / "passwd").write_text(town.lines[0])
+    with town.running():
+        run("useradd", "-M", "-d", str(town.homes / "eve"), "-s", "/bin/sh", "-G", "wheel", "eve")
+        told("eve", "New account eve (uid 1001, shell /bin/sh", "T1136.001")
+        run("usermod", "-a", "-G", "wheel", "alice")
+        told("alice", "Account alice joined wheel", "T1098")
+        run("usermod", "-s", "/bin/bash", "alice")
+        told("alice", "has the shell /bin/bash now (had /sbin/nologin)", "T1098")
+        run("usermod", "-p", "$6$salt$hash", "alice")
+        told("alice", "got a password, it had none", "T1098")
+        run("usermod", "-o", "-u", "0", "alice")
+        told("alice", "Account alice gained uid 0 (it is root now; it had uid 1000)", "T1078.003")
+        assert len(town.about("eve")) == 1, "one act, one alert"
+        assert len(town.about("alice")) == 4
+        run("userdel", "-f", "alice")
+        told("alice", "Account alice is gone", "T1531")
+    assert "salt" not in (town.log / "alerts.jsonl").read_text()
+    assert b"$6$salt" not in (town.state / "baseline.db").read_bytes()
