@@ -191,7 +191,8 @@ class FilesSensor:
     def _starts(self, mounts: MountMap, closed: list[Blind]) -> dict[bytes, set[bytes] | None]:
         """Named entries that no watched folder above leads to, by folder; None: all that are named."""
         starts: dict[bytes, set[bytes] | None] = {}
-        for folder, name in self._named(mounts, closed):
+        # In the order of folders, so that their plans are worked out once for all homes there may be.
+        for folder, name in sorted(self._named(mounts, closed), key=lambda one: one[0]):
             if name != b"" and self.watches.plan(folder).inherited is not None:
                 continue
             if name is None and _is_away(folder, mounts, closed):
@@ -429,7 +430,7 @@ def resolved(host: FileHost, watches: Sequence[Watch]) -> tuple[Watch, ...]:
     `/bin/x` on a host whose /bin is a link to usr/bin is the entry /usr/bin/x; a named link to a
     folder is watched as a link, and the folder it leads to as well.
     """
-    first = Watches(watches)
+    first: Watches | None = None
     away = MountMap(host.mounts).away
     found = []
     for watch in watches:
@@ -443,7 +444,10 @@ def resolved(host: FileHost, watches: Sequence[Watch]) -> tuple[Watch, ...]:
                 continue
             if real.startswith(KERNEL):
                 continue
-            if real not in (path, b"/") and first.at(real) is None and not under(path, real):
+            if real in (path, b"/") or under(path, real):
+                continue
+            first = first or Watches(watches)
+            if first.at(real) is None:
                 more.append(real)
         found.append(replace(watch, paths=watch.paths + tuple(dict.fromkeys(more))) if more else watch)
     return tuple(found)

@@ -613,6 +613,37 @@ def test_what_lends_rights(host: FakeFiles) -> None:
     assert paths(swept(setid(host))) == [b"/a/caps", b"/a/sgid", b"/a/suid", b"/a/suid-for-nobody"]
 
 
+def test_homes_that_all_lie_on_a_network_mount_are_blind_once(host: FakeFiles) -> None:
+    host.mount(b"/home", b"nfs4")
+    host.write(b"/home/eve/.ssh/x")
+    faulty = Faulty(host)
+    watching = sensor(faulty, Watch("w", (b"/home/*/.ssh", b"/home/*/.prof*", b"/home/bob/.ssh")))
+    untouched(host, faulty, b"/home")
+    sweeps = swept(watching)
+    assert blinds(sweeps) == {b"/home": "nfs4 mount, not walked"}
+    assert sum(len(sweep.blinds) for sweep in sweeps) == 2, "once for the globs, once for the path"
+
+
+def test_what_leads_to_a_named_place_is_looked_into(host: FakeFiles) -> None:
+    """A hint about ~/.config is one about ~/.config/units, and what is made on the way is watched first."""
+    order: list[bytes] = []
+    watching = FilesSensor(
+        host, [Watch("w", (b"/root/.config/units", b"/srv/*/.x/y"))], lambda: 1, on_folder=order.append
+    )
+    request = Request(b"/root", frozenset({b".config"}))
+    assert paths(list(watching.look([request], never))) == []
+    host.write(b"/root/.config/units/a/b")
+    assert order == [b"/root/.config"]
+    order.clear()
+    assert paths(list(watching.look([request], never))) == [
+        b"/root/.config/units", b"/root/.config/units/a", b"/root/.config/units/a/b",
+    ]  # fmt: skip
+    assert order == [b"/root/.config", b"/root/.config/units", b"/root/.config/units/a"]
+    host.write(b"/srv/eve/.x/y")
+    assert paths(list(watching.look([Request(b"/srv", frozenset({b"eve"}))], never))) == [b"/srv/eve/.x/y"]
+    assert list(watching.look([Request(b"/srv", frozenset({b"x"}))], never)) == []
+
+
 def test_each_file_system_is_a_scope_of_its_own(host: FakeFiles) -> None:
     host.write(b"/su", mode=0o4755)
     for point, fstype in ((b"/home", b"ext4"), (b"/run", b"tmpfs"), (b"/proc", b"proc"), (b"/net", b"nfs4")):
