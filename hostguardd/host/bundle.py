@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .files import FileHost, LinuxFiles
+from .kernel import KernelHost, LinuxKernel, NoKernel
 from .live import LiveHost, NoLiveHost
 from .proc import ProcHost
 from .texts import LinuxTexts, TextHost
@@ -17,15 +18,16 @@ class Host:
     files: FileHost
     live: LiveHost
     texts: TextHost
+    kernel: KernelHost
 
 
 def this_host() -> Host:
     """The machine we run on."""
     files = LinuxFiles()
-    return Host(files, ProcHost(), LinuxTexts(files))
+    return Host(files, ProcHost(), LinuxTexts(files), LinuxKernel())
 
 
 def image(root: bytes) -> Host:
     """A mounted disk image: files, and no kernel behind them. Raises OSError when there is none."""
     files = LinuxFiles(root)
-    return Host(files, NoLiveHost(), LinuxTexts(files))
+    return Host(files, NoLiveHost(), LinuxTexts(files), NoKernel())
