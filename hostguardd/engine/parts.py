@@ -19,8 +19,11 @@ from ..sensors.crew import Crew
 from ..sensors.files import FilesSensor
 from ..sensors.interface import Request, Sensor
 from ..sensors.listeners import ListenersSensor
+from ..sensors.modules import ModulesSensor
+from ..sensors.mounts import MountsSensor
 from ..sensors.processes import ProcessesSensor
 from ..sensors.setid import SetIdSensor
+from ..sensors.settings import SettingsSensor
 from ..watches import Watches
 from .clock import Clock
 
@@ -108,6 +111,9 @@ def build(config: Config, host: Host, clock: Clock, on_folder: Callable[[bytes],
         polled=(
             ListenersSensor(host.live, config.listeners, clock.wall),
             ProcessesSensor(host.live, config.processes, clock.wall),
+            MountsSensor(host.kernel, plain.watches, sweeps.mounts, clock.wall),
+            ModulesSensor(host.kernel, sweeps.kernel, clock.wall),
+            SettingsSensor(host.kernel, sweeps.kernel, clock.wall),
         ),
     )
 

@@ -16,7 +16,7 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
-from . import iptables, nftables, nlmsg
+from . import iptables, nftables
 from .firewall import Firewall, Piece
 from .iptables import V4, V6, Layout
 from .netlink import NETFILTER, Netlink

@@ -10,6 +10,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from .firewall import Piece, chain
@@ -72,7 +73,7 @@ def chains(prefix: bytes, layout: Layout, about: Info, blob: bytes) -> list[Piec
     for number, at in enumerate(about.hooks):
         if at is not None:
             names[at], hooks[at] = HOOKS[number], HOOKS[number]
-    for before, entry in zip(entries, entries[1:], strict=False):
+    for before, entry in pairwise(entries):
         if before.target.name == b"ERROR":
             names[entry.at] = before.target.data.split(b"\0", 1)[0]
     found: list[Piece] = []

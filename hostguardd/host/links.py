@@ -31,7 +31,8 @@ RIDERS: Final = frozenset((b"vlan", b"macvlan", b"macvtap", b"ipvlan", b"ipvtap"
 
 
 class Link(NamedTuple):
-    """One interface. `promiscuity` counts who asked for it; `link` and `master` are numbers of others, 0 none."""
+    """One interface. `promiscuity` counts who asked for it; `link` and `master` are numbers of others, 0
+    none."""
 
     number: int
     name: bytes
