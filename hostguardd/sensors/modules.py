@@ -38,7 +38,7 @@ class Module(NamedTuple):
 def parse(text: bytes) -> list[Module]:
     """/proc/modules: `name size references users state address (taint)`; other lines are passed over."""
     found = []
-    for line in text.splitlines():
+    for line in text.split(b"\n"):
         words = line.split(b" ")
         if len(words) < 6 or not words[1].isdigit():
             continue

@@ -223,7 +223,7 @@ def apparmor(host: KernelHost) -> Look:
         return Look()
     found = [Said(b"enabled", b"yes" if enabled == b"Y" else b"no")]
     data, problem = host.text(b"/sys/kernel/security/apparmor/profiles")
-    for line in (data or b"").splitlines()[:NAMED]:
+    for line in (data or b"").split(b"\n")[:NAMED]:
         name, _, mode = line.rpartition(b" (")
         if name and mode.endswith(b")"):
             found.append(Said(b"profile " + name, mode[:-1]))
@@ -277,18 +277,26 @@ class Self:
         return Look((*found, *(Said(b"library " + path, b"mapped") for path in libraries)))
 
 
+def _extent(addresses: bytes) -> float:
+    """Bytes between two addresses in hexadecimal."""
+    low, _, high = addresses.partition(b"-")
+    try:
+        return int(high, 16) - int(low, 16)
+    except ValueError:
+        return float("inf")
+
+
 def odd_libraries(maps: bytes, homes: tuple[bytes, ...]) -> list[bytes]:
     """Files with code in /proc/PID/maps, proc(5), that lie where no library should: temporary, hidden or
     in memory; or gone, unless an update replaced them where libraries do lie. libffi's small closures,
     which some hosts map from files without a name, are no library."""
     found = set()
-    for line in maps.splitlines():
+    for line in maps.split(b"\n"):
         words = line.split(None, 5)
         if len(words) < 6 or b"x" not in words[1] or not words[5].startswith(b"/"):
             continue
         path = words[5]
-        low, _, high = words[0].partition(b"-")
-        if _CLOSURE.fullmatch(path) and int(high, 16) - int(low, 16) <= CLOSURE_SIZE:
+        if _CLOSURE.fullmatch(path) and _extent(words[0]) <= CLOSURE_SIZE:
             continue
         plain = path.removesuffix(DELETED)
         gone = plain != path and not any(under(plain, top) for top in SYSTEM)

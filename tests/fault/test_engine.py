@@ -22,6 +22,7 @@ from hostguardd.engine.commands import Commands
 from hostguardd.engine.engine import Engine
 from hostguardd.host.bundle import Host
 from hostguardd.host.files import LinuxFiles
+from hostguardd.host.kernel import NoKernel
 from hostguardd.host.live import NoLiveHost
 from hostguardd.host.texts import LinuxTexts
 from hostguardd.sensors import crew
@@ -101,7 +102,7 @@ class Inside(Guard):
             lambda: config,
             database,
             log,
-            Host(self.files, NoLiveHost(), LinuxTexts(self.files)),
+            Host(self.files, NoLiveHost(), LinuxTexts(self.files), NoKernel()),
             self.clock,
             self.words_heard,
             lambda message, fields: None,
