@@ -22,6 +22,7 @@ from .live import NoLiveHost
 from .netlink import AUDIT, ROUTE, Netlink
 
 TEXT: Final = 4 * 1024 * 1024
+ONCE: Final = 4096
 READ_FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 
@@ -290,6 +291,8 @@ class LinuxKernel:
 
 def _whole(handle: int, limit: int = TEXT) -> bytes:
     """A file of /proc from its beginning, up to `limit` bytes."""
+    if limit <= ONCE:
+        return os.pread(handle, limit, 0)  # a file of /proc gives that much in one read
     parts, at = [], 0
     while at < limit and (part := os.pread(handle, min(limit - at, 1 << 18), at)):
         parts.append(part)

@@ -250,6 +250,7 @@ def interface(host: KernelHost) -> Look:
 PRELOADS: Final = (b"LD_PRELOAD", b"LD_AUDIT", b"LD_LIBRARY_PATH", b"PYTHONINSPECT", b"PYTHONSTARTUP")
 SYSTEM: Final = (b"/usr", b"/lib", b"/lib32", b"/lib64", b"/bin", b"/sbin", b"/opt")
 _TRACER = re.compile(rb"^TracerPid:\t(\d+)$", re.MULTILINE)
+_CODE = re.compile(rb"^(\S+) ..x\S* \S+ \S+ \S+ +(/[^\n]*)$", re.MULTILINE)
 _CLOSURE = re.compile(rb"/(?:memfd:libffi|(?:\S+/)?ffi[A-Za-z0-9]{6}) \(deleted\)")
 CLOSURE_SIZE: Final = 64 * 1024
 DELETED: Final = b" (deleted)"
@@ -291,12 +292,8 @@ def odd_libraries(maps: bytes, homes: tuple[bytes, ...]) -> list[bytes]:
     in memory; or gone, unless an update replaced them where libraries do lie. libffi's small closures,
     which some hosts map from files without a name, are no library."""
     found = set()
-    for line in maps.split(b"\n"):
-        words = line.split(None, 5)
-        if len(words) < 6 or b"x" not in words[1] or not words[5].startswith(b"/"):
-            continue
-        path = words[5]
-        if _CLOSURE.fullmatch(path) and _extent(words[0]) <= CLOSURE_SIZE:
+    for addresses, path in _CODE.findall(maps):
+        if _CLOSURE.fullmatch(path) and _extent(addresses) <= CLOSURE_SIZE:
             continue
         plain = path.removesuffix(DELETED)
         gone = plain != path and not any(under(plain, top) for top in SYSTEM)

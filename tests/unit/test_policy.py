@@ -176,7 +176,7 @@ SAMPLES: list[tuple[Drift, str, Severity, str]] = [
     (removed(listener()), "listener-gone", LOW, "T1489"),
     (added(listener("unix", "/run/x.sock")), "unix-listener", LOW, "T1571"),
     (added(listener("packet", "eth0 all", exe=b"/sbin/dhclient")), "packet-listener-known", INFO, ""),
-    (added(listener("packet", "any all", exe=b"/tmp/nc")), "packet-listener-from-odd-place", CRITICAL, "T1040"),
+    (added(listener("packet", "any all", exe=b"/tmp/nc")), "packet-listener-misplaced", CRITICAL, "T1040"),
     (added(listener("packet", "any all", exe=b"/usr/bin/nc")), "packet-listener", HIGH, "T1040"),
     (added(listener("raw", "1")), "raw-listener", HIGH, "T1205"),
     (added(listener("udp", "0.0.0.0:dynamic /usr/sbin/chronyd", **EPHEMERAL)), "dynamic-udp", LOW, "T1571"),
