@@ -84,8 +84,8 @@ KEY = KeyFact(
     account=b"alice", key=b"SHA256:abc in /home/alice/.ssh/authorized_keys", role="key", type=b"ssh-ed25519",
     options=b"", comment=b"mallory@evil", path=b"/home/alice/.ssh/authorized_keys", line=1,
 )  # fmt: skip
-MOUNT = MountFact("host", b"/etc", 0, b"tmpfs", b"tmpfs", b"/", b"rw,relatime", 42)
-MODULE = ModuleFact("host", b"diamorphine", b"OE", 16384)
+MOUNT = MountFact("host", b"/etc", 0, b"tmpfs", b"tmpfs", b"/", b"relatime,rw", "watched", 42)
+MODULE = ModuleFact("host", b"diamorphine", b"EO", "everywhere", 16384)
 SETTING = SettingFact("sysctl", b"kernel.core_pattern", b"|/tmp/x", b"")
 LOG = LogFact(
     "logs",

@@ -28,8 +28,11 @@ from ..sensors.keys import KeysSensor
 from ..sensors.listeners import ListenersSensor
 from ..sensors.logins import LoginsSensor
 from ..sensors.logs import LogsSensor
+from ..sensors.modules import ModulesSensor
+from ..sensors.mounts import MountsSensor
 from ..sensors.processes import ProcessesSensor
 from ..sensors.setid import SetIdSensor
+from ..sensors.settings import SettingsSensor
 from ..watches import Watches
 from .clock import Clock
 
@@ -158,6 +161,9 @@ def build(config: Config, host: Host, clock: Clock, on_folder: OnFolder) -> Part
         polled=(
             ListenersSensor(host.live, config.listeners, clock.wall),
             ProcessesSensor(host.live, config.processes, clock.wall),
+            MountsSensor(host.kernel, at_home["watches"], config.sweeps.mounts, clock.wall),
+            ModulesSensor(host.kernel, config.sweeps.kernel, clock.wall),
+            SettingsSensor(host.kernel, config.sweeps.kernel, clock.wall),
             accounts,
             keys,
             logs,

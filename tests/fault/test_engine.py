@@ -347,8 +347,10 @@ def parent_of(pid: int) -> int:
 
 
 def holds(pid: int, path: Path) -> bool:
-    """Whether a process has a file open."""
+    """Whether a process has a file open, and is no copy of ourselves that has yet to become another."""
     try:
+        if Path(f"/proc/{pid}/cmdline").read_bytes() == Path("/proc/self/cmdline").read_bytes():
+            return False
         return any(os.readlink(link) == str(path) for link in Path(f"/proc/{pid}/fd").iterdir())
     except OSError:
         return False
