@@ -28,8 +28,11 @@ from ..sensors.keys import KeysSensor
 from ..sensors.listeners import ListenersSensor
 from ..sensors.logins import LoginsSensor
 from ..sensors.logs import LogsSensor
+from ..sensors.modules import ModulesSensor
+from ..sensors.mounts import MountsSensor
 from ..sensors.processes import ProcessesSensor
 from ..sensors.setid import SetIdSensor
+from ..sensors.settings import SettingsSensor
 from ..watches import Watches
 from .clock import Clock
 
@@ -74,8 +77,7 @@ class Parts:
     of the table of accounts, as `plausible` has them. `hurried` is the files sensor with all its
     workers at full speed, for a sweep that somebody waits for. `polled` are asked twice a second
     whether anything moved; `recalling` are those of them that remember; `hinted` are those of them that
-    also look where a hint leads; `seldom` have
-    a schedule of their own, by its name."""
+    also look where a hint leads; `seldom` have a schedule of their own, by its name."""
 
     config: Config
     policy: Policy
@@ -133,6 +135,10 @@ class Parts:
         """Whether a change at `path` must be told at once."""
         return self.watches.find(path) is not None and self.policy.urgent(path)
 
+    def urgent_globs(self) -> tuple[bytes, ...]:
+        """The globs of paths that critical rules name."""
+        return self.policy.urgent_globs()
+
 
 OnFolder: TypeAlias = Callable[[bytes], None]
 
@@ -155,6 +161,9 @@ def build(config: Config, host: Host, clock: Clock, on_folder: OnFolder) -> Part
         polled=(
             ListenersSensor(host.live, config.listeners, clock.wall),
             ProcessesSensor(host.live, config.processes, clock.wall),
+            MountsSensor(host.kernel, at_home["watches"], config.sweeps.mounts, clock.wall),
+            ModulesSensor(host.kernel, config.sweeps.kernel, clock.wall),
+            SettingsSensor(host.kernel, config.sweeps.kernel, clock.wall),
             accounts,
             keys,
             logs,

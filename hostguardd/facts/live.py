@@ -13,10 +13,11 @@ from ..fact import PLACE, Fact, Row, path_traits, whole
 class ListenerFact(Fact):
     """One socket that waits for others to talk to it, and the program behind it.
 
-    `proto` is tcp, tcp6, udp, udp6, raw, raw6, sctp, sctp6 or unix (the scope). `endpoint` is
-    `address:port` (`[::]:22` for IPv6), the protocol number for raw, or the path of a Unix socket
-    (`@name` when abstract). A bound but unconnected UDP socket on a port of the ephemeral range has
-    the endpoint `address:dynamic exe`, so that a resolver's next random port is not news.
+    `proto` is tcp, tcp6, udp, udp6, raw, raw6, sctp, sctp6, packet or unix (the scope). `endpoint` is
+    `address:port` (`[::]:22` for IPv6), the protocol number for raw, interface and protocol for packet
+    (`eth0 all`, `any 0x0800`), or the path of a Unix socket (`@name` when abstract). A bound but
+    unconnected UDP socket on a port of the ephemeral range has the endpoint `address:dynamic exe`, so
+    that a resolver's next random port is not news.
     `command` is the stable part of the owner's command line; `port` is the real number. `others` are
     the other programs that wait at the same endpoint by sockets of their own, sorted: b"" but when
     somebody shares the port (SO_REUSEPORT). Each is its image, its script if it is an interpreter,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from .boots import BootHost, LinuxBoots, NoBoots
 from .files import FileHost, LinuxFiles
 from .journal import Journal, JournalHost, NoJournal
+from .kernel import KernelHost, LinuxKernel, NoKernel
 from .live import LiveHost, NoLiveHost
 from .proc import ProcHost
 from .texts import LinuxTexts, TextHost
@@ -19,6 +20,7 @@ class Host:
     files: FileHost
     live: LiveHost
     texts: TextHost
+    kernel: KernelHost = field(default_factory=NoKernel)
     journal: JournalHost = field(default_factory=NoJournal)
     boots: BootHost = field(default_factory=NoBoots)
 
@@ -26,10 +28,10 @@ class Host:
 def this_host() -> Host:
     """The machine we run on."""
     files = LinuxFiles()
-    return Host(files, ProcHost(), LinuxTexts(files), journal=Journal(), boots=LinuxBoots())
+    return Host(files, ProcHost(), LinuxTexts(files), LinuxKernel(), Journal(), LinuxBoots())
 
 
 def image(root: bytes) -> Host:
     """A mounted disk image: files, and no kernel behind them. Raises OSError when there is none."""
     files = LinuxFiles(root)
-    return Host(files, NoLiveHost(), LinuxTexts(files))
+    return Host(files, NoLiveHost(), LinuxTexts(files), NoKernel())

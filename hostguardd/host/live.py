@@ -19,7 +19,7 @@ ANONYMOUS: Final = "anonymous"
 STATES: Final = (RUNNING, REPLACED, DELETED, ANONYMOUS)
 """States of a running image, the worst last: as `model.ProcessFact.state`."""
 
-PROTOCOLS: Final = ("tcp", "tcp6", "udp", "udp6", "raw", "raw6", "sctp", "sctp6", "unix")
+PROTOCOLS: Final = ("tcp", "tcp6", "udp", "udp6", "raw", "raw6", "sctp", "sctp6", "packet", "unix")
 """Every kind of socket that is looked for; the scopes of the listeners sensor."""
 
 
@@ -56,8 +56,9 @@ class Process(NamedTuple):
 class Socket(NamedTuple):
     """One socket that waits for others. `cookie` names it for good (no socket gets it again).
 
-    `address` is as people write it (`0.0.0.0`, `::`, `fe80::1%eth0`) or a Unix socket's path
-    (`@name` when abstract). `port` is the protocol number of a raw socket, 0 for Unix. `uid` is who
+    `address` is as people write it (`0.0.0.0`, `::`, `fe80::1%eth0`), the interface of a packet socket
+    (`any` when it is bound to none) or a Unix socket's path (`@name` when abstract). `port` is the
+    protocol number of a raw or packet socket, 0 for Unix. `uid` is who
     made it, None when the kernel does not tell. `inode` is 0 for the kernel's own.
     """
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import socket
 import sys
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from .live import Socket
@@ -126,6 +127,22 @@ def _address(hexed: bytes) -> bytes:
     if sys.byteorder == "little":
         packed = b"".join(packed[i : i + 4][::-1] for i in range(0, len(packed), 4))
     return socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed).encode()
+
+
+def packet_table(text: bytes, interface: Callable[[int], bytes]) -> list[Socket]:
+    """Packet sockets of /proc/net/packet that receive; the inode stands in for the cookie."""
+    found = []
+    for line in text.split(b"\n")[1:]:
+        parts = line.split()
+        if len(parts) < 9 or not (parts[4].isdigit() and parts[7].isdigit() and parts[8].isdigit()):
+            continue
+        try:
+            protocol, index, inode = int(parts[3], 16), int(parts[4]), int(parts[8])
+        except ValueError:
+            continue
+        if protocol:
+            found.append(Socket(inode, interface(index) if index else b"any", protocol, int(parts[7]), inode))
+    return found
 
 
 _UNIX = re.compile(rb"^[0-9a-f]{8,16}: [0-9A-F]{8} [0-9]{8} ([0-9A-F]{8}) (\d{4}) \d{2} +(\d+) (.+)$", re.M)

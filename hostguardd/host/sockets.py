@@ -146,6 +146,8 @@ class SocketTable:
             return Sockets()
         except OSError as error:
             return Sockets((), f"/proc/net/{proto} cannot be read: {error.strerror}")
+        if proto == "packet":
+            return Sockets(tuple(parse.packet_table(text, _interface)))
         found: list[Socket] = parse.unix_table(text) if proto == "unix" else parse.inet_table(text, proto)
         return Sockets(tuple(found))
 
