@@ -17,6 +17,7 @@ from ..model import Fact, FileFact, Row, SetIdFact, Sweep, join, under
 from ..policy import Policy
 from ..sensors.crew import Crew
 from ..sensors.files import FilesSensor
+from ..sensors.hidden import HiddenGlance, HiddenSensor
 from ..sensors.interface import Request, Sensor
 from ..sensors.listeners import ListenersSensor
 from ..sensors.processes import ProcessesSensor
@@ -41,7 +42,7 @@ class PolledSensor(Sensor, Protocol):
 class Parts:
     """What one configuration comes down to. `hurried` is the files sensor with all its
     workers at full speed, for a sweep that somebody waits for. `polled` are asked twice a second
-    whether anything moved; `hinted` are those of them that also look where a hint leads; `seldom` have
+    whether anything moved; `hinted` are sensors that also look where a hint leads; `seldom` have
     a schedule of their own, by its name."""
 
     config: Config
@@ -97,6 +98,7 @@ def build(config: Config, host: Host, clock: Clock, on_folder: Callable[[bytes],
             files, config.watches, clock.wall, on_folder=on_folder, largest=sweeps.largest, crew=crew
         )
 
+    hidden = HiddenSensor(host.views, files.mounts, clock.wall)
     plain = files_sensor(Crew(1, sweeps.pace, nice=10))
     return Parts(
         config,
@@ -108,7 +110,10 @@ def build(config: Config, host: Host, clock: Clock, on_folder: Callable[[bytes],
         polled=(
             ListenersSensor(host.live, config.listeners, clock.wall),
             ProcessesSensor(host.live, config.processes, clock.wall),
+            HiddenGlance(host.views, clock.wall),
         ),
+        hinted=(hidden,),
+        seldom={"hidden": hidden},
     )
 
 

@@ -8,6 +8,7 @@ from .files import FileHost, LinuxFiles
 from .live import LiveHost, NoLiveHost
 from .proc import ProcHost
 from .texts import LinuxTexts, TextHost
+from .views import LinuxViews, ViewHost
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,15 +18,17 @@ class Host:
     files: FileHost
     live: LiveHost
     texts: TextHost
+    views: ViewHost
 
 
 def this_host() -> Host:
     """The machine we run on."""
     files = LinuxFiles()
-    return Host(files, ProcHost(), LinuxTexts(files))
+    return Host(files, ProcHost(), LinuxTexts(files), LinuxViews(files))
 
 
 def image(root: bytes) -> Host:
     """A mounted disk image: files, and no kernel behind them. Raises OSError when there is none."""
     files = LinuxFiles(root)
-    return Host(files, NoLiveHost(), LinuxTexts(files))
+    live = NoLiveHost()
+    return Host(files, live, LinuxTexts(files), LinuxViews(files, live.blind))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import socket
+import struct
 import sys
 from typing import Final, NamedTuple
 
@@ -139,3 +140,53 @@ def unix_table(text: bytes) -> list[Socket]:
         for flags, _, inode, path in _UNIX.findall(text)
         if int(flags, 16) & SO_ACCEPTCON
     ]
+
+
+_DIRENT = struct.Struct("=QqHB")
+
+
+def dirents(buffer: bytes) -> list[tuple[bytes, int]]:
+    """(name, DT_* type) of the entries in an answer of getdents64(2), without `.` and `..`."""
+    found, at, end = [], 0, len(buffer)
+    while at + _DIRENT.size < end:
+        _, _, length, kind = _DIRENT.unpack_from(buffer, at)
+        if length <= _DIRENT.size or at + length > end:
+            break
+        name = buffer[at + _DIRENT.size : at + length].split(b"\0", 1)[0]
+        if name not in (b"", b".", b".."):
+            found.append((name, kind))
+        at += length
+    return found
+
+
+_PORT = re.compile(rb"^ *\d+: [0-9A-F]{8,32}:([0-9A-F]{4}) [0-9A-F]{8,32}:[0-9A-F]{4} ([0-9A-F]{2}) ", re.M)
+
+
+def inet_ports(text: bytes, states: frozenset[int] | None = None) -> frozenset[int]:
+    """The local ports in /proc/net/{tcp,udp}{,6}, of sockets in these states or in any."""
+    return frozenset(
+        int(port, 16) for port, state in _PORT.findall(text) if states is None or int(state, 16) in states
+    )
+
+
+_LOCAL = re.compile(rb"^ *\|-- ([0-9.]+)\n +/32 host LOCAL$", re.M)
+
+
+def local_addresses(trie: bytes) -> list[bytes]:
+    """This host's IPv4 addresses in /proc/net/fib_trie."""
+    return sorted(set(_LOCAL.findall(trie)))
+
+
+def numbers(text: bytes) -> list[int]:
+    """One number a line, as in cgroup.procs; other lines are passed over."""
+    return [int(line) for line in text.split(b"\n") if line.isdigit() and len(line) < 11]
+
+
+def port_ranges(text: bytes) -> frozenset[int]:
+    """`8080,9000-9010` of net.ipv4.ip_local_reserved_ports."""
+    found: set[int] = set()
+    for part in text.strip().split(b","):
+        low, _, high = part.partition(b"-")
+        if low.isdigit() and len(low) < 6 and (high or low).isdigit() and len(high) < 6:
+            found.update(range(int(low), min(int(high or low), 65535) + 1))
+    return frozenset(found)

@@ -24,6 +24,7 @@ from hostguardd.host.bundle import Host
 from hostguardd.host.files import LinuxFiles
 from hostguardd.host.live import NoLiveHost
 from hostguardd.host.texts import LinuxTexts
+from hostguardd.host.views import LinuxViews
 from hostguardd.sensors import crew
 from hostguardd.store.alertlog import AlertLog
 from hostguardd.store.database import Database
@@ -101,7 +102,7 @@ class Inside(Guard):
             lambda: config,
             database,
             log,
-            Host(self.files, NoLiveHost(), LinuxTexts(self.files)),
+            Host(self.files, NoLiveHost(), LinuxTexts(self.files), LinuxViews(self.files, NoLiveHost.blind)),
             self.clock,
             self.words_heard,
             lambda message, fields: None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hostguardd.model import Drift, Severity
-from tests.alerts import EVENT, HIDDEN, LOG, LOGIN, drift
+from tests.alerts import EVENT, LOG, LOGIN, drift
 
 IGNORE, INFO, LOW, MEDIUM, HIGH, CRITICAL = Severity
 
@@ -11,5 +11,4 @@ SAMPLES: list[tuple[Drift, str, Severity, str]] = [
     (drift(None, LOG), "log", HIGH, "T1070.002"),
     (drift(None, LOGIN), "login", MEDIUM, "T1078.003"),
     (drift(None, EVENT), "event", MEDIUM, "T1110"),
-    (drift(None, HIDDEN), "hidden", CRITICAL, "T1014"),
 ]
