@@ -71,6 +71,42 @@ def status(text: bytes) -> tuple[int, bool] | None:
     return int(uid[1]), numbers is not None and numbers[1].count(b"\t") > 1
 
 
+_CODE = re.compile(rb"^Vm(?:Exe|Lib):\t *(\d+) kB$", re.MULTILINE)
+_TRACER = re.compile(rb"^TracerPid:\t(\d+)$", re.MULTILINE)
+
+
+def code(text: bytes) -> int:
+    """KiB mapped to be executed, of /proc/PID/status; 0 for a thread of the kernel."""
+    return sum(map(int, _CODE.findall(text)))
+
+
+def tracer(text: bytes) -> int:
+    """Who traces it, of /proc/PID/status; 0 for nobody."""
+    found = _TRACER.search(text)
+    return int(found[1]) if found else 0
+
+
+LINKER: Final = frozenset({b"LD_PRELOAD", b"LD_AUDIT", b"LD_LIBRARY_PATH"})
+
+
+def linker(text: bytes) -> dict[bytes, bytes]:
+    """What /proc/PID/environ tells the dynamic linker: variables that are set to anything."""
+    if b"LD_" not in text:
+        return {}
+    pairs = (word.partition(b"=") for word in text.split(b"\0") if word.startswith(b"LD_"))
+    return {name: value for name, _, value in pairs if name in LINKER and value}
+
+
+_MAPPED = re.compile(
+    rb"^[0-9a-f]+-[0-9a-f]+ ..x. [0-9a-f]+ [0-9a-f]+:[0-9a-f]+ [1-9]\d* +(/.*)$", re.MULTILINE
+)
+
+
+def mapped(text: bytes) -> list[bytes]:
+    """Paths of the files in /proc/PID/maps that are mapped to be executed, each once."""
+    return list(dict.fromkeys(_MAPPED.findall(text)))
+
+
 def unit(text: bytes) -> bytes:
     """The system manager's unit in /proc/PID/cgroup: the first service or scope of the path.
 

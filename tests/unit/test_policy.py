@@ -28,7 +28,7 @@ from hostguardd.model import (
 )
 from hostguardd.policy import UNMATCHED, Policy
 from hostguardd.watches import Watches
-from tests.verdicts import accounts, hidden, kernel, logs
+from tests.verdicts import accounts, hidden, kernel, logs, signs
 
 REG, DIR, LNK = stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK
 INFO, LOW, MEDIUM, HIGH, CRITICAL = sorted(Severity)[1:]
@@ -201,7 +201,7 @@ SAMPLES: list[tuple[Drift, str, Severity, str]] = [
     (changed(process(), role="helper"), "process-changed", MEDIUM, "T1036"),
 ]  # fmt: skip
 
-SAMPLES += [*accounts.SAMPLES, *kernel.SAMPLES, *logs.SAMPLES, *hidden.SAMPLES]
+SAMPLES += [*accounts.SAMPLES, *kernel.SAMPLES, *logs.SAMPLES, *hidden.SAMPLES, *signs.SAMPLES]
 
 
 @cache
