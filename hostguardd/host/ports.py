@@ -19,6 +19,7 @@ import errno
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from typing import Final
 
 from . import parse
@@ -29,7 +30,8 @@ PATIENCE: Final = 0.3
 
 MOST_ADDRESSES: Final = 16
 LARGEST: Final = 64 * 1024**2
-LISTENING: Final = frozenset({0x0A})
+LISTENING: Final = frozenset({0x0A})  # linux/tcp_states.h
+UNCONNECTED: Final = frozenset({0x07})
 FAMILIES: Final[Mapping[str, tuple[str, ...]]] = {"tcp": ("tcp", "tcp6"), "udp": ("udp", "udp6")}
 KINDS: Final = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 
@@ -40,7 +42,6 @@ class Ports:
     def __init__(self, proc: bytes, read: Callable[[bytes, int], bytes]) -> None:
         self._proc = proc
         self._read = read
-        self._table = SocketTable(proc)
 
     def ranges(self, proto: str) -> Sequence[range]:
         """The ports to ask about, in pieces of a few milliseconds."""
@@ -73,35 +74,33 @@ class Ports:
 
     def told(self, proto: str) -> frozenset[int]:
         """Ports of all sockets that any table shows."""
-        found: frozenset[int] = frozenset()
+        with closing(SocketTable(self._proc)) as table:
+            found = frozenset().union(*(table.ports(family) for family in FAMILIES[proto]))
         for family in FAMILIES[proto]:
-            found |= self._table.ports(family)
             found |= parse.inet_ports(self._read(b"%s/net/%s" % (self._proc, family.encode()), LARGEST))
         return found
 
     def waiting(self, proto: str) -> Mapping[str, frozenset[int]] | None:
         """Ports with a listening TCP or a bound UDP socket, by view."""
-        states = LISTENING if proto == "tcp" else frozenset({0x07})
-        views: dict[str, frozenset[int]] = {
-            "sock_diag": frozenset(),
-            "kernel": frozenset(),
-            "libc": frozenset(),
-        }
+        states = LISTENING if proto == "tcp" else UNCONNECTED
+        with closing(SocketTable(self._proc)) as table:
+            answers = [table.sockets(family) for family in FAMILIES[proto]]
+        if any(answer.problem for answer in answers):
+            return None
+        kernel: set[int] = set()
+        libc: set[int] = set()
         for family in FAMILIES[proto]:
             path = b"%s/net/%s" % (self._proc, family.encode())
-            answer = self._table.sockets(family)
-            if answer.problem:
-                return None
-            views["sock_diag"] |= {one.port for one in answer.found}
-            views["kernel"] |= parse.inet_ports(self._read(path, LARGEST), states)
+            kernel |= parse.inet_ports(self._read(path, LARGEST), states)
             try:
                 with open(path, "rb") as stream:
-                    views["libc"] |= parse.inet_ports(stream.read(LARGEST), states)
+                    libc |= parse.inet_ports(stream.read(LARGEST), states)
             except FileNotFoundError:
                 continue  # a kernel without IPv6
             except OSError:
                 return None
-        return views
+        diag = frozenset(one.port for answer in answers for one in answer.found)
+        return {"sock_diag": diag, "kernel": frozenset(kernel), "libc": frozenset(libc)}
 
     def answers(self, port: int) -> bool:
         """Whether a connection to this host's own addresses is accepted there."""

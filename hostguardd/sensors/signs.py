@@ -60,6 +60,7 @@ EXTRACTED: Final[tuple[tuple[re.Pattern[bytes], re.Pattern[bytes]], ...]] = (
         re.compile(
             rb"/(?:var/)?tmp/(?:.*/)?(?:jna\d*\.tmp|jna-[^/]*|lib(?:netty|snappy|lz4|zstd|rocksdbjni|leveldbjni"
             rb"|conscrypt|jansi|sqlitejdbc|jffi|tensorflow|onnxruntime)[^/]*|(?:snappy|sqlite|jansi|zstd)-[^/]*)"
+            rb"(?: \(deleted\))?"
         ),
     ),
     (re.compile(rb".*"), re.compile(rb"/tmp/(?:_MEI\w{6,}|\.net/[^/]+/[^/]+)/.*")),  # PyInstaller, .NET
