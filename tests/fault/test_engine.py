@@ -26,6 +26,7 @@ from hostguardd.host.bundle import Host
 from hostguardd.host.files import LinuxFiles
 from hostguardd.host.live import NoLiveHost
 from hostguardd.host.texts import LinuxTexts, Text, TextHost
+from hostguardd.host.views import LinuxViews
 from hostguardd.model import Depth, ListenerFact, Sweep
 from hostguardd.sensors import crew
 from hostguardd.store.alertlog import AlertLog
@@ -128,6 +129,7 @@ class Inside(Guard):
         self.boots = Boots()
         self.wtmp = Wtmp(self.files)
         self.texts: TextHost = self.wtmp
+        self.views = LinuxViews(self.files, NoLiveHost.blind)
         self.engine: Engine
         for number in range(5):
             (self.tree / f"file{number}").write_text(f"{number}\n")
@@ -144,7 +146,7 @@ class Inside(Guard):
             lambda: config,
             database,
             log,
-            Host(self.files, NoLiveHost(), self.texts, boots=self.boots),
+            Host(self.files, NoLiveHost(), self.texts, self.views, boots=self.boots),
             self.clock,
             self.words_heard,
             lambda message, fields: None,
