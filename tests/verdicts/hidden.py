@@ -24,8 +24,8 @@ SAMPLES: list[tuple[Drift, str, Severity, str]] = [
     (hidden("ports", b"tcp 31337", "unlisted"), "hidden-port", CRITICAL, "T1014"),
     (hidden("files", b"/usr/lib", "unlisted"), "hidden-folders", CRITICAL, "T1014"),
     (hidden("files", b"/root/...", "odd-name"), "name-made-to-be-overlooked", HIGH, "T1564.001"),
-    (hidden("files", b"/dev/x", "file-in-dev"), "file-among-devices", HIGH, "T1564.001"),
-    (hidden("files", b"/tmp/.x", "hidden-folder"), "hidden-in-temporary-place", HIGH, "T1564.001"),
-    (hidden("files", b"/dev/shm/.x", "hidden-file"), "hidden-in-temporary-place", HIGH, "T1564.001"),
+    (hidden("files", b"/dev/x", "file-in-dev"), "found-among-devices", HIGH, "T1564.001"),
+    (hidden("files", b"/tmp/.x", "hidden-folder"), "found-in-temporary-place", HIGH, "T1564.001"),
+    (hidden("files", b"/dev/shm/.x", "hidden-file"), "found-in-temporary-place", HIGH, "T1564.001"),
     (hidden("files", b"/usr/lib/.x", "hidden-folder"), "hidden-in-odd-place", MEDIUM, "T1564.001"),
 ]
