@@ -162,7 +162,7 @@ def build(config: Config, host: Host, clock: Clock, on_folder: OnFolder) -> Part
             logins,
         ),
         hinted=(accounts, keys),
-        recalling=(logs,),
+        recalling=(logs, logins),
     )
 
 
