@@ -28,6 +28,7 @@ from .readers import (
     WORD,
     exclude_glob,
     host_path,
+    name_glob,
     own_path,
     path_glob,
     watched_path,
@@ -74,11 +75,13 @@ class Sweeps:
     large host the intervals stretch to keep it. `pace` is the share of one core a background sweep
     takes while it runs. `workers` is the number of processes that read files in a sweep somebody
     waits for.
+    `pulse`: how often the marks of what is critical are compared, for changes that bring no hint.
     A file larger than `largest` bytes is watched by its metadata only, and named as blind.
     """
 
     quick: float = field(default=600.0, metadata=reads(duration(0.5, 7 * DAY)))
     full: float = field(default=DAY, metadata=reads(duration(1, 90 * DAY)))
+    pulse: float = field(default=1.0, metadata=reads(duration(0.1, 3600)))
     setid: float = field(default=3600.0, metadata=reads(duration(1, 90 * DAY)))
     listeners: float = field(default=0.5, metadata=reads(duration(0.05, 3600)))
     processes: float = field(default=0.5, metadata=reads(duration(0.05, 3600)))
@@ -175,6 +178,30 @@ class ProcessesConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class LogsConfig:
+    """`[logs]`: files that only grow. `files` are globs of paths, `exclude` takes some of them away."""
+
+    files: tuple[bytes, ...] = field(
+        default=(
+            b"/var/log/*.log", b"/var/log/*/*.log", b"/var/log/*/*_log", b"/var/log/messages",
+            b"/var/log/secure", b"/var/log/syslog", b"/var/log/cron", b"/var/log/maillog",
+            b"/var/log/spooler", b"/var/log/debug", b"/var/log/mail.err", b"/var/log/mail.info",
+            b"/var/log/mail.warn", b"/var/log/firewalld", b"/var/log/sudo",
+            b"/var/log/warn", b"/var/log/samba/log.*",
+        ),
+        metadata=reads(many(host_path)),
+    )  # fmt: skip
+    exclude: tuple[bytes, ...] = field(
+        default=(
+            b"/var/log/boot.log", b"/var/log/fontconfig.log", b"/var/log/gpu-manager.log",
+            b"/var/log/vbox*", b"/var/log/vmware-*", b"/var/log/**/*-status.log", b"/var/log/containers/*",
+            b"/var/log/hostguardd/*",
+        ),
+        metadata=reads(many(path_glob)),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
 class EventsConfig:
     """`[events]`: what is read from the lines of logs, and how much of it is worth telling.
 
@@ -195,34 +222,19 @@ class EventsConfig:
     window: float = field(default=DAY, metadata=reads(duration(60, 90 * DAY)))
 
 
-@dataclass(frozen=True, slots=True)
-class LogsConfig:
-    """`[logs]`: files that only grow. `files` are globs of paths, `exclude` takes some of them away."""
-
-    files: tuple[bytes, ...] = field(
-        default=(
-            b"/var/log/*.log", b"/var/log/*/*.log", b"/var/log/*/*_log", b"/var/log/messages",
-            b"/var/log/secure", b"/var/log/syslog", b"/var/log/cron", b"/var/log/maillog",
-            b"/var/log/spooler", b"/var/log/debug", b"/var/log/mail.err", b"/var/log/mail.info",
-            b"/var/log/mail.warn", b"/var/log/firewalld", b"/var/log/sudo",
-            b"/var/log/warn", b"/var/log/samba/log.*",
-        ),
-        metadata=reads(many(host_path)),
-    )  # fmt: skip
-    exclude: tuple[bytes, ...] = field(
-        default=(
-            b"/var/log/boot.log", b"/var/log/fontconfig.log", b"/var/log/bootstrap.log",
-            b"/var/log/prelink/*", b"/var/log/tuned/*", b"/var/log/hostguardd/*", b"/var/log/vmware-*",
-        ),
-        metadata=reads(many(path_glob)),
-    )  # fmt: skip
-
-
 ATTRIBUTES = (
     "mode", "uid", "gid", "size", "mtime", "ctime", "inode", "links", "device",
     "target", "sha256", "xattrs", "flags",
 )  # fmt: skip
 """Attributes of a file that a watch may leave out with `ignore`."""
+
+SELECTED: Mapping[str, str] = {
+    "program": "regular files that somebody may execute, or that begin as an ELF image or with #!",
+    "page": "regular files that hold a page's code (<?php, <?=, <%) within their first bytes",
+    "regular": "regular files",
+    "odd": "entries of any type whose name is made to be overlooked (`fact.odd_name`)",
+}
+"""What a watch may be limited to with `select`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +248,9 @@ class Watch:
     folders, `*` does not), others a name. `ignore` names attributes that are
     not compared. `growing`: an append-only file, whose approved beginning must still hold.
     `diff`: alerts may quote a bounded unified diff of it (never of secrets).
+    `select` (words of `SELECTED`) and `names` (globs of a name, upper and lower case alike) limit the
+    watch: with either, only entries that one of them fits are facts. Folders always are, as they lead
+    to what lies below.
     The most specific watch wins for a path: exact path, then deeper path, then later in the file.
     """
 
@@ -248,6 +263,15 @@ class Watch:
     )
     growing: bool = field(default=False, metadata=reads(boolean))
     diff: bool = field(default=False, metadata=reads(boolean))
+    select: frozenset[str] = field(
+        default=frozenset(), metadata=reads(some(choice({word: word for word in SELECTED})))
+    )
+    names: tuple[bytes, ...] = field(default=(), metadata=reads(many(name_glob)))
+
+    @property
+    def selective(self) -> bool:
+        """Whether only some of the entries it reaches are facts."""
+        return bool(self.select or self.names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,8 +415,8 @@ class Config:
     setid: SetIdConfig = field(default=SetIdConfig(), metadata=reads(table(SetIdConfig)))
     listeners: ListenersConfig = field(default=ListenersConfig(), metadata=reads(table(ListenersConfig)))
     processes: ProcessesConfig = field(default=ProcessesConfig(), metadata=reads(table(ProcessesConfig)))
-    events: EventsConfig = field(default=EventsConfig(), metadata=reads(table(EventsConfig)))
     logs: LogsConfig = field(default=LogsConfig(), metadata=reads(table(LogsConfig)))
+    events: EventsConfig = field(default=EventsConfig(), metadata=reads(table(EventsConfig)))
     watches: tuple[Watch, ...] = field(default=(), metadata=reads(entries(Watch, check_watch), "watch"))
     rules: tuple[Rule, ...] = field(default=(), metadata=reads(entries(Rule, check_rule), "rule"))
 

@@ -174,6 +174,15 @@ class Policy:
                 if rule.kind in ("", kind) and _applies(rule, kind)
             ]
         self._claims = _path_claims((rule for rule in rules if rule.kind in ("", FileFact.KIND)), homes)
+        self._globs = tuple(
+            dict.fromkeys(
+                glob
+                for rule in rules
+                if rule.severity == Severity.CRITICAL and rule.kind in ("", FileFact.KIND)
+                for named in (*rule.where.get("path", ()), *rule.where.get("label", ()))
+                for glob in homes.globs(named)
+            )
+        )
         self._decided = lru_cache(maxsize=1024)(self._decide)
 
     def judge(self, drift: Drift) -> Verdict:
@@ -190,6 +199,10 @@ class Policy:
             if all(test(case) for test in tests):
                 return verdict
         return UNMATCHED
+
+    def urgent_globs(self) -> tuple[bytes, ...]:
+        """The globs of paths that critical rules about files name."""
+        return self._globs
 
     def urgent(self, path: bytes) -> bool:
         """Whether a change of the file at `path` could be critical, so that nothing may wait.

@@ -60,6 +60,14 @@ def exclude_glob(value: object) -> bytes:
     return glob
 
 
+def name_glob(value: object) -> bytes:
+    """A glob over a single name."""
+    glob = _glob(text(allowed="a glob of a name")(value))
+    if b"/" in glob:
+        raise invalid(f'{show(value)} holds a "/"', "a glob of a single name")
+    return glob.lower()
+
+
 def _absolute(path: str) -> None:
     if not path.startswith("/"):
         raise invalid(f"{show(path)} is relative", 'an absolute path, which begins with "/"')

@@ -207,6 +207,9 @@ def _file_changes(before: Any, after: Any, changed: tuple[str, ...], names: Name
     if "sha256" in changed and S_IFMT(before.mode) == S_IFMT(after.mode):
         if isinstance(after, FileFact) and before.mtime == after.mtime:
             yield "content, although its mtime did not move"
+        elif "backdated" in _times(before, after):
+            moved = _arrow("mtime", attributes.moment(before.mtime), attributes.moment(after.mtime))
+            yield f"content, under a time older than the change ({moved})"
         else:
             yield "content"
     if "mode" in changed:
@@ -254,7 +257,15 @@ def _time_changes(before: Any, after: Any, changed: tuple[str, ...]) -> Changes:
             " something was changed and put back"
         )
     elif "mtime" in changed and not {"sha256", "size"} & set(changed):
-        yield _arrow("mtime", attributes.moment(before.mtime), attributes.moment(after.mtime))
+        moved = _arrow("mtime", attributes.moment(before.mtime), attributes.moment(after.mtime))
+        yield f"{moved}, older than the change" if "backdated" in _times(before, after) else moved
+    if "future" in _times(before, after):
+        yield f"its mtime lies ahead ({attributes.moment(after.mtime)})"
+
+
+def _times(before: Any, after: Any) -> frozenset[str]:
+    """`backdated` and `future`, of files."""
+    return FileFact.turns(before, after) if isinstance(after, FileFact) else frozenset()
 
 
 def _sizes(before: int, after: int) -> tuple[str, str]:

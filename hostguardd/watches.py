@@ -52,7 +52,9 @@ class FolderPlan:
     @property
     def plain(self) -> bool:
         """Every entry is simply watched by `inherited`: no name needs a look of its own."""
-        return not (self.exact or self.globs or self.by_name or self.by_path) and self.inherited is not None
+        if self.exact or self.globs or self.by_name or self.by_path or self.inherited is None:
+            return False
+        return not self.inherited.watch.selective
 
     @property
     def empty(self) -> bool:
@@ -88,26 +90,26 @@ class FolderPlan:
 
 class _Globs(Generic[T]):
     """Globs of paths, each with something, by the folder that all they match lies below: there may be
-    thousands, of which only those are tried on a path whose folder is on its way."""
+    thousands, of which only those are tried (and compiled) on a path whose folder is on its way."""
 
     def __init__(self) -> None:
-        self._by_top: dict[bytes, list[tuple[int, re.Pattern[bytes] | None, T]]] = {}
+        self._by_top: dict[bytes, list[tuple[int, bytes, T]]] = {}
         self._count = 0
 
     def add(self, glob: bytes, thing: T) -> None:
         """Add `thing` for what `glob` matches."""
         self._count += 1
-        self._by_top.setdefault(_top(glob), []).append((self._count, _parent(glob), thing))
+        self._by_top.setdefault(_top(glob), []).append((self._count, glob, thing))
 
-    def near(self, folder: bytes) -> list[T]:
-        """The things of all globs that entries of `folder` may match, the last one added first."""
+    def near(self, folder: bytes) -> list[tuple[bytes, T]]:
+        """(glob, its thing) of all that entries of `folder` may match, the last one added first."""
         found = []
         for above in (folder, *_above(folder)):
-            for number, parent, thing in self._by_top.get(above, ()):
-                if parent is None or parent.fullmatch(folder):
-                    found.append((number, thing))
+            for number, glob, thing in self._by_top.get(above, ()):
+                if _may_hold(folder, above, glob):
+                    found.append((number, glob, thing))
         found.sort(key=lambda one: -one[0])
-        return [thing for _, thing in found]
+        return [(glob, thing) for _, glob, thing in found]
 
 
 class Watches:
@@ -115,9 +117,9 @@ class Watches:
 
     def __init__(self, watches: Iterable[Watch]) -> None:
         self._exact: dict[bytes, dict[bytes, Watch]] = {}
-        self._globs: _Globs[tuple[re.Pattern[bytes], Watch]] = _Globs()
+        self._globs: _Globs[Watch] = _Globs()
         self._names: dict[str, re.Pattern[bytes] | None] = {}
-        self._places: dict[str, _Globs[bytes]] = {}
+        self._places: dict[str, _Globs[None]] = {}
         literal: list[bytes] = []
         patterns: list[bytes] = []
         for watch in watches:
@@ -126,21 +128,21 @@ class Watches:
             places = self._places[watch.name] = _Globs()
             for glob in watch.exclude:
                 if glob.startswith(b"/"):
-                    places.add(glob, glob)
+                    places.add(glob, None)
             for path in watch.paths:
                 folder, name = split(path)
                 if not MAGIC.search(path):
                     self._exact.setdefault(folder, {})[name] = watch
                     literal.append(path)
                     continue
-                self._globs.add(path, (compile_path(path), watch))
+                self._globs.add(path, watch)
                 patterns.append(path)
         self.literal, self.patterns = tuple(literal), tuple(patterns)
         self._leading = {above for path in literal for above in _above(path)}
-        self._leading_globs: _Globs[re.Pattern[bytes]] = _Globs()
+        self._leading_globs: _Globs[None] = _Globs()
         for glob in {above for path in patterns if b"**" not in path for above in _above(path)}:
             if MAGIC.search(glob):
-                self._leading_globs.add(glob, compile_path(glob))
+                self._leading_globs.add(glob, None)
             else:
                 self._leading.add(glob)
         self._cached = lru_cache(maxsize=2048)(self._plan)
@@ -149,7 +151,7 @@ class Watches:
         """Whether a watch names something below `path`: its appearing is then the appearing of that."""
         if path in self._leading:
             return True
-        return any(glob.fullmatch(path) for glob in self._leading_globs.near(split(path)[0]))
+        return any(_compiled(glob).fullmatch(path) for glob, _ in self._leading_globs.near(split(path)[0]))
 
     def plan(self, folder: bytes) -> FolderPlan:
         """The plan for one folder."""
@@ -173,9 +175,9 @@ class Watches:
         by_name = by_path = None
         if inherited is not None:
             by_name = self._names[inherited.watch.name]
-            near = self._places[inherited.watch.name].near(folder)
+            near = [glob for glob, _ in self._places[inherited.watch.name].near(folder)]
             by_path = compile_paths(near) if near else None
-        globs = tuple(self._globs.near(folder))
+        globs = tuple((_compiled(glob), watch) for glob, watch in self._globs.near(folder))
         return FolderPlan(folder, reaches, inherited, self._exact.get(folder, {}), globs, by_name, by_path)
 
     def at(self, path: bytes) -> Reach | None:
@@ -200,9 +202,16 @@ def _foremost(reaches: tuple[Reach, ...]) -> Reach | None:
     return Reach(reaches[0].watch, -1 if -1 in levels else max(levels))
 
 
-def _parent(glob: bytes) -> re.Pattern[bytes] | None:
-    """What a folder must match for its entries to match `glob`; None: any may (`**` matches folders)."""
-    return None if b"**" in glob else compile_path(split(glob)[0])
+_compiled = lru_cache(maxsize=4096)(compile_path)
+
+
+def _may_hold(folder: bytes, top: bytes, glob: bytes) -> bool:
+    """Whether entries of `folder`, which is `top` or lies below it, may match `glob`: any may if it
+    holds `**`, which matches folders too."""
+    if b"**" in glob:
+        return True
+    parent = split(glob)[0]
+    return folder == parent if parent == top else _compiled(parent).fullmatch(folder) is not None
 
 
 def _top(glob: bytes) -> bytes:

@@ -88,7 +88,20 @@ MOUNT = MountFact("host", b"/etc", 0, b"tmpfs", b"tmpfs", b"/", b"rw,relatime", 
 MODULE = ModuleFact("host", b"diamorphine", b"OE", 16384)
 SETTING = SettingFact("sysctl", b"kernel.core_pattern", b"|/tmp/x", b"")
 LOG = LogFact(
-    "logs", b"/var/log/messages", "truncated", 1, b"", 7, 211, 48_213, 0, 211, b"\x06" * 32, b"\x07" * 32, b""
+    "logs",
+    b"/var/log/messages",
+    "truncated",
+    1,
+    b"",
+    7,
+    211,
+    48_213,
+    0,
+    1_763_904_000,
+    211,
+    b"\x06" * 32,
+    b"\x07" * 32,
+    b"",
 )
 LOGIN = LoginFact(
     "origins", b"alice from 203.0.113.9", b"alice", b"203.0.113.9", b"sshd", b"pts/0", 1_763_904_000, 1

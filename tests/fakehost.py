@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Self
 
-from hostguardd.host.files import Deep, FileHost, Folder, Stop
+from hostguardd.host.files import Deep, FileHost, Folder, Mark, Stop
 from hostguardd.host.mounts import Mount
 from hostguardd.model import Row, encode_xattrs, join, split
 from tests.fakelive import FakeLive
@@ -269,6 +269,13 @@ class FakeFiles:
     def mounts(self) -> list[Mount]:
         return list(self._mounts)
 
+    def mark(self, path: bytes) -> Mark | None:
+        try:
+            node = self.node(path)
+        except OSError:
+            return None
+        return node.mode, node.size, node.ctime, node.inode
+
 
 def _plain_view(node: Node) -> Node:
     """The same folder without what is mounted in it: entries are shared."""
@@ -309,6 +316,12 @@ class FakeFolder:
             return self._row(name, self._node)
         node = self._node.children.get(name)
         return None if node is None else self._row(name, node)
+
+    def head(self, name: bytes, count: int) -> bytes:
+        node = self._node.children.get(name)
+        if node is None or not stat.S_ISREG(node.mode) or join(self.path, name) in self._files.refused:
+            return b""
+        return node.content[:count]
 
     def has_xattr(self, name: bytes, xattr: bytes) -> bool:
         node = self._node.children.get(name)
@@ -420,6 +433,9 @@ class Faulty:
     def mounts(self) -> list[Mount]:
         return self._host.mounts()
 
+    def mark(self, path: bytes) -> Mark | None:
+        return self._host.mark(path)
+
 
 class FaultyFolder:
     """`Folder` of a `Faulty` host."""
@@ -449,6 +465,9 @@ class FaultyFolder:
             raise refuse(self._host.refused[path], path)
         row = None if path in self._host.hidden else self._folder.entry(name)
         return None if row is None else self._host.lie(row)
+
+    def head(self, name: bytes, count: int) -> bytes:
+        return self._folder.head(name, count)
 
     def has_xattr(self, name: bytes, xattr: bytes) -> bool:
         return self._folder.has_xattr(name, xattr)

@@ -39,6 +39,7 @@ from .keeper import Keeper
 from .lanes import Batch, Done
 from .looking import Looking
 from .parts import Parts, SystemNames, build, rehouse
+from .pulse import Pulse
 from .reboots import note_ending, tell_reboot
 from .work import Work
 
@@ -284,6 +285,9 @@ class Engine:
             relevant=lambda folder, name: self.parts.relevant(folder, name),
         )
         self.parts = build(config, self._host, self.clock, self.coverage.add)
+        self.coverage.pulse = Pulse(
+            self._host.files, lambda: self.parts, self.clock, self.coverage.hint, config.sweeps.pulse
+        )
         self.keeper = self._keeper()
         self.looking.rewire(self.parts, self.keeper)
 

@@ -74,8 +74,7 @@ class Parts:
     of the table of accounts, as `plausible` has them. `hurried` is the files sensor with all its
     workers at full speed, for a sweep that somebody waits for. `polled` are asked twice a second
     whether anything moved; `recalling` are those of them that remember; `hinted` are those of them that
-    also look where a hint leads; `seldom` have
-    a schedule of their own, by its name."""
+    also look where a hint leads; `seldom` have a schedule of their own, by its name."""
 
     config: Config
     policy: Policy
@@ -133,6 +132,10 @@ class Parts:
         """Whether a change at `path` must be told at once."""
         return self.watches.find(path) is not None and self.policy.urgent(path)
 
+    def urgent_globs(self) -> tuple[bytes, ...]:
+        """The globs of paths that critical rules name."""
+        return self.policy.urgent_globs()
+
 
 OnFolder: TypeAlias = Callable[[bytes], None]
 
@@ -145,9 +148,9 @@ def build(config: Config, host: Host, clock: Clock, on_folder: OnFolder) -> Part
     accounts = AccountsSensor(host.texts, host.files, every, clock.mono, clock.wall)
     keys = KeysSensor(host.texts, host.files, every, clock.mono, clock.wall)
     logs = LogsSensor(host.files, host.texts, config.logs, config.sweeps.logs, clock.wall, clock.mono)
-    every_log = config.sweeps.logs
-    events = EventsSensor(host.texts, host.journal, config.events, every_log, clock.wall, clock.mono)
-    logins = LoginsSensor(host.texts, host.live, events.tally.arrivals, every_log, clock.wall, clock.mono)
+    events = EventsSensor(host.texts, host.journal, config.events, config.sweeps.logs, clock.wall, clock.mono)
+    arrivals = events.tally.arrivals
+    logins = LoginsSensor(host.texts, host.live, arrivals, config.sweeps.logs, clock.wall, clock.mono)
     return Parts(
         **at_home,
         named=named,

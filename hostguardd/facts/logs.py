@@ -20,7 +20,8 @@ class LogFact(Fact):
 
     The rest is what the file was when it was last written down, so that it is known again after a
     restart or a rotation: `inode`; `size` in bytes and how much of it is `lost`; `entries`, the number of
-    logins in it; `head`, the digest of its first `headed` bytes, and `prefix` that of all `size`.
+    logins in it; `at`, when it was last written to (seconds since the epoch); `head`, the digest of its
+    first `headed` bytes, and `prefix` that of all `size`.
     """
 
     view: str
@@ -32,6 +33,7 @@ class LogFact(Fact):
     size: int
     lost: int
     entries: int
+    at: int
     headed: int
     head: bytes
     prefix: bytes
@@ -39,9 +41,9 @@ class LogFact(Fact):
 
     KIND: ClassVar[str] = "log"
     KEY: ClassVar[tuple[str, ...]] = ("view", "path")
-    QUICK: ClassVar[int] = 13
+    QUICK: ClassVar[int] = 14
     VOLATILE: ClassVar[frozenset[str]] = frozenset(
-        {"owner", "inode", "size", "lost", "entries", "headed", "head", "prefix", "detail"}
+        {"owner", "inode", "size", "lost", "entries", "at", "headed", "head", "prefix", "detail"}
     )
     SECRET: ClassVar[frozenset[str]] = frozenset({"head", "prefix"})
 
@@ -59,7 +61,7 @@ STATES = (
 content. `edited`: what was written before reads otherwise now. `gone`: deleted, and in no archive.
 `linked`, `replaced`: a symbolic link, or no regular file, in its place. `erased`: logins are missing.
 `flawed`: records as no program writes them. `pruned`: archives of it were deleted, and not the oldest.
-`locked`: its owner can write nothing to it."""
+`locked`: nobody, or not its owner, can write to it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,7 @@ class Archives:
     def hold(self, path: bytes, *, size: int, headed: int, head: bytes, since: int) -> bool:
         """Whether a file near the log `path` holds what the log held: `size` bytes, the first `headed` of
         them with the digest `head`, last written at `since` (wall-clock nanoseconds) or later."""
-        for one, seen in self.candidates(path):
+        for one, seen, _ in self.candidates(path):
             text = self._texts.read(one, max(PACKED, headed))
             if text.data is None or text.stat is None:
                 continue
@@ -107,8 +107,8 @@ class Archives:
                 return True
         return False
 
-    def candidates(self, path: bytes) -> Iterator[tuple[bytes, int]]:
-        """Files that may be archives of the log `path`, each with its size, the newest first."""
+    def candidates(self, path: bytes) -> Iterator[tuple[bytes, int, int]]:
+        """Files that may be archives of the log `path`, each with its size and mtime, the newest first."""
         folder, name = split(path)
         stem = _stem(name)
         found = []
@@ -120,8 +120,8 @@ class Archives:
                     if seen is not None and stat.S_ISREG(seen.st_mode):
                         found.append((seen.st_mtime_ns, one, seen.st_size))
         found.sort(reverse=True)
-        for _, one, size in found[:MOST]:
-            yield one, size
+        for at, one, size in found[:MOST]:
+            yield one, size, at
 
     def _gzip_size(self, path: bytes, size: int) -> int | None:
         """What gzip wrote down of the size before, modulo 2^32; None when it cannot be read."""

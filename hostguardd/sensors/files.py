@@ -21,6 +21,7 @@ from ..host.mounts import Mount, MountMap
 from ..model import CONTENT, Blind, Depth, FileFact, Row, Sweep, Value, join, split, under
 from ..watches import FolderPlan, Watches
 from .interface import Request
+from .selection import LARGEST, Selection
 
 if TYPE_CHECKING:  # the crew's processes import this room, and have no use for that one
     from .crew import Crew
@@ -67,6 +68,7 @@ class FilesSensor:
         self._on_folder = on_folder
         self._crew = crew
         self._largest = largest
+        self._selection = Selection()
 
     # -- the sensor's contract -------------------------------------------------------------------
 
@@ -125,7 +127,10 @@ class FilesSensor:
     def anchors(self) -> list[bytes]:
         """Folders above what is watched, in which its appearing or renaming would show."""
         found: set[bytes] = set()
-        for path, _ in self._named(MountMap(self._host.mounts), []):
+        mounts = MountMap(self._host.mounts)
+        for path, _ in self._named(mounts, []):
+            while mounts.away(path) is not None:  # a watch there would wait for the other machine
+                path = split(path)[0]
             while path not in found:
                 found.add(path)
                 path = split(path)[0]
@@ -186,8 +191,11 @@ class FilesSensor:
     def _starts(self, mounts: MountMap, closed: list[Blind]) -> dict[bytes, set[bytes] | None]:
         """Named entries that no watched folder above leads to, by folder; None: all that are named."""
         starts: dict[bytes, set[bytes] | None] = {}
-        for folder, name in self._named(mounts, closed):
+        # In the order of folders, so that their plans are worked out once for all homes there may be.
+        for folder, name in sorted(self._named(mounts, closed), key=lambda one: one[0]):
             if name != b"" and self.watches.plan(folder).inherited is not None:
+                continue
+            if name is None and _is_away(folder, mounts, closed):
                 continue
             names = starts.setdefault(folder, set())
             if name is None:
@@ -292,11 +300,16 @@ class FilesSensor:
         self, opened: Folder, row: Row, watch: Watch, prefix: int, stop: Stop, limit: int
     ) -> tuple[Deep | None, bool]:
         """Look closely at one entry, as its watch asks; and whether its content is to be read later."""
-        most = min(limit, self._largest)
+        largest = min(self._largest, LARGEST) if watch.selective else self._largest
+        most = min(limit, largest)
         deep = opened.deep(row, stop, prefix=prefix, text=watch.diff, largest=most)
         size = 0 if deep is None else deep.row[5]
         assert isinstance(size, int)
-        return deep, most < size <= self._largest
+        return deep, most < size <= largest
+
+    def takes(self, opened: Folder, row: Row, watch: Watch) -> bool:
+        """Whether the entry is one of those that its watch is about."""
+        return not watch.selective or self._selection.takes(opened, row, watch)
 
 
 class _Found:
@@ -340,7 +353,7 @@ class _Found:
             name = row[1]  # type: ignore[assignment]
         assert isinstance(name, bytes)
         reach = self._plan.reach(name)
-        if reach is None or self._stop():
+        if reach is None or self._stop() or not self._sensor.takes(opened, row, reach.watch):
             return
         if self._depth is Depth.FULL:
             deep, later = self._sensor.deep(opened, row, reach.watch, prefix, self._stop, self._limit)
@@ -417,7 +430,7 @@ def resolved(host: FileHost, watches: Sequence[Watch]) -> tuple[Watch, ...]:
     `/bin/x` on a host whose /bin is a link to usr/bin is the entry /usr/bin/x; a named link to a
     folder is watched as a link, and the folder it leads to as well.
     """
-    first = Watches(watches)
+    first: Watches | None = None
     away = MountMap(host.mounts).away
     found = []
     for watch in watches:
@@ -431,7 +444,10 @@ def resolved(host: FileHost, watches: Sequence[Watch]) -> tuple[Watch, ...]:
                 continue
             if real.startswith(KERNEL):
                 continue
-            if real not in (path, b"/") and first.at(real) is None and not under(path, real):
+            if real in (path, b"/") or under(path, real):
+                continue
+            first = first or Watches(watches)
+            if first.at(real) is None:
                 more.append(real)
         found.append(replace(watch, paths=watch.paths + tuple(dict.fromkeys(more))) if more else watch)
     return tuple(found)

@@ -1,4 +1,4 @@
-"""What is kept in memory of a file that only grows: digests of its beginning, and what was done to it. Pure.
+"""What is kept in memory of a file that only grows: digests of its beginning, and what was done to it.
 
 The rule: memory does not grow with the file but for eight bytes in sixty-four thousand, and any block of
 what was read can be checked alone, so that a long log is proven whole a little at a time.
@@ -11,13 +11,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..facts.logs import WHOLE
-from ..model import Row
+from ..host.files import FileHost
+from ..model import FileFact, Row, split
 
 BLOCK: Final = 64 * 1024
 """Bytes that are digested together: as much is read again when a file has grown."""
 
 SHORT: Final = 8
 """Bytes kept of a block's SHA-256. Whoever would forge one must first find out what was in the log."""
+
+FLAGS: Final = FileFact.columns().index("flags")
 
 HEAD: Final = 4096
 """Bytes of the beginning by which a file is known again in an archive."""
@@ -67,6 +70,23 @@ class Prefix:
         return found == self._part.digest()
 
 
+IMMUTABLE: Final = 0x10
+"""FS_IMMUTABLE_FL of linux/fs.h, which chattr(1) calls `i`: nobody can write to the file, not even root."""
+
+
+def immutable(files: FileHost, path: bytes) -> bool:
+    """Whether the file has that flag; False also where nobody can say."""
+    folder, name = split(path)
+    try:
+        with files.open_folder(files.real(folder)) as opened:
+            row = opened.entry(name)
+            found = None if row is None else opened.deep(row, lambda: False, prefix=0)
+    except OSError:
+        return False
+    flags = None if found is None else found.row[FLAGS]
+    return isinstance(flags, int) and bool(flags & IMMUTABLE)
+
+
 @dataclass(slots=True)
 class Case:
     """One file, as its row tells it. The fields are those of LogFact."""
@@ -80,6 +100,7 @@ class Case:
     size: int = 0
     lost: int = 0
     entries: int = 0
+    at: int = 0
     headed: int = 0
     head: bytes = b""
     prefix: bytes = b""
@@ -89,7 +110,7 @@ class Case:
         """The row of the LogFact."""
         return (
             self.view, self.path, self.state, self.incidents, self.owner, self.inode, self.size, self.lost,
-            self.entries, self.headed, self.head, self.prefix, self.detail,
+            self.entries, self.at, self.headed, self.head, self.prefix, self.detail,
         )  # fmt: skip
 
     def happened(self, state: str, detail: bytes = b"", lost: int = 0) -> None:

@@ -29,6 +29,10 @@ CHUNK: Final = 4 * BLOCK
 TOUCHED: Final = 64 * 1024**2
 """Bytes that are checked at once in a file that was touched or replaced; the rest comes in the background."""
 
+SECOND: Final = 1_000_000_000
+LONG: Final = 86_400
+"""Seconds after which what was known before a restart may have been rotated, and its archive removed."""
+
 Stop = Callable[[], bool]
 Mark = tuple[int, int, int, int]
 
@@ -45,9 +49,18 @@ class Grown:
     earlier life of ours) is measured by what it tells. `records`: it holds records of logins."""
 
     def __init__(
-        self, case: Case, texts: TextHost, archives: Archives, *, known: bool, records: bool = False
+        self,
+        case: Case,
+        texts: TextHost,
+        archives: Archives,
+        locked: Callable[[bytes], bool],
+        *,
+        known: bool,
+        records: bool = False,
     ) -> None:
         self.case = case
+        self._locked = locked
+        self._was_locked = known and case.state == "locked"
         self._texts = texts
         self._archives = archives
         self._records = records
@@ -57,7 +70,8 @@ class Grown:
         self._detail = case.detail
         self._inode = case.inode if known else 0
         self.size = case.size if known else 0
-        self._since = 0
+        self._since = case.at * SECOND if known else 0  # mtime, in nanoseconds
+        self._recalled = known
         self._headed = case.headed if known else 0
         self._head = case.head if known else b""
         self._expected = (case.size, case.prefix) if known and case.size and case.prefix else None
@@ -107,6 +121,7 @@ class Grown:
         if self._expected is not None:  # until it has been proven, what was known stays what is known
             case.size, case.prefix = self._expected
         case.headed, case.head, case.entries = self._headed, self._head, self._entries
+        case.at = self._since // SECOND
         self.dirty = False
 
     @property
@@ -178,10 +193,19 @@ class Grown:
             self._anew()
         elif self._inode != seen.st_ino:
             self.dirty = True
+        self._lock(seen)
         self.mark = mark(seen)
         self._inode, self.size = seen.st_ino, seen.st_size
         self._since = seen.st_mtime_ns
         return True
+
+    def _lock(self, seen: stat_result) -> None:
+        """What grew can be written to; what was only touched may have been made immutable."""
+        now = (self.mark is None or seen.st_size == self.size) and self._locked(self.case.path)
+        if now and not self._was_locked:
+            self.case.happened("locked", b"immutable")
+            self.dirty = True
+        self._was_locked = now
 
     def _keeps(self, seen: stat_result, begins: bytes, stop: Stop) -> bool | None:
         """Whether what was known is still there; None when it cannot be said now."""
@@ -224,7 +248,14 @@ class Grown:
 
     def _rotated(self) -> bool:
         """Whether the old content is in an archive. Nothing is lost of what held nothing."""
-        return not self.size or not self._headed or self._archives_hold()
+        return not self.size or not self._headed or self._archives_hold() or self._expired()
+
+    def _expired(self) -> bool:
+        """Whether nobody watched for so long that there are only younger archives by now."""
+        if not self._recalled or self.mark is not None:
+            return False
+        times = [at for _, _, at in self._archives.candidates(self.case.path)]
+        return bool(times) and max(times) > self._since + LONG * SECOND and min(times) > self._since
 
     def _anew(self) -> None:
         """Nothing is known of its content."""

@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable
+from functools import partial
 from os import stat_result
 from typing import Final, NamedTuple
 
+from ..accounts import passwd
 from ..host.files import FileHost
 from ..host.mounts import MountMap
 from ..host.texts import TextHost
 from ..model import Blind, LogFact, join, under
-from .growing import Case
+from .growing import Case, immutable
 from .grown import KINDS, Mark, mark
 
 NAMES: Final = (
@@ -35,8 +37,8 @@ MINOR: Final = frozenset({b".lesshst", b".viminfo"})
 KEPT: Final = 3
 """A history of which less than the third part is left was wiped."""
 
-WORTH: Final = 64
-"""Bytes below which a history was hardly begun, and nobody misses it."""
+USUAL: Final = b"/home"
+"""The folder whose entries are homes, whether or not passwd names them."""
 
 PASSWD: Final = 4 * 1024**2
 HOMES: Final = 5000
@@ -45,33 +47,38 @@ Stop = Callable[[], bool]
 
 
 class User(NamedTuple):
-    """A line of passwd(5), as far as histories go."""
+    """An account, as far as histories go. `uid` None: only its home is known."""
 
     name: bytes
-    uid: int
+    uid: int | None
     home: bytes
 
 
 def users(text: bytes) -> list[User]:
-    """The accounts of a passwd(5) that have a home of their own; of several with the same, the first. A
-    line that does not parse is passed over: the accounts sensor tells of it."""
+    """The accounts of a passwd(5) that have a home of their own; of several with the same, the first."""
     found: dict[bytes, User] = {}
-    for line in text.split(b"\n"):
-        fields = line.split(b":")
-        if len(fields) < 7 or not fields[2].isdigit() or len(fields[2]) > 10:
-            continue
-        home = fields[5].rstrip(b"/")
+    for one in passwd(text)[0]:
+        home = one.home.rstrip(b"/")
         plain = home.startswith(b"/") and not {b"", b".", b".."} & set(home.split(b"/")[1:])
         if plain and b"\0" not in home and len(home) < 1024:
-            found.setdefault(home, User(fields[0], int(fields[2]), home))
+            found.setdefault(home, User(one.name, one.uid, home))
     return list(found.values())[:HOMES]
 
 
 class History:
     """One file of one account."""
 
-    def __init__(self, case: Case, uid: int, texts: TextHost, *, known: bool) -> None:
+    def __init__(
+        self,
+        case: Case,
+        uid: int | None,
+        texts: TextHost,
+        locked: Callable[[bytes], bool],
+        *,
+        known: bool,
+    ) -> None:
         self.case = case
+        self._locked = locked
         self.uid = uid
         self._texts = texts
         self._minor = case.path.rpartition(b"/")[2] in MINOR
@@ -100,7 +107,7 @@ class History:
             detail = self._texts.link(case.path) or KINDS.get(stat.S_IFMT(seen.st_mode), b"")
             self._strange(state, detail)
             return
-        if self._size > WORTH and size * KEPT < self._size and not (self._minor and seen is not None):
+        if size * KEPT < self._size and not (self._minor and seen is not None):
             if self._doubt == "" or self._doubt != now:
                 self._doubt = now  # a shell may be just about to write it
                 return
@@ -137,7 +144,7 @@ class History:
             return b"mode %04o" % stat.S_IMODE(seen.st_mode)
         if self.uid and seen.st_uid != self.uid and not seen.st_mode & 0o022:
             return b"owned by uid %d" % seen.st_uid
-        return b""
+        return b"immutable" if self._locked(self.case.path) else b""
 
 
 class Histories:
@@ -147,7 +154,8 @@ class Histories:
         self._texts = texts
         self._files = files
         self._known = known
-        self._passwd: Mark | None = None
+        self._locked = partial(immutable, files)
+        self._tables: tuple[Mark | None, int] | None = None
         self._homes: dict[bytes, int] = {}
         self._users: list[User] = []
         self._away: dict[bytes, Blind] = {}
@@ -155,7 +163,7 @@ class Histories:
 
     def moved(self) -> bool:
         """Whether an account, a home or a history is not as it was last seen."""
-        if mark(self._texts.lstat(b"/etc/passwd")) != self._passwd:
+        if (mark(self._texts.lstat(b"/etc/passwd")), self._stamp(USUAL)) != self._tables:
             return True
         if any(self._stamp(home) != at for home, at in self._homes.items()):
             return True
@@ -163,8 +171,8 @@ class Histories:
 
     def look(self, stop: Stop) -> list[Blind]:
         """Find out what happened to them."""
-        passwd = mark(self._texts.lstat(b"/etc/passwd"))
-        if passwd != self._passwd:
+        tables = (mark(self._texts.lstat(b"/etc/passwd")), self._stamp(USUAL))
+        if tables != self._tables:
             text = self._texts.read(b"/etc/passwd", PASSWD)
             if text.data is None:
                 return (
@@ -172,8 +180,8 @@ class Histories:
                     if (text.problem)
                     else []
                 )
-            self._accounts(users(text.data))
-            self._passwd = passwd
+            self._accounts(self._all(text.data))
+            self._tables = tables
         for user in self._users:
             if stop():
                 break
@@ -184,6 +192,17 @@ class Histories:
         for history in self.files.values():
             history.look()
         return sorted(self._away.values(), key=lambda blind: blind.scope)
+
+    def _all(self, text: bytes) -> list[User]:
+        """The accounts of passwd(5), and those of a directory service as far as their homes lie in /home."""
+        found = users(text)
+        homes = {user.home for user in found}
+        for name in self._texts.names(USUAL, HOMES) or ():
+            home = join(USUAL, name)
+            seen = self._texts.lstat(home) if home not in homes else None
+            if seen is not None and stat.S_ISDIR(seen.st_mode):
+                found.append(User(name, None, home))
+        return found
 
     def _accounts(self, found: list[User]) -> None:
         """Who has a home on this host. Files of accounts that are gone are no business of ours."""
@@ -209,7 +228,7 @@ class Histories:
             if path not in self.files:
                 home = next((home for home in owners if under(path, home)), None)
                 if home is not None:
-                    self.files[path] = History(case, homes[home].uid, self._texts, known=True)
+                    self.files[path] = History(case, homes[home].uid, self._texts, self._locked, known=True)
 
     def _home(self, user: User) -> None:
         """Something came to or left a home: which histories are there?"""
@@ -217,7 +236,7 @@ class Histories:
             path = join(user.home, name)
             if path not in self.files and self._texts.lstat(path) is not None:
                 case = Case("histories", path, owner=user.name)
-                self.files[path] = History(case, user.uid, self._texts, known=False)
+                self.files[path] = History(case, user.uid, self._texts, self._locked, known=False)
 
     def _stamp(self, home: bytes) -> int:
         seen = self._texts.lstat(home)

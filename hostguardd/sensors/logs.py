@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Final
 
 from .. import globs
@@ -21,7 +22,7 @@ from ..host.files import FileHost
 from ..host.texts import TextHost
 from ..model import Blind, Depth, LogFact, Row, Sweep, join, split
 from .archives import Archives, archived, expand
-from .growing import BLOCK, Case
+from .growing import BLOCK, Case, immutable
 from .grown import Budget, Grown
 from .histories import Histories, users
 from .interface import Request
@@ -90,9 +91,11 @@ class LogsSensor:
         self._wall = wall
         self._mono = mono
         self._lock = threading.Lock()
+        self._include = globs.compile_paths(settings.files)
         self._exclude = globs.compile_paths(settings.exclude)
         self._archives = Archives(texts)
         self._shelf = Shelf(texts)
+        self._locked = partial(immutable, files)
         self._logs: dict[bytes, Grown] = {}
         self._records: dict[bytes, Grown] = {}
         self._placed: dict[bytes, Placed] = {}
@@ -289,12 +292,8 @@ class LogsSensor:
         elif case.view == "records":
             if path in RECORDS and path not in self._records:
                 self._records[path] = self._grown(case, known=True)
-        elif path not in self._logs and not self._exclude.match(path) and self._named(path):
+        elif path not in self._logs and self._include.match(path) and not self._exclude.match(path):
             self._logs[path] = self._grown(case, known=True)
-
-    def _named(self, path: bytes) -> bool:
-        """Whether the settings still name it."""
-        return globs.compile_paths(self._settings.files).match(path) is not None
 
     def _is_log(self, path: bytes) -> bool:
         """Whether a path that a glob found is a log and no folder; links and odder things are told of."""
@@ -306,14 +305,15 @@ class LogsSensor:
         return path.startswith(b"/var/run/") and bool(self._texts.link(b"/var/run"))
 
     def _grown(self, case: Case, *, known: bool) -> Grown:
-        return Grown(case, self._texts, self._archives, known=known, records=case.view == "records")
+        records = case.view == "records"
+        return Grown(case, self._texts, self._archives, self._locked, known=known, records=records)
 
     def _place(self, case: Case, kind: str, *, known: bool) -> Placed:
         return Placed(case, self._texts, kind, self._uids, known=known)
 
     def _uids(self) -> list[int]:
         text = self._texts.read(b"/etc/passwd", 4 * 1024**2).data or b""
-        return [user.uid for user in users(text)]
+        return [user.uid for user in users(text) if user.uid is not None]
 
     def _refolded(self) -> bool:
         return any(self._stamp(folder) != at for folder, at in self._folders.items())

@@ -31,6 +31,13 @@ ACCOUNTS: Final = 2000
 """Slots of lastlog that are looked at: it is sparse, and as long as the largest uid says."""
 
 
+Flaw = tuple[str, bytes, int]
+"""State, detail and lost bytes of an incident."""
+
+Inspect = Callable[[stat_result], tuple[int, Flaw | None, str]]
+"""Looks into a file: (logins in it, what was done to it, why it cannot be read)."""
+
+
 class Placed:
     """One file of records that is written in place. `kind` is `utmp`, `lastlog` or `database`."""
 
@@ -39,7 +46,9 @@ class Placed:
     ) -> None:
         self.case = case
         self._texts = texts
-        self._kind = kind
+        self._inspect: Inspect = {
+            "utmp": self._utmp, "lastlog": self._lastlog, "database": self._database,
+        }[kind]  # fmt: skip
         self._uids = uids
         self._known = known and bool(case.size)
         self.mark: Mark | None = None
@@ -98,9 +107,9 @@ class Placed:
             case.happened("emptied", lost=case.size)
             self._forget()
         before = case.entries
-        count, flaw, problem = getattr(self, "_" + self._kind)(seen)
+        count, flaw, problem = self._inspect(seen)
         if problem:
-            return str(problem)
+            return problem
         if flaw:
             case.happened(*flaw)
             self.dirty = True
@@ -110,7 +119,7 @@ class Placed:
         self._known = self._known or bool(seen.st_size)
         return ""
 
-    def _utmp(self, seen: stat_result) -> tuple[int, tuple[str, bytes, int] | None, str]:
+    def _utmp(self, seen: stat_result) -> tuple[int, Flaw | None, str]:
         """Who is logged in: a record is never zeroed, and the file never shrinks until the next boot."""
         text = self._texts.read(self.case.path, UTMP)
         if text.data is None:
@@ -125,7 +134,7 @@ class Placed:
             return len(records), ("erased", b"%d records are gone" % lost, self.case.size - seen.st_size), ""
         return len(records), None, ""
 
-    def _lastlog(self, seen: stat_result) -> tuple[int, tuple[str, bytes, int] | None, str]:
+    def _lastlog(self, seen: stat_result) -> tuple[int, Flaw | None, str]:
         """When each account was last used: a time may move on, and vanish only with the account."""
         width = utmp.lastlog_stride(seen.st_size)
         now: dict[int, int] = {}
@@ -145,7 +154,7 @@ class Placed:
             flaw = ("erased", b"the last login of uid %s" % names, 0)
         return sum(map(bool, now.values())), flaw, ""
 
-    def _database(self, seen: stat_result) -> tuple[int, tuple[str, bytes, int] | None, str]:
+    def _database(self, seen: stat_result) -> tuple[int, Flaw | None, str]:
         """How many logins a database holds. A smaller count is believed when it is seen twice."""
         if seen.st_size > DATABASE:
             return self.case.entries, None, ""

@@ -40,7 +40,7 @@ _DONE: Mapping[str, Callable[[LogFact], str]] = {
     "erased": lambda fact: f"was edited, logins were erased from it{_detail(fact)}",
     "flawed": lambda fact: f"holds what no program writes{_detail(fact)}",
     "pruned": lambda fact: f"lost archives that rotation would have kept, or they were edited{_detail(fact)}",
-    "locked": lambda fact: f"cannot be written by its owner{_detail(fact)}",
+    "locked": lambda fact: f"can no longer be written to{_detail(fact)}",
 }
 
 

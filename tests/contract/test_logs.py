@@ -4,6 +4,7 @@ log that goes is no absence but an incident."""
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,7 +64,7 @@ class TestLogs(SensorContract):
 
     def remove(self) -> None:
         self.write("etc/passwd", PASSWD.splitlines()[0] + "\n")
-        (self.top / "home/alice/.bash_history").unlink()
+        shutil.rmtree(self.top / "home/alice")
 
     def hostile(self) -> None:
         self.write(HOSTILE, "a line\n")

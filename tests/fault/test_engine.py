@@ -26,7 +26,7 @@ from hostguardd.host.boots import NoBoots
 from hostguardd.host.bundle import Host
 from hostguardd.host.files import LinuxFiles
 from hostguardd.host.live import NoLiveHost
-from hostguardd.host.texts import LinuxTexts, Text
+from hostguardd.host.texts import LinuxTexts, Text, TextHost
 from hostguardd.model import Depth, ListenerFact, Sweep
 from hostguardd.sensors import crew
 from hostguardd.store.alertlog import AlertLog
@@ -126,7 +126,9 @@ class Inside(Guard):
     def __init__(self, folder: Path, sections: str = "") -> None:
         super().__init__(folder, sections=sections)
         self.clock, self.files, self.words_heard = Liar(), Deaf(), Words()
-        self.boots, self.texts = Boots(), Wtmp(self.files)
+        self.boots = Boots()
+        self.wtmp = Wtmp(self.files)
+        self.texts: TextHost = self.wtmp
         self.engine: Engine
         for number in range(5):
             (self.tree / f"file{number}").write_text(f"{number}\n")
@@ -210,11 +212,11 @@ def test_a_clock_set_back_between_two_runs_makes_no_gap_of_negative_length(insid
 
 @pytest.mark.parametrize("witness", ["nobody", "ourselves", "wtmp", "wtmp.1"])
 def test_a_reboot_is_told_and_whether_it_was_announced(inside: Inside, tmp_path: Path, witness: str) -> None:
-    inside.texts.place = tmp_path / "log-of-logins"
-    inside.texts.place.mkdir()
+    inside.wtmp.place = tmp_path / "log-of-logins"
+    inside.wtmp.place.mkdir()
     now = inside.clock.wall() // SECOND
     old = record("shutdown", "6.1.0", "~", now - 9000, RUN_LVL) + record("reboot", "6.1.0", "~", 5, BOOT_TIME)
-    (inside.texts.place / "wtmp").write_bytes(old)
+    (inside.wtmp.place / "wtmp").write_bytes(old)
     with inside.running():
         inside.boots.down = witness == "ourselves"
     with inside.running():
@@ -223,7 +225,7 @@ def test_a_reboot_is_told_and_whether_it_was_announced(inside: Inside, tmp_path:
         assert not inside.coded("host.rebooted-unclean")
     inside.boots.boot = "two"
     if witness.startswith("wtmp"):
-        (inside.texts.place / witness).write_bytes(old + record("shutdown", "6.1.0", "~", now, RUN_LVL))
+        (inside.wtmp.place / witness).write_bytes(old + record("shutdown", "6.1.0", "~", now, RUN_LVL))
     code, other = "host.rebooted", "host.rebooted-unclean"
     if witness == "nobody":
         code, other = other, code

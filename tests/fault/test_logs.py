@@ -43,6 +43,9 @@ def test_cut_awake_dead_and_again(guard: Guard) -> None:
     (logs / "messages.log").unlink()
     (logs / "messages.log").write_text(LINE)
     (logs / "cron.log").rename(logs / "cron.log.2")
+    once = guard.once()
+    assert f"The log {logs}/messages.log was " in once.stdout
+    assert "cron.log" not in once.stdout
     guard.start()
     told = guard.hears(logs / "messages.log", "opened")
     assert "without its old content" in told["message"] or "was cut short" in told["message"]

@@ -13,7 +13,7 @@ from hostguardd.homes import Homes, expand, plausible, tilde
 from hostguardd.model import Severity
 from hostguardd.policy import Policy
 from hostguardd.watches import Watches
-from tests.unit.test_policy import added, file
+from tests.verdicts.files import added, file
 
 
 def test_homes_are_named_once_and_those_in_home_not_at_all() -> None:

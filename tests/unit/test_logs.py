@@ -12,6 +12,7 @@ import struct
 import subprocess
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 
 from hostguardd import utmp
 from hostguardd.config import LogsConfig
+from hostguardd.facts.logs import STATES
 from hostguardd.host.files import LinuxFiles
 from hostguardd.host.pages import rows_of
 from hostguardd.host.texts import LinuxTexts
@@ -29,6 +31,8 @@ from hostguardd.sensors.growing import BLOCK, Prefix
 from hostguardd.sensors.histories import users
 from hostguardd.sensors.journals import HEADER, header
 from hostguardd.sensors.logs import CHECKPOINT, LogsSensor
+from hostguardd.sentences import sentence
+from tests.alerts import LOG, NAMES, drift
 from tests.unit.test_utmp import NOON, login, packed
 
 LINE = "Nov 23 13:20:%02d web1 sshd[812]: Failed password for root from 203.0.113.9 port 4242 ssh2 %06d\n"
@@ -214,6 +218,25 @@ def test_an_archive_s_name_proves_nothing(machine: Machine) -> None:
     Path(f"{path}-20251123.gz").write_bytes(gzip.compress(lines(2000, 10)))
     path.unlink()
     assert machine.look() == {SECURE: "gone"}
+
+
+def test_after_a_long_time_in_the_dark_a_removed_archive_says_nothing(machine: Machine) -> None:
+    for path in (machine.path(SECURE), machine.path(f"{SECURE}.1")):
+        path.write_bytes(lines(5, 40_000))
+        os.utime(path, (path.stat().st_mtime + 9 * 86_400,) * 2)
+    machine.path(SECURE).unlink()
+    machine.path(SECURE).write_bytes(lines(2, 60_000))
+    machine.restart()
+    assert machine.look() == {}
+
+
+def test_an_archive_nobody_can_read_must_be_younger(machine: Machine) -> None:
+    old = machine.write(f"{SECURE}-20251101.zst", b"\x28\xb5\x2f\xfd" + bytes(9))
+    os.utime(old, (NOON, NOON))
+    machine.look()
+    machine.restart()
+    machine.path(SECURE).write_bytes(b"")
+    assert machine.look() == {SECURE: "emptied"}
 
 
 # -- what an intruder does ------------------------------------------------------------------------
@@ -482,6 +505,36 @@ def test_who_leaves_takes_the_history_along(machine: Machine) -> None:
     shutil.rmtree(machine.path("/home/alice"))
     assert look_twice(machine) == {}
     assert HISTORY.encode() not in [row[1] for row in machine.last]
+
+
+@pytest.mark.parametrize("path", [HISTORY, SECURE])
+def test_what_is_made_immutable_is_told(machine: Machine, path: str) -> None:
+    place = machine.path(path)
+    if shutil.which("chattr") is None or subprocess.run(["chattr", "+i", place], check=False).returncode:
+        pytest.skip("this file system has no immutable files, or we may not make any")
+    try:
+        assert machine.look() == {path: "locked"}
+        machine.restart()
+        assert machine.look() == {path: "locked"}
+    finally:
+        subprocess.run(["chattr", "-i", place], check=True)
+    machine.append(path, b"more\n")
+    assert machine.look() == {path: "locked"}
+
+
+def test_an_account_of_a_directory_service_has_a_history_too(machine: Machine) -> None:
+    machine.write("/home/lea/.bash_history", b"make\n" * 99)
+    assert machine.look() == {}
+    machine.path("/home/lea/.bash_history").unlink()
+    assert look_twice(machine) == {"/home/lea/.bash_history": "gone"}
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_every_state_has_its_words(state: str) -> None:
+    before = replace(LOG, state="whole", incidents=0)
+    told = sentence(drift(before, replace(LOG, state=state, detail=b"/dev/null")), NAMES)
+    assert "/var/log/messages" in told
+    assert f"is {state}" not in told or state == "whole"
 
 
 def test_a_history_born_as_a_link_is_told(machine: Machine) -> None:

@@ -29,6 +29,7 @@ SAMPLES: list[tuple[Drift, str, Severity, str]] = [
     (happened(HISTORY, "locked"), "history-locked", MEDIUM, "T1070.003"),
     (happened(HISTORY, "emptied"), "history-wiped", HIGH, "T1070.003"),
     (drift(None, replace(HISTORY, state="linked", incidents=1)), "history-wiped", HIGH, "T1070.003"),
+    (happened(WHOLE, "locked"), "log-locked", HIGH, "T1562"),
     (happened(WHOLE, "linked"), "log-redirected", HIGH, "T1070.002"),
     (happened(WHOLE, "truncated"), "log-wiped", CRITICAL, "T1070.002"),
     (happened(WHOLE, "gone"), "log-wiped", CRITICAL, "T1070.002"),
