@@ -239,7 +239,7 @@ def test_a_reboot_is_told_and_whether_it_was_announced(inside: Inside, tmp_path:
 
 
 def test_what_the_logs_and_the_records_tell(inside: Inside, tmp_path: Path) -> None:
-    inside.texts.place = logs = tmp_path / "logs"
+    inside.wtmp.place = logs = tmp_path / "logs"
     logs.mkdir()
     now = inside.clock.wall() // SECOND
     stamp = time.strftime("%b %e %H:%M:%S", time.localtime(now))
