@@ -174,7 +174,7 @@ def build(config: Config, host: Host, clock: Clock, on_folder: OnFolder) -> Part
             HiddenGlance(host.views, clock.wall),
         ),
         hinted=(accounts, keys, hidden),
-        recalling=(logs,),
+        recalling=(logs, logins),
         seldom={"hidden": hidden},
     )
 
