@@ -60,7 +60,7 @@ def test_every_sentence_names_the_account_and_every_line_is_valid(change: Drift)
         (
             ACCOUNT,
             {"shell": b"", "home": b"/x"},
-            "Account mallory has the shell /bin/sh now (had /bin/bash), has the home /x now (had /home/mallory)",
+            "mallory has the shell /bin/sh now (had /bin/bash), has the home /x now (had /home/mallory)",
         ),
         (ACCOUNT, {"expires": 0}, "Account mallory expires on 1970-01-01 (was never)"),
         (ACCOUNT, {"expires": 2**32}, "Account mallory expires on day 4294967296 (was never)"),
