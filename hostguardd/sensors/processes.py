@@ -236,7 +236,7 @@ class ProcessesSensor:
         if process is None:
             self._table.pop(pid, None)
             return True
-        changed = entry is None or entry.process._replace(code=process.code) != process
+        changed = entry is None or _but_code(entry.process) != _but_code(process)
         if entry is None or entry.process.started != process.started:
             entry = self._table[pid] = Entry(process, self._host.seconds(process.started))
             entry.again = now + SECOND_LOOK
@@ -276,7 +276,7 @@ class ProcessesSensor:
         found = signs(process, inside, entry.script)
         if found[0]:
             again = self._host.process(pid)
-            if again is None or again._replace(code=process.code) != process:
+            if again is None or _but_code(again) != _but_code(process):
                 entry.again = min(entry.again, self._host.uptime() + SECOND_LOOK)
                 return
         if found != (entry.signs, entry.evidence):
@@ -423,6 +423,11 @@ def _all_signs(group: list[tuple[Entry, Place]]) -> bytes | None:
     """The signs of all copies; None while they are known of none."""
     known = [one.words for one, _ in group if one.signs is not None]
     return " ".join(sorted(frozenset().union(*known))).encode() if known else None
+
+
+def _but_code(process: Process) -> tuple[object, ...]:
+    """All columns but the last, `code`, which moves whenever a compiler inside makes some."""
+    return process[:-1]
 
 
 def _is_same_program(one: Process, other: Process) -> bool:
