@@ -1,18 +1,12 @@
 """A host of our own, booted by systemd: the unit as it is shipped, and the alerts of a bad day.
 
-The host is a Debian made once by debootstrap and kept outside the tree; each run boots a copy of it
-with systemd-nspawn, in which `booted.py` acts. What it brought out is judged here.
+The host is a copy of the one of `guest.py`, in which `booted.py` acts. What it brought out is judged here.
 """
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import json
-import os
 import shutil
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,119 +17,24 @@ from hostguardd.errors import Exit
 from hostguardd.store.chain import read, verify
 from tests.alerts import check
 from tests.daemon import PROMISED_END, ROOT
-
-CACHE = Path(os.environ.get("HOSTGUARD_CACHE", "/var/cache/hostguardd-tests"))
-SUITE = "bookworm"
-PACKAGES = "systemd,systemd-sysv,dbus,libpam-systemd,procps,python3"
-MIRROR = "http://deb.debian.org/debian"
-BOOT = 120.0
-"""Seconds after which the host is taken to hang."""
-
-ROOMS = (
-    "hostguardd", "psutil", "structlog", "watchdog", "sdnotify", "inotify_simple",
-    "rich", "markdown_it", "mdurl", "pygments",
-)  # fmt: skip
-
-TRIAL = """\
-[Unit]
-After=basic.target dbus.service
-[Service]
-Type=oneshot
-ExecStart=/usr/bin/python3 /booted.py
-ExecStopPost=/usr/bin/systemctl --no-block poweroff
-"""
+from tests.system import guest
 
 SETTINGS = """\
 [processes]
 managed = "1s"
 """
 
-COMMAND = "#!/usr/bin/python3\nimport sys\nfrom hostguardd.{room} import main\nsys.exit(main())\n"
-
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-
-
-@pytest.fixture(scope="module")
-def debian() -> Path:
-    """The root of a small Debian, made if it is not there yet."""
-    if os.environ.get("HOSTGUARD_NO_BOOT"):
-        pytest.skip("HOSTGUARD_NO_BOOT is set")
-    if os.geteuid() != 0:
-        pytest.skip("booting a host needs root")
-    for program in ("debootstrap", "systemd-nspawn"):
-        if shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") is None:
-            pytest.skip(f"{program} is not installed")
-    name = f"{SUITE}-{hashlib.sha256(PACKAGES.encode()).hexdigest()[:8]}"
-    root = CACHE / name
-    if not root.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        draft = CACHE / f"{name}.{os.getpid()}"
-        made = subprocess.run(
-            ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, str(draft), MIRROR],
-            capture_output=True,
-            text=True,
-            check=False,
-            env=os.environ | {"PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"},
-        )
-        if made.returncode:
-            shutil.rmtree(draft, ignore_errors=True)
-            pytest.skip(f"debootstrap could not make a host: {made.stdout.splitlines()[-1:]}")
-        draft.rename(root)
-    return root
-
-
-def install(root: Path) -> None:
-    """What a package would put there."""
-    lib = root / "usr/local/lib/python3.11/dist-packages"
-    lib.mkdir(parents=True, exist_ok=True)
-    for room in ROOMS:
-        spec = importlib.util.find_spec(room)
-        assert spec is not None
-        assert spec.origin is not None
-        origin = Path(spec.origin)
-        if origin.name == "__init__.py":
-            shutil.copytree(origin.parent, lib / room, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(origin, lib)
-    for name, room in (("hostguardd", "daemon"), ("hostguardctl", "cli")):
-        command = root / "usr/bin" / name
-        command.write_text(COMMAND.format(room=room))
-        command.chmod(0o755)
-    units = root / "etc/systemd/system"
-    shutil.copy(ROOT / "systemd/hostguardd.service", units)
-    (units / "hostguardd.service.d").mkdir()
-    (units / "hostguardd.service.d/test.conf").write_text("[Service]\nWatchdogSec=3\n")
-    (root / "etc/hostguardd/conf.d").mkdir(parents=True)
-    shutil.copy(ROOT / "etc/hostguardd.toml", root / "etc/hostguardd")
-    (root / "etc/hostguardd/conf.d/test.toml").write_text(SETTINGS)
-    shutil.copy(ROOT / "tests/system/booted.py", root)
-    (units / "trial.service").write_text(TRIAL)
-    (units / "multi-user.target.wants").mkdir(exist_ok=True)
-    (units / "multi-user.target.wants/trial.service").symlink_to("../trial.service")
 
 
 @pytest.fixture(scope="module")
 def day(debian: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The root of a host after its one day."""
-    root = tmp_path_factory.mktemp("booted") / "root"
-    subprocess.run(["cp", "-a", "--reflink=auto", str(debian), str(root)], check=True)
-    install(root)
-    began = time.monotonic()
-    booted = subprocess.run(
-        [
-            "systemd-nspawn", "--quiet", "-D", str(root), "--register=no", "--keep-unit", "--boot",
-            "--private-network", "--console=pipe",
-        ],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=BOOT + 180,
-        check=False,
-    )  # fmt: skip
-    if not (root / "result.json").exists():
-        words = (booted.stdout + booted.stderr).decode(errors="replace")[-2000:]
-        if time.monotonic() - began < 5 and not (root / "var/log/journal").exists():
-            pytest.skip(f"systemd-nspawn cannot boot here: {words}")
-        pytest.fail(f"the host brought nothing out:\n{words}")
+    root = guest.copied(debian, tmp_path_factory.mktemp("booted") / "root")
+    guest.install(root, settings=SETTINGS, unit="[Service]\nWatchdogSec=3\n")
+    shutil.copy(ROOT / "tests/system/booted.py", root)
+    guest.program(root, "/usr/bin/python3 /booted.py")
+    guest.boot(root, 180)
     yield root
     shutil.rmtree(root)
 
