@@ -229,7 +229,7 @@ ATTRIBUTES = (
 """Attributes of a file that a watch may leave out with `ignore`."""
 
 SELECTED: Mapping[str, str] = {
-    "program": "regular files that somebody may execute, or that begin as an ELF image or with #!",
+    "program": "regular files that somebody may execute, set-id ones, and what begins as ELF or with #!",
     "page": "regular files that hold a page's code (<?php, <?=, <%) within their first bytes",
     "regular": "regular files",
     "odd": "entries of any type whose name is made to be overlooked (`fact.odd_name`)",
@@ -272,6 +272,11 @@ class Watch:
     def selective(self) -> bool:
         """Whether only some of the entries it reaches are facts."""
         return bool(self.select or self.names)
+
+    @property
+    def of_programs(self) -> bool:
+        """Whether every program that it reaches is a fact."""
+        return not self.selective or not self.select.isdisjoint({"program", "regular"})
 
 
 @dataclass(frozen=True, slots=True)

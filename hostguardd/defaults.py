@@ -20,6 +20,7 @@ POLICIES = (
     "policy-kernel.toml",
     "policy-logs.toml",
     "policy-records.toml",
+    "policy-hidden.toml",
 )
 """What comes with the package and is always read. Each is about kinds of fact of its own, so that their
 order does not matter."""

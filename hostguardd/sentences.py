@@ -14,6 +14,7 @@ from typing import Any
 
 from . import attributes
 from .attributes import Names
+from .facts.live import SIGNS
 from .model import (
     TYPE_NAMES,
     Drift,
@@ -155,12 +156,21 @@ def _sharing(fact: ListenerFact) -> str:
 
 def _describe_process(fact: ProcessFact, names: Names) -> str:
     state = "" if fact.state == "running" else f"; {STATES.get(fact.state, fact.state)}"
-    if "masquerade" in fact.traits():
+    if kernel_name(fact.comm, fact.command) and not fact.kernel:
         state += f"; it calls itself {_path(kernel_name(fact.comm, fact.command))} as if it were the kernel's"
     return (
         f"{ROLES.get(fact.role, fact.role)} {_path(fact.label)} ({_who(fact.uid, fact.pid, names)},"
-        f" started by {_program(fact.parent_exe)}){state}"
+        f" started by {_program(fact.parent_exe)}){state}{_signs(fact)}"
     )
+
+
+def _signs(fact: ProcessFact, known: frozenset[str] = frozenset()) -> str:
+    """`; a library is preloaded into it (LD_PRELOAD=/tmp/x.so)` for each sign that is not among `known`."""
+    words = sorted((fact.traits() & SIGNS.keys()) - known)
+    if not words:
+        return ""
+    evidence = f" ({_path(fact.evidence)})" if fact.evidence else ""
+    return f"; {'; '.join(SIGNS[word] for word in words)}{evidence}"
 
 
 _DESCRIBED: Mapping[type[Fact], Callable[[Any, Names], str]] = {
@@ -308,6 +318,8 @@ def _process_changes(
         yield _arrow("instances", str(before.instances), str(after.instances))
     if "role" in changed:
         yield _arrow("role", ROLES.get(before.role, before.role), ROLES.get(after.role, after.role))
+    if "signs" in changed:
+        yield _signs(after, before.traits()).lstrip("; ") or "signs that it had are gone"
     if "kernel" in changed:
         yield "it is a kernel thread now" if after.kernel else "it is no kernel thread any more"
     yield _who(after.uid, after.pid, names)

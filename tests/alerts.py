@@ -110,7 +110,9 @@ EVENT = EventFact(
     "refused", b"sshd from 203.0.113.9", 2, b"sshd", b"root", b"203.0.113.9", 12, 1_763_903_000,
     1_763_904_000, b"Failed password for root from 203.0.113.9 port 4242 ssh2",
 )  # fmt: skip
-HIDDEN = HiddenFact("processes", b"pid 4711", b"answers to kill(2) and is not in /proc")
+HIDDEN = HiddenFact(
+    "processes", b"pid 4711", "unlisted", b"/usr/bin/x", b"the kernel answers for it, and it is not in /proc"
+)
 
 SAMPLES: tuple[Fact, ...] = (
     FILE, SETID, LISTENER, PROCESS, ACCOUNT, KEY, MOUNT, MODULE, SETTING, LOGIN, LOG, EVENT, HIDDEN,

@@ -23,6 +23,7 @@ from ..sensors.accounts import AccountsSensor
 from ..sensors.crew import Crew
 from ..sensors.events import EventsSensor
 from ..sensors.files import FilesSensor
+from ..sensors.hidden import HiddenGlance, HiddenSensor
 from ..sensors.interface import Request, Sensor
 from ..sensors.keys import KeysSensor
 from ..sensors.listeners import ListenersSensor
@@ -76,7 +77,7 @@ class Parts:
     """What one configuration comes down to, with the homes that `~` in it stands for: `named` are those
     of the table of accounts, as `plausible` has them. `hurried` is the files sensor with all its
     workers at full speed, for a sweep that somebody waits for. `polled` are asked twice a second
-    whether anything moved; `recalling` are those of them that remember; `hinted` are those of them that
+    whether anything moved; `recalling` are those of them that remember; `hinted` are sensors that
     also look where a hint leads; `seldom` have a schedule of their own, by its name."""
 
     config: Config
@@ -152,6 +153,7 @@ def build(config: Config, host: Host, clock: Clock, on_folder: OnFolder) -> Part
     keys = KeysSensor(host.texts, host.files, every, clock.mono, clock.wall)
     logs = LogsSensor(host.files, host.texts, config.logs, config.sweeps.logs, clock.wall, clock.mono)
     events = EventsSensor(host.texts, host.journal, config.events, config.sweeps.logs, clock.wall, clock.mono)
+    hidden = HiddenSensor(host.views, host.files.mounts, clock.wall)
     arrivals = events.tally.arrivals
     logins = LoginsSensor(host.texts, host.live, arrivals, config.sweeps.logs, clock.wall, clock.mono)
     return Parts(
@@ -169,9 +171,11 @@ def build(config: Config, host: Host, clock: Clock, on_folder: OnFolder) -> Part
             logs,
             events,
             logins,
+            HiddenGlance(host.views, clock.wall),
         ),
-        hinted=(accounts, keys),
-        recalling=(logs,),
+        hinted=(accounts, keys, hidden),
+        recalling=(logs, logins),
+        seldom={"hidden": hidden},
     )
 
 

@@ -11,6 +11,7 @@ from .kernel import KernelHost, LinuxKernel, NoKernel
 from .live import LiveHost, NoLiveHost
 from .proc import ProcHost
 from .texts import LinuxTexts, TextHost
+from .views import LinuxViews, ViewHost
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class Host:
     files: FileHost
     live: LiveHost
     texts: TextHost
+    views: ViewHost
     kernel: KernelHost = field(default_factory=NoKernel)
     journal: JournalHost = field(default_factory=NoJournal)
     boots: BootHost = field(default_factory=NoBoots)
@@ -28,10 +30,12 @@ class Host:
 def this_host() -> Host:
     """The machine we run on."""
     files = LinuxFiles()
-    return Host(files, ProcHost(), LinuxTexts(files), LinuxKernel(), Journal(), LinuxBoots())
+    texts, views = LinuxTexts(files), LinuxViews(files)
+    return Host(files, ProcHost(), texts, views, LinuxKernel(), Journal(), LinuxBoots())
 
 
 def image(root: bytes) -> Host:
     """A mounted disk image: files, and no kernel behind them. Raises OSError when there is none."""
     files = LinuxFiles(root)
-    return Host(files, NoLiveHost(), LinuxTexts(files), NoKernel())
+    live = NoLiveHost()
+    return Host(files, live, LinuxTexts(files), LinuxViews(files, live.blind))

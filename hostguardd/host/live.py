@@ -33,7 +33,8 @@ class Process(NamedTuple):
     compared yet). `cwd` is b"" when it cannot be read. `unit` is the system manager's unit it runs in
     (`sshd.service`, `session-3.scope`), b"" when none. `login` is whether a login user is recorded
     for it (loginuid). `namespace` is "" for our own pid namespace, else the other one's name
-    (`pid:[4026532301]`).
+    (`pid:[4026532301]`). `tracer` is the pid of whoever traces it (ptrace(2)), 0 for nobody. `code` is how
+    many KiB of it are mapped to be executed: it moves when a library is mapped.
     """
 
     pid: int
@@ -51,6 +52,23 @@ class Process(NamedTuple):
     unit: bytes
     login: bool
     namespace: str
+    tracer: int = 0
+    code: int = 0
+
+
+class Inside(NamedTuple):
+    """What a process runs besides its image.
+
+    `linker` are the variables of its environment that tell the dynamic linker what to load (ld.so(8)), as it
+    was started. `mapped` are the paths of files mapped to be executed, as proc(5) writes them (`… (deleted)`,
+    `/memfd:name (deleted)`). `claimed` is the program that its first argument names by path, if there is one
+    there and it is another than the one that runs; else b"". `mode` is the mode of its image's file.
+    """
+
+    linker: Mapping[bytes, bytes]
+    mapped: Sequence[bytes]
+    claimed: bytes
+    mode: int
 
 
 class Socket(NamedTuple):
@@ -108,6 +126,14 @@ class LiveHost(Protocol):
 
     def process(self, pid: int) -> Process | None:
         """That process, or None when it is gone (or only waits to be reaped)."""
+        ...
+
+    def image(self, pid: int) -> bytes:
+        """Where /proc/PID/exe points, for comparing; b"" when that cannot be seen. Costs microseconds."""
+        ...
+
+    def inside(self, pid: int) -> Inside | None:
+        """What it runs besides its image; None when it is gone, or we may not look."""
         ...
 
     def digest(self, pid: int) -> bytes | None:
@@ -174,6 +200,14 @@ class NoLiveHost:
         return ()
 
     def process(self, pid: int) -> Process | None:
+        """None."""
+        return None
+
+    def image(self, pid: int) -> bytes:
+        """Nothing."""
+        return b""
+
+    def inside(self, pid: int) -> Inside | None:
         """None."""
         return None
 

@@ -121,6 +121,13 @@ def cookies(messages: list[bytes], query: Query) -> bytes:
     return b"".join([message[where] for message in messages])
 
 
+def ports(messages: list[bytes]) -> frozenset[int]:
+    """The local ports of sockets of the internet protocols."""
+    return frozenset(
+        _INET_ID.unpack_from(message, _BODY + 4)[0] for message in messages if len(message) >= _INET_SIZE
+    )
+
+
 def sockets(messages: list[bytes], query: Query, interface: Callable[[int], bytes]) -> Iterator[Socket]:
     """The sockets in full. `interface` names the one a socket is bound to, by index."""
     if query.family == socket.AF_UNIX:

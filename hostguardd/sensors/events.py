@@ -45,7 +45,11 @@ HEARD: Final = 2048
 """Lines remembered so that one that two logs hold counts once."""
 
 MOST: Final = 1 << 20
-"""Bytes of the journal's entries that one look reads."""
+"""Bytes of one log, or of the journal's entries, that one look reads."""
+
+TOGETHER: Final = 2 << 20
+LEAST: Final = 64 << 10
+"""Bytes of all logs together that one look reads; of each at least so many."""
 
 UNTOLD: Final = frozenset({b"/var/log/audit/audit.log"})
 """Logs that are no plain text by their nature (auditd's enriched lines hold a control byte)."""
@@ -141,9 +145,11 @@ class EventsSensor:
         now = self._wall() // 10**9
         offset = time.localtime(now).tm_gmtoff
         until = self._seconds() + RECENT
+        left = TOGETHER
         for tail in self._tails:
             first = not tail.begun
-            lines, skipped, problem = tail.read()
+            lines, skipped, problem = tail.read(MOST if first else max(LEAST, min(MOST, left)))
+            left -= sum(map(len, lines))
             self._lines(tail.path, lines, now, offset, first)
             if problem:
                 self._blinds[tail.path] = (f"this log cannot be read: {problem}", 0.0)

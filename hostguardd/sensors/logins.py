@@ -43,6 +43,9 @@ ROTATED: Final = 3
 MOST: Final = 4096
 """Origins that are told of; of more the latest."""
 
+REMEMBERED: Final = 30 * 86400
+"""Seconds for which an origin is remembered that no record has any more."""
+
 SOME: Final = 1024
 """Sessions of logind that are read."""
 
@@ -112,7 +115,7 @@ class LoginsSensor:
         self._recorded: set[tuple[bytes, int]] = set()
         self._services: set[bytes] = set()
         self._missed: dict[bytes, float] = {}
-        self._terminals: list[Session] = []
+        self._met: dict[Who, Seen] = {}
         self._known = self._was_full = False  # whether there ever was a utmp, and records in it
 
     # -- the sensor's contract -------------------------------------------------------------------
@@ -131,6 +134,14 @@ class LoginsSensor:
 
     def expect(self, rows: Iterable[Row]) -> None:
         """Nothing: an origin that left the records is no news."""
+
+    def recall(self, rows: Iterable[Row]) -> None:
+        """Origins that were seen before we were started anew: logind and the lines of logs forget."""
+        with self._lock:
+            for row in rows:
+                if row[0] == ORIGINS:
+                    _, _, user, source, service, line, at, _ = row
+                    _note(self._met, (user, source), Seen(service, line, at, 0))  # type: ignore[arg-type]
 
     def sweep(self, depth: Depth, stop: Stop) -> Iterator[Sweep]:
         """One sweep of the origins, one of sessions that no record tells of."""
@@ -171,8 +182,6 @@ class LoginsSensor:
         marks = self._marks()
         blinds: list[Blind] = []
         found: dict[Who, Seen] = {}
-        for who, (service, at) in list(self._arrivals.items()):
-            _note(found, who, Seen(service, b"", at, 0))
         history, problems = self._history.read()
         blinds += [_blind(path, problem) for path, problem in problems.items()]
         for who, seen in history.items():
@@ -184,9 +193,8 @@ class LoginsSensor:
             if one.kind == USER_PROCESS and one.user:
                 _note(found, (one.user, _origin(one)), Seen(b"", one.line, one.at, 1))
         sessions = self._sessions()
-        for session in sessions:
-            seen = Seen(session.service, session.line, session.at, 1)
-            _note(found, (session.user, session.source), seen)
+        for who, seen in self._remember(sessions).items():
+            _note(found, who, seen)
         if stop():
             return None
         unrecorded = self._unrecorded(sessions, present, problem, stop)
@@ -197,6 +205,19 @@ class LoginsSensor:
         rows: list[Row] = [(ORIGINS, _name(who), *who, *seen) for who, seen in latest]
         none = (Blind(KIND, UNRECORDED.encode(), self._live.blind),) if self._live.blind else ()
         return {ORIGINS: (_unique(rows), tuple(blinds)), UNRECORDED: (_unique(unrecorded), none)}
+
+    def _remember(self, sessions: list[Session]) -> dict[Who, Seen]:
+        """Who is or was here by records that forget: logind's, and the lines of logs."""
+        now = self._wall() // 10**9
+        met = {who: seen._replace(active=0) for who, seen in self._met.items() if now - seen.at <= REMEMBERED}
+        for who, (service, at) in list(self._arrivals.items()):
+            _note(met, who, Seen(service, b"", at, 0))
+        for session in sessions:
+            seen = Seen(session.service, session.line, session.at, 1)
+            _note(met, (session.user, session.source), seen)
+        latest = sorted(met.items(), key=lambda item: (item[1].active, item[1].at))[-MOST:]
+        self._met = dict(latest)
+        return self._met
 
     def _present(self) -> tuple[list[Login] | None, str]:
         """The records of utmp, None when there is none; and why it cannot be read."""

@@ -28,6 +28,9 @@ LARGEST = 256 * 1024**2
 """Bytes beyond which the content of an entry taken is not read: anybody can make a program of 8 TB of
 nothing, and there is no end to how many."""
 
+RUNS = 0o6111
+"""Mode bits of which a program has one: somebody may execute it, or it lends its owner's rights."""
+
 PROGRAMS = (b"\x7fELF", b"#!")
 PAGES = (b"<?php", b"<?=", b"<%")
 
@@ -53,7 +56,7 @@ class Selection:
             return True
         if not stat.S_ISREG(mode):
             return False
-        if "regular" in watch.select or ("program" in watch.select and mode & 0o111):
+        if "regular" in watch.select or ("program" in watch.select and mode & RUNS):
             return True
         return bool(watch.select & {"program", "page"} and watch.select & self._kind(opened, row))
 

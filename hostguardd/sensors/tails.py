@@ -16,8 +16,8 @@ from ..model import join, split
 BACKLOG: Final = 1 << 20
 """Bytes of the past that are read at the start."""
 
-MOST: Final = 2 << 20
-"""Bytes of one file that one look reads."""
+MOST: Final = 1 << 20
+"""Bytes of one file that one look reads at most."""
 
 BEHIND: Final = 16 << 20
 """Bytes that may wait for the next looks; when there are more, the oldest are skipped."""
@@ -49,9 +49,11 @@ class Tail:
         self._offset = 0
         self._half = b""
         self._dropping = False
+        self._most = MOST
 
-    def read(self) -> News:
-        """What is new. The first look reads the end of what is there."""
+    def read(self, most: int = MOST) -> News:
+        """What is new, up to `most` bytes of it. The first look reads the end of what is there."""
+        self._most = most
         first, self.begun = not self.begun, True
         entry = self._texts.lstat(self.path)
         if entry is not None and stat.S_ISLNK(entry.st_mode):
@@ -101,10 +103,10 @@ class Tail:
         """The next bytes of the file, as lines."""
         skipped = 0
         if size - self._offset > BEHIND:
-            skipped = size - MOST - self._offset
+            skipped = size - self._most - self._offset
             self._offset += skipped
             self._half, self._dropping = b"", True
-        text = self._texts.read(path, MOST, self._offset)
+        text = self._texts.read(path, self._most, self._offset)
         if text.problem:
             return News([], skipped, text.problem)
         if not text.data or (text.stat is not None and text.stat.st_ino != self._inode):

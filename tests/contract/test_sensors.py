@@ -21,13 +21,16 @@ from hostguardd.host.files import LinuxFiles
 from hostguardd.host.journal import NoJournal
 from hostguardd.host.live import ANONYMOUS, DELETED, NoLiveHost
 from hostguardd.host.texts import ABSENT, LinuxTexts, Text
+from hostguardd.host.views import Listing
 from hostguardd.model import Blind, Depth, Drift, Row, Sweep
 from hostguardd.sensors.events import EventsSensor
+from hostguardd.sensors.hidden import HiddenSensor
 from hostguardd.sensors.interface import Request, Sensor
 from hostguardd.sensors.listeners import ListenersSensor
 from hostguardd.sensors.logins import LoginsSensor
 from hostguardd.sensors.processes import ProcessesSensor
 from tests.fakelive import FakeLive
+from tests.fakeviews import FakeViews
 from tests.records import record
 
 HOSTILE = b"/srv/\xff\xfe\n\x1b[31m\xe2\x80\xae\\x41 \xf0\x9f\x92\xa9"
@@ -256,6 +259,37 @@ class LiveContract(SensorContract):
             assert sweep.rows == []
             assert [blind.scope for blind in sweep.blinds] == [b"*"]
             assert Blind.covers(sweep.blinds[0], sweep.scope, b"/usr/sbin/sshd")
+
+
+class TestHidden(SensorContract):
+    """The cross-view sensor; `/tmp` holds what is odd."""
+
+    def sensor(self) -> HiddenSensor:
+        self.host = FakeViews(by_libc={100})
+        self.names = {b".x": 4, b"plain": 8}
+        self._fill()
+        return HiddenSensor(self.host, list, lambda: 1)
+
+    def _fill(self) -> None:
+        self.host.folders[b"/tmp"] = Listing(frozenset(self.names), dict(self.names), 3)
+
+    def add(self) -> None:
+        self.names[b"..."] = 4
+        self._fill()
+
+    def remove(self) -> None:
+        del self.names[b"..."]
+        self._fill()
+
+    def hostile(self) -> None:
+        name = HOSTILE.rpartition(b"/")[2]
+        self.host.folders[b"/srv"] = Listing(frozenset({name}), {name: 4}, 3)
+
+    def hide(self) -> None:
+        self.host.folders[b"/opt"] = Listing(problem="the folder cannot be read: Permission denied")
+
+    def vanish(self) -> None:
+        self.host.folders[b"/var"] = Listing(frozenset({b"brief"}), {b"brief": 4}, 3)
 
 
 class TestListeners(LiveContract):

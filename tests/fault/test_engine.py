@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,6 +27,7 @@ from hostguardd.host.bundle import Host
 from hostguardd.host.files import LinuxFiles
 from hostguardd.host.live import NoLiveHost
 from hostguardd.host.texts import LinuxTexts, Text, TextHost
+from hostguardd.host.views import LinuxViews
 from hostguardd.model import Depth, ListenerFact, Sweep
 from hostguardd.sensors import crew
 from hostguardd.store.alertlog import AlertLog
@@ -128,6 +130,7 @@ class Inside(Guard):
         self.boots = Boots()
         self.wtmp = Wtmp(self.files)
         self.texts: TextHost = self.wtmp
+        self.views = LinuxViews(self.files, NoLiveHost.blind)
         self.engine: Engine
         for number in range(5):
             (self.tree / f"file{number}").write_text(f"{number}\n")
@@ -144,7 +147,7 @@ class Inside(Guard):
             lambda: config,
             database,
             log,
-            Host(self.files, NoLiveHost(), self.texts, boots=self.boots),
+            Host(self.files, NoLiveHost(), self.texts, self.views, boots=self.boots),
             self.clock,
             self.words_heard,
             lambda message, fields: None,
@@ -235,6 +238,36 @@ def test_a_reboot_is_told_and_whether_it_was_announced(inside: Inside, tmp_path:
     with inside.running():
         inside.told("daemon.started", 3)
         assert len(inside.coded(code)) == 1, "told once"
+
+
+def test_what_the_logs_and_the_records_tell(inside: Inside, tmp_path: Path) -> None:
+    inside.wtmp.place = logs = tmp_path / "logs"
+    logs.mkdir()
+    now = inside.clock.wall() // SECOND
+    stamp = time.strftime("%b %e %H:%M:%S", time.localtime(now))
+    known = f"{stamp} web1 su[9]: (to root) alice on pts/0\n"
+    (logs / "secure").write_text(known)
+    (logs / "wtmp").write_bytes(record(at=now - 9000))
+    with inside.running():
+        refused = f"{stamp} web1 sshd[77]: Failed password for root from 198.51.100.7 port 4242 ssh2\n"
+        let_in = f"{stamp} web1 sshd[78]: Accepted password for root from 198.51.100.7 port 4243 ssh2\n"
+        with (logs / "secure").open("a") as file:
+            file.write(known + refused * 12 + let_in)
+        with (logs / "wtmp").open("ab") as file:
+            file.write(record(at=now) + record("root", "198.51.100.7", at=now))
+        guessed = inside.hears("guessed root from 198.51.100.7 by sshd", "opened")
+        assert guessed["threat"]["technique"]["id"] == ["T1110.001"]
+        assert guessed["source"]["ip"] == "198.51.100.7"
+        assert "after this account had been refused there" in guessed["message"]
+        told = inside.hears("refused sshd from 198.51.100.7", "opened")
+        assert "refused 12 logins from 198.51.100.7, who tried root" in told["message"]
+        login = inside.hears("root from 198.51.100.7", "opened")
+        assert login["rule"]["name"] == "login-root"
+        assert "First login of root from 198.51.100.7 (sshd, pts/0)" in login["message"]
+        names = {
+            what for what, _, alert in inside.stories() if alert["hostguard"]["kind"] in ("event", "login")
+        }
+        assert len(names) == 3, "what was there before is not told"
 
 
 def test_a_watcher_that_dies_is_told_replaced_and_what_it_missed_is_found(inside: Inside) -> None:

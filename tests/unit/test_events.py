@@ -15,7 +15,7 @@ from hostguardd.host.journal import Feed, NoJournal
 from hostguardd.host.texts import LinuxTexts
 from hostguardd.loglines import Entry, Line
 from hostguardd.model import Depth, EventFact
-from hostguardd.sensors import tails
+from hostguardd.sensors import events, tails
 from hostguardd.sensors.events import EventsSensor
 from hostguardd.sensors.tails import Tail
 
@@ -384,9 +384,8 @@ def test_only_the_end_of_a_long_past(tmp_path: Path) -> None:
 def test_a_flood_is_counted_and_left_out(tail: tuple[Tail, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     found, log = tail
     monkeypatch.setattr(tails, "BEHIND", 10_000)
-    monkeypatch.setattr(tails, "MOST", 1000)
     append(log, b"flood\n" * 5000 + b"last\n")
-    news = found.read()
+    news = found.read(1000)
     assert news.skipped == 30_005 - 1000
     assert news.lines[-1] == b"last"
     append(log, b"more\n")
@@ -424,7 +423,8 @@ def test_a_flood_tells_that_something_was_left_out(host: Host, monkeypatch: pyte
     host.say("x")
     assert host.blinds() == []
     monkeypatch.setattr(tails, "BEHIND", 10_000)
-    monkeypatch.setattr(tails, "MOST", 1000)
+    monkeypatch.setattr(events, "LEAST", 1000)
+    monkeypatch.setattr(events, "TOGETHER", 1000)
     for _ in range(500):
         host.say("flood")
     (reason,) = host.blinds()

@@ -245,6 +245,19 @@ def test_an_image_has_origins_and_no_sessions(tmp_path: Path) -> None:
     assert len(sweeps["unrecorded"].blinds) == 1
 
 
+def test_what_forgets_is_remembered_over_a_restart(host: Host, tmp_path: Path) -> None:
+    host.session()
+    host.arrivals[b"bob", b"198.51.100.1"] = (b"sshd", NOW)
+    before = host.rows()["origins"]
+    (host.root / "run/systemd/sessions/3").unlink()
+    host.arrivals.clear()
+    assert host.origins() == ["alice from 203.0.113.9", "bob from 198.51.100.1"]
+    again = Host(tmp_path)
+    again.sensor.recall(before)
+    assert again.origins() == ["alice from 203.0.113.9", "bob from 198.51.100.1"]
+    assert [row[-1] for row in again.rows()["origins"]] == [0, 0], "nobody is here any more"
+
+
 @given(st.binary(max_size=2000))
 def test_any_bytes_are_a_session_or_none(data: bytes) -> None:
     _session(b"3", data)

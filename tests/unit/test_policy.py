@@ -26,7 +26,7 @@ from hostguardd.model import (
 )
 from hostguardd.policy import UNMATCHED, Policy
 from hostguardd.watches import MAGIC, Watches
-from tests.verdicts import accounts, files, kernel, logs, records
+from tests.verdicts import accounts, files, hidden, kernel, logs, records, signs
 from tests.verdicts.files import added, changed, edited, file, removed
 
 REG, DIR, LNK, SOCK = stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFSOCK
@@ -96,7 +96,10 @@ SAMPLES: list[tuple[Drift, str, Severity, str]] = [
     (changed(process(), role="helper"), "process-changed", MEDIUM, "T1036"),
 ]  # fmt: skip
 
-SAMPLES += [*files.SAMPLES, *accounts.SAMPLES, *kernel.SAMPLES, *logs.SAMPLES, *records.SAMPLES]
+SAMPLES += [
+    *files.SAMPLES, *accounts.SAMPLES, *kernel.SAMPLES, *logs.SAMPLES, *records.SAMPLES, *hidden.SAMPLES,
+    *signs.SAMPLES,
+]  # fmt: skip
 
 
 HOMES = Homes([b"/root", b"/var/www"])

@@ -33,6 +33,7 @@ def takes(files: FakeFiles, name: bytes, watch: Watch, chosen: Selection | None 
         (b"empty", b"", 0o644, False, False),
         (b"run", b"text", 0o744, True, True),
         (b"others", b"text", 0o645, True, True),
+        (b"lends", b"text", 0o4644, True, True),
         (b"script", b"#!/bin/sh\n", 0o600, True, True),
         (b"image", b"\x7fELF\2\1\1", 0o600, True, True),
         (b"late", b" #!/bin/sh", 0o644, False, False),

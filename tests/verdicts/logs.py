@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hostguardd.model import Drift, Severity
-from tests.alerts import EVENT, HIDDEN, LOGIN, PROCESS, drift
+from tests.alerts import EVENT, LOGIN, PROCESS, drift
 
 IGNORE, INFO, LOW, MEDIUM, HIGH, CRITICAL = Severity
 
@@ -44,5 +44,4 @@ SAMPLES: list[tuple[Drift, str, Severity, str]] = [
     (drift(None, replace(EVENT, topic="crashed", source=b"httpd")), "crashes", LOW, "T1190"),
     (drift(None, replace(EVENT, topic="other")), "event", MEDIUM, "T1110"),
     (drift(None, _READER), "journal-reader", IGNORE, "T1654"),
-    (drift(None, HIDDEN), "hidden", CRITICAL, "T1014"),
 ]
