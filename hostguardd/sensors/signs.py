@@ -35,6 +35,11 @@ LOUD: Final = frozenset(
 LONGEST: Final = 400
 """Bytes of evidence that are kept."""
 
+DEPLOYED: Final = frozenset(
+    b".venv .virtualenv .virtualenvs .pyenv .tox .nvm .rbenv .asdf .local .cargo .conda .bundle".split()
+)
+"""Hidden folders that tools make beside an application, wherever that is deployed (/srv/app/.venv)."""
+
 HOMES: Final = (b"/home", b"/root", b"/var/home", b"/var/lib/jenkins")
 SYSTEM: Final = (
     b"/usr/", b"/lib/", b"/lib64/", b"/bin/", b"/sbin/", b"/opt/", b"/snap/", b"/nix/store/", b"/app/",
@@ -147,7 +152,7 @@ def _library(image: bytes, path: bytes, plain: bytes) -> str:
     if "temporary" in traits:
         return "library-temporary"
     if "hidden" in traits:
-        return "library-home" if any(under(plain, home) for home in HOMES) else "library-hidden"
+        return "library-home" if _is_own(plain) else "library-hidden"
     if plain != path:
         return "library-deleted" if plain.startswith(SYSTEM) else "library-gone"
     return ""
@@ -185,8 +190,7 @@ def _placed(process: Process, inside: Inside, script: bytes) -> Signs:
     elif "temporary" in path_traits(script):
         yield "script-temporary", script
     cwd = process.cwd.removesuffix(DELETED)
-    own = cwd.startswith(b"/tmp/.mount_") or any(under(cwd, home) for home in HOMES)
-    if "hidden" in path_traits(cwd) and not own:
+    if "hidden" in path_traits(cwd) and not cwd.startswith(b"/tmp/.mount_") and not _is_own(cwd):
         yield "working-hidden", cwd
     if process.uid == 0 and inside.mode & 0o002:
         yield "writable", process.exe or b""
@@ -202,7 +206,15 @@ def _is_odd_place(folder: bytes) -> bool:
     if folder.startswith(b"/tmp/.mount_"):
         return False
     traits = path_traits(folder + b"/")
-    return "temporary" in traits or ("hidden" in traits and not any(under(folder, home) for home in HOMES))
+    return "temporary" in traits or ("hidden" in traits and not _is_own(folder))
+
+
+def _is_own(path: bytes) -> bool:
+    """Whether a hidden place is one that a user or a deployment tool makes for itself."""
+    if any(under(path, home) for home in HOMES):
+        return True
+    hidden = {part for part in path.split(b"/") if "hidden" in path_traits(part)}
+    return hidden <= DEPLOYED and not path.startswith(SYSTEM[:5])
 
 
 LOOKS: Final[tuple[Callable[[Process, Inside, bytes], Signs], ...]] = (_preloaded, _mapped, _named, _placed)
