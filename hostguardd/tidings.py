@@ -204,7 +204,8 @@ def _pam(module: bytes, service: bytes, text: bytes, pid: bytes) -> Iterator[Tid
     elif found := _PAM_OPENED.fullmatch(text):
         user, _, by, by_uid = found.groups()
         if service in SWITCHERS:
-            who = by or (b"uid " + by_uid if by_uid else b"")
+            # sudo has a line of its own, with the caller's name, which this one often lacks.
+            who = by or (b"uid " + by_uid if by_uid and service != b"sudo" else b"")
             if who and by_uid != b"0" and who not in (b"root", user):
                 yield Switched(service, who, user, pid)
         elif service in DOORS:

@@ -302,9 +302,11 @@ class Announcer:
     def _alone(self, told: Sequence[Told], acts: int) -> Sequence[Told]:
         """Those that get an alert of their own, beside so many acts."""
         loud = [one for one in told if _is_loud_news(*one)]
+        left = max(0, self._loud_left(self._mono()) - acts)
+        if self._transaction and len(told) > 1:
+            return loud[:left]
         if len(told) <= FEW:
             return told
-        left = max(0, self._loud_left(self._mono()) - acts)
         return told if len(told) <= self._storm and len(loud) <= left else loud[:left]
 
     def _alerts(self, told: Sequence[Told], alone: Sequence[Told]) -> list[Alert]:

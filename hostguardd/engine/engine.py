@@ -23,7 +23,7 @@ from ..control.job import Job
 from ..errors import BaselineError, ConfigError, HostguardError, StoreError
 from ..facts.accounts import USERS
 from ..homes import plausible
-from ..host.atwork import PackageLocks, account_tool
+from ..host.atwork import PackageManagers, account_tool
 from ..host.bundle import Host
 from ..model import AccountFact, Alert, Fact, Generation, Row, split
 from ..record import parse
@@ -129,7 +129,7 @@ class Engine:
             clock.wall,
             storm=config.hints.storm,
             diagnose=diagnose,
-            packages=PackageLocks().busy,
+            packages=PackageManagers().busy,
             account_tool=account_tool,
         )
         self.looking = Looking(

@@ -86,7 +86,7 @@ SIGNS: Mapping[str, str] = {
     "library-extracted": "it runs a library that its runtime unpacked into a temporary folder",
     "library-gone": "a library that it uses was deleted or replaced",
     "library-hidden": "it runs code from a library in a hidden folder",
-    "library-home": "it runs code from a library in a hidden folder of a home",
+    "library-home": "it runs code from a library in a hidden folder of a home or a tool",
     "library-jit": "it runs code that it made itself, in memory of a known name",
     "library-memory": "it runs code from memory that belongs to no file",
     "library-path-odd": "it looks for libraries in a temporary or hidden folder",

@@ -26,15 +26,50 @@ def held_inodes(text: bytes) -> set[int]:
     return {int(number) for number in _INODE.findall(text)}
 
 
-class PackageLocks:
-    """`busy()` names the package manager that holds its lock now, "" when none does."""
+RECORDS: Mapping[str, tuple[str, ...]] = {
+    "dpkg": ("/var/lib/dpkg/status",),
+    "rpm": (
+        "/var/lib/rpm/rpmdb.sqlite", "/usr/lib/sysimage/rpm/rpmdb.sqlite",
+        "/var/lib/rpm/rpmdb.sqlite-wal", "/usr/lib/sysimage/rpm/rpmdb.sqlite-wal", "/var/lib/rpm/Packages",
+    ),
+}  # fmt: skip
+"""What a package manager writes at the end of what it does."""
 
-    def __init__(self, locks: str = "/proc/locks", places: Mapping[str, tuple[str, ...]] = LOCKS) -> None:
+JUST_NOW = 3.0
+"""Seconds after which what was written is over: small packages are done before anybody looks."""
+
+
+class PackageManagers:
+    """`busy()` names the package manager that is at work now or was a moment ago, "" when none is."""
+
+    def __init__(
+        self,
+        locks: str = "/proc/locks",
+        places: Mapping[str, tuple[str, ...]] = LOCKS,
+        records: Mapping[str, tuple[str, ...]] = RECORDS,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self._locks = locks
         self._places = places
+        self._records = records
+        self._wall = wall
 
     def busy(self) -> str:
         """`dpkg`, `rpm` or ""."""
+        return self._locked() or self._wrote()
+
+    def _wrote(self) -> str:
+        now = self._wall()
+        for name, paths in self._records.items():
+            for path in paths:
+                try:
+                    if abs(now - os.lstat(path).st_mtime) < JUST_NOW:
+                        return name
+                except OSError:
+                    continue
+        return ""
+
+    def _locked(self) -> str:
         try:
             with open(self._locks, "rb") as stream:
                 held = held_inodes(stream.read(MOST_BYTES))

@@ -59,16 +59,19 @@ class Process(NamedTuple):
 class Inside(NamedTuple):
     """What a process runs besides its image.
 
-    `linker` are the variables of its environment that tell the dynamic linker what to load (ld.so(8)), as it
-    was started. `mapped` are the paths of files mapped to be executed, as proc(5) writes them (`… (deleted)`,
-    `/memfd:name (deleted)`). `claimed` is the program that its first argument names by path, if there is one
-    there and it is another than the one that runs; else b"". `mode` is the mode of its image's file.
+    `linker` are the variables of its environment that tell the dynamic linker what to load (ld.so(8)), as
+    it was started. `mapped` are the paths of files mapped to be executed, as proc(5) writes them
+    (`… (deleted)`, `/memfd:name (deleted)`). `claimed` is the program that its first argument names by path,
+    if there is one there and it is another than the one that runs; else b"". `mode` is the mode of its
+    image's file. `script` is what lies behind the descriptor that it was told to read its script from
+    (`/dev/fd/3`), b"" when there is none.
     """
 
     linker: Mapping[bytes, bytes]
     mapped: Sequence[bytes]
     claimed: bytes
     mode: int
+    script: bytes = b""
 
 
 class Socket(NamedTuple):

@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import stat
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -196,7 +197,8 @@ class ProcHost:
             environ = _read(base + b"/environ", MOST_ENVIRON) or environ
         arguments = parse.arguments(_read(base + b"/cmdline", CMDLINE) or b"")
         claimed = self._claimed(base, arguments[0] if arguments else b"", running)
-        return Inside(parse.linker(environ), parse.mapped(maps), claimed, running.st_mode)
+        script = _script(base, arguments)
+        return Inside(parse.linker(environ), parse.mapped(maps), claimed, running.st_mode, script)
 
     def _claimed(self, base: bytes, word: bytes, running: os.stat_result) -> bytes:
         """The program that the first argument names, if it is another one than runs. Paths of another
@@ -350,6 +352,20 @@ def _all(path: bytes, limit: int) -> bytes | None:
         return None
     finally:
         os.close(handle)
+
+
+def _script(base: bytes, arguments: Sequence[bytes]) -> bytes:
+    """What lies behind the descriptor that an interpreter was told to read, as fexecve(3) tells it. Shells
+    move the one they read from to 255, or 10 and up."""
+    for word in arguments[1:4]:
+        found = _DESCRIPTOR.fullmatch(word)
+        if found:
+            links = [_link(base + b"/fd/" + number) for number in (found[1], b"255", b"10")]
+            return next((link for link in links if link.startswith(b"/")), b"")
+    return b""
+
+
+_DESCRIPTOR = re.compile(rb"/(?:dev|proc/(?:self|\d+))/fd/(\d{1,7})")
 
 
 def _link(path: bytes) -> bytes:

@@ -47,6 +47,10 @@ EVERYTHING: Final = 60.0
 SECOND_LOOK: Final = 0.2
 """Seconds after which a new process is examined again."""
 
+YOUNG: Final = 2.0
+"""Seconds that a service must have lived to be a fact in a FULL sweep. What is approved by that must hold
+those that were started a moment ago, or each would be news half a minute later."""
+
 ENOUGH_LOOKS: Final = 4
 """Looks at a process whose parent is not to be found (it ended between the two, or is hidden)."""
 
@@ -304,7 +308,7 @@ class ProcessesSensor:
                     groups.setdefault(place.key, []).append((entry, place))
         told: Groups = {}
         for key, group in groups.items():
-            over = max(now - entry.born - (place.settle or 0.0) for entry, place in group)
+            over = max(now - entry.born - _patience(place, depth) for entry, place in group)
             if over < 0 and key not in self._seen:
                 due = min(due, now - over)
             else:
@@ -407,6 +411,12 @@ class ProcessesSensor:
             text = f"the programs of {len(hidden)} processes may not be read with our rights"
             blinds.append(Blind(KIND, b"processes of others", f"{text}: {_named(hidden)}"))
         return tuple(blinds)
+
+
+def _patience(place: Place, depth: Depth) -> float:
+    """Seconds that a process must have lived to be a fact."""
+    settle = place.settle or 0.0
+    return min(settle, YOUNG) if depth is Depth.FULL and place.role == SERVICE else settle
 
 
 Groups = dict[Row, list[tuple[Entry, Place]]]

@@ -36,6 +36,13 @@ LONGEST: Final = 400
 """Bytes of evidence that are kept."""
 
 HOMES: Final = (b"/home", b"/root", b"/var/home", b"/var/lib/jenkins")
+TOOLS: Final = frozenset(
+    b".venv .virtualenvs .pyenv .tox .nox .conda .mamba .local .cache .cargo .rustup .nvm .npm .pnpm .yarn"
+    b" .bun .deno .rbenv .gem .bundle .asdf .sdkman .dotnet .julia .opam .stack .cabal .terraform .git"
+    b" .config".split()
+)
+"""Dot folders that tools of developers make beside an application, with libraries in them."""
+
 SYSTEM: Final = (
     b"/usr/", b"/lib/", b"/lib64/", b"/bin/", b"/sbin/", b"/opt/", b"/snap/", b"/nix/store/", b"/app/",
 )  # fmt: skip
@@ -147,7 +154,7 @@ def _library(image: bytes, path: bytes, plain: bytes) -> str:
     if "temporary" in traits:
         return "library-temporary"
     if "hidden" in traits:
-        return "library-home" if any(under(plain, home) for home in HOMES) else "library-hidden"
+        return "library-hidden" if _is_hidden(plain) else "library-home"
     if plain != path:
         return "library-deleted" if plain.startswith(SYSTEM) else "library-gone"
     return ""
@@ -180,18 +187,27 @@ def _may_be(comm: bytes, image: bytes, script: bytes) -> bool:
 
 
 def _placed(process: Process, inside: Inside, script: bytes) -> Signs:
-    if script.startswith((b"/proc/", b"/dev/fd/", b"/memfd:", b"/dev/shm/")) or _is_hidden_temporary(script):
-        yield "script-odd", script
+    read = inside.script or script
+    if read.startswith((b"/memfd:", b"/dev/shm/")) or _is_hidden_temporary(read):
+        yield "script-odd", read
     elif "temporary" in path_traits(script):
         yield "script-temporary", script
     cwd = process.cwd.removesuffix(DELETED)
-    own = cwd.startswith(b"/tmp/.mount_") or any(under(cwd, home) for home in HOMES)
-    if "hidden" in path_traits(cwd) and not own:
+    if _is_hidden(cwd + b"/") and not cwd.startswith(b"/tmp/.mount_"):
         yield "working-hidden", cwd
     if process.uid == 0 and inside.mode & 0o002:
         yield "writable", process.exe or b""
     if process.tracer:
         yield "traced", b"by pid %d" % process.tracer
+
+
+def _is_hidden(path: bytes) -> bool:
+    """Whether a path is hidden otherwise than by the dot folders of homes and tools."""
+    if "hidden" not in path_traits(path) or any(under(path, home) for home in HOMES):
+        return False
+    parts = [part for part in path.split(b"/") if part.startswith(b".") or part.endswith(b" ")]
+    odd = "temporary" in path_traits(path) or path.startswith(SYSTEM[:5])  # no tool makes its folder there
+    return odd or not TOOLS.issuperset(parts)
 
 
 def _is_hidden_temporary(path: bytes) -> bool:
@@ -202,7 +218,7 @@ def _is_odd_place(folder: bytes) -> bool:
     if folder.startswith(b"/tmp/.mount_"):
         return False
     traits = path_traits(folder + b"/")
-    return "temporary" in traits or ("hidden" in traits and not any(under(folder, home) for home in HOMES))
+    return "temporary" in traits or _is_hidden(folder + b"/")
 
 
 LOOKS: Final[tuple[Callable[[Process, Inside, bytes], Signs], ...]] = (_preloaded, _mapped, _named, _placed)

@@ -14,7 +14,7 @@ import pytest
 from hostguardd.engine.acts import LONGEST, WINDOW, Acts
 from hostguardd.engine.announcer import EARLY_HOLD, PACKAGES_LONGEST, PARTS_HOLD, Announcer
 from hostguardd.engine.keeper import Change
-from hostguardd.host.atwork import FRESH, PackageLocks, account_tool, held_inodes
+from hostguardd.host.atwork import FRESH, JUST_NOW, PackageManagers, account_tool, held_inodes
 from hostguardd.model import Fact, Finding, Severity, split
 from tests.alerts import ACCOUNT, FILE, NAMES, NOW, finding
 from tests.state import State
@@ -284,23 +284,50 @@ def test_what_packages_bring_is_told_at_their_end_as_one_act(bench: Bench) -> No
     assert only.message.startswith("While packages were installed or removed (dpkg), 30 findings")
 
 
+def test_a_small_package_is_one_act_too_and_what_comes_alone_keeps_its_name(bench: Bench) -> None:
+    bench.package_manager = "dpkg"
+    bench.add(*files(2))
+    bench.pass_time(100_000_000)
+    bench.package_manager = ""
+    bench.pass_time(2_000_000_000)
+    assert bench.told() == [("group-opened", "high", 2)]
+    bench.package_manager = "dpkg"
+    bench.add(new(b"/usr/bin/only"))
+    bench.pass_time(100_000_000)
+    bench.package_manager = ""
+    bench.pass_time(2_000_000_000)
+    assert bench.told() == [("file-added", "high", 0)]
+
+
 def test_a_lock_that_is_never_given_back_silences_nobody(bench: Bench) -> None:
     bench.package_manager = "rpm"
     bench.add(*files(2))
     bench.pass_time(PACKAGES_LONGEST + 2_000_000_000)
-    assert len(bench.told()) == 2
+    assert bench.told() == [("group-opened", "high", 2)]
 
 
 def test_the_lock_of_a_package_manager_is_seen(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
     lock.touch()
-    host = PackageLocks(places={"dpkg": (str(tmp_path / "absent"), str(lock))})
+    host = PackageManagers(places={"dpkg": (str(tmp_path / "absent"), str(lock))}, records={})
     assert host.busy() == ""
     with lock.open("r+b") as held:
         fcntl.lockf(held, fcntl.LOCK_EX)
         assert host.busy() == "dpkg"
     assert host.busy() == ""
-    assert PackageLocks(str(tmp_path / "none")).busy() == ""
+    assert PackageManagers(str(tmp_path / "none"), records={}).busy() == ""
+
+
+def test_a_package_manager_that_was_done_a_moment_ago_is_seen(tmp_path: Path) -> None:
+    status = tmp_path / "status"
+    now = 1_000_000.0
+    host = PackageManagers(places={}, records={"rpm": (str(status),)}, wall=lambda: now)
+    assert host.busy() == ""
+    status.touch()
+    os.utime(status, (now, now - JUST_NOW / 2))
+    assert host.busy() == "rpm"
+    os.utime(status, (now, now - 2 * JUST_NOW))
+    assert host.busy() == ""
 
 
 def test_lines_of_proc_locks() -> None:

@@ -39,10 +39,11 @@ def odd(
     mapped: tuple[bytes, ...] = (),
     claimed: bytes = b"",
     mode: int = 0o100755,
+    fd: bytes = b"",
 ) -> str:
     """The signs of a process that is like this."""
     process = Process(9, 1, 1, False, 9, 0, uid, comm, exe, "running", argv, cwd, b"", False, "", tracer)
-    words, _ = signs(process, Inside(linker or {}, mapped, claimed, mode), script)
+    words, _ = signs(process, Inside(linker or {}, mapped, claimed, mode, fd), script)
     return words.decode()
 
 
@@ -76,6 +77,9 @@ def maps(*paths: bytes, **more: Any) -> dict[str, Any]:
         (maps(b"/dev/shm/x"), "library-temporary"),
         (maps(b"/usr/lib/.x/y.so"), "library-hidden"),
         (maps(b"/home/alice/.local/lib/y.so"), "library-home"),
+        (maps(b"/srv/app/.venv/lib/y.so"), "library-home"),
+        (maps(b"/srv/app/.venv/.x/y.so"), "library-hidden"),
+        (maps(b"/usr/lib/.venv/y.so"), "library-hidden"),
         (maps(b"/usr/lib/libssl.so.3 (deleted)"), "library-deleted"),
         (maps(b"/srv/app/y.so (deleted)"), "library-gone"),
         (maps(b"/memfd:x (deleted)"), "library-memory"),
@@ -102,7 +106,14 @@ def maps(*paths: bytes, **more: Any) -> dict[str, Any]:
         ({"claimed": b"/usr/bin/foreign", "exe": b"/usr/bin/qemu-aarch64-static"}, ""),
         ({"script": b"/dev/shm/x.py"}, "script-odd"),
         ({"script": b"/tmp/.x/y.sh"}, "script-odd"),
-        ({"script": b"/proc/self/fd/3"}, "script-odd"),
+        ({"script": b"/proc/self/fd/3"}, ""),
+        ({"script": b"/dev/fd/3", "fd": b"/memfd:x (deleted)"}, "script-odd"),
+        ({"script": b"/dev/fd/3", "fd": b"/root/install.sh"}, ""),
+        (maps(b"/opt/app/.venv/lib/y.so"), "library-home"),
+        (maps(b"/opt/app/.venv/.x/y.so"), "library-hidden"),
+        (maps(b"/tmp/.venv/y.so"), "library-temporary"),
+        ({"cwd": b"/srv/app/.venv"}, ""),
+        ({"cwd": b"/tmp/.cache"}, "working-hidden"),
         ({"script": b"/tmp/y.sh"}, "script-temporary"),
         ({"script": b"/usr/bin/y"}, ""),
         ({"cwd": b"/tmp/.x"}, "working-hidden"),

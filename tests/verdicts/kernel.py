@@ -48,7 +48,13 @@ SAMPLES: list[tuple[Drift, str, Severity, str]] = [
     (added(mount("/home/alice", "nfs4", "automount")), "mount-by-autofs", IGNORE, "T1564.013"),
     (removed(mount("/boot", "vfat", "automount")), "mount-by-autofs", IGNORE, "T1564.013"),
     (added(mount("/run/user/1000")), "mount-of-login", IGNORE, "T1564.013"),
-    (added(mount("/run/user/1000", place="watched")), "mount-over-watched", CRITICAL, "T1564.013"),
+    (added(mount("/run/user/1000", place="watched")), "mount-of-login", IGNORE, "T1564.013"),
+    (
+        added(mount("/run/user/1000", place="watched", root=b"/tmp/.x")),
+        "mount-over-watched",
+        CRITICAL,
+        "T1564.013",
+    ),
     (added(mount("/run/netns/x", "nsfs", root=b"net:[1]")), "mount-of-container", IGNORE, "T1564.013"),
     (
         added(mount("/var/lib/docker/overlay2/ab/merged", "overlay")),
