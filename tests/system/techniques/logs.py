@@ -95,11 +95,17 @@ def journal_vacuumed() -> Deed:
 RECORD = 384
 
 
+def approve() -> None:
+    """As the host is: the record was written anew, which would hide what is done to it next."""
+    run("hostguardctl", "baseline", "--yes", "-m", "put back")
+
+
 @act(WIPED, "> /var/log/wtmp", KIND, "/var/log/wtmp", within=LOGS)
 def wtmp_emptied() -> Deed:
     with kept("/var/log/wtmp"):
         sh(": > /var/log/wtmp")
         yield
+    approve()
 
 
 @act(WIPED, "one record in the middle of wtmp is zeroed (zap)", KIND, "/var/log/wtmp", within=LOGS)
@@ -112,6 +118,7 @@ def wtmp_zapped() -> Deed:
             file.seek(count // 2 * RECORD)
             file.write(bytes(RECORD))
         yield
+    approve()
 
 
 @act(WIPED, "the records of alice are cut out of wtmp", KIND, "/var/log/wtmp", within=LOGS)
@@ -126,6 +133,7 @@ def wtmp_edited() -> Deed:
         with open(path, "wb") as file:
             file.write(b"".join(left))
         yield
+    approve()
 
 
 @act(WIPED, "rm /var/log/btmp", KIND, "/var/log/btmp", within=LOGS)
@@ -133,6 +141,7 @@ def btmp_removed() -> Deed:
     with kept("/var/log/btmp"):
         os.unlink("/var/log/btmp")
         yield
+    approve()
 
 
 @act(WIPED, "the entry of alice in lastlog is zeroed", KIND, "/var/log/lastlog", within=LOGS)
