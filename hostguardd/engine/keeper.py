@@ -150,7 +150,8 @@ class Keeper:
                 continue
             if quick and before is not None:
                 before = self._baseline.row(sweep.fact, key)
-            if self._judge(sweep, key, (before, after), known, requests):
+            judged = self._judge(sweep, key, (before, after), known, requests)
+            if judged and sweep.fact is FileFact:
                 left += _folder_left((before, last), after)
         for folder in () if above_gone else left:
             self._emptied(sweep, folder)
