@@ -20,7 +20,6 @@ def names(found: list[Row]) -> list[object]:
 def test_what_is_away_for_less_than_the_grace_is_present() -> None:
     seen = Glimpses(30, 2)
     assert names(seen.present(rows("b", "a"), 0)) == ["a", "b"]
-    assert seen.due is None
     assert names(seen.present(rows("a"), 10)) == ["a", "b"]
     assert seen.due == 40
     assert names(seen.present(rows("a"), 39.9)) == ["a", "b"]
