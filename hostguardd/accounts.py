@@ -163,6 +163,18 @@ def shadow(text: bytes) -> tuple[dict[bytes, Shadow], list[Bad]]:
     return found, bad
 
 
+def subordinate(text: bytes) -> dict[bytes, set[bytes]]:
+    """Ranges of ids (`100000:65536`) that an account, by name or by uid, may use as its own in a user
+    namespace, subuid(5). Lines that newuidmap(1) would pass over are passed over."""
+    found: dict[bytes, set[bytes]] = {}
+    for _, line, _ in lines(text):
+        name, start, count = (*line.split(b":", 2), b"", b"")[:3]
+        first, length = number(start), number(count)
+        if name and first is not None and length:
+            found.setdefault(bounded(name), set()).add(b"%d:%d" % (first, length))
+    return found
+
+
 def gshadow(text: bytes) -> tuple[dict[bytes, GroupShadow], list[Bad]]:
     """Passwords and administrators by group; the first line of a name is the one that counts."""
     found: dict[bytes, GroupShadow] = {}

@@ -78,7 +78,8 @@ PROCESS = ProcessFact(
 )  # fmt: skip
 ACCOUNT = AccountFact(
     database="users", name=b"mallory", id=1001, gid=1001, home=b"/home/mallory", shell=b"/bin/bash",
-    comment=b"Mallory", password="set", secret=b"\x05" * 32, expires=-1, groups=b"wheel", twins=b"", line=30,
+    comment=b"Mallory", password="set", secret=b"\x05" * 32, expires=-1, groups=b"wheel", twins=b"",
+    subordinate=b"", line=30,
 )  # fmt: skip
 KEY = KeyFact(
     account=b"alice", key=b"SHA256:abc in /home/alice/.ssh/authorized_keys", role="key", type=b"ssh-ed25519",

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from ..describe import Event
+from ..facts.accounts import USERS
 from ..model import AccountFact, Action, Drift, FileFact, Finding, Severity, under
 
 Told: TypeAlias = tuple[Finding, Event]
@@ -122,7 +123,7 @@ class Acts:
         subject = finding.drift.subject
         if isinstance(subject, AccountFact):
             act = self._open.get(subject.name)
-            return act if act is not None and finding.verdict.severity <= act.loudest else None
+            return act if act is not None and _same_deed(act.head, finding) else None
         if not isinstance(subject, FileFact) or not self._open:
             return None
         if TABLE.fullmatch(subject.path):
@@ -132,6 +133,23 @@ class Acts:
         return next(
             (act for act in self._open.values() if any(under(subject.path, home) for home in act.homes)), None
         )
+
+
+def _same_deed(head: Finding, finding: Finding) -> bool:
+    """Whether a further finding about the head's account only completes what that told: what it left
+    unknown, or the group that came with the user."""
+    if finding.verdict.severity > head.verdict.severity:
+        return False
+    told, now = head.drift.after, finding.drift.after
+    if told is None or now is None or head.drift.action is not finding.drift.action:
+        return False
+    if told.row()[0] != now.row()[0]:
+        return head.drift.action is Action.ADDED and told.row()[0] == USERS
+    names = type(told).columns()
+    return all(
+        old == new or old is None or name in told.VOLATILE
+        for name, old, new in zip(names, told.row(), now.row(), strict=True)
+    )
 
 
 def is_head(finding: Finding, event: Event) -> bool:

@@ -198,8 +198,10 @@ class Announcer:
         if self._rest_due and now >= self._rest_due and not self._package_act(now):
             return self._flush(self._of_their_own())
         own = self._of_their_own()
-        head = any(is_head(*one) for change in own for one in _to_tell(change))
-        return self._flush([change for change in own if _is_loud(change) or (head and _is_table(change))])
+        head = any(map(_is_head, own))
+        return self._flush(
+            [one for one in own if _is_loud(one) or (head and (_is_table(one) or _is_head(one)))]
+        )
 
     def _package_act(self, now: int) -> bool:
         """Whether a package manager is at work, and the rest waits for its end to be told as one act."""
@@ -232,7 +234,7 @@ class Announcer:
         """What waits and is no part of an act. If one tells what an act was, its parts wait no longer."""
         aside = self._parts | self._early
         own = [change for change in self._waiting if (change.fact, change.key) not in aside]
-        if not self._early or not any(is_head(*one) for change in own for one in _to_tell(change)):
+        if not self._early or not any(map(_is_head, own)):
             return own
         self._release()
         return [change for change in self._waiting if (change.fact, change.key) not in self._parts]
@@ -260,6 +262,11 @@ class Announcer:
 
     def _flush(self, waiting: Sequence[Change]) -> bool:
         now = self._mono()
+        late = [change for change in waiting if self._is_part(change, now)]  # of a head that was told since
+        if late:
+            self._parts |= {(change.fact, change.key) for change in late}
+            self._parts_due = now + PARTS_HOLD
+            waiting = [change for change in waiting if (change.fact, change.key) not in self._parts]
         told = [one for change in waiting for one in _to_tell(change)]
         acts, own = self._acts.gather(told, now)
         most = max(FEW, self._loud_left(now))
@@ -449,6 +456,11 @@ def _to_tell(change: Change) -> Iterator[Told]:
     yield from change.untold
     if change.finding is not None:
         yield change.finding, change.event
+
+
+def _is_head(change: Change) -> bool:
+    """Whether it tells what somebody's deed means."""
+    return any(is_head(*one) for one in _to_tell(change))
 
 
 def _is_table(change: Change) -> bool:

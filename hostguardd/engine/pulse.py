@@ -30,6 +30,11 @@ BEAT = 500
 MOST = 5_000
 """Paths in all. Who makes more files in /etc/cron.d than that is told of by inotify and the sweeps."""
 
+SETTINGS = b"/etc"
+"""Below it the rest of what is watched is looked at as well, `SLOW` paths in one beat: small files, by which
+much is decided, and of which the kernel tells nothing when their chattr(1) flags move."""
+
+SLOW = 250
 AGAIN = 600
 """Beats after which the places are worked out anew, wildcards and folders that came meanwhile included; it
 is also done when the configuration or a home is another one."""
@@ -71,6 +76,7 @@ class Pulse:
         self._interval = interval
         self._marks: dict[bytes, Mark | None] = {}
         self._turns: list[list[bytes]] = []
+        self._slow: list[list[bytes]] = []
         self._beats = 0
         self._end = threading.Event()
         self._thread: threading.Thread | None = None
@@ -103,6 +109,8 @@ class Pulse:
         if not self._turns:
             return
         turn = self._turns[self._beats % len(self._turns)]
+        if self._slow:
+            turn = [*turn, *self._slow[self._beats % len(self._slow)]]
         mark, known = self._host.mark, self._marks
         moved = [(path, found) for path in turn if (found := mark(path)) != known[path]]
         for path, found in moved:
@@ -135,10 +143,31 @@ class Pulse:
                 found[path] = self._marks[path] if path in self._marks else mark(path)
                 if len(found) >= MOST:
                     break
-        self._marks = found
-        paths = list(found)
-        count = -(-len(paths) // BEAT)
-        self._turns = [paths[at::count] for at in range(count)]
+        self._turns = _in_turns(list(found), BEAT)
+        rest: dict[bytes, Mark | None] = {}
+        for path in self._settings():
+            if path not in found and path not in rest:
+                rest[path] = self._marks[path] if path in self._marks else mark(path)
+                if len(rest) >= MOST:
+                    break
+        self._slow = _in_turns(list(rest), SLOW)
+        self._marks = found | rest
+
+    def _settings(self) -> Iterator[bytes]:
+        """Files watched below SETTINGS, urgent or not; folders move with each name, which is hinted."""
+        folders = [SETTINGS]
+        while folders:
+            folder = folders.pop()
+            if self._places.watches.plan(folder).empty:
+                continue
+            for path in self._names(folder):
+                watch = self._places.watches.find(path)
+                if watch is None or watch.growing:
+                    continue
+                if _is_folder(self._host.mark(path)):
+                    folders.append(path)
+                else:
+                    yield path
 
     def _all(self) -> Iterator[bytes]:
         """Urgent paths that are there or might come to a folder that is, and what lies below them."""
@@ -175,12 +204,15 @@ class Pulse:
 
     def _below(self, folder: bytes) -> list[bytes]:
         """Urgent entries of a folder."""
+        return [path for path in self._names(folder) if self._wanted(path)]
+
+    def _names(self, folder: bytes) -> list[bytes]:
+        """Paths of the entries of a folder."""
         try:
             with self._host.open_folder(folder) as opened:
-                names = opened.names(MOST)
+                return [join(folder, name) for name in opened.names(MOST)]
         except OSError:
             return []
-        return [path for path in (join(folder, name) for name in names) if self._wanted(path)]
 
     def _wanted(self, path: bytes) -> bool:
         """Whether it is urgent, and no log: what grows all day is not its business."""
@@ -188,6 +220,12 @@ class Pulse:
             return False
         watch = self._places.watches.find(path)
         return watch is not None and not watch.growing
+
+
+def _in_turns(paths: list[bytes], most: int) -> list[list[bytes]]:
+    """`paths` dealt out to as few turns as it takes for `most` in each."""
+    count = -(-len(paths) // most)
+    return [paths[at::count] for at in range(count)]
 
 
 def _is_folder(mark: Mark | None) -> bool:

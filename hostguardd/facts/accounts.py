@@ -36,7 +36,8 @@ class AccountFact(Fact):
     it is another one: it is never shown. `expires` is the day since the epoch, -1 for never. `groups` are
     the names of all groups of a user but the one that bears its own name, or those members of a group
     that are no local users; `twins` the other users of the same uid whose lines come first; both sorted,
-    with commas. `line` is where it stands.
+    with commas. `subordinate` are the ranges of uids and gids that a user may use as its own in a user
+    namespace (`uid 100000:65536`). `line` is where it stands.
     """
 
     database: str
@@ -51,11 +52,12 @@ class AccountFact(Fact):
     expires: int | None
     groups: bytes | None
     twins: bytes
+    subordinate: bytes | None
     line: int
 
     KIND: ClassVar[str] = "account"
     KEY: ClassVar[tuple[str, ...]] = ("database", "name")
-    QUICK: ClassVar[int] = 13
+    QUICK: ClassVar[int] = 14
     VOLATILE: ClassVar[frozenset[str]] = frozenset({"line"})
     SECRET: ClassVar[frozenset[str]] = frozenset({"secret"})
     TRAITS: ClassVar[frozenset[str]] = PLACE | {

@@ -30,8 +30,10 @@ PASSWD: Final = b"/etc/passwd"
 SHADOW: Final = b"/etc/shadow"
 GROUP: Final = b"/etc/group"
 GSHADOW: Final = b"/etc/gshadow"
-TABLES: Final = (PASSWD, SHADOW, GROUP, GSHADOW)
-LOCKS: Final = tuple(table + b".lock" for table in TABLES)
+SUBUID: Final = b"/etc/subuid"
+SUBGID: Final = b"/etc/subgid"
+TABLES: Final = (PASSWD, SHADOW, GROUP, GSHADOW, SUBUID, SUBGID)
+LOCKS: Final = tuple(table + b".lock" for table in (PASSWD, SHADOW, GROUP, GSHADOW))
 """What shadow-utils make while they write, lckpwdf(3) apart."""
 
 MOST: Final = 16 * 1024**2
@@ -181,9 +183,10 @@ class AccountsSensor:
             blinds[USERS].append(Blind(KIND, USERS.encode(), "/etc/passwd is not there or cannot be read"))
         if texts[GROUP] is None:
             blinds[GROUPS].append(Blind(KIND, GROUPS.encode(), "/etc/group is not there or cannot be read"))
+        unknown = any(blind.scope in (SUBUID, SUBGID) for blind in blinds[USERS])
         of_group = groups if texts[GROUP] is not None else None
         rows = {
-            USERS: user_rows(users, of_group, shadow, gshadow),
+            USERS: user_rows(users, of_group, shadow, gshadow, None if unknown else _ranges(texts)),
             GROUPS: group_rows(groups, {user.name for user in users}, gshadow, texts[GSHADOW] is not None),
             DAMAGED: damaged_rows(damaged),
         }
@@ -199,7 +202,7 @@ class AccountsSensor:
         if not problem:
             return text.data
         reason = f"the table of accounts {path.decode()} cannot be read: {problem}"
-        blinds[USERS if path in (PASSWD, SHADOW) else GROUPS].append(Blind(KIND, path, reason))
+        blinds[GROUPS if path in (GROUP, GSHADOW) else USERS].append(Blind(KIND, path, reason))
         blinds[DAMAGED].append(Blind(KIND, DAMAGED.encode(), reason))
         return None
 
@@ -284,13 +287,37 @@ def password(name: bytes, field: bytes, line: bytes | None) -> tuple[str | None,
     return ("locked" if bare != hash else "set"), digest(name, hash)
 
 
+Ranges = tuple[Mapping[bytes, set[bytes]], Mapping[bytes, set[bytes]]]
+"""Subordinate uids and gids by account."""
+
+MOST_RANGES = 64
+"""Ranges of one account that are kept."""
+
+
+def _ranges(texts: Mapping[bytes, bytes | None]) -> Ranges:
+    """A table that is not there gives nobody anything."""
+    return accounts.subordinate(texts[SUBUID] or b""), accounts.subordinate(texts[SUBGID] or b"")
+
+
+def _of_user(ranges: Ranges, user: User) -> bytes:
+    """`gid 100000:65536,uid 100000:65536`, b"" for none."""
+    found = [
+        kind + b" " + one
+        for kind, table in zip((b"uid", b"gid"), ranges, strict=True)
+        for name in (user.name, b"%d" % user.uid if user.uid is not None else b"")
+        for one in table.get(name, ())
+    ]
+    return b",".join(sorted(set(found))[:MOST_RANGES])
+
+
 def user_rows(
     users: Sequence[User],
     groups: Sequence[Group] | None,
     shadow: Mapping[bytes, Shadow],
     gshadow: Mapping[bytes, GroupShadow],
+    ranges: Ranges | None,
 ) -> list[Row]:
-    """The rows of all accounts, of several with one name the first. `groups` None: not known."""
+    """The rows of all accounts, of several with one name the first. `groups`, `ranges` None: not known."""
     joined: dict[bytes, set[bytes]] = {}
     primary: dict[int | None, bytes] = {}
     for group in groups or ():
@@ -323,6 +350,7 @@ def user_rows(
                 None if line is None else line.expires,
                 None if groups is None else b",".join(sorted(of - {user.name})),
                 b",".join(sorted(before[:MOST_TWINS])),
+                None if ranges is None else _of_user(ranges, user),
                 user.line,
             )
         )
@@ -361,6 +389,7 @@ def group_rows(
                 None,
                 b",".join(sorted(members - users)),
                 b"",
+                b"",
                 group.line,
             ),
         )
@@ -388,4 +417,4 @@ def damaged_rows(damaged: Mapping[bytes, Sequence[Bad]]) -> list[Row]:
 
 def _damaged(name: bytes, reason: str, line: int) -> Row:
     empty: tuple[Value, ...] = (None, None, b"", b"")
-    return (DAMAGED, name, *empty, reason.encode(), "", b"", None, b"", b"", line)
+    return (DAMAGED, name, *empty, reason.encode(), "", b"", None, b"", b"", b"", line)

@@ -162,6 +162,12 @@ CLAUSES: Mapping[str, Callable[[AccountFact, AccountFact, Names], Clauses]] = {
         [f"has the home {said(after.home) or 'none'} now (had {said(before.home) or 'none'})"]
     ),
     "twins": _twins,
+    "subordinate": lambda before, after, names: iter(
+        [
+            f"may use the ids {_listed(after.subordinate) or 'of its own only'} as its own in namespaces"
+            f" (had {_listed(before.subordinate) or 'none'})"
+        ]
+    ),
     "expires": _expires,
     "comment": _comment,
 }

@@ -92,7 +92,7 @@ def test_nothing_is_hinted_while_nothing_moves(heart: Heart) -> None:
     assert len(heart.pulse) >= 5
 
 
-def test_each_change_of_something_urgent_is_hinted_and_of_nothing_else(heart: Heart) -> None:
+def test_each_change_of_something_urgent_or_of_settings_is_hinted_and_of_nothing_else(heart: Heart) -> None:
     top = heart.top
     a, passwd = top / "etc/critical/a", top / "etc/passwd"
     assert heart.feels(lambda: passwd.chmod(0o600)) == {b"/etc/passwd"}
@@ -100,8 +100,9 @@ def test_each_change_of_something_urgent_is_hinted_and_of_nothing_else(heart: He
     assert heart.feels(lambda: os.truncate(top / "etc/critical/sub/b", 1)) == {b"/etc/critical/sub/b"}
     assert heart.feels(lambda: os.link(a, top / "elsewhere")) == {b"/etc/critical/a"}
     assert heart.feels(lambda: (top / "elsewhere").write_text("through another name")) == {b"/etc/critical/a"}
-    assert heart.feels(lambda: os.replace(top / "etc/dull/x", passwd)) == {b"/etc/passwd"}
-    assert heart.feels(lambda: (top / "etc/y").write_text("dull")) == set()
+    assert heart.feels(lambda: os.replace(top / "etc/dull/x", passwd)) == {b"/etc/passwd", b"/etc/dull/x"}
+    assert heart.feels(lambda: (top / "home/eve/other").write_text("elsewhere")) == set()
+    assert heart.feels(lambda: (top / "etc/y").write_text("dull")) == {b"/etc/y"}
     assert heart.feels(lambda: (top / "etc/log").write_text("growing")) == set()
 
 

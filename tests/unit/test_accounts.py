@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hostguardd import accounts
-from hostguardd.accounts import group, gshadow, number, passwd, shadow
+from hostguardd.accounts import group, gshadow, number, passwd, shadow, subordinate
 from hostguardd.facts.accounts import USERS, AccountFact
 from hostguardd.model import Row
 from hostguardd.sensors.accounts import damaged_rows, digest, group_rows, password, user_rows
@@ -119,7 +119,7 @@ def test_locking_is_no_other_password_and_two_accounts_show_no_common_one() -> N
 def users_of(
     text: bytes, groups: bytes = b"", shadowed: bytes = b"", gshadowed: bytes = b""
 ) -> dict[bytes, AccountFact]:
-    rows = user_rows(passwd(text)[0], group(groups)[0], shadow(shadowed)[0], gshadow(gshadowed)[0])
+    rows = user_rows(passwd(text)[0], group(groups)[0], shadow(shadowed)[0], gshadow(gshadowed)[0], ({}, {}))
     return {fact.name: fact for fact in map(AccountFact.of, rows)}
 
 
@@ -162,7 +162,7 @@ def test_expiry() -> None:
      (b"/bin/sync", False), (b"nologin", True)],
 )  # fmt: skip
 def test_which_shells_let_somebody_in(shell: bytes, lets_in: bool) -> None:
-    fact = AccountFact(USERS, b"a", 1, 1, b"/", shell, b"", "set", b"", -1, b"", b"", 1)
+    fact = AccountFact(USERS, b"a", 1, 1, b"/", shell, b"", "set", b"", -1, b"", b"", b"", 1)
     assert ("login" in fact.traits()) is lets_in
 
 
@@ -179,7 +179,7 @@ def test_whatever_stands_in_them_rows_come_out(one: bytes, two: bytes, three: by
     groups, bad_groups = group(two)
     shadowed, _ = shadow(three)
     gshadowed, _ = gshadow(four)
-    rows: list[Row] = user_rows(users, groups, shadowed, gshadowed)
+    rows: list[Row] = user_rows(users, groups, shadowed, gshadowed, None)
     rows += group_rows(groups, {user.name for user in users}, gshadowed, True)
     rows += damaged_rows({b"/etc/passwd": bad, b"/etc/group": bad_groups})
     keys = [row[:2] for row in rows]
@@ -210,3 +210,18 @@ def test_a_million_lines_and_a_line_of_a_megabyte_take_no_time() -> None:
         parse(b"x\n" * 10**5)
     assert time.process_time() - began < 20
     assert accounts.MOST < 10**5
+
+
+def test_ranges_of_subordinate_ids() -> None:
+    text = b"alice:100000:65536\n1000:0:1\n# x\nbad\nbob:x:1\nbob:1:0\n\nalice:5:1\n"
+    found = subordinate(text)
+    assert found == {b"alice": {b"100000:65536", b"5:1"}, b"1000": {b"0:1"}}
+    users = passwd(b"alice:x:1000:1000::/home/alice:/bin/sh\nbob:x:1001:1001::/:/bin/sh\n")[0]
+    rows = user_rows(users, None, {}, {}, (found, {b"bob": {b"9:9"}}))
+    place = AccountFact.columns().index("subordinate")
+    assert [row[place] for row in rows] == [b"uid 0:1,uid 100000:65536,uid 5:1", b"gid 9:9"]
+
+
+@given(st.binary())
+def test_any_table_of_subordinate_ids_is_read(text: bytes) -> None:
+    assert all(b":" in one for ranges in subordinate(text).values() for one in ranges)

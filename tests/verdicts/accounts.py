@@ -17,10 +17,36 @@ SERVICE = replace(
     ACCOUNT, name=b"nginx", id=990, shell=b"/sbin/nologin", password="unset", secret=b"", groups=b""
 )
 GROUP = AccountFact(
-    GROUPS, b"wheel", 10, None, b"", b"", b"", "nowhere", b"", None, groups=b"", twins=b"", line=11
+    GROUPS,
+    b"wheel",
+    10,
+    None,
+    b"",
+    b"",
+    b"",
+    "nowhere",
+    b"",
+    None,
+    groups=b"",
+    twins=b"",
+    subordinate=b"",
+    line=11,
 )
 LINE = AccountFact(
-    DAMAGED, b"/etc/passwd 0a1b2c3d", None, None, b"", b"", b"names no account", "", b"", None, b"", b"", 7
+    DAMAGED,
+    b"/etc/passwd 0a1b2c3d",
+    None,
+    None,
+    b"",
+    b"",
+    b"names no account",
+    "",
+    b"",
+    None,
+    b"",
+    b"",
+    b"",
+    7,
 )
 AUTHORITY = replace(KEY, role="authority", options=b"cert-authority")
 
@@ -35,6 +61,7 @@ SAMPLES: list[tuple[Drift, str, Severity, str]] = [
     (to(ALICE, password="none", secret=b""), "account-without-password", CRITICAL, "T1098"),
     (drift(None, replace(SERVICE, password="none")), "account-without-password", CRITICAL, "T1098"),
     (to(ALICE, twins=b"bob"), "account-of-another", CRITICAL, "T1078.003"),
+    (to(ALICE, subordinate=b"uid 0:65536"), "account-subordinate-ids", HIGH, "T1098"),
     (drift(None, replace(SERVICE, name=b"+", id=None)), "accounts-from-elsewhere", CRITICAL, "T1136"),
     (to(ALICE, shell=b"/tmp/sh"), "account-shell-in-odd-place", CRITICAL, "T1098"),
     (to(ALICE, shell=b"/usr/lib/.x/nologin"), "account-shell-in-odd-place", CRITICAL, "T1098"),

@@ -60,6 +60,12 @@ SAMPLES: list[tuple[Drift, str, Severity, str]] = [
     (changed(file("/usr/bin/su"), links=2, ctime=2), "hard-link-made", LOW, "T1548.001"),
     # Places.
     (edited("/etc/passwd-"), "account-backups", LOW, "T1136.001"),
+    (
+        changed(file("/etc/shadow"), mode=REG | 0o666, sha256=b"\2" * 32, ctime=2, mtime=2),
+        "account-table-open",
+        CRITICAL,
+        "T1222.002 T1136.001",
+    ),
     (edited("/etc/passwd"), "account-database", CRITICAL, "T1136.001"),
     (edited("/etc/shadow"), "account-database", CRITICAL, "T1136.001"),
     (added(file("/etc/userdb/eve.user")), "account-database", CRITICAL, "T1136.001"),
@@ -159,7 +165,7 @@ SAMPLES: list[tuple[Drift, str, Severity, str]] = [
     (changed(file("/usr/bin/ls"), mtime=0, ctime=2), "time-forged", MEDIUM, "T1070.006"),
     (changed(file("/usr/bin/ls"), mtime=10**18, ctime=2), "time-forged", MEDIUM, "T1070.006"),
     (changed(file("/usr/bin/ls"), mtime=0, ctime=2, inode=2), "touched", LOW, "T1070.006"),
-    (changed(file("/usr/bin/ls"), sha256=b"\2" * 32, ctime=2), "content-backdated", HIGH, "T1070.006"),
+    (changed(file("/usr/bin/ls"), sha256=b"\2" * 32, ctime=2), "program-backdated", HIGH, "T1554 T1070.006"),
     (changed(file("/etc/x"), sha256=b"\2" * 32, size=9, ctime=2), "content-backdated", HIGH, "T1070.006"),
     (changed(file("/etc/passwd"), sha256=b"\2" * 32, ctime=2), "account-database", CRITICAL, "T1136.001"),
     (changed(file("/etc/x"), sha256=b"\2" * 32, mtime=2, ctime=2, mode=REG | 0o666),
@@ -237,6 +243,7 @@ SAMPLES: list[tuple[Drift, str, Severity, str]] = [
     (added(file("/etc/apt/apt.conf.d/99x")), "event-triggers", HIGH, "T1546"),
     (added(file("/etc/dnf/plugins/x.conf")), "event-triggers", HIGH, "T1546"),
     (added(file("/usr/lib/python3.9/site-packages/dnf-plugins/x.py")), "event-triggers", HIGH, "T1546"),
+    (added(file("/usr/lib/python3/dist-packages/dnf-plugins/x.py")), "event-triggers", HIGH, "T1546"),
     (added(file("/usr/share/git-core/templates/hooks/x", REG | 0o755)), "event-triggers", HIGH, "T1546"),
     (added(file("/etc/tmpfiles.d/x.conf")), "event-triggers", HIGH, "T1546"),
     (added(file("/etc/sysctl.d/x.conf")), "event-triggers", HIGH, "T1546"),
@@ -266,5 +273,10 @@ SAMPLES: list[tuple[Drift, str, Severity, str]] = [
     (added(file("/run/credstore/x")), "other-runtime-settings", MEDIUM, "T1565.001"),
     # A content that could not be read is not "as approved" because nothing else moved.
     (changed(file("/usr/lib/huge.img", sha256=None), mtime=2, ctime=2), "system-programs", HIGH, "T1554"),
-    (changed(file("/etc/shadow", sha256=None), mode=REG | 0o600), "account-database", CRITICAL, "T1136.001"),
+    (
+        changed(file("/etc/shadow", sha256=None), mode=REG | 0o600),
+        "account-table-open",
+        CRITICAL,
+        "T1222.002 T1136.001",
+    ),
 ]  # fmt: skip
