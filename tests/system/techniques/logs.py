@@ -138,6 +138,8 @@ def wtmp_edited() -> Deed:
 
 @act(WIPED, "rm /var/log/btmp", KIND, "/var/log/btmp", within=LOGS)
 def btmp_removed() -> Deed:
+    wrong_password("127.0.0.1", "alice")
+    approve()
     with kept("/var/log/btmp"):
         os.unlink("/var/log/btmp")
         yield
@@ -248,6 +250,7 @@ def su_to_root() -> Deed:
 @act("T1562 T1489 T1562.001", "systemctl stop rsyslog syslog.socket", "rsyslog", within=40.0)
 def syslog_stopped() -> Deed:
     run("systemctl", "stop", "syslog.socket", "rsyslog")
+    run("pkill", "-KILL", "-x", "rsyslogd", may_fail=True)  # in a container the stop may not reach it
     yield
     run("systemctl", "start", "rsyslog")
 
