@@ -127,12 +127,19 @@ class Acts:
         if not isinstance(subject, FileFact) or not self._open:
             return None
         if TABLE.fullmatch(subject.path):
-            return self.latest() if _says_nothing_more(finding.drift) else None
+            act = self.latest() if _says_nothing_more(finding.drift) else None
+            return act if act is not None and _writes(act.head, subject.path) else None
         if finding.drift.action is not Action.ADDED:
             return None
         return next(
             (act for act in self._open.values() if any(under(subject.path, home) for home in act.homes)), None
         )
+
+
+def _writes(head: Finding, path: bytes) -> bool:
+    """Whether what became of the head's account is written into that table, too. Ranges of subordinate ids
+    are given to an account that comes and taken from one that goes, subuid(5); no password moves them."""
+    return head.drift.action is not Action.CHANGED or not path.startswith(b"/etc/sub")
 
 
 def _same_deed(head: Finding, finding: Finding) -> bool:

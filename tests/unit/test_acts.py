@@ -60,6 +60,14 @@ def test_the_group_of_the_same_name_is_a_part_and_another_account_is_none() -> N
     ]
 
 
+def test_another_password_explains_no_ranges_of_subordinate_ids() -> None:
+    head = finding(ACCOUNT, replace(ACCOUNT, secret=b"\x07" * 32), LOUD, "password")
+    shadow, ranges = table(b"/etc/shadow"), table(b"/etc/subuid")
+    (act,), rest = Acts().gather([(head, "opened"), (shadow, "opened"), (ranges, "opened")], 0)
+    assert [one for one, _ in act.parts] == [shadow]
+    assert [one for one, _ in rest] == [ranges]
+
+
 def test_without_an_account_that_explains_it_a_table_is_told_for_itself() -> None:
     found = [(table(b"/etc/passwd"), "opened")]
     assert Acts().gather(found, 0) == ([], found)  # type: ignore[arg-type]
