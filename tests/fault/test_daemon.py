@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -163,12 +164,16 @@ def test_the_end_comes_within_two_seconds_although_a_reader_hangs(guard: Guard) 
 
 def test_a_kill_is_told_as_a_gap_at_the_next_start(guard: Guard) -> None:
     guard.start()
+    (guard.tree / "file0").write_text("told just before the end\n")
+    last = guard.hears(guard.tree / "file0", "opened")["@timestamp"]
     guard.kill()
     (guard.tree / "file3").write_text("while nobody watched\n")
     (guard.tree / "file4").unlink()
     guard.start()
     gap = guard.told("daemon.gap")["hostguard"]["details"]
     assert gap["until"] > gap["since"]
+    began = datetime.fromtimestamp(gap["since"] / 1e9, UTC)
+    assert began >= datetime.fromisoformat(last) - timedelta(milliseconds=1), "what was told was watched"
     assert guard.hears(guard.tree / "file3", "opened")
     assert guard.hears(guard.tree / "file4", "opened")
     assert guard.told("daemon.started")
