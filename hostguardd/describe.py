@@ -200,7 +200,7 @@ def group_alerts(
                 severity=verdict.severity if told else Severity.INFO,
                 message=deed + message + (f" (part {number} of {len(parts)})" if len(parts) > 1 else ""),
                 rule=verdict.rule,
-                technique=verdict.technique if told else "",
+                technique=_techniques(part) if told else "",
                 fields=_group_fields(part, told),
                 data={
                     "key": whole,
@@ -240,6 +240,16 @@ def _summary(members: Sequence[Finding], event: Event) -> tuple[str, Record]:
             {"folder": escape(folder), "count": count} for folder, count in by_folder.most_common(TOP_FOLDERS)
         ],
     }
+
+
+MOST_TECHNIQUES = 20
+"""Techniques that a group carries as a whole, those of its loudest members; each member has its own."""
+
+
+def _techniques(part: Sequence[Finding]) -> str:
+    """All techniques of a group's part, in the order of its members."""
+    found = dict.fromkeys(one for member in part for one in member.verdict.technique.split())
+    return " ".join([*found][:MOST_TECHNIQUES])
 
 
 def _group_fields(part: Sequence[Finding], told: bool) -> Record:
@@ -291,6 +301,8 @@ def _member(finding: Finding) -> Record:
         "kind": drift.fact.KIND,
         "action": drift.action.value,
         "severity": finding.verdict.severity.label,
+        "rule": clean(finding.verdict.rule),
+        "technique": clean(finding.verdict.technique).split(),
         "key": escape(drift.subject.label),
         "changed": list(drift.changed),
     }
@@ -300,8 +312,9 @@ def _parts(members: Sequence[Finding]) -> Iterator[list[Finding]]:
     part: list[Finding] = []
     weight = 0
     for one in members:
-        # What its object takes in the line, near enough: the rest of it is about 120 bytes.
-        own = 120 + len(escape(one.drift.subject.label)) + sum(len(name) + 3 for name in one.drift.changed)
+        # What its object takes in the line, near enough: the rest of it is about 145 bytes.
+        words = (*one.drift.changed, one.verdict.rule, *one.verdict.technique.split())
+        own = 145 + len(escape(one.drift.subject.label)) + sum(len(word) + 3 for word in words)
         if part and (len(part) == PART_MEMBERS or weight + own > PART_BYTES):
             yield part
             part, weight = [], 0

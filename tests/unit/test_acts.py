@@ -15,7 +15,7 @@ from hostguardd.engine.acts import LONGEST, WINDOW, Acts
 from hostguardd.engine.announcer import EARLY_HOLD, PACKAGES_LONGEST, PARTS_HOLD, Announcer
 from hostguardd.engine.keeper import Change
 from hostguardd.host.atwork import FRESH, JUST_NOW, PackageManagers, account_tool, held_inodes
-from hostguardd.model import Fact, Finding, Severity, split
+from hostguardd.model import Fact, FileFact, Finding, Severity, split
 from tests.alerts import ACCOUNT, FILE, NAMES, NOW, finding
 from tests.state import State
 from tests.unit.test_announcer import Log
@@ -93,23 +93,38 @@ def test_what_says_more_than_its_head_is_no_part(louder: Finding) -> None:
     assert not acts.continues(louder, "opened", 1)
 
 
-def test_the_first_files_of_a_new_home_are_parts_and_changed_ones_are_not() -> None:
-    acts = Acts()
+def skeleton(path: bytes) -> FileFact | None:
+    """The approved /etc/skel of a host."""
+    return replace(FILE, folder=b"/etc/skel", name=b".bashrc") if path == b"/etc/skel/.bashrc" else None
+
+
+def test_what_a_new_home_has_of_the_skeleton_is_a_part_and_nothing_else_in_it() -> None:
+    acts = Acts(skeleton)
     acts.gather([(account(), "opened")], 0)
     assert acts.continues(new(b"/home/mallory/.bashrc"), "opened", 1)
     assert not acts.continues(new(b"/home/mallory2/.bashrc"), "opened", 1)
+    assert not acts.continues(new(b"/home/mallory/.rhosts"), "opened", 1)
+    assert not acts.continues(new(b"/home/mallory/.config/systemd/user/x.service"), "opened", 1)
+    for differs in ({"sha256": b"\x09" * 32}, {"sha256": None}, {"mode": stat.S_IFREG | 0o666}):
+        own = replace(FILE, folder=b"/home/mallory", name=b".bashrc", **differs)
+        assert not acts.continues(finding(None, own, Severity.HIGH), "opened", 1)
     changed = finding(FILE, replace(FILE, folder=b"/home/mallory", size=9), LOUD)
     assert not acts.continues(changed, "changed", 1)
 
 
-@pytest.mark.parametrize("home", [b"/", b"/root", b"", b"/etc"])
-def test_a_home_that_holds_more_than_an_account_lends_no_cover(home: bytes) -> None:
-    acts = Acts()
-    acts.gather([(account(), "opened")], 0)
+@pytest.mark.parametrize(
+    "home",
+    [b"/", b"//", b"/root", b"", b"/etc", b"/etc/", b"/etc/cron.d", b"/home/alice", b"/usr/lib/systemd"],
+)
+def test_a_home_lends_no_cover_to_what_lies_there(home: bytes) -> None:
+    acts = Acts(skeleton)
     evil = finding(None, replace(ACCOUNT, home=home), LOUD)
     acts.gather([(evil, "opened")], 0)
-    assert not acts.continues(new(b"/root/.bashrc"), "opened", 1)
-    assert not acts.continues(new(b"/etc/cron.d/x"), "opened", 1)
+    for path in (
+        b"/root/.profile", b"/etc/cron.d/x", b"/etc/sudoers.d/x", b"/home/alice/.rhosts",
+        b"/usr/lib/systemd/system/x.service",
+    ):  # fmt: skip
+        assert not acts.continues(new(path), "opened", 1)
 
 
 def test_an_act_goes_on_while_parts_come_but_not_for_ever() -> None:
@@ -189,7 +204,7 @@ def test_useradd_is_one_loud_alert_and_one_quiet_list_of_what_followed(bench: Be
         bench.now += 20_000_000
         bench.add(table(path))
         bench.pass_time(0)
-    bench.add(new(b"/home/mallory/.bashrc"))
+    bench.add(table(b"/etc/subuid"))
     bench.pass_time(PARTS_HOLD // 2)
     assert bench.told() == []
     bench.pass_time(PARTS_HOLD)
@@ -204,6 +219,17 @@ def test_a_thousand_new_accounts_are_a_storm_like_any_other(bench: Bench) -> Non
     told = bench.told()
     assert len(told) < 30
     assert sum(max(1, members) for _, _, members in told) == 1000
+
+
+def test_the_skeleton_is_what_was_approved(bench: Bench) -> None:
+    bench.state.capture([replace(FILE, folder=b"/etc/skel", name=b".bashrc")])
+    bench.add(account(), new(b"/home/mallory/.bashrc"), new(b"/home/mallory/.profile"))
+    bench.pass_time(2 * PARTS_HOLD)
+    assert bench.told() == [
+        ("account-added", "critical", 0),
+        ("file-added", "high", 0),
+        ("group-opened", "info", 1),
+    ]
 
 
 def test_parts_keep_nobody_else_waiting(bench: Bench) -> None:

@@ -257,18 +257,33 @@ def members_of(alerts: list[Alert]) -> list[dict[str, Any]]:
 def test_a_storm_is_one_group_that_names_everybody() -> None:
     storm = [*files(3 * PART_MEMBERS), finding(FILE, None, Severity.CRITICAL, "shadow")]
     alerts = group_alerts(storm, NOW, NAMES)
-    assert len(alerts) == 4
+    assert len(alerts) == 5
     first, *others = (line_of(alert) for alert in alerts)
     assert first["message"] == (
-        "1501 findings at once: 1500 files added, 1 file removed, mostly below /usr/lib/python3 (1500) (part 1 of 4)"
+        "1501 findings at once: 1500 files added, 1 file removed, mostly below /usr/lib/python3 (1500) (part 1 of 5)"
     )
     assert first["hostguard"]["severity"] == "critical", "as loud as the loudest in it"
     assert {other["hostguard"]["severity"] for other in others} == {"low"}
     assert first["hostguard"]["by_action"] == {"file-added": 1500, "file-removed": 1}
     assert first["hostguard"]["by_severity"] == {"critical": 1, "low": 1500}
     assert first["event"]["type"] == ["creation", "deletion"]
-    assert len({alert.id for alert in alerts}) == 4
+    assert len({alert.id for alert in alerts}) == 5
     assert {member["finding"] for member in members_of(alerts)} == {one.id for one in storm}
+
+
+def test_a_group_carries_the_techniques_of_all_that_is_in_it() -> None:
+    storm = files(3)
+    for at, technique in enumerate(("T1053.003", "T1543.002 T1554", "T1554")):
+        verdict = replace(storm[at].verdict, technique=technique, rule=f"rule-{at}")
+        storm[at] = replace(storm[at], verdict=verdict)
+    (alert,) = group_alerts(storm, NOW, NAMES)
+    assert line_of(alert)["threat"]["technique"]["id"] == ["T1053.003", "T1543.002", "T1554"]
+    assert [(member["rule"], member["technique"]) for member in members_of([alert])] == [
+        ("rule-0", ["T1053.003"]),
+        ("rule-1", ["T1543.002", "T1554"]),
+        ("rule-2", ["T1554"]),
+    ]
+    assert "threat" not in line_of(group_alerts(storm, NOW, NAMES, "cleared")[0])
 
 
 @given(
