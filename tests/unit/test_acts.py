@@ -299,6 +299,22 @@ def test_a_small_package_is_one_act_too_and_what_comes_alone_keeps_its_name(benc
     assert bench.told() == [("file-added", "high", 0)]
 
 
+def test_one_that_a_package_brings_while_others_end_is_no_group_of_one(bench: Bench) -> None:
+    bench.add(*files(5))
+    bench.pass_time(1_000_000_000)
+    bench.told()
+    bench.package_manager = "dpkg"
+    for one in files(5):
+        fact = one.drift.subject
+        key = fact.row()[: len(fact.KEY)]
+        bench.announcer.add(Change(type(fact), key, None, restored=True, finding=one, event="cleared"))
+    bench.add(new(b"/usr/bin/only"))
+    bench.pass_time(100_000_000)
+    bench.package_manager = ""
+    bench.pass_time(2_000_000_000)
+    assert sorted(bench.told()) == [("file-added", "high", 0), ("group-cleared", "info", 5)]
+
+
 def test_a_lock_that_is_never_given_back_silences_nobody(bench: Bench) -> None:
     bench.package_manager = "rpm"
     bench.add(*files(2))
