@@ -14,7 +14,7 @@ import pytest
 from hostguardd.engine.acts import LONGEST, WINDOW, Acts
 from hostguardd.engine.announcer import EARLY_HOLD, PACKAGES_LONGEST, PARTS_HOLD, Announcer
 from hostguardd.engine.keeper import Change
-from hostguardd.host.atwork import FRESH, JUST_NOW, PackageManagers, account_tool, held_inodes
+from hostguardd.host.atwork import FRESH, JUST_NOW, JUST_WRITTEN, PackageManagers, account_tool, held_inodes
 from hostguardd.model import Fact, Finding, Severity, split
 from tests.alerts import ACCOUNT, FILE, NAMES, NOW, finding
 from tests.state import State
@@ -258,11 +258,21 @@ def test_tables_that_nobody_explains_are_loud_within_a_second_whoever_holds_a_lo
 
 def test_the_lock_of_an_account_tool_is_seen_while_it_is_fresh(tmp_path: Path) -> None:
     lock = tmp_path / "passwd.lock"
-    assert not account_tool((str(lock),))
+    assert not account_tool((str(lock),), ())
     lock.touch()
-    assert account_tool((str(tmp_path / "shadow.lock"), str(lock)))
+    assert account_tool((str(tmp_path / "shadow.lock"), str(lock)), ())
     later = lock.stat().st_mtime + FRESH + 1
-    assert not account_tool((str(lock),), lambda: later)
+    assert not account_tool((str(lock),), (), lambda: later)
+
+
+def test_an_account_tool_that_gave_its_locks_back_a_moment_ago_is_seen(tmp_path: Path) -> None:
+    copy = tmp_path / "subuid-"
+    assert not account_tool((), (str(copy),))
+    copy.touch()
+    os.utime(copy, (1, 1))  # as tools copy it, with the time of the table
+    assert account_tool((), (str(tmp_path / "passwd-"), str(copy)))
+    later = copy.stat().st_ctime + JUST_WRITTEN + 0.1
+    assert not account_tool((), (str(copy),), lambda: later)
 
 
 def files(count: int) -> list[Finding]:
