@@ -312,14 +312,19 @@ class Announcer:
         return max(0, LOUD_ALONE - self._loud_told)
 
     def _alone(self, told: Sequence[Told], acts: int) -> Sequence[Told]:
-        """Those that get an alert of their own, beside so many acts."""
+        """Those that get an alert of their own, beside so many acts. Few of an event always do."""
         loud = [one for one in told if _is_loud_news(*one)]
         left = max(0, self._loud_left(self._mono()) - acts)
-        if self._transaction and len(told) > 1:
-            return loud[:left]
-        if len(told) <= FEW:
+        if not self._transaction and len(told) <= self._storm and len(loud) <= left:
             return told
-        return told if len(told) <= self._storm and len(loud) <= left else loud[:left]
+        alone = loud[:left]
+        chosen = {id(one) for one in alone}
+        rest: dict[Event, list[Told]] = {}
+        for one in told:
+            if id(one) not in chosen:
+                rest.setdefault(one[1], []).append(one)
+        few = 1 if self._transaction else FEW
+        return [*alone, *(one for ones in rest.values() if len(ones) <= few for one in ones)]
 
     def _alerts(self, told: Sequence[Told], alone: Sequence[Told]) -> list[Alert]:
         now = self._wall()

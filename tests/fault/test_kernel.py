@@ -68,9 +68,9 @@ def test_mounts_that_hide(tmp_path: Path) -> None:
         "umount /etc",
         f"mount --bind {tmp_path}/file /usr/bin/env",
         f"mount --bind {tmp_path}/a /proc/1",
-        "mount -t tmpfs -o nosuid,nodev,noexec none /srv",
-        "mount -o remount,suid,exec,nodev /srv",
-        "mount -t tmpfs none /srv",
+        "mount -t tmpfs -o nosuid,nodev,noexec none /mnt",
+        "mount -o remount,suid,exec,nodev /mnt",
+        "mount -t tmpfs none /mnt",
         "mount -t tmpfs none /var/log",
     )
     assert told[0] == []
@@ -89,7 +89,7 @@ def test_mounts_that_hide(tmp_path: Path) -> None:
     assert lost[:3] == ["mount-lets-set-id-work", "high", "T1548.001"]
     assert "lost noexec, nosuid" in lost[3]
     (again,) = told[7]
-    assert again[3].startswith("tmpfs none was mounted on /srv, once more")
+    assert again[3].startswith("tmpfs none was mounted on /mnt, once more")
     assert [one[:2] for one in told[8]] == [["mount-over-evidence", "critical"]]
 
 

@@ -14,8 +14,13 @@ import pytest
 from hostguardd.engine.acts import LONGEST, WINDOW, Acts
 from hostguardd.engine.announcer import EARLY_HOLD, PACKAGES_LONGEST, PARTS_HOLD, Announcer
 from hostguardd.engine.keeper import Change
+<<<<<<< HEAD
 from hostguardd.host.atwork import FRESH, JUST_NOW, PackageManagers, account_tool, held_inodes
 from hostguardd.model import Fact, FileFact, Finding, Severity, split
+=======
+from hostguardd.host.atwork import FRESH, JUST_NOW, JUST_WRITTEN, PackageManagers, account_tool, held_inodes
+from hostguardd.model import Fact, Finding, Severity, split
+>>>>>>> work-y
 from tests.alerts import ACCOUNT, FILE, NAMES, NOW, finding
 from tests.state import State
 from tests.unit.test_announcer import Log
@@ -292,11 +297,21 @@ def test_tables_that_nobody_explains_are_loud_within_a_second_whoever_holds_a_lo
 
 def test_the_lock_of_an_account_tool_is_seen_while_it_is_fresh(tmp_path: Path) -> None:
     lock = tmp_path / "passwd.lock"
-    assert not account_tool((str(lock),))
+    assert not account_tool((str(lock),), ())
     lock.touch()
-    assert account_tool((str(tmp_path / "shadow.lock"), str(lock)))
+    assert account_tool((str(tmp_path / "shadow.lock"), str(lock)), ())
     later = lock.stat().st_mtime + FRESH + 1
-    assert not account_tool((str(lock),), lambda: later)
+    assert not account_tool((str(lock),), (), lambda: later)
+
+
+def test_an_account_tool_that_gave_its_locks_back_a_moment_ago_is_seen(tmp_path: Path) -> None:
+    copy = tmp_path / "subuid-"
+    assert not account_tool((), (str(copy),))
+    copy.touch()
+    os.utime(copy, (1, 1))  # as tools copy it, with the time of the table
+    assert account_tool((), (str(tmp_path / "passwd-"), str(copy)))
+    later = copy.stat().st_ctime + JUST_WRITTEN + 0.1
+    assert not account_tool((), (str(copy),), lambda: later)
 
 
 def files(count: int) -> list[Finding]:
@@ -331,6 +346,22 @@ def test_a_small_package_is_one_act_too_and_what_comes_alone_keeps_its_name(benc
     bench.package_manager = ""
     bench.pass_time(2_000_000_000)
     assert bench.told() == [("file-added", "high", 0)]
+
+
+def test_one_that_a_package_brings_while_others_end_is_no_group_of_one(bench: Bench) -> None:
+    bench.add(*files(5))
+    bench.pass_time(1_000_000_000)
+    bench.told()
+    bench.package_manager = "dpkg"
+    for one in files(5):
+        fact = one.drift.subject
+        key = fact.row()[: len(fact.KEY)]
+        bench.announcer.add(Change(type(fact), key, None, restored=True, finding=one, event="cleared"))
+    bench.add(new(b"/usr/bin/only"))
+    bench.pass_time(100_000_000)
+    bench.package_manager = ""
+    bench.pass_time(2_000_000_000)
+    assert sorted(bench.told()) == [("file-added", "high", 0), ("group-cleared", "info", 5)]
 
 
 def test_a_lock_that_is_never_given_back_silences_nobody(bench: Bench) -> None:
