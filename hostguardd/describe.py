@@ -253,7 +253,6 @@ def _summary(members: Sequence[Finding], event: Event) -> tuple[str, Record]:
     }
 
 
-<<<<<<< HEAD
 MOST_TECHNIQUES = 20
 """Techniques that a group carries as a whole, those of its loudest members; each member has its own."""
 
@@ -262,7 +261,8 @@ def _techniques(part: Sequence[Finding]) -> str:
     """All techniques of a group's part, in the order of its members."""
     found = dict.fromkeys(one for member in part for one in member.verdict.technique.split())
     return " ".join([*found][:MOST_TECHNIQUES])
-=======
+
+
 def _loudest(members: Sequence[Finding]) -> str:
     """Those that are louder than the rest, by name: whoever floods the log must not bury them in it."""
     top = members[0].verdict.severity
@@ -275,12 +275,6 @@ def _loudest(members: Sequence[Finding]) -> str:
     )
     more = f" and {len(above) - LOUDEST_NAMED} more" if len(above) > LOUDEST_NAMED else ""
     return f"; {top.label}: {named}{more}"
-
-
-def _techniques(part: Sequence[Finding]) -> str:
-    """All that the members of a part stand for, the loudest first."""
-    return " ".join(dict.fromkeys(name for one in part for name in one.verdict.technique.split()))
->>>>>>> work-y
 
 
 def _group_fields(part: Sequence[Finding], told: bool) -> Record:
@@ -332,12 +326,8 @@ def _member(finding: Finding) -> Record:
         "kind": drift.fact.KIND,
         "action": drift.action.value,
         "severity": finding.verdict.severity.label,
-<<<<<<< HEAD
         "rule": clean(finding.verdict.rule),
         "technique": clean(finding.verdict.technique).split(),
-=======
-        "technique": finding.verdict.technique,
->>>>>>> work-y
         "key": escape(drift.subject.label),
         "changed": list(drift.changed),
     }
@@ -347,14 +337,9 @@ def _parts(members: Sequence[Finding]) -> Iterator[list[Finding]]:
     part: list[Finding] = []
     weight = 0
     for one in members:
-<<<<<<< HEAD
         # What its object takes in the line, near enough: the rest of it is about 145 bytes.
         words = (*one.drift.changed, one.verdict.rule, *one.verdict.technique.split())
         own = 145 + len(escape(one.drift.subject.label)) + sum(len(word) + 3 for word in words)
-=======
-        # What its object takes in the line, near enough: the rest of it is about 150 bytes.
-        own = 150 + len(escape(one.drift.subject.label)) + sum(len(name) + 3 for name in one.drift.changed)
->>>>>>> work-y
         if part and (len(part) == PART_MEMBERS or weight + own > PART_BYTES):
             yield part
             part, weight = [], 0

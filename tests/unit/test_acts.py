@@ -14,13 +14,8 @@ import pytest
 from hostguardd.engine.acts import LONGEST, WINDOW, Acts
 from hostguardd.engine.announcer import EARLY_HOLD, PACKAGES_LONGEST, PARTS_HOLD, Announcer
 from hostguardd.engine.keeper import Change
-<<<<<<< HEAD
-from hostguardd.host.atwork import FRESH, JUST_NOW, PackageManagers, account_tool, held_inodes
-from hostguardd.model import Fact, FileFact, Finding, Severity, split
-=======
 from hostguardd.host.atwork import FRESH, JUST_NOW, JUST_WRITTEN, PackageManagers, account_tool, held_inodes
-from hostguardd.model import Fact, Finding, Severity, split
->>>>>>> work-y
+from hostguardd.model import Fact, FileFact, Finding, Severity, split
 from tests.alerts import ACCOUNT, FILE, NAMES, NOW, finding
 from tests.state import State
 from tests.unit.test_announcer import Log
