@@ -59,6 +59,11 @@ SAMPLES: list[tuple[Drift, str, Severity, str]] = [
     (changed(file("/usr/bin/ls"), flags=16, ctime=2), "owner-or-mode", MEDIUM, "T1222.002"),
     (changed(file("/usr/bin/su"), links=2, ctime=2), "hard-link-made", LOW, "T1548.001"),
     # Places.
+    (added(file("/etc/pam.d/sudo.dpkg-new")), "package-drafts", LOW, "T1195"),
+    (added(file("/etc/pam.d/su;6743a9c1")), "package-drafts", LOW, "T1195"),
+    (added(file("/etc/sudoers.d/README.dpkg-new")), "package-drafts", LOW, "T1195"),
+    (added(file("/etc/sudoers.d/zz;6743a9c1")), "privilege-rules", CRITICAL, "T1548.003"),
+    (added(file("/etc/cron.d/x.dpkg-new")), "cron", CRITICAL, "T1053.003"),
     (edited("/etc/passwd-"), "account-backups", LOW, "T1136.001"),
     (
         changed(file("/etc/shadow"), mode=REG | 0o666, sha256=b"\2" * 32, ctime=2, mtime=2),
