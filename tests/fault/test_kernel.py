@@ -84,7 +84,7 @@ def test_mounts_that_hide(tmp_path: Path) -> None:
     (process,) = told[4]
     assert process[:3] == ["mount-over-process", "critical", "T1564.013"]
     assert process[3].endswith("was mounted over /proc/1: that process is hidden behind it")
-    assert [one[0] for one in told[5]] == ["new-mount"]
+    assert [one[0] for one in told[5]] == ["mount-of-medium"]
     (lost,) = told[6]
     assert lost[:3] == ["mount-lets-set-id-work", "high", "T1548.001"]
     assert "lost noexec, nosuid" in lost[3]

@@ -463,7 +463,7 @@ def test_a_container_s_processes_are_blind(
         return next((b.reason for b in sweep.blinds if b.scope == b"pid namespaces"), "")
 
     monkeypatch.setattr(processes, "NAMED", 1000)  # others may run containers here, too
-    assert "sleep" in until(look)
+    assert until(lambda: "sleep" in look())
     listeners = ListenersSensor(host, ListenersConfig(), time.time_ns)
     blinds = {blind for sweep in listeners.sweep(Depth.FULL, never) for blind in sweep.blinds}
     assert any(blind.scope == b"net namespaces" and "net:[" in blind.reason for blind in blinds)

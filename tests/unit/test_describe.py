@@ -268,7 +268,7 @@ def test_a_storm_is_one_group_that_names_everybody() -> None:
     assert first["hostguard"]["by_action"] == {"file-added": 1500, "file-removed": 1}
     assert first["hostguard"]["by_severity"] == {"critical": 1, "low": 1500}
     assert first["event"]["type"] == ["creation", "deletion"]
-    assert len({alert.id for alert in alerts}) == 5
+    assert len({alert.id for alert in alerts}) == 4
     assert {member["finding"] for member in members_of(alerts)} == {one.id for one in storm}
 
 
