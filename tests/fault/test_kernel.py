@@ -89,7 +89,7 @@ def test_mounts_that_hide(tmp_path: Path) -> None:
     assert lost[:3] == ["mount-lets-set-id-work", "high", "T1548.001"]
     assert "lost noexec, nosuid" in lost[3]
     (again,) = told[7]
-    assert again[3].startswith("tmpfs none was mounted on /mnt, once more")
+    assert again[3].startswith("tmpfs none was mounted over /mnt, once more")
     assert [one[:2] for one in told[8]] == [["mount-over-evidence", "critical"]]
 
 
