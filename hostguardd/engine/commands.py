@@ -61,6 +61,7 @@ class Commands:
             "alerts": self._alerts,
             "verify": self._verify,
             "doctor": self._doctor,
+            "updating": self._updating,
         }
 
     def handle(self, job: Job) -> None:
@@ -207,6 +208,11 @@ class Commands:
 
     def _doctor(self, job: Job) -> None:
         job.finish({"checks": examine(self._engine)})
+
+    def _updating(self, job: Job) -> None:
+        self._current()
+        wait = self._engine.update.announce(job.actor, job.args["version"])
+        job.finish({"wait": wait / SECOND})
 
     # -- moving the baseline ---------------------------------------------------------------------
 
