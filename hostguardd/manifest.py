@@ -24,7 +24,8 @@ LARGEST = 4 * 1024 * 1024
 """Bytes of a manifest, at most: ours has some hundred kilobytes."""
 
 _OWN = re.compile(
-    rb"/usr/(?:.*/)?_?hostguard(?:d|ctl)\b.*|/etc/hostguardd/hostguardd\.toml(?:\.rpmnew)?", re.DOTALL
+    rb"/usr/(?:.*/)?_?hostguard(?:d|ctl)\b.*|/etc/hostguardd/hostguardd\.toml(?:\.rpmnew)?(?:;[0-9a-f]+)?",
+    re.DOTALL,
 )
 _LINE = re.compile(rb"(?:sha256:([0-9a-f]{64}) ([0-7]{4})|link:(.*) -) (/.*)")
 _HARMLESS = frozenset({b"security.selinux", b"security.ima", b"security.evm"})

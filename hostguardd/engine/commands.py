@@ -31,7 +31,7 @@ from ..store.database import Database
 from ..store.findings import ACCEPTED, OPEN
 from ..subjects import fact_json
 from .coverage import SECOND
-from .doctor import examine
+from .doctor import examine, examine_host
 from .engine import Engine
 from .work import Work
 
@@ -130,7 +130,7 @@ class Commands:
                 "last_began": stamp(p.began),
                 "last_ended": stamp(p.ended),
                 "entries": p.entries,
-                "duration": p.ended - p.began if p.ended > p.began else None,
+                "duration": p.ended - p.began if p.ended > p.began > 0 else None,
                 "cpu": p.cpu,
                 "running": p.running,
                 "next": stamp(p.due),
@@ -207,7 +207,8 @@ class Commands:
         job.finish({"a": old, "b": new, "changes": changes, "more": more})
 
     def _doctor(self, job: Job) -> None:
-        job.finish({"checks": examine(self._engine)})
+        known = examine(self._engine)
+        _aside(job, lambda: job.finish({"checks": known + examine_host()}))
 
     def _updating(self, job: Job) -> None:
         self._current()

@@ -6,6 +6,7 @@ All of it is made anew when the configuration is read again; the store, the log 
 from __future__ import annotations
 
 import grp
+import os
 import pwd
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -131,7 +132,7 @@ def build(config: Config, host: Host, clock: Clock, on_folder: Callable[[bytes],
         SetIdSensor(files, config.setid, clock.wall, on_folder=on_folder),
         polled=(
             ListenersSensor(host.live, config.listeners, clock.wall),
-            ProcessesSensor(host.live, config.processes, clock.wall),
+            ProcessesSensor(host.live, config.processes, clock.wall, os.getpid()),
         ),
     )
 

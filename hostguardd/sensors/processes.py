@@ -80,13 +80,17 @@ class Entry:
 class ProcessesSensor:
     """`Sensor` of ProcessFacts; the one scope is `host`. `wall` gives wall-clock nanoseconds.
 
-    `changed` and `sweep` may be called from different threads.
+    `changed` and `sweep` may be called from different threads. `own` is our own pid: a fact however young
+    it is, or the first baseline would lack what captures it.
     """
 
     fact = ProcessFact
 
-    def __init__(self, host: LiveHost, settings: ProcessesConfig, wall: Callable[[], int]) -> None:
+    def __init__(
+        self, host: LiveHost, settings: ProcessesConfig, wall: Callable[[], int], own: int = 0
+    ) -> None:
         self._host = host
+        self._own = own
         self._settings = settings
         self._wall = wall
         self._lock = threading.Lock()
@@ -286,6 +290,8 @@ class ProcessesSensor:
         role, settle = standing(process, self._ancestors(process), self._settings, self._has_timer)
         if parent is not None and worker(process, parent.process, entry.script, parent.script):
             settle = None
+        if process.pid == self._own:
+            settle = 0.0
         exe = process.exe or b"[" + process.comm + b"]"
         entry.place = Place((HOST, exe, process.uid, _parent_exe(parent), entry.script), role, settle)
         return entry.place

@@ -1,18 +1,13 @@
 """A host of our own, booted by systemd: the unit as it is shipped, and the alerts of a bad day.
 
-The host is a Debian made once by debootstrap and kept outside the tree; each run boots a copy of it
-with systemd-nspawn, in which `booted.py` acts. What it brought out is judged here.
+`booted.py` acts in it (see `hosts.py`). What it brought out is judged here.
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import json
-import os
 import shutil
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,27 +18,14 @@ from hostguardd.errors import Exit
 from hostguardd.store.chain import read, verify
 from tests.alerts import check
 from tests.daemon import PROMISED_END, ROOT
+from tests.system.hosts import boot, copy, debian
 
-CACHE = Path(os.environ.get("HOSTGUARD_CACHE", "/var/cache/hostguardd-tests"))
-SUITE = "bookworm"
 PACKAGES = "systemd,systemd-sysv,dbus,libpam-systemd,procps,python3"
-MIRROR = "http://deb.debian.org/debian"
-BOOT = 120.0
-"""Seconds after which the host is taken to hang."""
 
 ROOMS = (
     "hostguardd", "psutil", "structlog", "watchdog", "sdnotify", "inotify_simple",
     "rich", "markdown_it", "mdurl", "pygments",
 )  # fmt: skip
-
-TRIAL = """\
-[Unit]
-After=basic.target dbus.service
-[Service]
-Type=oneshot
-ExecStart=/usr/bin/python3 /booted.py
-ExecStopPost=/usr/bin/systemctl --no-block poweroff
-"""
 
 SETTINGS = """\
 [processes]
@@ -53,35 +35,6 @@ managed = "1s"
 COMMAND = "#!/usr/bin/python3\nimport sys\nfrom hostguardd.{room} import main\nsys.exit(main())\n"
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-
-
-@pytest.fixture(scope="module")
-def debian() -> Path:
-    """The root of a small Debian, made if it is not there yet."""
-    if os.environ.get("HOSTGUARD_NO_BOOT"):
-        pytest.skip("HOSTGUARD_NO_BOOT is set")
-    if os.geteuid() != 0:
-        pytest.skip("booting a host needs root")
-    for program in ("debootstrap", "systemd-nspawn"):
-        if shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") is None:
-            pytest.skip(f"{program} is not installed")
-    name = f"{SUITE}-{hashlib.sha256(PACKAGES.encode()).hexdigest()[:8]}"
-    root = CACHE / name
-    if not root.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        draft = CACHE / f"{name}.{os.getpid()}"
-        made = subprocess.run(
-            ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, str(draft), MIRROR],
-            capture_output=True,
-            text=True,
-            check=False,
-            env=os.environ | {"PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"},
-        )
-        if made.returncode:
-            shutil.rmtree(draft, ignore_errors=True)
-            pytest.skip(f"debootstrap could not make a host: {made.stdout.splitlines()[-1:]}")
-        draft.rename(root)
-    return root
 
 
 def install(root: Path) -> None:
@@ -108,34 +61,18 @@ def install(root: Path) -> None:
     (root / "etc/hostguardd/conf.d").mkdir(parents=True)
     shutil.copy(ROOT / "etc/hostguardd.toml", root / "etc/hostguardd")
     (root / "etc/hostguardd/conf.d/test.toml").write_text(SETTINGS)
-    shutil.copy(ROOT / "tests/system/booted.py", root)
-    (units / "trial.service").write_text(TRIAL)
-    (units / "multi-user.target.wants").mkdir(exist_ok=True)
-    (units / "multi-user.target.wants/trial.service").symlink_to("../trial.service")
+    with (root / "etc/group").open("a") as groups:  # as systemd/hostguardd.sysusers.conf would have it
+        groups.write("hostguard:x:990:\n")
 
 
 @pytest.fixture(scope="module")
-def day(debian: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The root of a host after its one day."""
+    source = debian(PACKAGES)
     root = tmp_path_factory.mktemp("booted") / "root"
-    subprocess.run(["cp", "-a", "--reflink=auto", str(debian), str(root)], check=True)
+    copy(source, root, ROOT / "tests/system/booted.py")
     install(root)
-    began = time.monotonic()
-    booted = subprocess.run(
-        [
-            "systemd-nspawn", "--quiet", "-D", str(root), "--register=no", "--keep-unit", "--boot",
-            "--private-network", "--console=pipe",
-        ],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=BOOT + 180,
-        check=False,
-    )  # fmt: skip
-    if not (root / "result.json").exists():
-        words = (booted.stdout + booted.stderr).decode(errors="replace")[-2000:]
-        if time.monotonic() - began < 5 and not (root / "var/log/journal").exists():
-            pytest.skip(f"systemd-nspawn cannot boot here: {words}")
-        pytest.fail(f"the host brought nothing out:\n{words}")
+    boot(root)
     yield root
     shutil.rmtree(root)
 
