@@ -1,4 +1,4 @@
-"""Hosts of our own: a Debian made once by debootstrap and kept outside the tree; each test boots a copy of it.
+"""Hosts of our own: a Debian made once by debootstrap and kept outside the tree; tests boot copies of it.
 
 systemd-nspawn boots it with a network of its own; a unit in it runs a script that writes /result.json and
 switches the host off.
