@@ -178,8 +178,8 @@ def test_the_unit_turns_nothing_on_that_would_blind_the_daemon() -> None:
     on = dict(re.findall(r"^(\w+)=(.*)", unit, re.M))
     for name in (
         "PrivateTmp", "PrivateNetwork", "PrivateDevices", "PrivateUsers", "ProtectKernelModules",
-        "ProcSubset", "ProtectProc", "DynamicUser", "ProtectKernelTunables", "InaccessiblePaths", "TemporaryFileSystem",
-        "RootDirectory", "RootImage",
+        "ProcSubset", "ProtectProc", "DynamicUser", "ProtectKernelTunables", "InaccessiblePaths",
+        "TemporaryFileSystem", "RootDirectory", "RootImage",
     ):  # fmt: skip
         assert name not in on
     assert on["ProtectHome"] == "read-only"
