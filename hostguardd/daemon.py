@@ -96,8 +96,6 @@ def _run(config_file: str | None, config: Config) -> int:
     diagnose = diagnostics(sys.stderr)
     for folder, mode in ((config.paths.state, 0o700), (config.paths.log, 0o750), (config.paths.run, 0o755)):
         _make(folder, mode)
-    # Sorting 100,000 rows takes a file: not in /tmp, which a confined daemon may not write and others may.
-    os.environ["SQLITE_TMPDIR"] = config.paths.state
     clock = SystemClock()
     with _lock(Path(config.paths.state)):
         log = AlertLog(config.paths.log, config.alerts, identity(), _known_head(config))
