@@ -32,6 +32,10 @@ MOST_EXPOSED = 3.5
 SETTINGS = """\
 [processes]
 managed = "1s"
+
+[[watch]]
+name = "many"
+paths = ["/srv/many"]
 """
 
 SHIM = """\
