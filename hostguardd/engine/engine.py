@@ -8,6 +8,7 @@ hints, periodic sweeps, losses, the clock, the end.
 
 from __future__ import annotations
 
+import os
 import threading
 import traceback
 from collections import deque
@@ -286,7 +287,7 @@ class Engine:
             relevant=lambda folder, name: parts[0].relevant(folder, name),
         )
         coverage = self.coverage
-        self.parts = build(config, self._host, self.clock, coverage.add)
+        self.parts = build(config, self._host, self.clock, coverage.add, os.getpid())
         parts.append(self.parts)
         self.keeper = Keeper(
             self.baseline,

@@ -6,7 +6,6 @@ All of it is made anew when the configuration is read again; the store, the log 
 from __future__ import annotations
 
 import grp
-import os
 import pwd
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -113,8 +112,10 @@ class Parts:
         return self.watches.find(path) is not None and self.policy.urgent(path)
 
 
-def build(config: Config, host: Host, clock: Clock, on_folder: Callable[[bytes], None]) -> Parts:
-    """The parts for `config`."""
+def build(
+    config: Config, host: Host, clock: Clock, on_folder: Callable[[bytes], None], own: int = 0
+) -> Parts:
+    """The parts for `config`. `own` is the pid of a daemon that belongs to the host it watches."""
     sweeps, files = config.sweeps, host.files
 
     def files_sensor(crew: Crew) -> FilesSensor:
@@ -132,7 +133,7 @@ def build(config: Config, host: Host, clock: Clock, on_folder: Callable[[bytes],
         SetIdSensor(files, config.setid, clock.wall, on_folder=on_folder),
         polled=(
             ListenersSensor(host.live, config.listeners, clock.wall),
-            ProcessesSensor(host.live, config.processes, clock.wall, os.getpid()),
+            ProcessesSensor(host.live, config.processes, clock.wall, own),
         ),
     )
 

@@ -23,8 +23,16 @@ SPACES = {
 
 _HIDING = re.compile(rb"\bhidepid=(?!0|off)")
 
-OF_THE_MANAGER = (b"/run/systemd/incoming", b"/run/credentials", b"/dev/kmsg", b"/proc/kmsg", b"/run/host")
-"""Where the manager mounts something for every service, and the kernel's log, which we do not read."""
+OF_THE_MANAGER = (
+    b"/run/systemd/incoming",
+    b"/run/credentials",
+    b"/dev/kmsg",
+    b"/proc/kmsg",
+    b"/run/host",
+    b"/proc/sys/kernel/random",
+)
+"""Where the manager mounts something for every service, or for a container as a whole; and the kernel's log,
+which we do not read."""
 
 
 def unseen(proc: str = "/proc") -> list[str]:
