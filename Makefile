@@ -14,10 +14,10 @@ PY := $(VENV)/bin/python
 export PYTHON
 .SILENT:
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench rpm rpm-check venv pins clean
+.PHONY: help demo test lint format bench techniques rpm rpm-check venv pins clean
 
 help: ## This list
-	awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.run ## Watch this very host from a folder, and show the alerts as they come
 	$(PY) -m hostguardd.demo $(ARGS)
@@ -39,6 +39,13 @@ format: $(VENV)/.dev ## Put the code in order as `make lint` wants it
 bench: $(VENV)/.dev ## Measure against aide, find and openssl, side by side
 	tools/system-packages bench
 	$(PY) -m tests.bench $(BENCH)
+
+techniques: $(VENV)/.dev ## Do every technique on a booted host, and write docs/techniques.md from what it told
+	tools/system-packages test
+	rm -rf .techniques
+	HOSTGUARD_DAY=.techniques $(PY) -m pytest tests/system/test_techniques.py $(ARGS) || true
+	$(PY) -m tests.system.table .techniques
+	rm -rf .techniques
 
 rpm: $(VENV)/.dev ## The RPM and its source package, in build/rpm
 	tools/system-packages rpm

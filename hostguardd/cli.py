@@ -30,6 +30,7 @@ from .render.paper import SEVERITIES, Paper
 
 if TYPE_CHECKING:
     from .config import Config, Watch
+    from .foretell import Foretold
 
 REVIEWS = 3
 """Times that `baseline --yes` looks at a host that changes meanwhile, before it gives up."""
@@ -251,6 +252,22 @@ def _config_check(s: Session) -> Exit:
         s.terminal.print([_json({"ok": False, "problems": error.problems})])
         return error.exit
     data = _config_data([name for name, _ in texts], config)
+    if s.options.things:
+        from .accounts import passwd
+        from .foretell import foretell
+        from .homes import FALLBACK, Homes, plausible
+
+        try:
+            with open("/etc/passwd", "rb") as table:
+                named = plausible(user.home for user in passwd(table.read())[0])
+        except OSError:
+            named = FALLBACK
+        try:
+            data["things"] = [_told(foretell(config, Homes(named), thing)) for thing in s.options.things]
+        except ValueError as problem:
+            raise UsageError(str(problem)) from None
+        s.show(data, lambda: pages.foretold(s.paper, data["things"]))
+        return Exit.OK
     s.show(data, lambda: pages.configuration(s.paper, data))
     return Exit.OK
 
@@ -342,7 +359,18 @@ COMMANDS: Mapping[str, Command] = {
         "for the package manager: hostguardd's own files are about to be replaced",
         (_option("--to", metavar="VERSION", required=True, help="the version that is being installed"),),
     ),
-    "config check": Command(_config_check, "check the configuration, all mistakes at once; needs no daemon"),
+    "config check": Command(
+        _config_check,
+        "check the configuration, all mistakes at once; needs no daemon",
+        (
+            _option(
+                "things",
+                metavar="PATH|PORT",
+                nargs="*",
+                help="say what this would meet: an absolute path, or tcp:4444",
+            ),
+        ),
+    ),
 }
 
 
@@ -405,6 +433,25 @@ def _config_data(names: Sequence[str], config: Config) -> dict[str, Any]:
     }
 
 
+def _told(found: Foretold) -> dict[str, Any]:
+    """What a thing would meet, as data."""
+    return {
+        "thing": escape(found.thing.encode("utf-8", "surrogateescape")),
+        "watch": found.watch.name if found.watch else None,
+        "notes": _notes(found.watch) if found.watch else [],
+        "urgent": found.urgent,
+        "cases": [
+            {
+                "what": case.what,
+                "severity": case.verdict.severity.label,
+                "rule": case.verdict.rule,
+                "technique": case.verdict.technique,
+            }
+            for case in found.cases
+        ],
+    }
+
+
 def _notes(watch: Watch) -> list[str]:
     """What is particular about a watch, in words."""
     depth = {-1: "", 0: "only that entry", 1: "one level deep"}.get(watch.depth, f"{watch.depth} levels deep")
@@ -414,6 +461,7 @@ def _notes(watch: Watch) -> list[str]:
         "with diffs" if watch.diff else "",
         f"not its {', '.join(sorted(watch.ignore))}" if watch.ignore else "",
         f"without {' '.join(escape(glob) for glob in watch.exclude)}" if watch.exclude else "",
+        f"only {' '.join([*sorted(watch.select), *map(escape, watch.names)])}" if watch.selective else "",
     ]
     return [note for note in told if note]
 

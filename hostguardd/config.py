@@ -28,8 +28,10 @@ from .readers import (
     WORD,
     exclude_glob,
     host_path,
+    name_glob,
     own_path,
     path_glob,
+    watched_path,
     where,
 )
 from .validate import (
@@ -73,11 +75,13 @@ class Sweeps:
     large host the intervals stretch to keep it. `pace` is the share of one core a background sweep
     takes while it runs. `workers` is the number of processes that read files in a sweep somebody
     waits for.
+    `pulse`: how often the marks of what is critical are compared, for changes that bring no hint.
     A file larger than `largest` bytes is watched by its metadata only, and named as blind.
     """
 
     quick: float = field(default=600.0, metadata=reads(duration(0.5, 7 * DAY)))
     full: float = field(default=DAY, metadata=reads(duration(1, 90 * DAY)))
+    pulse: float = field(default=1.0, metadata=reads(duration(0.1, 3600)))
     setid: float = field(default=3600.0, metadata=reads(duration(1, 90 * DAY)))
     listeners: float = field(default=0.5, metadata=reads(duration(0.05, 3600)))
     processes: float = field(default=0.5, metadata=reads(duration(0.05, 3600)))
@@ -173,28 +177,85 @@ class ProcessesConfig:
     instances: float = field(default=5.0, metadata=reads(duration(0, DAY)))
 
 
+@dataclass(frozen=True, slots=True)
+class LogsConfig:
+    """`[logs]`: files that only grow. `files` are globs of paths, `exclude` takes some of them away."""
+
+    files: tuple[bytes, ...] = field(
+        default=(
+            b"/var/log/*.log", b"/var/log/*/*.log", b"/var/log/*/*_log", b"/var/log/messages",
+            b"/var/log/secure", b"/var/log/syslog", b"/var/log/cron", b"/var/log/maillog",
+            b"/var/log/spooler", b"/var/log/debug", b"/var/log/mail.err", b"/var/log/mail.info",
+            b"/var/log/mail.warn", b"/var/log/firewalld", b"/var/log/sudo",
+            b"/var/log/warn", b"/var/log/samba/log.*",
+        ),
+        metadata=reads(many(host_path)),
+    )  # fmt: skip
+    exclude: tuple[bytes, ...] = field(
+        default=(
+            b"/var/log/boot.log", b"/var/log/fontconfig.log", b"/var/log/gpu-manager.log",
+            b"/var/log/vbox*", b"/var/log/vmware-*", b"/var/log/**/*-status.log", b"/var/log/containers/*",
+            b"/var/log/hostguardd/*",
+        ),
+        metadata=reads(many(path_glob)),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class EventsConfig:
+    """`[events]`: what is read from the lines of logs, and how much of it is worth telling.
+
+    `refusals`: fewer refused logins of one source are a mistyped password. `sources`: so many sources of
+    a service are told one by one, the rest together. `window`: seconds after which a line is forgotten.
+    """
+
+    files: tuple[bytes, ...] = field(
+        default=(
+            b"/var/log/messages", b"/var/log/secure", b"/var/log/syslog", b"/var/log/auth.log",
+            b"/var/log/kern.log", b"/var/log/maillog", b"/var/log/mail.log", b"/var/log/vsftpd.log",
+            b"/var/log/proftpd/proftpd.log", b"/var/log/audit/audit.log",
+        ),
+        metadata=reads(many(host_path)),
+    )  # fmt: skip
+    refusals: int = field(default=5, metadata=reads(whole(1, 1_000_000)))
+    sources: int = field(default=32, metadata=reads(whole(1, 4096)))
+    window: float = field(default=DAY, metadata=reads(duration(60, 90 * DAY)))
+
+
 ATTRIBUTES = (
     "mode", "uid", "gid", "size", "mtime", "ctime", "inode", "links", "device",
     "target", "sha256", "xattrs", "flags",
 )  # fmt: skip
 """Attributes of a file that a watch may leave out with `ignore`."""
 
+SELECTED: Mapping[str, str] = {
+    "program": "regular files that somebody may execute, set-id ones, and what begins as ELF or with #!",
+    "page": "regular files that hold a page's code (<?php, <?=, <%) within their first bytes",
+    "regular": "regular files",
+    "odd": "entries of any type whose name is made to be overlooked (`fact.odd_name`)",
+}
+"""What a watch may be limited to with `select`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Watch:
     """`[[watch]]`: what the files sensor looks at.
 
-    `paths` are absolute and may hold `*`, `?`, `[…]` within a component; a later source switches an
-    earlier watch off by giving it none. `depth` is how many levels below a folder are looked at (-1:
+    `paths` are absolute and may hold `*`, `?`, `[…]` within a component; `~` or `~/…` stands for every
+    account's home (`homes`), also in `exclude`. A later source switches an earlier watch off by giving it
+    no paths. `depth` is how many levels below a folder are looked at (-1:
     all; 0: just that entry). `exclude` are globs: absolute ones match the whole path (`**` crosses
     folders, `*` does not), others a name. `ignore` names attributes that are
     not compared. `growing`: an append-only file, whose approved beginning must still hold.
     `diff`: alerts may quote a bounded unified diff of it (never of secrets).
+    `select` (words of `SELECTED`) and `names` (globs of a name, upper and lower case alike) limit the
+    watch: with either, only entries that one of them fits are facts. Folders always are, as they lead
+    to what lies below.
     The most specific watch wins for a path: exact path, then deeper path, then later in the file.
     """
 
     name: str = field(metadata=reads(NAME))
-    paths: tuple[bytes, ...] = field(metadata=reads(many(host_path)))
+    paths: tuple[bytes, ...] = field(metadata=reads(many(watched_path)))
     depth: int = field(default=-1, metadata=reads(whole(-1, 4096)))
     exclude: tuple[bytes, ...] = field(default=(), metadata=reads(many(exclude_glob)))
     ignore: frozenset[str] = field(
@@ -202,6 +263,20 @@ class Watch:
     )
     growing: bool = field(default=False, metadata=reads(boolean))
     diff: bool = field(default=False, metadata=reads(boolean))
+    select: frozenset[str] = field(
+        default=frozenset(), metadata=reads(some(choice({word: word for word in SELECTED})))
+    )
+    names: tuple[bytes, ...] = field(default=(), metadata=reads(many(name_glob)))
+
+    @property
+    def selective(self) -> bool:
+        """Whether only some of the entries it reaches are facts."""
+        return bool(self.select or self.names)
+
+    @property
+    def of_programs(self) -> bool:
+        """Whether every program that it reaches is a fact."""
+        return not self.selective or not self.select.isdisjoint({"program", "regular"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +286,7 @@ class Rule:
     `kind` is the fact's kind ("" any). `actions`, `changed` (any of these fields), `only` (these
     fields and no others), `gained` (any of these traits) are empty for "any". `where` maps a field of
     the fact (or `label`, for files also `path` and `type`) to globs, numbers or ranges (`1-1023`) as
-    text; every entry must match one of its values.
+    text; every entry must match one of its values. Globs of paths may begin with `~/` (`homes`).
     """
 
     name: str = field(metadata=reads(NAME))
@@ -253,16 +328,21 @@ def _reaches(watch: Watch, path: bytes) -> bool:
     """Whether `path` lies within what `watch` names and does not exclude."""
     if any(
         globs.compile_path(glob).fullmatch(path if glob.startswith(b"/") else path.rpartition(b"/")[2])
-        for glob in watch.exclude
+        for glob in map(_roots, watch.exclude)
     ):
         return False
     parts = path.split(b"/")
     above = {b"/".join(parts[:count]) or b"/": len(parts) - count for count in range(1, len(parts) + 1)}
     return any(
-        globs.compile_path(glob).fullmatch(folder) and (watch.depth < 0 or levels <= watch.depth)
+        globs.compile_path(_roots(glob)).fullmatch(folder) and (watch.depth < 0 or levels <= watch.depth)
         for glob in watch.paths
         for folder, levels in above.items()
     )
+
+
+def _roots(glob: bytes) -> bytes:
+    """The glob for root's home, if it is one for every home."""
+    return b"/root" + glob[1:] if glob == b"~" or glob.startswith(b"~/") else glob
 
 
 def check_watch(watch: Watch) -> list[Mistake]:
@@ -340,6 +420,8 @@ class Config:
     setid: SetIdConfig = field(default=SetIdConfig(), metadata=reads(table(SetIdConfig)))
     listeners: ListenersConfig = field(default=ListenersConfig(), metadata=reads(table(ListenersConfig)))
     processes: ProcessesConfig = field(default=ProcessesConfig(), metadata=reads(table(ProcessesConfig)))
+    logs: LogsConfig = field(default=LogsConfig(), metadata=reads(table(LogsConfig)))
+    events: EventsConfig = field(default=EventsConfig(), metadata=reads(table(EventsConfig)))
     watches: tuple[Watch, ...] = field(default=(), metadata=reads(entries(Watch, check_watch), "watch"))
     rules: tuple[Rule, ...] = field(default=(), metadata=reads(entries(Rule, check_rule), "rule"))
 

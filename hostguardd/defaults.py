@@ -14,7 +14,14 @@ from importlib import resources
 from .errors import ConfigError
 
 INSTALLED = "/etc/hostguardd/hostguardd.toml"
-POLICIES = ("policy.toml", "policy-accounts.toml", "policy-kernel.toml", "policy-logs.toml")
+POLICIES = (
+    "policy.toml",
+    "policy-accounts.toml",
+    "policy-kernel.toml",
+    "policy-logs.toml",
+    "policy-records.toml",
+    "policy-hidden.toml",
+)
 """What comes with the package and is always read. Each is about kinds of fact of its own, so that their
 order does not matter."""
 

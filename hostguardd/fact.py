@@ -62,6 +62,11 @@ class Fact:
         """Words that rules may ask for by `gained` (`setuid`, `temporary`, `deleted`, …)."""
         return frozenset()
 
+    @classmethod
+    def turns(cls, before: Self | None, after: Self) -> frozenset[str]:
+        """Words for what only both sides together show (`backdated`), for `gained` as well; among TRAITS."""
+        return frozenset()
+
 
 PLACE = frozenset({"temporary", "hidden"})
 """All that `path_traits` can say."""
@@ -77,6 +82,17 @@ def path_traits(path: bytes) -> set[str]:
     if any(part.startswith(b".") or part.endswith(b" ") for part in path.split(b"/")):
         found.add("hidden")
     return found
+
+
+def odd_name(name: bytes) -> bool:
+    """Whether a name is made to be overlooked or misread in a listing: `...`, `.. `, `..x`, blanks at
+    an end, nothing but blanks, control characters."""
+    return (
+        name.startswith(b"..")
+        or name.strip() != name
+        or any(byte < 0x20 or byte == 0x7F for byte in name)
+        or name.strip(b". \t\xc2\xa0") == b""
+    ) and name not in (b"", b".", b"..")
 
 
 def whole(value: Value) -> int:

@@ -72,6 +72,17 @@ CONDITIONS: Mapping[str, Condition] = {
         "A full sweep now tells what is different; what was changed and put back in that time may not show. "
         "If no reboot or update explains the gap, look for who stopped hostguardd.",
     ),
+    "host.rebooted": Condition(
+        ALERT, INFO, "The host was shut down in order and came up again at {booted:time}", "",
+        "Nothing to do if the reboot was planned.",
+    ),
+    "host.rebooted-unclean": Condition(
+        ALERT, HIGH, "The host came up at {booted:time}, and nobody had announced that it would go down",
+        "T1529",
+        "A power cut or a crash does this, and so does somebody who wants no record. Ask who was at the "
+        "machine or its console, look at the kernel's last messages (journalctl -b -1 -k -e), and at what "
+        "changed from one boot to the next.",
+    ),
     "daemon.unprivileged": Condition(
         ALERT, LOW, "hostguardd runs as uid {uid}, not as root, and sees only what this account may see", "",
         "Fine for a trial; hostguardctl status lists what cannot be seen. Run it as root to protect a host.",

@@ -177,7 +177,7 @@ class Drift:
         if self.after is None:
             return frozenset()
         had = self.before.traits() if self.before is not None else frozenset()
-        return self.after.traits() - had
+        return (self.after.traits() - had) | self.fact.turns(self.before, self.after)
 
 
 @dataclass(frozen=True, slots=True)

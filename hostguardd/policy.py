@@ -17,6 +17,7 @@ from typing import TypeAlias
 
 from . import globs
 from .config import Rule
+from .homes import NOBODYS, Homes, tilde
 from .model import BY_KIND, Action, Drift, FileFact, Severity, Verdict, split
 from .vocabulary import NUMBER, PATH, matchable, number_range
 
@@ -68,35 +69,59 @@ def _gained(rule: Rule) -> Test | None:
     return (lambda case: not rule.gained.isdisjoint(case.gained)) if rule.gained else None
 
 
-def _where(rule: Rule) -> Test | None:
-    tests = _value_tests(rule)
+def _where(rule: Rule, homes: Homes) -> Test | None:
+    tests = _value_tests(rule, homes)
     return (lambda case: all(test(case.value(name)) for name, test in tests.items())) if tests else None
 
 
-CONDITIONS: Sequence[Callable[[Rule], Test | None]] = (_actions, _changed, _only, _gained, _where)
-"""What a rule may ask, cheapest first. All that it asks must hold."""
+CONDITIONS: Sequence[Callable[[Rule], Test | None]] = (_actions, _changed, _only, _gained)
+"""What a rule may ask, cheapest first, and after all these its `where`. All that it asks must hold."""
 
 
-def _value_tests(rule: Rule) -> Mapping[str, ValueTest]:
+def _tests(rule: Rule, homes: Homes) -> tuple[Test, ...]:
+    made = [*(make(rule) for make in CONDITIONS), _where(rule, homes)]
+    return tuple(test for test in made if test is not None)
+
+
+def _value_tests(rule: Rule, homes: Homes) -> Mapping[str, ValueTest]:
     """The tests of a rule's `where`, by field."""
     facts = [BY_KIND[rule.kind]] if rule.kind else list(BY_KIND.values())
     kinds: dict[str, str] = {}
     for fact in facts:
         kinds |= matchable(fact)
-    return {name: _value_test(kinds[name], values) for name, values in rule.where.items()}
+    return {name: _value_test(kinds[name], values, homes) for name, values in rule.where.items()}
 
 
-def _value_test(kind: str, values: Iterable[bytes]) -> ValueTest:
+def _value_test(kind: str, values: Sequence[bytes], homes: Homes) -> ValueTest:
     """Whether a field's value matches any of `values`: ranges of numbers, or globs."""
     if kind == NUMBER:
         ranges = [number_range(value) for value in values]
         return lambda value: isinstance(value, int) and any(value in span for span in ranges)
+    if kind == PATH and any(map(tilde, values)):
+        return _homely_test(values, homes)
     pattern = globs.compile_paths(values) if kind == PATH else globs.compile_texts(values)
 
     def matches(value: object) -> bool:
         if isinstance(value, str):
             value = value.encode("utf-8", "surrogateescape")
         return isinstance(value, bytes) and pattern.fullmatch(value) is not None
+
+    return matches
+
+
+def _homely_test(values: Sequence[bytes], homes: Homes) -> ValueTest:
+    """Whether a path matches any of `values`, some of which are for every home.
+
+    Asked of the path as its home sees it: thousands of homes then cost no more than one.
+    """
+    plain = globs.compile_paths(value for value in values if not tilde(value))
+    homely = globs.compile_paths(value for value in values if tilde(value))
+
+    def matches(value: object) -> bool:
+        return isinstance(value, bytes) and (
+            plain.fullmatch(value) is not None
+            or any(homely.fullmatch(path) is not None for path in homes.within(value))
+        )
 
     return matches
 
@@ -115,7 +140,7 @@ class _PathClaim:
         return all(test(values[name]) for name, test in self.tests.items())
 
 
-def _path_claims(rules: Iterable[Rule]) -> list[_PathClaim]:
+def _path_claims(rules: Iterable[Rule], homes: Homes) -> list[_PathClaim]:
     """The claims that can decide whether a path is urgent, in order.
 
     A critical rule decides by its globs alone, as its other conditions may come true. A critical
@@ -124,7 +149,7 @@ def _path_claims(rules: Iterable[Rule]) -> list[_PathClaim]:
     """
     claims = []
     for rule in rules:
-        tests = {name: test for name, test in _value_tests(rule).items() if name in _PATH_FIELDS}
+        tests = {name: test for name, test in _value_tests(rule, homes).items() if name in _PATH_FIELDS}
         critical = rule.severity == Severity.CRITICAL
         open_ended = len(tests) == len(rule.where) and not (
             rule.actions or rule.changed or rule.only or rule.gained
@@ -135,20 +160,29 @@ def _path_claims(rules: Iterable[Rule]) -> list[_PathClaim]:
 
 
 class Policy:
-    """The rules, ready to judge. Thread-safe: nothing but a cache changes after construction."""
+    """The rules, ready to judge, with the homes that `~` in them stands for.
 
-    def __init__(self, rules: Sequence[Rule]) -> None:
+    Thread-safe: nothing but a cache changes after construction.
+    """
+
+    def __init__(self, rules: Sequence[Rule], homes: Homes = NOBODYS) -> None:
         self._rules: dict[str, list[tuple[tuple[Test, ...], Verdict]]] = {}
         for kind in BY_KIND:
             self._rules[kind] = [
-                (
-                    tuple(test for make in CONDITIONS if (test := make(rule)) is not None),
-                    Verdict(rule.name, rule.severity, rule.technique, rule.advice),
-                )
+                (_tests(rule, homes), Verdict(rule.name, rule.severity, rule.technique, rule.advice))
                 for rule in rules
                 if rule.kind in ("", kind) and _applies(rule, kind)
             ]
-        self._claims = _path_claims(rule for rule in rules if rule.kind in ("", FileFact.KIND))
+        self._claims = _path_claims((rule for rule in rules if rule.kind in ("", FileFact.KIND)), homes)
+        self._globs = tuple(
+            dict.fromkeys(
+                glob
+                for rule in rules
+                if rule.severity == Severity.CRITICAL and rule.kind in ("", FileFact.KIND)
+                for named in (*rule.where.get("path", ()), *rule.where.get("label", ()))
+                for glob in homes.globs(named)
+            )
+        )
         self._decided = lru_cache(maxsize=1024)(self._decide)
 
     def judge(self, drift: Drift) -> Verdict:
@@ -165,6 +199,10 @@ class Policy:
             if all(test(case) for test in tests):
                 return verdict
         return UNMATCHED
+
+    def urgent_globs(self) -> tuple[bytes, ...]:
+        """The globs of paths that critical rules about files name."""
+        return self._globs
 
     def urgent(self, path: bytes) -> bool:
         """Whether a change of the file at `path` could be critical, so that nothing may wait.

@@ -37,6 +37,13 @@ def host_path(value: object) -> bytes:
     return path.rstrip(b"/") or b"/"
 
 
+def watched_path(value: object) -> bytes:
+    """The same, or such a path below `~`, which stands for the home of every account."""
+    if value == "~" or (isinstance(value, str) and value.startswith("~/")):
+        return b"~" + host_path(value[1:] or "/").removesuffix(b"/")
+    return host_path(value)
+
+
 def path_glob(value: object) -> bytes:
     """A glob over whole paths, or over abstract socket names (`@...`)."""
     path = _glob(text(allowed='an absolute glob, or one of "@" names')(value))
@@ -46,11 +53,19 @@ def path_glob(value: object) -> bytes:
 
 
 def exclude_glob(value: object) -> bytes:
-    """A glob over whole paths when absolute, else over a single name."""
+    """A glob over whole paths when absolute or below `~`, else over a single name."""
     glob = _glob(text(allowed="a glob of a name, or an absolute one of a path")(value))
     if b"/" in glob:
-        _absolute(glob.decode())
+        _absolute(glob.decode().removeprefix("~"))
     return glob
+
+
+def name_glob(value: object) -> bytes:
+    """A glob over a single name."""
+    glob = _glob(text(allowed="a glob of a name")(value))
+    if b"/" in glob:
+        raise invalid(f'{show(value)} holds a "/"', "a glob of a single name")
+    return glob.lower()
 
 
 def _absolute(path: str) -> None:
@@ -106,7 +121,10 @@ def where(value: object) -> dict[str, tuple[bytes, ...]]:
 
 NAME = text(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", 'up to 64 letters, digits, ".", "_" and "-"')
 GROUP = text(r"([A-Za-z_][A-Za-z0-9_.-]{0,31})?", 'the name of a group, or "" for nobody')
-TECHNIQUE = text(r"(T[0-9]{4}(\.[0-9]{3})?)?", 'an ATT&CK technique such as "T1543.002"')
+TECHNIQUE = text(
+    r"(T[0-9]{4}(\.[0-9]{3})?( T[0-9]{4}(\.[0-9]{3})?)*)?",
+    'an ATT&CK technique such as "T1543.002", or several with a blank between them',
+)
 SEVERITIES = {severity.label: severity for severity in sorted(Severity, reverse=True)}
 ACTIONS = {action.value: action for action in Action}
 WORD = text(r"[a-z0-9_-]+", "a word")

@@ -172,7 +172,7 @@ def render(alert: Alert, identity: Identity, sequence: int, chain: str) -> bytes
     if alert.rule:
         record["rule"] = {"name": clean(alert.rule)}
     if alert.technique:
-        record["threat"] = {"framework": "MITRE ATT&CK", "technique": {"id": [clean(alert.technique)]}}
+        record["threat"] = {"framework": "MITRE ATT&CK", "technique": {"id": clean(alert.technique).split()}}
     _extend(record["event"], event)
     _extend(record, subject)
     ours = _plain(alert.data)

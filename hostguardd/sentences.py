@@ -14,6 +14,7 @@ from typing import Any
 
 from . import attributes
 from .attributes import Names
+from .facts.live import SIGNS
 from .model import (
     TYPE_NAMES,
     Drift,
@@ -155,12 +156,21 @@ def _sharing(fact: ListenerFact) -> str:
 
 def _describe_process(fact: ProcessFact, names: Names) -> str:
     state = "" if fact.state == "running" else f"; {STATES.get(fact.state, fact.state)}"
-    if "masquerade" in fact.traits():
+    if kernel_name(fact.comm, fact.command) and not fact.kernel:
         state += f"; it calls itself {_path(kernel_name(fact.comm, fact.command))} as if it were the kernel's"
     return (
         f"{ROLES.get(fact.role, fact.role)} {_path(fact.label)} ({_who(fact.uid, fact.pid, names)},"
-        f" started by {_program(fact.parent_exe)}){state}"
+        f" started by {_program(fact.parent_exe)}){state}{_signs(fact)}"
     )
+
+
+def _signs(fact: ProcessFact, known: frozenset[str] = frozenset()) -> str:
+    """`; a library is preloaded into it (LD_PRELOAD=/tmp/x.so)` for each sign that is not among `known`."""
+    words = sorted((fact.traits() & SIGNS.keys()) - known)
+    if not words:
+        return ""
+    evidence = f" ({_path(fact.evidence)})" if fact.evidence else ""
+    return f"; {'; '.join(SIGNS[word] for word in words)}{evidence}"
 
 
 _DESCRIBED: Mapping[type[Fact], Callable[[Any, Names], str]] = {
@@ -207,6 +217,9 @@ def _file_changes(before: Any, after: Any, changed: tuple[str, ...], names: Name
     if "sha256" in changed and S_IFMT(before.mode) == S_IFMT(after.mode):
         if isinstance(after, FileFact) and before.mtime == after.mtime:
             yield "content, although its mtime did not move"
+        elif "backdated" in _times(before, after):
+            moved = _arrow("mtime", attributes.moment(before.mtime), attributes.moment(after.mtime))
+            yield f"content, under a time older than the change ({moved})"
         else:
             yield "content"
     if "mode" in changed:
@@ -254,7 +267,15 @@ def _time_changes(before: Any, after: Any, changed: tuple[str, ...]) -> Changes:
             " something was changed and put back"
         )
     elif "mtime" in changed and not {"sha256", "size"} & set(changed):
-        yield _arrow("mtime", attributes.moment(before.mtime), attributes.moment(after.mtime))
+        moved = _arrow("mtime", attributes.moment(before.mtime), attributes.moment(after.mtime))
+        yield f"{moved}, older than the change" if "backdated" in _times(before, after) else moved
+    if "future" in _times(before, after):
+        yield f"its mtime lies ahead ({attributes.moment(after.mtime)})"
+
+
+def _times(before: Any, after: Any) -> frozenset[str]:
+    """`backdated` and `future`, of files."""
+    return FileFact.turns(before, after) if isinstance(after, FileFact) else frozenset()
 
 
 def _sizes(before: int, after: int) -> tuple[str, str]:
@@ -297,6 +318,8 @@ def _process_changes(
         yield _arrow("instances", str(before.instances), str(after.instances))
     if "role" in changed:
         yield _arrow("role", ROLES.get(before.role, before.role), ROLES.get(after.role, after.role))
+    if "signs" in changed:
+        yield _signs(after, before.traits()).lstrip("; ") or "signs that it had are gone"
     if "kernel" in changed:
         yield "it is a kernel thread now" if after.kernel else "it is no kernel thread any more"
     yield _who(after.uid, after.pid, names)

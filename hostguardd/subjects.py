@@ -139,10 +139,14 @@ def _listener(fact: ListenerFact, names: Names) -> Record:
     address = _ENDPOINT.match(fact.endpoint)
     return {
         "network.transport": transport,
-        "network.type": None if transport == "unix" else "ipv6" if fact.proto.endswith("6") else "ipv4",
+        "network.type": None
+        if transport in ("unix", "packet")
+        else "ipv6"
+        if fact.proto.endswith("6")
+        else "ipv4",
         "server.address": escape(fact.endpoint),
         "server.ip": (address[1] or address[2]).decode() if address else None,
-        "server.port": fact.port or None,
+        "server.port": None if transport == "packet" else fact.port or None,
         "process.pid": fact.pid,
         "process.executable": None if fact.exe is None else escape(fact.exe),
         "process.command_line": None if fact.command is None else command(fact.command),

@@ -16,7 +16,7 @@ _PATHS = frozenset(
     {"path", "label", "folder", "target", "exe", "parent_exe", "script", "endpoint", "filesystem"}
     | {"home", "shell", "point", "source", "root"}
 )
-_BLOBS = frozenset({"sha256", "xattrs", "caps", "secret", "head"})
+_BLOBS = frozenset({"sha256", "xattrs", "caps", "secret", "head", "prefix"})
 
 
 def matchable(fact: type[Fact]) -> dict[str, str]:

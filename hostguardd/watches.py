@@ -9,13 +9,16 @@ watch names.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Generic, TypeVar
 
 from .config import Watch
 from .globs import compile_name, compile_path, compile_paths
 from .model import join, split
+
+T = TypeVar("T")
 
 MAGIC = re.compile(rb"[*?\[]")
 STRIDE = 64
@@ -49,7 +52,9 @@ class FolderPlan:
     @property
     def plain(self) -> bool:
         """Every entry is simply watched by `inherited`: no name needs a look of its own."""
-        return not (self.exact or self.globs or self.by_name or self.by_path) and self.inherited is not None
+        if self.exact or self.globs or self.by_name or self.by_path or self.inherited is None:
+            return False
+        return not self.inherited.watch.selective
 
     @property
     def empty(self) -> bool:
@@ -83,29 +88,70 @@ class FolderPlan:
         return None if self.inherited is None or self.excludes(name) else self.inherited
 
 
+class _Globs(Generic[T]):
+    """Globs of paths, each with something, by the folder that all they match lies below: there may be
+    thousands, of which only those are tried (and compiled) on a path whose folder is on its way."""
+
+    def __init__(self) -> None:
+        self._by_top: dict[bytes, list[tuple[int, bytes, T]]] = {}
+        self._count = 0
+
+    def add(self, glob: bytes, thing: T) -> None:
+        """Add `thing` for what `glob` matches."""
+        self._count += 1
+        self._by_top.setdefault(_top(glob), []).append((self._count, glob, thing))
+
+    def near(self, folder: bytes) -> list[tuple[bytes, T]]:
+        """(glob, its thing) of all that entries of `folder` may match, the last one added first."""
+        found = []
+        for above in (folder, *_above(folder)):
+            for number, glob, thing in self._by_top.get(above, ()):
+                if _may_hold(folder, above, glob):
+                    found.append((number, glob, thing))
+        found.sort(key=lambda one: -one[0])
+        return [(glob, thing) for _, glob, thing in found]
+
+
 class Watches:
     """All watches, ready to be asked. Thread-safe: nothing changes after construction."""
 
     def __init__(self, watches: Iterable[Watch]) -> None:
         self._exact: dict[bytes, dict[bytes, Watch]] = {}
-        self._globs: list[tuple[re.Pattern[bytes] | None, re.Pattern[bytes], Watch]] = []
+        self._globs: _Globs[Watch] = _Globs()
         self._names: dict[str, re.Pattern[bytes] | None] = {}
-        self._places: dict[str, list[tuple[re.Pattern[bytes] | None, bytes]]] = {}
-        self.literal: tuple[bytes, ...] = ()
-        self.patterns: tuple[bytes, ...] = ()
+        self._places: dict[str, _Globs[None]] = {}
+        literal: list[bytes] = []
+        patterns: list[bytes] = []
         for watch in watches:
             names = [glob for glob in watch.exclude if not glob.startswith(b"/")]
             self._names[watch.name] = _either([compile_name(glob) for glob in names])
-            self._places[watch.name] = [(_parent(g), g) for g in watch.exclude if g.startswith(b"/")]
+            places = self._places[watch.name] = _Globs()
+            for glob in watch.exclude:
+                if glob.startswith(b"/"):
+                    places.add(glob, None)
             for path in watch.paths:
                 folder, name = split(path)
                 if not MAGIC.search(path):
                     self._exact.setdefault(folder, {})[name] = watch
-                    self.literal += (path,)
+                    literal.append(path)
                     continue
-                self._globs.insert(0, (_parent(path), compile_path(path), watch))
-                self.patterns += (path,)
+                self._globs.add(path, watch)
+                patterns.append(path)
+        self.literal, self.patterns = tuple(literal), tuple(patterns)
+        self._leading = {above for path in literal for above in _above(path)}
+        self._leading_globs: _Globs[None] = _Globs()
+        for glob in {above for path in patterns if b"**" not in path for above in _above(path)}:
+            if MAGIC.search(glob):
+                self._leading_globs.add(glob, None)
+            else:
+                self._leading.add(glob)
         self._cached = lru_cache(maxsize=2048)(self._plan)
+
+    def leads(self, path: bytes) -> bool:
+        """Whether a watch names something below `path`: its appearing is then the appearing of that."""
+        if path in self._leading:
+            return True
+        return any(_compiled(glob).fullmatch(path) for glob, _ in self._leading_globs.near(split(path)[0]))
 
     def plan(self, folder: bytes) -> FolderPlan:
         """The plan for one folder."""
@@ -129,9 +175,9 @@ class Watches:
         by_name = by_path = None
         if inherited is not None:
             by_name = self._names[inherited.watch.name]
-            near = [glob for parent, glob in self._places[inherited.watch.name] if _leads(parent, folder)]
+            near = [glob for glob, _ in self._places[inherited.watch.name].near(folder)]
             by_path = compile_paths(near) if near else None
-        globs = tuple((pattern, watch) for parent, pattern, watch in self._globs if _leads(parent, folder))
+        globs = tuple((_compiled(glob), watch) for glob, watch in self._globs.near(folder))
         return FolderPlan(folder, reaches, inherited, self._exact.get(folder, {}), globs, by_name, by_path)
 
     def at(self, path: bytes) -> Reach | None:
@@ -156,13 +202,33 @@ def _foremost(reaches: tuple[Reach, ...]) -> Reach | None:
     return Reach(reaches[0].watch, -1 if -1 in levels else max(levels))
 
 
-def _parent(glob: bytes) -> re.Pattern[bytes] | None:
-    """What a folder must match for its entries to match `glob`; None: any may (`**` matches folders)."""
-    return None if b"**" in glob else compile_path(split(glob)[0])
+_compiled = lru_cache(maxsize=4096)(compile_path)
 
 
-def _leads(parent: re.Pattern[bytes] | None, folder: bytes) -> bool:
-    return parent is None or parent.fullmatch(folder) is not None
+def _may_hold(folder: bytes, top: bytes, glob: bytes) -> bool:
+    """Whether entries of `folder`, which is `top` or lies below it, may match `glob`: any may if it
+    holds `**`, which matches folders too."""
+    if b"**" in glob:
+        return True
+    parent = split(glob)[0]
+    return folder == parent if parent == top else _compiled(parent).fullmatch(folder) is not None
+
+
+def _top(glob: bytes) -> bytes:
+    """The deepest folder, written without signs of a glob, that all it matches lies below."""
+    top = b"/"
+    for part in split(glob)[0].split(b"/")[1:]:
+        if not part or MAGIC.search(part) or b"\\" in part:
+            break
+        top = join(top, part)
+    return top
+
+
+def _above(path: bytes) -> Iterator[bytes]:
+    """All folders above `path`, the nearest first."""
+    while path != b"/":
+        path = split(path)[0]
+        yield path
 
 
 def _either(patterns: list[re.Pattern[bytes]]) -> re.Pattern[bytes] | None:

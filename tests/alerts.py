@@ -78,24 +78,42 @@ PROCESS = ProcessFact(
 )  # fmt: skip
 ACCOUNT = AccountFact(
     database="users", name=b"mallory", id=1001, gid=1001, home=b"/home/mallory", shell=b"/bin/bash",
-    comment=b"Mallory", password="set", secret=b"\x05" * 32, expires=-1, groups=b"wheel",
+    comment=b"Mallory", password="set", secret=b"\x05" * 32, expires=-1, groups=b"wheel", twins=b"",
+    subordinate=b"", line=30,
 )  # fmt: skip
 KEY = KeyFact(
-    account=b"alice", key=b"SHA256:abc in /home/alice/.ssh/authorized_keys", type=b"ssh-ed25519",
-    options=b"", comment=b"mallory@evil", path=b"/home/alice/.ssh/authorized_keys",
+    account=b"alice", key=b"SHA256:abc in /home/alice/.ssh/authorized_keys", role="key", type=b"ssh-ed25519",
+    options=b"", comment=b"mallory@evil", path=b"/home/alice/.ssh/authorized_keys", line=1,
 )  # fmt: skip
-MOUNT = MountFact("host", b"/etc", 0, b"tmpfs", b"tmpfs", b"/", b"rw,relatime", 42)
-MODULE = ModuleFact("host", b"diamorphine", b"OE", 16384)
+MOUNT = MountFact("host", b"/etc", 0, b"tmpfs", b"tmpfs", b"/", b"relatime,rw", "watched", 42)
+MODULE = ModuleFact("host", b"diamorphine", b"EO", "everywhere", 16384)
 SETTING = SettingFact("sysctl", b"kernel.core_pattern", b"|/tmp/x", b"")
-LOG = LogFact("logs", b"/var/log/messages", "truncated", b"", 7, 0, 0, None, b"")
+LOG = LogFact(
+    "logs",
+    b"/var/log/messages",
+    "truncated",
+    1,
+    b"",
+    7,
+    211,
+    48_213,
+    0,
+    1_763_904_000,
+    211,
+    b"\x06" * 32,
+    b"\x07" * 32,
+    b"",
+)
 LOGIN = LoginFact(
-    "host", b"alice from 203.0.113.9", b"alice", b"203.0.113.9", b"sshd", b"pts/0", 1_763_904_000, 1
+    "origins", b"alice from 203.0.113.9", b"alice", b"203.0.113.9", b"sshd", b"pts/0", 1_763_904_000, 1
 )
 EVENT = EventFact(
-    "refused", b"sshd 203.0.113.9", 2, b"sshd", b"root", b"203.0.113.9", 12, 1_763_903_000, 1_763_904_000,
-    b"Failed password for root from 203.0.113.9 port 4242 ssh2",
+    "refused", b"sshd from 203.0.113.9", 2, b"sshd", b"root", b"203.0.113.9", 12, 1_763_903_000,
+    1_763_904_000, b"Failed password for root from 203.0.113.9 port 4242 ssh2",
 )  # fmt: skip
-HIDDEN = HiddenFact("processes", b"pid 4711", b"answers to kill(2) and is not in /proc")
+HIDDEN = HiddenFact(
+    "processes", b"pid 4711", "unlisted", b"/usr/bin/x", b"the kernel answers for it, and it is not in /proc"
+)
 
 SAMPLES: tuple[Fact, ...] = (
     FILE, SETID, LISTENER, PROCESS, ACCOUNT, KEY, MOUNT, MODULE, SETTING, LOGIN, LOG, EVENT, HIDDEN,

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Self
 
-from hostguardd.host.files import Deep, FileHost, Folder, Stop
+from hostguardd.host.files import Deep, FileHost, Folder, Mark, Stop
 from hostguardd.host.mounts import Mount
 from hostguardd.model import Row, encode_xattrs, join, split
 from tests.fakelive import FakeLive
@@ -242,7 +242,7 @@ class FakeFiles:
             raise refuse(errno.ENOTDIR, path)
         return FakeFolder(self, path, node)
 
-    def real(self, path: bytes) -> bytes:
+    def real(self, path: bytes, away: Callable[[bytes], object] = lambda path: None) -> bytes:
         done, pending, hops = b"/", path.split(b"/")[::-1], 0
         while pending:
             part = pending.pop()
@@ -252,6 +252,8 @@ class FakeFiles:
                 done = split(done)[0]
                 continue
             done = join(done, part)
+            if away(done):
+                raise refuse(errno.EREMOTE, done)
             try:
                 node = self.node(done)
             except OSError:
@@ -266,6 +268,13 @@ class FakeFiles:
 
     def mounts(self) -> list[Mount]:
         return list(self._mounts)
+
+    def mark(self, path: bytes) -> Mark | None:
+        try:
+            node = self.node(path)
+        except OSError:
+            return None
+        return node.mode, node.size, node.ctime, node.inode
 
 
 def _plain_view(node: Node) -> Node:
@@ -307,6 +316,12 @@ class FakeFolder:
             return self._row(name, self._node)
         node = self._node.children.get(name)
         return None if node is None else self._row(name, node)
+
+    def head(self, name: bytes, count: int) -> bytes:
+        node = self._node.children.get(name)
+        if node is None or not stat.S_ISREG(node.mode) or join(self.path, name) in self._files.refused:
+            return b""
+        return node.content[:count]
 
     def has_xattr(self, name: bytes, xattr: bytes) -> bool:
         node = self._node.children.get(name)
@@ -412,11 +427,14 @@ class Faulty:
             raise refuse(self.refused[path], path)
         return FaultyFolder(self, self._host.open_folder(path))
 
-    def real(self, path: bytes) -> bytes:
-        return self._host.real(path)
+    def real(self, path: bytes, away: Callable[[bytes], object] = lambda path: None) -> bytes:
+        return self._host.real(path, away)
 
     def mounts(self) -> list[Mount]:
         return self._host.mounts()
+
+    def mark(self, path: bytes) -> Mark | None:
+        return self._host.mark(path)
 
 
 class FaultyFolder:
@@ -447,6 +465,9 @@ class FaultyFolder:
             raise refuse(self._host.refused[path], path)
         row = None if path in self._host.hidden else self._folder.entry(name)
         return None if row is None else self._host.lie(row)
+
+    def head(self, name: bytes, count: int) -> bytes:
+        return self._folder.head(name, count)
 
     def has_xattr(self, name: bytes, xattr: bytes) -> bool:
         return self._folder.has_xattr(name, xattr)

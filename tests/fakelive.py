@@ -16,9 +16,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
-from hostguardd.host.live import RUNNING, Owners, Process, Socket, Sockets
+from hostguardd.host.live import RUNNING, Inside, Owners, Process, Socket, Sockets
 
 HZ = 100
+ORDINARY = Inside({}, (b"/usr/lib64/libc.so.6",), b"", 0o100755)
+"""What runs in a process of which nothing is said."""
 
 
 @dataclass
@@ -49,6 +51,7 @@ class FakeLive:
     def __post_init__(self) -> None:
         self._processes: dict[int, Process] = {}
         self._contents: dict[int, bytes] = {}
+        self.insides: dict[int, Inside] = {}
         self._read: set[bytes] = set()
         self._sockets: list[FakeSocket] = []
         self._newest = 100
@@ -117,6 +120,7 @@ class FakeLive:
         parent = self._processes[pid]
         self._newest += 1
         child = parent._replace(pid=self._newest, parent=pid, started=round(self.now * HZ))
+        self.insides[child.pid] = self.insides.get(pid, ORDINARY)
         self._processes[child.pid] = child
         self._contents[child.pid] = self._contents[pid]
         for one in self._sockets:
@@ -127,11 +131,24 @@ class FakeLive:
     def execute(self, pid: int, exe: bytes, *argv: bytes) -> None:
         """execve(2): another program in the same process."""
         self.edit(pid, exe=exe, argv=argv or (exe,), comm=exe.rpartition(b"/")[2][:15], state=RUNNING)
+        self.insides.pop(pid, None)
         self._contents[pid] = exe
 
     def edit(self, pid: int, **fields: object) -> None:
         """Change what a process looks like."""
         self._processes[pid] = self._processes[pid]._replace(**fields)  # type: ignore[arg-type]
+
+    def run_inside(
+        self,
+        pid: int,
+        linker: Mapping[bytes, bytes] | None = None,
+        mapped: Sequence[bytes] = (),
+        claimed: bytes = b"",
+        mode: int = 0o100755,
+    ) -> None:
+        """Change what a process runs besides its image; the kernel counts what it maps."""
+        self.insides[pid] = Inside(linker or {}, (*ORDINARY.mapped, *mapped), claimed, mode)
+        self.edit(pid, code=100 * (1 + len(mapped)))
 
     def kill(self, pid: int) -> None:
         """End a process: init adopts its children, its last sockets close."""
@@ -177,6 +194,15 @@ class FakeLive:
     def process(self, pid: int) -> Process | None:
         self._count("process")
         return None if pid in self.vanishing else self._processes.get(pid)
+
+    def image(self, pid: int) -> bytes:
+        self._count("image")
+        process = self._processes.get(pid)
+        return process.exe or b"" if process is not None else b""
+
+    def inside(self, pid: int) -> Inside | None:
+        self._count("inside")
+        return self.insides.get(pid, ORDINARY) if pid in self._processes else None
 
     def digest(self, pid: int) -> bytes | None:
         self._count("digest")

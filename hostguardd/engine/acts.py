@@ -2,7 +2,8 @@
 
 The theory. A deed has a *head*, the finding that says what it means (an account was added), and *parts*,
 which only show how it was written down (/etc/passwd, its copy /etc/passwd-, the new home's first files).
-The head is told at once, with the parts that are known by then; parts that follow within `WINDOW` are told
+The head is told at once, with the parts that are known by then. Account tools lock the tables while they
+write them, and are waited for, so that the head can say it all. Parts that follow within `WINDOW` are told
 once, together, and quietly, for all that they could say loudly has been said.
 
 The rule kept here: **nothing becomes a part that says more than its head**. A table of accounts is a part
@@ -12,12 +13,14 @@ about another account, or a louder one about the same are told for themselves.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from ..describe import Event
-from ..model import AccountFact, Action, Drift, FileFact, Finding, Severity, split, under
+from ..facts.accounts import USERS
+from ..model import AccountFact, Action, Drift, FileFact, Finding, Severity, under
 
 Told: TypeAlias = tuple[Finding, Event]
 
@@ -28,12 +31,8 @@ WINDOW = 2 * SECOND
 LONGEST = 10 * SECOND
 """How long after its head it may."""
 
-TABLES = frozenset(
-    b"/etc/" + name + dash
-    for name in (b"passwd", b"shadow", b"group", b"gshadow", b"subuid", b"subgid")
-    for dash in (b"", b"-")
-)
-"""The tables of accounts and the copies that account tools leave beside them."""
+TABLE = re.compile(rb"/etc/(?:passwd|shadow|group|gshadow|subuid|subgid)(-|\+|\.lock|\.[0-9]+)?")
+"""The tables of accounts; the copies, drafts and locks that account tools make beside them."""
 
 CONTENT = frozenset({"size", "mtime", "ctime", "inode", "links", "sha256"})
 TELLING = ("opened", "changed")
@@ -86,7 +85,7 @@ class Acts:
         by_name: dict[bytes, list[Told]] = {}
         for one in told:
             subject = one[0].drift.subject
-            if isinstance(subject, AccountFact) and one[1] in TELLING:
+            if is_head(*one) and isinstance(subject, AccountFact):
                 by_name.setdefault(subject.name, []).append(one)
         if not by_name:
             return [], list(told)
@@ -124,10 +123,10 @@ class Acts:
         subject = finding.drift.subject
         if isinstance(subject, AccountFact):
             act = self._open.get(subject.name)
-            return act if act is not None and finding.verdict.severity <= act.loudest else None
+            return act if act is not None and _same_deed(act.head, finding) else None
         if not isinstance(subject, FileFact) or not self._open:
             return None
-        if subject.path in TABLES:
+        if TABLE.fullmatch(subject.path):
             return self.latest() if _says_nothing_more(finding.drift) else None
         if finding.drift.action is not Action.ADDED:
             return None
@@ -136,11 +135,41 @@ class Acts:
         )
 
 
+def _same_deed(head: Finding, finding: Finding) -> bool:
+    """Whether a further finding about the head's account only completes what that told: what it left
+    unknown, or the group that came with the user."""
+    if finding.verdict.severity > head.verdict.severity:
+        return False
+    told, now = head.drift.after, finding.drift.after
+    if told is None or now is None or head.drift.action is not finding.drift.action:
+        return False
+    if told.row()[0] != now.row()[0]:
+        return head.drift.action is Action.ADDED and told.row()[0] == USERS
+    names = type(told).columns()
+    return all(
+        old == new or old is None or name in told.VOLATILE
+        for name, old, new in zip(names, told.row(), now.row(), strict=True)
+    )
+
+
+def is_head(finding: Finding, event: Event) -> bool:
+    """Whether a finding says what somebody's deed means."""
+    return event in TELLING and isinstance(finding.drift.subject, AccountFact)
+
+
+def wants_head(finding: Finding, event: Event) -> bool:
+    """Whether a finding may be a part of an act that is not known yet: a table was written."""
+    subject = finding.drift.subject
+    table = isinstance(subject, FileFact) and TABLE.fullmatch(subject.path) is not None
+    return event in TELLING and table and _says_nothing_more(finding.drift)
+
+
 def _says_nothing_more(drift: Drift) -> bool:
     """Whether only the content of a table moved, or its copy was made with a table's usual mode."""
     if drift.action is Action.CHANGED:
         return set(drift.changed) <= CONTENT
-    return drift.action is Action.ADDED and split(drift.subject.label)[1].endswith(b"-")
+    copy = TABLE.fullmatch(drift.subject.label)
+    return copy is not None and copy[1] is not None
 
 
 def _foremost(told: Told) -> tuple[int, bool]:

@@ -24,7 +24,7 @@ from ..model import Alert, Fact, Finding, Row, Severity, Value, under
 from ..store.baseline import Baseline
 from ..store.database import Database
 from ..store.findings import CLEARED, Findings
-from .acts import Act, Acts, Told
+from .acts import Act, Acts, Told, is_head, wants_head
 from .keeper import Change
 
 SECOND = 1_000_000_000
@@ -53,6 +53,9 @@ RETRY = SECOND
 PARTS_HOLD = SECOND
 """How long the parts of an act wait for further ones after the latest came; its head waits for nothing."""
 
+EARLY_HOLD = SECOND
+"""How long a table of accounts that is being written by an account tool waits for what that means."""
+
 PACKAGES_HOLD = SECOND
 """How long after a package manager gave its lock back what it did is told, as one act."""
 
@@ -68,7 +71,7 @@ class Log(Protocol):
 
 class Announcer:
     """Holds changes until they are told. `mono` and `wall` are nanoseconds. `packages` names the package
-    manager that is at work now."""
+    manager that is at work now, `account_tool` says whether an account tool is."""
 
     def __init__(
         self,
@@ -83,6 +86,7 @@ class Announcer:
         storm: int,
         diagnose: Callable[[str, Mapping[str, object]], None],
         packages: Callable[[], str] = lambda: "",
+        account_tool: Callable[[], bool] = lambda: False,
     ) -> None:
         self._database = database
         self._baseline = baseline
@@ -106,6 +110,9 @@ class Announcer:
         self._parts: set[tuple[type[Fact], Row]] = set()  # what waits and is part of an act
         self._parts_due = 0
         self._parts_of: Act | None = None
+        self._early: set[tuple[type[Fact], Row]] = set()  # what waits for the head of its act
+        self._early_due = 0
+        self._account_tool = account_tool
         self._packages = packages
         self._transaction = ""
         self._broken_since = 0
@@ -146,7 +153,10 @@ class Announcer:
         change = _onto(self._waiting.get(change.fact, change.key), change)
         self._waiting.put(change)
         self._parts.discard((change.fact, change.key))
-        if self._is_part(change, now):
+        if self._is_early(change, now):
+            self._early.add((change.fact, change.key))
+            self._early_due = self._early_due or now + EARLY_HOLD
+        elif self._is_part(change, now):
             self._parts.add((change.fact, change.key))
             self._parts_due = now + PARTS_HOLD
         elif _is_loud(change):
@@ -166,22 +176,32 @@ class Announcer:
 
     def due(self) -> int:
         """Monotonic nanoseconds at which `flush` should be called; 0: nothing waits."""
-        return min((due for due in (self._loud_due, self._rest_due, self._parts_due) if due), default=0)
+        return min(
+            (due for due in (self._loud_due, self._rest_due, self._parts_due, self._early_due) if due),
+            default=0,
+        )
 
     # -- going out -------------------------------------------------------------------------------
 
     def flush(self) -> bool:
         """Tell and write down all that waits. False when it could not be done (it is tried again)."""
+        self._release()
         return self._flush_parts() and self._flush(self._of_their_own())
 
     def flush_due(self) -> bool:
         """Tell what is due: all of it, or only what is loud while the rest waits on."""
         now = self._mono()
+        if self._early_due and now >= self._early_due:
+            self._release()
         if self._parts_due and now >= self._parts_due and not self._flush_parts():
             return False
         if self._rest_due and now >= self._rest_due and not self._package_act(now):
             return self._flush(self._of_their_own())
-        return self._flush([change for change in self._of_their_own() if _is_loud(change)])
+        own = self._of_their_own()
+        head = any(map(_is_head, own))
+        return self._flush(
+            [one for one in own if _is_loud(one) or (head and (_is_table(one) or _is_head(one)))]
+        )
 
     def _package_act(self, now: int) -> bool:
         """Whether a package manager is at work, and the rest waits for its end to be told as one act."""
@@ -199,8 +219,24 @@ class Announcer:
         self._parts_of = self._acts.latest()
         return True
 
+    def _is_early(self, change: Change, now: int) -> bool:
+        """Whether a change shows only that an account tool is at work, and what it means is still to come."""
+        if not _is_table(change) or any(self._acts.continues(*one, now) for one in _to_tell(change)):
+            return False
+        return (change.fact, change.key) in self._early or self._account_tool()
+
+    def _release(self) -> None:
+        """No head came, or it is here: what waited for it waits no longer."""
+        self._early.clear()
+        self._early_due = 0
+
     def _of_their_own(self) -> list[Change]:
-        """What waits and is no part of an act."""
+        """What waits and is no part of an act. If one tells what an act was, its parts wait no longer."""
+        aside = self._parts | self._early
+        own = [change for change in self._waiting if (change.fact, change.key) not in aside]
+        if not self._early or not any(map(_is_head, own)):
+            return own
+        self._release()
         return [change for change in self._waiting if (change.fact, change.key) not in self._parts]
 
     def _flush_parts(self) -> bool:
@@ -226,6 +262,11 @@ class Announcer:
 
     def _flush(self, waiting: Sequence[Change]) -> bool:
         now = self._mono()
+        late = [change for change in waiting if self._is_part(change, now)]  # of a head that was told since
+        if late:
+            self._parts |= {(change.fact, change.key) for change in late}
+            self._parts_due = now + PARTS_HOLD
+            waiting = [change for change in waiting if (change.fact, change.key) not in self._parts]
         told = [one for change in waiting for one in _to_tell(change)]
         acts, own = self._acts.gather(told, now)
         most = max(FEW, self._loud_left(now))
@@ -241,7 +282,7 @@ class Announcer:
             return False
         self._health.clear()
         self._loud_told += sum(_is_loud_news(*one) for one in (*alone, *(act.head for act in acts)))
-        everything = len(waiting) == len(self._waiting) - len(self._parts)
+        everything = len(waiting) == len(self._waiting) - len(self._parts) - len(self._early)
         self._written(waiting)
         self._loud_due = 0
         if everything:
@@ -268,9 +309,11 @@ class Announcer:
     def _alone(self, told: Sequence[Told], acts: int) -> Sequence[Told]:
         """Those that get an alert of their own, beside so many acts."""
         loud = [one for one in told if _is_loud_news(*one)]
+        left = max(0, self._loud_left(self._mono()) - acts)
+        if self._transaction and len(told) > 1:
+            return loud[:left]
         if len(told) <= FEW:
             return told
-        left = max(0, self._loud_left(self._mono()) - acts)
         return told if len(told) <= self._storm and len(loud) <= left else loud[:left]
 
     def _alerts(self, told: Sequence[Told], alone: Sequence[Told]) -> list[Alert]:
@@ -362,6 +405,7 @@ class Announcer:
         ordered = sorted(self._waiting, key=_loudness, reverse=True)
         self._waiting = _Held()
         self._parts.clear()
+        self._release()
         for change in ordered[: MOST_UNTOLD // 2]:
             self._waiting.put(change)
         self.resweep = True
@@ -412,6 +456,17 @@ def _to_tell(change: Change) -> Iterator[Told]:
     yield from change.untold
     if change.finding is not None:
         yield change.finding, change.event
+
+
+def _is_head(change: Change) -> bool:
+    """Whether it tells what somebody's deed means."""
+    return any(is_head(*one) for one in _to_tell(change))
+
+
+def _is_table(change: Change) -> bool:
+    """Whether all it tells is that a table of accounts was written."""
+    told = list(_to_tell(change))
+    return bool(told) and all(wants_head(*one) for one in told)
 
 
 def _is_loud_news(finding: Finding, event: Event) -> bool:

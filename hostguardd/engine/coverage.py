@@ -18,6 +18,7 @@ from ..model import Hint
 from ..sensors.watch import Overflow, Signal, Watcher, WatcherDied, WatchFailed
 from .clock import Clock
 from .hints import Due, Settler
+from .pulse import Pulse
 
 SECOND = 1_000_000_000
 GATHER = 2 * SECOND
@@ -62,14 +63,23 @@ class Coverage:
         self._failed_since = 0
         self.overflows = 0
         self._watcher = Watcher(self._deliver, clock, limit)
+        self.pulse: Pulse | None = None
 
     def start(self) -> None:
         """Begin to watch."""
         self._watcher.start()
+        if self.pulse is not None:
+            self.pulse.start()
 
     def stop(self) -> None:
         """Let go of all watches."""
+        if self.pulse is not None:
+            self.pulse.stop()
         self._watcher.stop()
+
+    def hint(self, hint: Hint) -> None:
+        """Take a hint that did not come from the kernel."""
+        self._deliver(hint)
 
     def restart(self) -> None:
         """A new watcher in place of a dead one; folders are added by the sweep that follows."""

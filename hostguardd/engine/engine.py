@@ -18,13 +18,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from .. import __version__, health
+from .. import __version__, diff, health
 from ..config import Config
 from ..control.job import Job
 from ..errors import BaselineError, ConfigError, HostguardError, StoreError
+from ..facts.accounts import USERS
+from ..homes import plausible
+from ..host.atwork import PackageManagers, account_tool
 from ..host.bundle import Host
-from ..host.packages import PackageLocks
-from ..model import Alert, Generation, split
+from ..model import AccountFact, Alert, Fact, Generation, Row, split
 from ..record import parse
 from ..store.alertlog import AlertLog
 from ..store.baseline import Baseline
@@ -37,7 +39,9 @@ from .inbox import Inbox, Priority
 from .keeper import Keeper
 from .lanes import Batch, Done
 from .looking import Looking
-from .parts import Parts, SystemNames, build
+from .parts import Parts, SystemNames, build, rehouse
+from .pulse import Pulse
+from .reboots import note_ending, tell_reboot
 from .update import OwnUpdate
 from .work import Work
 
@@ -50,6 +54,8 @@ APPROVALS = (
     "package.updated",
 )  # fmt: skip
 """Health codes that tell of a new generation."""
+
+HOME = AccountFact.columns().index("home")
 
 MOST_TROUBLE = 10
 """Errors nobody foresaw, one after the other, after which the service manager had better start anew."""
@@ -128,7 +134,8 @@ class Engine:
             clock.wall,
             storm=config.hints.storm,
             diagnose=diagnose,
-            packages=PackageLocks().busy,
+            packages=PackageManagers().busy,
+            account_tool=account_tool,
         )
         self.looking = Looking(
             self.inbox, database, self.baseline, clock, self.tell, on_through=self._went_through
@@ -183,6 +190,7 @@ class Engine:
         """One item, and what is due after it."""
         if isinstance(item, Batch):
             self.looking.batch(item)
+            self._notice_homes(item)
         elif isinstance(item, Done):
             self.looking.done(item)
         elif isinstance(item, Job):
@@ -277,19 +285,24 @@ class Engine:
         """The parts that follow from the configuration."""
         self.config = config
         limit = config.hints.max_watches or self._max_watches
-        parts: list[Parts] = []
         self.coverage = Coverage(
             config.hints,
             self.clock,
             limit=limit,
             wake=self.inbox.wake,
-            urgent=lambda path: parts[0].urgent(path),
-            relevant=lambda folder, name: parts[0].relevant(folder, name),
+            urgent=lambda path: self.parts.urgent(path),
+            relevant=lambda folder, name: self.parts.relevant(folder, name),
         )
-        coverage = self.coverage
-        self.parts = build(config, self._host, self.clock, coverage.add, os.getpid())
-        parts.append(self.parts)
-        self.keeper = Keeper(
+        self.parts = build(config, self._host, self.clock, self.coverage.add, os.getpid())
+        self.coverage.pulse = Pulse(
+            self._host.files, lambda: self.parts, self.clock, self.coverage.hint, config.sweeps.pulse
+        )
+        self.keeper = self._keeper()
+        self.looking.rewire(self.parts, self.keeper)
+
+    def _keeper(self) -> Keeper:
+        """Who judges with the present parts."""
+        return Keeper(
             self.baseline,
             self.findings,
             self.parts.policy,
@@ -299,7 +312,25 @@ class Engine:
             self.announcer.pending,
             self.clock.wall,
         )
-        self.looking.rewire(self.parts, self.keeper)
+
+    def _notice_homes(self, batch: Batch) -> None:
+        """Other homes in the table of accounts: look at what is named in them, from now on and at once."""
+        tables = [
+            sweep.rows
+            for sweep in batch.sweeps
+            if sweep.fact is AccountFact and sweep.scope == USERS and sweep.only is None
+        ]
+        if not tables or not tables[-1]:
+            return  # no table, or none that could be read
+        named = plausible(home for row in tables[-1] if isinstance(home := row[HOME], bytes))
+        if named == self.parts.named:
+            return
+        before = set(self.parts.watches.literal)
+        self.parts = rehouse(self.parts, self.config, named, self._host, self.clock, self.coverage.add)
+        self.keeper = self._keeper()
+        self._anchor()
+        new = sorted({split(path)[0] for path in self.parts.watches.literal if path not in before})
+        self.looking.exchange(self.parts, self.keeper, new if self.state == "watching" else [])
 
     def _anchor(self) -> None:
         """Watch first, and with the reserve of watches, what leads to the critical paths."""
@@ -314,11 +345,14 @@ class Engine:
         if self._uid:
             self.tell("daemon.unprivileged", uid=self._uid)
         self._anchor()
+        alive = self.baseline.recall("alive")
+        tell_reboot(self.baseline, self._host, alive if isinstance(alive, int) else 0, self.tell)
         current = self.baseline.current()
         if current is None:
             self._capture()
         else:
             self._tell_gap()
+            self._recall()
             self._distrust(current)
             self._expect()
             self.update.resume()
@@ -349,6 +383,13 @@ class Engine:
         self.state = "capturing"
         self.looking.capture(done, failed)
 
+    def _recall(self) -> None:
+        """Hand the sensors that remember what was seen last."""
+        for sensor in self.parts.recalling:
+            for scope in self.baseline.scopes(sensor.fact):
+                seen = self.baseline.seen(sensor.fact, scope)
+                sensor.recall(row for row in seen.values() if row is not None)
+
     def _expect(self) -> None:
         """Hand the live sensors what is approved: after a boot, services still come up."""
         for sensor in self.parts.polled:
@@ -371,8 +412,17 @@ class Engine:
             for fact, key in list(
                 self.baseline.doubtful(lambda f, k: self.findings.of_key(f, k) is not None)
             ):
-                self.baseline.forget(fact, key)
+                if not self._memory(fact, key):
+                    self.baseline.forget(fact, key)
         self.verify_aside()
+
+    def _memory(self, fact: type[Fact], key: Row) -> bool:
+        """Whether what is written down of a key is what a sensor remembers, and nothing was judged: it
+        differs from what is approved only in what is never compared."""
+        if not any(sensor.fact is fact for sensor in self.parts.recalling):
+            return False
+        approved, seen = self.baseline.row(fact, key), self.baseline.seen(fact, key[0], {key[1]}).get(key)
+        return approved is not None and seen is not None and not diff.changed(fact, approved, seen)
 
     def verify_aside(self) -> None:
         """Check the baseline's digest, in a thread with a handle of its own."""
@@ -401,6 +451,7 @@ class Engine:
         self.tell("daemon.stopping", reason=self._stopping or "error")
         self.announcer.flush()
         self._note_alive()
+        note_ending(self.baseline, self._host)
         for job in waiting:
             job.fail(HostguardError("the daemon is stopping"))
         self.coverage.stop()
@@ -420,6 +471,7 @@ class Engine:
             self._assemble(config)
             self.coverage.start()
             self._anchor()
+            self._recall()
             self._expect()
             summary = f"{len(config.watches)} watches, {len(config.rules)} rules"
             self.tell("config.reloaded", summary=summary)

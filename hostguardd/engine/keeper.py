@@ -150,7 +150,8 @@ class Keeper:
                 continue
             if quick and before is not None:
                 before = self._baseline.row(sweep.fact, key)
-            if self._judge(sweep, key, (before, after), known, requests):
+            judged = self._judge(sweep, key, (before, after), known, requests)
+            if judged and sweep.fact is FileFact:
                 left += _folder_left((before, last), after)
         for folder in () if above_gone else left:
             self._emptied(sweep, folder)
@@ -264,7 +265,10 @@ class Keeper:
 
     def _left_to_files(self, drift: Drift) -> bool:
         """A set-id file that the files sensor watches is told once, by the files sensor."""
-        return isinstance(drift.subject, SetIdFact) and self._watch_of(drift.subject.path) is not None
+        if not isinstance(drift.subject, SetIdFact):
+            return False
+        watch = self._watch_of(drift.subject.path)
+        return watch is not None and watch.of_programs
 
     def _text_diff(self, drift: Drift, watch: Watch | None, contents: dict[bytes, bytes]) -> str:
         if watch is None or not watch.diff or drift.action is not Action.CHANGED:

@@ -119,6 +119,14 @@ class Looking:
         for name in SELDOM:
             self.schedule[name].due = now + self._time_to(name)
 
+    def exchange(self, parts: Parts, keeper: Keeper, new: list[bytes]) -> None:
+        """Work with these parts, which watch a little more or less. What runs goes on, a capture too; what
+        they name at or below the `new` folders is looked at now."""
+        self._parts, self._keeper = parts, keeper
+        if new:
+            task = Task("homes", lambda stop: parts.files.below(new, stop))
+            self._begin(Work("homes", lambda work: None), "hints", task)
+
     def _time_to(self, name: str) -> float:
         """Seconds until a seldom look is due, counted from the last one, whoever ran then: neither
         reloads nor restarts can put it off for ever."""

@@ -53,6 +53,12 @@ def _check(config: Config, baseline: Baseline, findings: Findings, host: Host, o
     def pending(fact: type[Fact], scope: Value, /, *, below: bool = False) -> dict[Row, Change]:
         return {} if below else dict(changes.get((fact, scope), {}))
 
+    for remembering in parts.recalling:
+        for scope in baseline.scopes(remembering.fact):
+            seen = baseline.seen(remembering.fact, scope)
+            remembering.recall(row for row in seen.values() if row is not None)
+            remembering.recall(baseline.rows(remembering.fact, scope))
+
     keeper = Keeper(
         baseline,
         findings,

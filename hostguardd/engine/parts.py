@@ -8,20 +8,32 @@ from __future__ import annotations
 import grp
 import pwd
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, TypeAlias
 
+from ..accounts import passwd
 from ..config import Config
 from ..errors import SensorError
+from ..homes import FALLBACK, USUAL, Homes, expand, plausible
 from ..host.bundle import Host
+from ..host.mounts import MountMap
 from ..model import Depth, Fact, FileFact, Row, SetIdFact, Sweep, join, under
 from ..policy import Policy
+from ..sensors.accounts import AccountsSensor
 from ..sensors.crew import Crew
+from ..sensors.events import EventsSensor
 from ..sensors.files import FilesSensor
+from ..sensors.hidden import HiddenGlance, HiddenSensor
 from ..sensors.interface import Request, Sensor
+from ..sensors.keys import KeysSensor
 from ..sensors.listeners import ListenersSensor
+from ..sensors.logins import LoginsSensor
+from ..sensors.logs import LogsSensor
+from ..sensors.modules import ModulesSensor
+from ..sensors.mounts import MountsSensor
 from ..sensors.processes import ProcessesSensor
 from ..sensors.setid import SetIdSensor
+from ..sensors.settings import SettingsSensor
 from ..watches import Watches
 from .clock import Clock
 
@@ -52,12 +64,21 @@ def each(sensors: Iterable[tuple[Sensor, Callable[[], Iterator[Sweep]]]]) -> Ite
         raise failed
 
 
+class RecallingSensor(PolledSensor, Protocol):
+    """One that must know what it saw in an earlier life of ours to tell what happened since."""
+
+    def recall(self, rows: Iterable[Row]) -> None:
+        """Rows that were written down as seen, or approved where they were as approved."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What one configuration comes down to. `hurried` is the files sensor with all its
+    """What one configuration comes down to, with the homes that `~` in it stands for: `named` are those
+    of the table of accounts, as `plausible` has them. `hurried` is the files sensor with all its
     workers at full speed, for a sweep that somebody waits for. `polled` are asked twice a second
-    whether anything moved; `hinted` are those of them that also look where a hint leads; `seldom` have
-    a schedule of their own, by its name."""
+    whether anything moved; `recalling` are those of them that remember; `hinted` are sensors that
+    also look where a hint leads; `seldom` have a schedule of their own, by its name."""
 
     config: Config
     policy: Policy
@@ -67,7 +88,9 @@ class Parts:
     setid: SetIdSensor
     polled: tuple[PolledSensor, ...]
     hinted: tuple[Sensor, ...] = ()
+    recalling: tuple[RecallingSensor, ...] = ()
     seldom: Mapping[str, Sensor] = field(default_factory=dict)
+    named: tuple[bytes, ...] = ()
 
     def live(self) -> list[tuple[str, Sensor]]:
         """All sensors but those of files, by the name of the lane that they work in."""
@@ -99,7 +122,9 @@ class Parts:
         if any(under(folder, top) for top in self.config.setid.watch):
             return True
         plan = self.watches.plan(folder)
-        return not plan.empty and (name is None or plan.reach(name) is not None)
+        if not plan.empty and (name is None or plan.reach(name) is not None):
+            return True
+        return self.watches.leads(folder if name is None else join(folder, name))
 
     def left_out(self, fact: type[Fact], key: Row) -> bool:
         """Whether the configuration leaves a key out, so that not seeing it says nothing."""
@@ -111,31 +136,103 @@ class Parts:
         """Whether a change at `path` must be told at once."""
         return self.watches.find(path) is not None and self.policy.urgent(path)
 
+    def urgent_globs(self) -> tuple[bytes, ...]:
+        """The globs of paths that critical rules name."""
+        return self.policy.urgent_globs()
 
-def build(
-    config: Config, host: Host, clock: Clock, on_folder: Callable[[bytes], None], own: int = 0
-) -> Parts:
-    """The parts for `config`. `own` is the pid of a daemon that belongs to the host it watches."""
-    sweeps, files = config.sweeps, host.files
 
-    def files_sensor(crew: Crew) -> FilesSensor:
-        return FilesSensor(
-            files, config.watches, clock.wall, on_folder=on_folder, largest=sweeps.largest, crew=crew
-        )
+OnFolder: TypeAlias = Callable[[bytes], None]
 
-    plain = files_sensor(Crew(1, sweeps.pace, nice=10))
+
+def build(config: Config, host: Host, clock: Clock, on_folder: OnFolder, own: int = 0) -> Parts:
+    """The parts for `config`, with the homes of the accounts there are now. `own` is the pid of a daemon
+    that belongs to the host it watches."""
+    named = _named_homes(host)
+    at_home = _at_home(config, named, host, clock, on_folder)
+    every = config.sweeps.accounts
+    accounts = AccountsSensor(host.texts, host.files, every, clock.mono, clock.wall)
+    keys = KeysSensor(host.texts, host.files, every, clock.mono, clock.wall)
+    logs = LogsSensor(host.files, host.texts, config.logs, config.sweeps.logs, clock.wall, clock.mono)
+    events = EventsSensor(host.texts, host.journal, config.events, config.sweeps.logs, clock.wall, clock.mono)
+    hidden = HiddenSensor(host.views, host.files.mounts, clock.wall)
+    arrivals = events.tally.arrivals
+    logins = LoginsSensor(host.texts, host.live, arrivals, config.sweeps.logs, clock.wall, clock.mono)
     return Parts(
-        config,
-        Policy(config.rules),
-        plain.watches,
-        plain,
-        files_sensor(Crew(sweeps.workers)),
-        SetIdSensor(files, config.setid, clock.wall, on_folder=on_folder),
+        **at_home,
+        named=named,
+        setid=SetIdSensor(host.files, config.setid, clock.wall, on_folder=on_folder),
         polled=(
             ListenersSensor(host.live, config.listeners, clock.wall),
             ProcessesSensor(host.live, config.processes, clock.wall, own),
+            MountsSensor(host.kernel, at_home["watches"], config.sweeps.mounts, clock.wall),
+            ModulesSensor(host.kernel, config.sweeps.kernel, clock.wall),
+            SettingsSensor(host.kernel, config.sweeps.kernel, clock.wall),
+            accounts,
+            keys,
+            logs,
+            events,
+            logins,
+            HiddenGlance(host.views, clock.wall),
         ),
+        hinted=(accounts, keys, hidden),
+        recalling=(logs, logins),
+        seldom={"hidden": hidden},
     )
+
+
+def rehouse(
+    parts: Parts, config: Config, named: tuple[bytes, ...], host: Host, clock: Clock, on_folder: OnFolder
+) -> Parts:
+    """`parts` with other homes: what knows none, and what remembers what it saw, stays as it is."""
+    return replace(parts, **_at_home(config, named, host, clock, on_folder), named=named)
+
+
+def _at_home(
+    config: Config, named: tuple[bytes, ...], host: Host, clock: Clock, on_folder: OnFolder
+) -> dict[str, Any]:
+    """The parts that know homes, by their names in `Parts`."""
+    homes = _homes(named, host)
+    config = expand(config, homes)
+    sweeps = config.sweeps
+
+    def files_sensor(crew: Crew) -> FilesSensor:
+        return FilesSensor(
+            host.files, config.watches, clock.wall, on_folder=on_folder, largest=sweeps.largest, crew=crew
+        )
+
+    plain = files_sensor(Crew(1, sweeps.pace, nice=10))
+    return {
+        "config": config,
+        "policy": Policy(config.rules, homes),
+        "watches": plain.watches,
+        "files": plain,
+        "hurried": files_sensor(Crew(sweeps.workers)),
+    }
+
+
+MOST_ACCOUNTS = 16 * 1024**2
+"""Bytes of the table of accounts that are read."""
+
+
+def _named_homes(host: Host) -> tuple[bytes, ...]:
+    """The homes in the table of accounts as it is now."""
+    text = host.texts.read(b"/etc/passwd", MOST_ACCOUNTS).data
+    return FALLBACK if text is None else plausible(user.home for user in passwd(text)[0])
+
+
+def _homes(named: Iterable[bytes], host: Host) -> Homes:
+    """`named` homes and the usual ones, also by the places where their links lead."""
+    away = MountMap(host.files.mounts).away
+
+    def places(path: bytes) -> Iterator[bytes]:
+        yield path
+        try:
+            yield host.files.real(path, away)
+        except OSError:
+            pass  # a ring of links, or it lies on a network mount, which the files sensor will say
+
+    tops = frozenset(places(USUAL)) - {b"/"}
+    return Homes(plausible((place for home in named for place in places(home)), tops), tops)
 
 
 class SystemNames:

@@ -45,7 +45,8 @@ class Periodic:
 
     def covered(self, now: float) -> None:
         """Another look saw all that it would have seen."""
-        self.ended, self.due = now, now + self.spacing
+        self.began = self.ended = now
+        self.due = now + self.spacing
 
     def broken(self, now: float) -> None:
         """It was broken off: try again soon."""

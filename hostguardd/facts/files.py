@@ -6,10 +6,21 @@ import re
 import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
-from ..fact import PLACE, Fact, Row, join, path_traits, whole
+from ..fact import PLACE, Fact, Row, join, odd_name, path_traits, whole
 
+SECOND = 1_000_000_000
+
+SLACK = 60 * SECOND
+"""Nanoseconds that a clock may be set back by its daemon without a time stamp being called forged."""
+
+YEAR = 365 * 86_400 * SECOND
+
+FUTURE_OF_OTHERS = 86_400 * SECOND
+"""Nanoseconds by which a time that was brought along may lie ahead: machines' time zones differ."""
+
+TIMES = frozenset({"backdated", "future"})
 BITS = frozenset({"setuid", "setgid", "executable", "world-writable", "capability"})
 
 
@@ -73,7 +84,37 @@ class FileFact(Fact):
     KIND: ClassVar[str] = "file"
     KEY: ClassVar[tuple[str, ...]] = ("folder", "name")
     QUICK: ClassVar[int] = 11
-    TRAITS: ClassVar[frozenset[str]] = PLACE | BITS | {"mountpoint", "unknown", *TYPE_NAMES.values()}
+    TRAITS: ClassVar[frozenset[str]] = (
+        PLACE | BITS | TIMES | {"mountpoint", "odd-name", "unknown", *TYPE_NAMES.values()}
+    )
+
+    @classmethod
+    def turns(cls, before: Self | None, after: Self) -> frozenset[str]:
+        """`backdated` and `future`: an mtime that somebody set, against what the ctime says.
+
+        Nobody but the kernel sets a ctime. So what an inode was written with after its approval has an
+        mtime of then or later; an older one was set by hand (touch -d, utimensat(2)), or the clock was
+        set back. A new inode in its place may be older: packages and archives bring their times along.
+        But the very same one over another content was copied (touch -r), unless it is one of the
+        meaningless ones of 1970 that some builds give to all their files.
+        """
+        if before is None or stat.S_IFMT(before.mode) != stat.S_IFMT(after.mode) or stat.S_ISDIR(after.mode):
+            late = after.mtime - after.ctime > FUTURE_OF_OTHERS and not stat.S_ISDIR(after.mode)
+            return frozenset({"future"}) if late else frozenset()
+        found = set()
+        written = None not in (before.sha256, after.sha256) and before.sha256 != after.sha256
+        written = written or before.size != after.size
+        moved = before.mtime != after.mtime
+        if before.inode == after.inode and after.ctime != before.ctime:
+            back = after.mtime < before.mtime or (written and not moved)
+            early = (written or moved) and after.mtime < before.ctime - SECOND
+            if back or early or after.ctime < before.ctime - SLACK:
+                found.add("backdated")
+        elif before.inode != after.inode and written and not moved and after.mtime > YEAR:
+            found.add("backdated")
+        if moved and after.mtime - after.ctime > (SLACK if before.inode == after.inode else FUTURE_OF_OTHERS):
+            found.add("future")
+        return frozenset(found)
 
     @classmethod
     def noise(cls, before: Row, after: Row) -> frozenset[str]:
@@ -119,6 +160,8 @@ class FileFact(Fact):
             found.add("capability")
         if self.device:
             found.add("mountpoint")
+        if odd_name(self.name):
+            found.add("odd-name")
         return frozenset(found)
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from .boots import BootHost, LinuxBoots, NoBoots
 from .files import FileHost, LinuxFiles
+from .journal import Journal, JournalHost, NoJournal
+from .kernel import KernelHost, LinuxKernel, NoKernel
 from .live import LiveHost, NoLiveHost
 from .proc import ProcHost
 from .texts import LinuxTexts, TextHost
+from .views import LinuxViews, ViewHost
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,15 +21,21 @@ class Host:
     files: FileHost
     live: LiveHost
     texts: TextHost
+    views: ViewHost
+    kernel: KernelHost = field(default_factory=NoKernel)
+    journal: JournalHost = field(default_factory=NoJournal)
+    boots: BootHost = field(default_factory=NoBoots)
 
 
 def this_host() -> Host:
     """The machine we run on."""
     files = LinuxFiles()
-    return Host(files, ProcHost(), LinuxTexts(files))
+    texts, views = LinuxTexts(files), LinuxViews(files)
+    return Host(files, ProcHost(), texts, views, LinuxKernel(), Journal(), LinuxBoots())
 
 
 def image(root: bytes) -> Host:
     """A mounted disk image: files, and no kernel behind them. Raises OSError when there is none."""
     files = LinuxFiles(root)
-    return Host(files, NoLiveHost(), LinuxTexts(files))
+    live = NoLiveHost()
+    return Host(files, live, LinuxTexts(files), LinuxViews(files, live.blind))

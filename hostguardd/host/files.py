@@ -19,7 +19,7 @@ import re
 import stat
 import time
 from collections.abc import Callable
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple, Protocol, Self, TypeAlias
 
 from ..globs import compile_name
 from ..model import Row, encode_xattrs, join, split
@@ -46,6 +46,10 @@ MOST_GLOBBED = 100_000
 """Names of one folder that a wildcard is tried on."""
 
 Stop = Callable[[], bool]
+
+Mark: TypeAlias = tuple[int, int, int, int]
+"""What shows, without a look inside, that an entry is not what it was: mode, size, ctime, inode. A plain
+tuple, as many are made each second."""
 
 
 class Deep(NamedTuple):
@@ -76,6 +80,10 @@ class Folder(Protocol):
 
     def entry(self, name: bytes) -> Row | None:
         """The QUICK row of one entry, None when it does not exist; OSError when nobody can say."""
+        ...
+
+    def head(self, name: bytes, count: int) -> bytes:
+        """The first bytes of an entry that is a regular file; b"" where they cannot be read."""
         ...
 
     def has_xattr(self, name: bytes, xattr: bytes) -> bool:
@@ -111,12 +119,18 @@ class FileHost(Protocol):
         """Open without following any link; OSError as open(2) gives it (ELOOP, ENOTDIR, EACCES, …)."""
         ...
 
-    def real(self, path: bytes) -> bytes:
-        """`path` with every symbolic link resolved."""
+    def real(self, path: bytes, away: Callable[[bytes], object] = lambda path: None) -> bytes:
+        """`path` with every symbolic link resolved. OSError(EREMOTE) rather than touch what is `away`: not
+        even readlink(2) comes back from a dead server."""
         ...
 
     def mounts(self) -> list[Mount]:
         """What is mounted where, in the order of mounting."""
+        ...
+
+    def mark(self, path: bytes) -> Mark | None:
+        """The mark of an entry, None where there is none or nobody can say. Links above it are followed:
+        it is a reason to look, not a look."""
         ...
 
 
@@ -181,6 +195,18 @@ class LinuxFolder:
             return self._row(name, os.stat(name, dir_fd=self._fd, follow_symlinks=False))
         except (FileNotFoundError, NotADirectoryError):
             return None
+
+    def head(self, name: bytes, count: int) -> bytes:
+        try:
+            fd = self.open(name, FILE_FLAGS)
+        except OSError:
+            return b""
+        try:
+            return os.pread(fd, count, 0) if stat.S_ISREG(os.fstat(fd).st_mode) else b""
+        except OSError:
+            return b""
+        finally:
+            os.close(fd)
 
     def has_xattr(self, name: bytes, xattr: bytes) -> bool:
         try:
@@ -328,10 +354,18 @@ class LinuxFiles:
         self._patient = patient
         self._root = os.open(root, FOLDER_FLAGS & ~os.O_NOFOLLOW)
         self.root = self._top = os.path.realpath(root)
+        self._prefix = self._top.rstrip(b"/")
         self._beneath = _Openat2() if _Openat2.works(self._root) else None
 
     def mounts(self) -> list[Mount]:
         return read_mounts(self._top)
+
+    def mark(self, path: bytes) -> Mark | None:
+        try:
+            st = os.lstat(self._prefix + path)
+        except OSError:
+            return None
+        return st.st_mode, st.st_size, st.st_ctime_ns, st.st_ino
 
     def open_folder(self, path: bytes) -> LinuxFolder:
         relative = path.lstrip(b"/") or b"."
@@ -348,7 +382,7 @@ class LinuxFiles:
             fd = below
         return LinuxFolder(fd, path, self._patient)
 
-    def real(self, path: bytes) -> bytes:
+    def real(self, path: bytes, away: Callable[[bytes], object] = lambda path: None) -> bytes:
         done, pending, hops = b"/", path.split(b"/")[::-1], 0
         while pending:
             part = pending.pop()
@@ -358,6 +392,8 @@ class LinuxFiles:
                 done = split(done)[0]
                 continue
             done = join(done, part)
+            if away(done):
+                raise OSError(errno.EREMOTE, "it lies on a network mount")
             try:
                 target = os.readlink(join(self._top, done.lstrip(b"/")))
             except OSError:

@@ -19,7 +19,7 @@ ANONYMOUS: Final = "anonymous"
 STATES: Final = (RUNNING, REPLACED, DELETED, ANONYMOUS)
 """States of a running image, the worst last: as `model.ProcessFact.state`."""
 
-PROTOCOLS: Final = ("tcp", "tcp6", "udp", "udp6", "raw", "raw6", "sctp", "sctp6", "unix")
+PROTOCOLS: Final = ("tcp", "tcp6", "udp", "udp6", "raw", "raw6", "sctp", "sctp6", "packet", "unix")
 """Every kind of socket that is looked for; the scopes of the listeners sensor."""
 
 
@@ -33,7 +33,8 @@ class Process(NamedTuple):
     compared yet). `cwd` is b"" when it cannot be read. `unit` is the system manager's unit it runs in
     (`sshd.service`, `session-3.scope`), b"" when none. `login` is whether a login user is recorded
     for it (loginuid). `namespace` is "" for our own pid namespace, else the other one's name
-    (`pid:[4026532301]`).
+    (`pid:[4026532301]`). `tracer` is the pid of whoever traces it (ptrace(2)), 0 for nobody. `code` is how
+    many KiB of it are mapped to be executed: it moves when a library is mapped.
     """
 
     pid: int
@@ -51,13 +52,34 @@ class Process(NamedTuple):
     unit: bytes
     login: bool
     namespace: str
+    tracer: int = 0
+    code: int = 0
+
+
+class Inside(NamedTuple):
+    """What a process runs besides its image.
+
+    `linker` are the variables of its environment that tell the dynamic linker what to load (ld.so(8)), as
+    it was started. `mapped` are the paths of files mapped to be executed, as proc(5) writes them
+    (`… (deleted)`, `/memfd:name (deleted)`). `claimed` is the program that its first argument names by path,
+    if there is one there and it is another than the one that runs; else b"". `mode` is the mode of its
+    image's file. `script` is what lies behind the descriptor that it was told to read its script from
+    (`/dev/fd/3`), b"" when there is none.
+    """
+
+    linker: Mapping[bytes, bytes]
+    mapped: Sequence[bytes]
+    claimed: bytes
+    mode: int
+    script: bytes = b""
 
 
 class Socket(NamedTuple):
     """One socket that waits for others. `cookie` names it for good (no socket gets it again).
 
-    `address` is as people write it (`0.0.0.0`, `::`, `fe80::1%eth0`) or a Unix socket's path
-    (`@name` when abstract). `port` is the protocol number of a raw socket, 0 for Unix. `uid` is who
+    `address` is as people write it (`0.0.0.0`, `::`, `fe80::1%eth0`), the interface of a packet socket
+    (`any` when it is bound to none) or a Unix socket's path (`@name` when abstract). `port` is the
+    protocol number of a raw or packet socket, 0 for Unix. `uid` is who
     made it, None when the kernel does not tell. `inode` is 0 for the kernel's own.
     """
 
@@ -107,6 +129,14 @@ class LiveHost(Protocol):
 
     def process(self, pid: int) -> Process | None:
         """That process, or None when it is gone (or only waits to be reaped)."""
+        ...
+
+    def image(self, pid: int) -> bytes:
+        """Where /proc/PID/exe points, for comparing; b"" when that cannot be seen. Costs microseconds."""
+        ...
+
+    def inside(self, pid: int) -> Inside | None:
+        """What it runs besides its image; None when it is gone, or we may not look."""
         ...
 
     def digest(self, pid: int) -> bytes | None:
@@ -173,6 +203,14 @@ class NoLiveHost:
         return ()
 
     def process(self, pid: int) -> Process | None:
+        """None."""
+        return None
+
+    def image(self, pid: int) -> bytes:
+        """Nothing."""
+        return b""
+
+    def inside(self, pid: int) -> Inside | None:
         """None."""
         return None
 

@@ -55,7 +55,7 @@ class Mount(NamedTuple):
 def parse_mountinfo(text: bytes) -> list[Mount]:
     """Mounts in the order of mounting; a line that does not parse is passed over."""
     found = []
-    for line in text.splitlines():
+    for line in text.split(b"\n"):  # a carriage return is not escaped by the kernel
         left, dash, right = line.partition(b" - ")
         fields, tail = left.split(b" "), right.split(b" ")
         if not dash or len(fields) < 6 or len(tail) < 3:

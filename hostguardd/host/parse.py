@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 import socket
+import struct
 import sys
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from .live import Socket
@@ -70,6 +72,47 @@ def status(text: bytes) -> tuple[int, bool] | None:
     return int(uid[1]), numbers is not None and numbers[1].count(b"\t") > 1
 
 
+_CODE = re.compile(rb"\nVmExe:\t *(\d{1,18}) kB\nVmLib:\t *(\d{1,18}) kB\n")
+
+
+def code(text: bytes) -> int:
+    """KiB mapped to be executed, of /proc/PID/status; 0 for a thread of the kernel.
+
+    Found first and matched then: this is asked of every process, each minute.
+    """
+    at = text.find(b"\nVmExe:\t")
+    found = _CODE.match(text, at) if at >= 0 else None
+    return int(found[1]) + int(found[2]) if found else 0
+
+
+def tracer(text: bytes) -> int:
+    """Who traces it, of /proc/PID/status; 0 for nobody."""
+    at = text.find(b"\nTracerPid:\t")
+    number = text[at + 12 : at + 24].partition(b"\n")[0] if at >= 0 else b""
+    return int(number) if number.isdigit() else 0
+
+
+LINKER: Final = frozenset({b"LD_PRELOAD", b"LD_AUDIT", b"LD_LIBRARY_PATH"})
+
+
+def linker(text: bytes) -> dict[bytes, bytes]:
+    """What /proc/PID/environ tells the dynamic linker: variables that are set to anything."""
+    if b"LD_" not in text:
+        return {}
+    pairs = (word.partition(b"=") for word in text.split(b"\0") if word.startswith(b"LD_"))
+    return {name: value for name, _, value in pairs if name in LINKER and value}
+
+
+_MAPPED = re.compile(
+    rb"^[0-9a-f]+-[0-9a-f]+ ..x. [0-9a-f]+ [0-9a-f]+:[0-9a-f]+ [1-9]\d* +(/.*)$", re.MULTILINE
+)
+
+
+def mapped(text: bytes) -> list[bytes]:
+    """Paths of the files in /proc/PID/maps that are mapped to be executed, each once."""
+    return list(dict.fromkeys(_MAPPED.findall(text)))
+
+
 def unit(text: bytes) -> bytes:
     """The system manager's unit in /proc/PID/cgroup: the first service or scope of the path.
 
@@ -128,6 +171,22 @@ def _address(hexed: bytes) -> bytes:
     return socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed).encode()
 
 
+def packet_table(text: bytes, interface: Callable[[int], bytes]) -> list[Socket]:
+    """Packet sockets of /proc/net/packet that receive; the inode stands in for the cookie."""
+    found = []
+    for line in text.split(b"\n")[1:]:
+        parts = line.split()
+        if len(parts) < 9 or not (parts[4].isdigit() and parts[7].isdigit() and parts[8].isdigit()):
+            continue
+        try:
+            protocol, index, inode = int(parts[3], 16), int(parts[4]), int(parts[8])
+        except ValueError:
+            continue
+        if protocol:
+            found.append(Socket(inode, interface(index) if index else b"any", protocol, int(parts[7]), inode))
+    return found
+
+
 _UNIX = re.compile(rb"^[0-9a-f]{8,16}: [0-9A-F]{8} [0-9]{8} ([0-9A-F]{8}) (\d{4}) \d{2} +(\d+) (.+)$", re.M)
 SO_ACCEPTCON: Final = 0x10000  # linux/net.h
 
@@ -139,3 +198,53 @@ def unix_table(text: bytes) -> list[Socket]:
         for flags, _, inode, path in _UNIX.findall(text)
         if int(flags, 16) & SO_ACCEPTCON
     ]
+
+
+_DIRENT = struct.Struct("=QqHB")
+
+
+def dirents(buffer: bytes) -> list[tuple[bytes, int]]:
+    """(name, DT_* type) of the entries in an answer of getdents64(2), without `.` and `..`."""
+    found, at, end = [], 0, len(buffer)
+    while at + _DIRENT.size < end:
+        _, _, length, kind = _DIRENT.unpack_from(buffer, at)
+        if length <= _DIRENT.size or at + length > end:
+            break
+        name = buffer[at + _DIRENT.size : at + length].split(b"\0", 1)[0]
+        if name not in (b"", b".", b".."):
+            found.append((name, kind))
+        at += length
+    return found
+
+
+_PORT = re.compile(rb"^ *\d+: [0-9A-F]{8,32}:([0-9A-F]{4}) [0-9A-F]{8,32}:[0-9A-F]{4} ([0-9A-F]{2}) ", re.M)
+
+
+def inet_ports(text: bytes, states: frozenset[int] | None = None) -> frozenset[int]:
+    """The local ports in /proc/net/{tcp,udp}{,6}, of sockets in these states or in any."""
+    return frozenset(
+        int(port, 16) for port, state in _PORT.findall(text) if states is None or int(state, 16) in states
+    )
+
+
+_LOCAL = re.compile(rb"^ *\|-- ([0-9.]+)\n +/32 host LOCAL$", re.M)
+
+
+def local_addresses(trie: bytes) -> list[bytes]:
+    """This host's IPv4 addresses in /proc/net/fib_trie."""
+    return sorted(set(_LOCAL.findall(trie)))
+
+
+def numbers(text: bytes) -> list[int]:
+    """One number a line, as in cgroup.procs; other lines are passed over."""
+    return [int(line) for line in text.split(b"\n") if line.isdigit() and len(line) < 11]
+
+
+def port_ranges(text: bytes) -> frozenset[int]:
+    """`8080,9000-9010` of net.ipv4.ip_local_reserved_ports."""
+    found: set[int] = set()
+    for part in text.strip().split(b","):
+        low, _, high = part.partition(b"-")
+        if low.isdigit() and len(low) < 6 and (high or low).isdigit() and len(high) < 6:
+            found.update(range(int(low), min(int(high or low), 65535) + 1))
+    return frozenset(found)

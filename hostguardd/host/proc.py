@@ -14,13 +14,14 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import stat
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from . import parse
-from .live import ANONYMOUS, DELETED, REPLACED, RUNNING, Owners, Process, Sockets
+from .live import ANONYMOUS, DELETED, REPLACED, RUNNING, Inside, Owners, Process, Sockets
 from .sockets import SocketTable, owners
 
 LARGEST: Final = 256 * 1024 * 1024
@@ -33,6 +34,11 @@ REMEMBERED: Final = 4096
 """How many digests are kept."""
 
 CMDLINE: Final = 64 * 1024
+ENVIRON: Final = 128 * 1024
+MOST_ENVIRON: Final = 8 * 1024 * 1024
+MAPS: Final = 1024 * 1024
+"""Bytes of /proc/PID/maps that are read: some 10,000 mappings."""
+
 BLOCK: Final = 256 * 1024
 READ_FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 TIMER_FOLDERS: Final = (
@@ -102,7 +108,8 @@ class ProcHost:
         if alive is None:
             return None
         seen, base = alive
-        facts = parse.status(_read(base + b"/status") or b"")
+        text = _read(base + b"/status") or b""
+        facts = parse.status(text)
         image = Image(b"", RUNNING) if seen.kernel else self._image(base)
         if facts is None or image is None:
             return None
@@ -123,6 +130,8 @@ class ProcHost:
             parse.unit(_read(folder + b"/cgroup") or b""),
             parse.login(_read(folder + b"/loginuid") or b""),
             (os.fsdecode(_link(base + b"/ns/pid")) or "pid:[?]") if below else "",
+            parse.tracer(text),
+            parse.code(text),
         )
 
     def _base(self, folder: bytes) -> tuple[parse.Stat, bytes] | None:
@@ -169,6 +178,41 @@ class ProcHost:
                 same = known is not None and known == self._digests.get(_identity(other))
                 return Image(path, RUNNING if same else REPLACED, place)
         return Image(path, DELETED if unlinked else RUNNING)
+
+    def image(self, pid: int) -> bytes:
+        """As `LiveHost.image`."""
+        return _link(b"%s/%d/exe" % (self._proc, pid))
+
+    def inside(self, pid: int) -> Inside | None:
+        """As `LiveHost.inside`. Some 50 us for a process with 100 mappings."""
+        alive = self._base(b"%s/%d" % (self._proc, pid))
+        if alive is None:
+            return None
+        base = alive[1]
+        environ, maps = _read(base + b"/environ", ENVIRON), _all(base + b"/maps", MAPS)
+        running = _stat(base + b"/exe")
+        if environ is None or maps is None or running is None:
+            return None
+        if len(environ) == ENVIRON:  # what somebody made too long to be looked through
+            environ = _read(base + b"/environ", MOST_ENVIRON) or environ
+        arguments = parse.arguments(_read(base + b"/cmdline", CMDLINE) or b"")
+        claimed = self._claimed(base, arguments[0] if arguments else b"", running)
+        script = _script(base, arguments)
+        return Inside(parse.linker(environ), parse.mapped(maps), claimed, running.st_mode, script)
+
+    def _claimed(self, base: bytes, word: bytes, running: os.stat_result) -> bytes:
+        """The program that the first argument names, if it is another one than runs. Paths of another
+        mount namespace mean something else; a script's path is what its interpreter calls itself."""
+        path = word.partition(b" ")[0].rstrip(b":")
+        if not path.startswith(b"/") or path.startswith(b"/proc/"):
+            return b""
+        other = _stat(path)
+        if other is None or not stat.S_ISREG(other.st_mode) or _same(running, other):
+            return b""
+        link = _link(base + b"/exe").removesuffix(parse.DELETED_SUFFIX)
+        if os.path.realpath(path) == link or _link(base + b"/ns/mnt") != _link(self._proc + b"/self/ns/mnt"):
+            return b""
+        return path if (_read(path, 4) or b"") == b"\x7fELF" else b""
 
     def digest(self, pid: int) -> bytes | None:
         """As `LiveHost.digest`."""
@@ -290,6 +334,38 @@ def _read(path: bytes, limit: int = 16 * 1024) -> bytes | None:
         return None
     finally:
         os.close(handle)
+
+
+def _all(path: bytes, limit: int) -> bytes | None:
+    """A table of /proc, which comes a page at a time, up to `limit` bytes; None when it is gone or barred."""
+    try:
+        handle = os.open(path, READ_FLAGS)
+    except OSError:
+        return None
+    parts: list[bytes] = []
+    try:
+        while limit > 0 and (part := os.read(handle, BLOCK)):
+            parts.append(part)
+            limit -= len(part)
+        return b"".join(parts)
+    except OSError:
+        return None
+    finally:
+        os.close(handle)
+
+
+def _script(base: bytes, arguments: Sequence[bytes]) -> bytes:
+    """What lies behind the descriptor that an interpreter was told to read, as fexecve(3) tells it. Shells
+    move the one they read from to 255, or 10 and up."""
+    for word in arguments[1:4]:
+        found = _DESCRIPTOR.fullmatch(word)
+        if found:
+            links = [_link(base + b"/fd/" + number) for number in (found[1], b"255", b"10")]
+            return next((link for link in links if link.startswith(b"/")), b"")
+    return b""
+
+
+_DESCRIPTOR = re.compile(rb"/(?:dev|proc/(?:self|\d+))/fd/(\d{1,7})")
 
 
 def _link(path: bytes) -> bytes:

@@ -63,6 +63,19 @@ class SocketTable:
             return b" ".join(b"%d" % found.cookie for found in self._read_table(proto).found)
         return sockdiag.cookies(messages, sockdiag.QUERIES[proto])
 
+    def ports(self, proto: str) -> frozenset[int]:
+        """Local ports of the protocol's sockets in whatever state; empty when sock_diag does not answer."""
+        whole = sockdiag.QUERIES[proto]._replace(states=0xFFFFFFFF)
+        with self._lock:
+            if not self._netlink or proto in self._without:
+                return frozenset()
+            try:
+                messages, _ = self._ask(whole)
+            except OSError:
+                self._close()
+                return frozenset()
+        return sockdiag.ports(messages)
+
     def close(self) -> None:
         """Give the netlink socket back."""
         with self._lock:
@@ -146,6 +159,8 @@ class SocketTable:
             return Sockets()
         except OSError as error:
             return Sockets((), f"/proc/net/{proto} cannot be read: {error.strerror}")
+        if proto == "packet":
+            return Sockets(tuple(parse.packet_table(text, _interface)))
         found: list[Socket] = parse.unix_table(text) if proto == "unix" else parse.inet_table(text, proto)
         return Sockets(tuple(found))
 

@@ -308,7 +308,8 @@ def _technique(technique: object) -> str:
     """An ATT&CK id with the page that explains it."""
     if not technique:
         return ""
-    return f"{technique}  https://attack.mitre.org/techniques/{str(technique).replace('.', '/')}"
+    base = "https://attack.mitre.org/techniques/"
+    return ", ".join(f"{one}  {base}{one.replace('.', '/')}" for one in str(technique).split())
 
 
 def _number(side: object) -> object:

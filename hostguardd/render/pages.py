@@ -6,7 +6,7 @@ stands as high as what was found, because a quiet screen is only worth what it l
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ..record import clean
 from .findings import badge, generation_words
@@ -122,6 +122,24 @@ def configuration(paper: Paper, data: Data) -> list[str]:
         for w in data["watches"]
     ]
     return [*lines, "", *paper.table(("WATCH", "WHAT"), rows)]
+
+
+def foretold(paper: Paper, things: Sequence[Data]) -> list[str]:
+    """What things would meet: the watch that reaches them, and the rule for each thing that may happen."""
+    lines: list[str] = []
+    for thing in things:
+        lines += (
+            ["", paper.paint("strong", clean(str(thing["thing"])))] if lines else [clean(str(thing["thing"]))]
+        )
+        if str(thing["thing"]).startswith("/"):
+            notes = f"  ({'; '.join(thing['notes'])})" if thing["notes"] else ""
+            watch = f"{thing['watch']}{notes}" if thing["watch"] else "none: a change of the file is not seen"
+            lines += _row(paper, "watch", watch)
+        if thing["urgent"]:
+            lines += _row(paper, "", "A change is told at once, without waiting for others.")
+        rows = [(c["what"], c["severity"], c["rule"], c["technique"]) for c in thing["cases"]]
+        lines += paper.table(("WHEN", "SEVERITY", "RULE", "TECHNIQUE"), rows)
+    return lines
 
 
 def _row(paper: Paper, name: str, text: str, style: str = "") -> list[str]:

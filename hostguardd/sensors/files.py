@@ -21,6 +21,7 @@ from ..host.mounts import Mount, MountMap
 from ..model import CONTENT, Blind, Depth, FileFact, Row, Sweep, Value, join, split, under
 from ..watches import FolderPlan, Watches
 from .interface import Request
+from .selection import LARGEST, Selection
 
 if TYPE_CHECKING:  # the crew's processes import this room, and have no use for that one
     from .crew import Crew
@@ -67,6 +68,7 @@ class FilesSensor:
         self._on_folder = on_folder
         self._crew = crew
         self._largest = largest
+        self._selection = Selection()
 
     # -- the sensor's contract -------------------------------------------------------------------
 
@@ -74,22 +76,21 @@ class FilesSensor:
         """Everything the watches name, in no particular order."""
         mounts = MountMap(self._host.mounts)
         folders: list[bytes] = []
-        closed: list[Blind] = []
-        for parent, names in self._starts(mounts, closed).items():
-            if names is None:
-                yield from self._visit(parent, depth, mounts, stop, folders)
-            else:
-                how = Request(parent, None, depth=depth)
-                yield from self._keys(parent, frozenset(names), how, mounts, stop, folders)
-        if closed and not stop():
-            now = self._wall()
-            yield Sweep(FileFact, b"", depth, [], tuple(closed), began=now, ended=now)
+        yield from self._begin((b"/",), Request(b"", None, depth=depth), mounts, stop, folders)
         folders.reverse()
         if depth is Depth.FULL and self._crew is not None:
             yield from self._shared(folders, stop, self._crew)
             return
         while folders and not stop():
             yield from self._visit(folders.pop(), depth, mounts, stop, folders)
+
+    def below(self, tops: Sequence[bytes], stop: Stop) -> Iterator[Sweep]:
+        """Everything the watches name at or below these folders, there or not, closely."""
+        mounts = MountMap(self._host.mounts)
+        folders: list[bytes] = []
+        yield from self._begin(tops, Request(b"", None), mounts, stop, folders)
+        while folders and not stop():
+            yield from self._visit(folders.pop(), Depth.FULL, mounts, stop, folders)
 
     def visit(self, folder: bytes, mounts: MountMap, stop: Stop, below: list[bytes]) -> Iterator[Sweep]:
         """One folder, closely; folders in it are added to `below`. For the crew's processes."""
@@ -106,12 +107,19 @@ class FilesSensor:
                 yield from self._keys(folder, request.keys, request, mounts, stop, below)
             elif not self.watches.plan(folder).empty:
                 below = [folder]
+            names = [name for name in request.keys or () if isinstance(name, bytes)]
+            leading = [path for name in sorted(names) if self.watches.leads(path := join(folder, name))]
             if request.keys is not None and not request.deep:
+                below = []
+            if leading:
+                how = Request(b"", None, depth=request.depth, largest=request.largest)
+                yield from self._begin(leading, how, mounts, stop, below)
+            elif not below:
                 continue
             while below and not stop():
                 more: list[bytes] = []
                 yield from self._visit(below.pop(), request.depth, mounts, stop, more, request.largest)
-                if request.deep:
+                if request.deep or leading:
                     below += more
 
     # -- inside ----------------------------------------------------------------------------------
@@ -119,11 +127,48 @@ class FilesSensor:
     def anchors(self) -> list[bytes]:
         """Folders above what is watched, in which its appearing or renaming would show."""
         found: set[bytes] = set()
-        for path, _ in self._named(MountMap(self._host.mounts), []):
+        mounts = MountMap(self._host.mounts)
+        for path, _ in self._named(mounts, []):
+            while mounts.away(path) is not None:  # a watch there would wait for the other machine
+                path = split(path)[0]
             while path not in found:
                 found.add(path)
                 path = split(path)[0]
         return sorted(found)
+
+    def _begin(
+        self, tops: Sequence[bytes], how: Request, mounts: MountMap, stop: Stop, folders: list[bytes]
+    ) -> Iterator[Sweep]:
+        """The named entries at or below `tops` that no watched folder above leads to; the folders among
+        them are added to `folders`."""
+        closed: list[Blind] = []
+        everywhere = b"/" in tops
+        announced: set[bytes] = set()
+        for parent, names in self._starts(mounts, closed).items():
+            top = next((top for top in tops if under(parent, top)), None)
+            if top is None:
+                continue
+            if stop():
+                return
+            self._announce_way(top, parent, mounts, announced)
+            if names is None:
+                yield from self._visit(parent, how.depth, mounts, stop, folders, how.largest)
+            else:
+                yield from self._keys(parent, frozenset(names), how, mounts, stop, folders)
+        if closed and everywhere and not stop():
+            now = self._wall()
+            yield Sweep(FileFact, b"", how.depth, [], tuple(dict.fromkeys(closed)), began=now, ended=now)
+
+    def _announce_way(self, top: bytes, folder: bytes, mounts: MountMap, done: set[bytes]) -> None:
+        """Have the folders from `top` down to `folder` watched, in this order: what appears in one of them
+        after that is hinted at."""
+        way = [folder]
+        while way[-1] != top and way[-1] != b"/":
+            way.append(split(way[-1])[0])
+        for place in reversed(way):
+            if place not in done and mounts.away(place) is None:
+                done.add(place)
+                self._on_folder(place)
 
     def _named(self, mounts: MountMap, closed: list[Blind]) -> Iterator[tuple[bytes, bytes | None]]:
         """(folder, name) of every path that a watch names, there or not; no name: a wildcard names some.
@@ -138,7 +183,7 @@ class FilesSensor:
             for folder in glob_paths(
                 self._host,
                 above,
-                lambda path: mounts.away(path) is not None,
+                lambda path: _is_away(path, mounts, closed),
                 lambda path, error: closed.extend(_closed(path, error)),
             ):
                 yield folder, name
@@ -146,8 +191,11 @@ class FilesSensor:
     def _starts(self, mounts: MountMap, closed: list[Blind]) -> dict[bytes, set[bytes] | None]:
         """Named entries that no watched folder above leads to, by folder; None: all that are named."""
         starts: dict[bytes, set[bytes] | None] = {}
-        for folder, name in self._named(mounts, closed):
+        # In the order of folders, so that their plans are worked out once for all homes there may be.
+        for folder, name in sorted(self._named(mounts, closed), key=lambda one: one[0]):
             if name != b"" and self.watches.plan(folder).inherited is not None:
+                continue
+            if name is None and _is_away(folder, mounts, closed):
                 continue
             names = starts.setdefault(folder, set())
             if name is None:
@@ -174,7 +222,7 @@ class FilesSensor:
         found = _Found(self, plan, how.depth, stop, limit=how.largest)
         # Not even lstat(2) may touch a network mount: it hangs when the server does.
         away = {name: mount for name in wanted if (mount := mounts.away(join(folder, name))) is not None}
-        found.blinds += [_distant(join(folder, name), mount) for name, mount in away.items()]
+        found.blinds += dict.fromkeys(_distant(mount) for mount in away.values())
         try:
             if len(away) < len(wanted):
                 with self._host.open_folder(folder) as opened:
@@ -206,7 +254,7 @@ class FilesSensor:
         self._on_folder(folder)
         away = [mount for mount in mounts.within(folder).values() if mount.network]
         avoid = frozenset(split(mount.point)[1] for mount in away)
-        blinds = tuple(_distant(mount.point, mount) for mount in away)
+        blinds = tuple(_distant(mount) for mount in away)
         try:
             with self._host.open_folder(folder) as opened:
                 rows = opened.entries(SLICE, avoid)
@@ -252,11 +300,16 @@ class FilesSensor:
         self, opened: Folder, row: Row, watch: Watch, prefix: int, stop: Stop, limit: int
     ) -> tuple[Deep | None, bool]:
         """Look closely at one entry, as its watch asks; and whether its content is to be read later."""
-        most = min(limit, self._largest)
+        largest = min(self._largest, LARGEST) if watch.selective else self._largest
+        most = min(limit, largest)
         deep = opened.deep(row, stop, prefix=prefix, text=watch.diff, largest=most)
         size = 0 if deep is None else deep.row[5]
         assert isinstance(size, int)
-        return deep, most < size <= self._largest
+        return deep, most < size <= largest
+
+    def takes(self, opened: Folder, row: Row, watch: Watch) -> bool:
+        """Whether the entry is one of those that its watch is about."""
+        return not watch.selective or self._selection.takes(opened, row, watch)
 
 
 class _Found:
@@ -300,7 +353,7 @@ class _Found:
             name = row[1]  # type: ignore[assignment]
         assert isinstance(name, bytes)
         reach = self._plan.reach(name)
-        if reach is None or self._stop():
+        if reach is None or self._stop() or not self._sensor.takes(opened, row, reach.watch):
             return
         if self._depth is Depth.FULL:
             deep, later = self._sensor.deep(opened, row, reach.watch, prefix, self._stop, self._limit)
@@ -358,9 +411,17 @@ def _closed(path: bytes, error: OSError, what: str = "folder") -> tuple[Blind, .
     return () if is_gone(error) else (Blind(KIND, path, f"{what} cannot be read: {error.strerror or error}"),)
 
 
-def _distant(path: bytes, mount: Mount) -> Blind:
+def _distant(mount: Mount) -> Blind:
     """Blind for what lies on a network mount."""
-    return Blind(KIND, path, f"{mount.fstype.decode(errors='replace')} mount, not walked")
+    return Blind(KIND, mount.point, f"{mount.fstype.decode(errors='replace')} mount, not walked")
+
+
+def _is_away(path: bytes, mounts: MountMap, closed: list[Blind]) -> bool:
+    """Whether `path` lies on a network mount; that is Blind then."""
+    mount = mounts.away(path)
+    if mount is not None:
+        closed.append(_distant(mount))
+    return mount is not None
 
 
 def resolved(host: FileHost, watches: Sequence[Watch]) -> tuple[Watch, ...]:
@@ -369,7 +430,8 @@ def resolved(host: FileHost, watches: Sequence[Watch]) -> tuple[Watch, ...]:
     `/bin/x` on a host whose /bin is a link to usr/bin is the entry /usr/bin/x; a named link to a
     folder is watched as a link, and the folder it leads to as well.
     """
-    first = Watches(watches)
+    first: Watches | None = None
+    away = MountMap(host.mounts).away
     found = []
     for watch in watches:
         more: list[bytes] = []
@@ -377,12 +439,15 @@ def resolved(host: FileHost, watches: Sequence[Watch]) -> tuple[Watch, ...]:
             if has_magic(path):
                 continue
             try:
-                real = host.real(path)
+                real = host.real(path, away)
             except OSError:
                 continue
             if real.startswith(KERNEL):
                 continue
-            if real not in (path, b"/") and first.at(real) is None and not under(path, real):
+            if real in (path, b"/") or under(path, real):
+                continue
+            first = first or Watches(watches)
+            if first.at(real) is None:
                 more.append(real)
         found.append(replace(watch, paths=watch.paths + tuple(dict.fromkeys(more))) if more else watch)
     return tuple(found)

@@ -11,8 +11,9 @@ the kernel then shares the connections out), it is named in `others`. Another im
 program, and so is another script of the same interpreter, or the same for another user.
 
 What passes by nature settles first: a UDP socket on a port the kernel chose may be a resolver's next
-question, a raw socket a ping. They are facts once they lived `settings.udp_settle` seconds; at the
-first look, when no socket's age is known, its owner's age stands in for it.
+question, a raw socket a ping, a packet socket a lease of DHCP renewed. They are facts once they lived
+`settings.udp_settle` seconds; at the first look, when no socket's age is known, its owner's age stands
+in for it.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ COUNTS_SUFFICE: Final = 2.0
 
 ENOUGH_WALKS: Final = 2
 """Walks for an owner who is not to be found, before it is left to the next look at everything."""
+
+EVERY_PROTOCOL: Final = 0x0003  # ETH_P_ALL, linux/if_ether.h
 
 NAMED: Final = 8
 """How many of many are named in a sentence."""
@@ -319,11 +322,15 @@ class ListenersSensor:
         """Whether sockets like this come and go in the ordinary life of a host."""
         if proto.startswith("udp"):
             return found.port in self._host.dynamic_ports()
-        return proto.startswith("raw") or (proto == "unix" and _is_autobound(found.address))
+        return (
+            proto.startswith("raw") or proto == "packet" or (proto == "unix" and _is_autobound(found.address))
+        )
 
     def _endpoint(self, proto: str, found: Socket, owner: Owner) -> bytes:
         if proto == "unix":
             return b"@dynamic " + (owner.exe or b"?") if _is_autobound(found.address) else found.address
+        if proto == "packet":
+            return found.address + b" " + (b"all" if found.port == EVERY_PROTOCOL else b"0x%04x" % found.port)
         address = b"[%s]" % found.address if b":" in found.address else found.address
         if proto.startswith("udp") and self._is_passing(proto, found):
             return address + b":dynamic " + (owner.exe or b"?")

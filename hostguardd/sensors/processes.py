@@ -3,10 +3,13 @@
 Three ideas keep it both quiet and cheap:
 
 * a process is examined when it is new, once more a moment later (a fork looks like its parent until
-  it executes), when it comes of age, when its parent ends, and all of them once a minute (a program
-  may replace itself in place). `changed` says in microseconds that none of this is due;
+  it executes), when it comes of age, when its parent ends, when it executes something else in its place
+  (`changed` compares the images every few seconds), and all of them once a minute. `changed` says in
+  microseconds that none of this is due;
+* what it runs besides its image (`sensors.signs`) is read at the second of these looks, when what it maps to
+  be executed changes, and for a tenth of all once a minute;
 * it is a fact only when it has lived as long as its standing asks (`sensors.standing`), but one that
-  runs from memory, a deleted file or a temporary folder is a fact at once;
+  runs from memory, a deleted file or a temporary folder, or has a loud sign, is a fact at once;
 * a key that was seen lately is still listed (`Glimpses`), and its next process needs no age: that is
   a restart.
 
@@ -29,7 +32,8 @@ from .commands import command, script
 from .glimpses import Glimpses
 from .images import AGAIN, read_images
 from .interface import Request
-from .standing import SERVICE, standing, worker
+from .signs import LONGEST, LOUD, signs
+from .standing import SERVICE, standing, suspicious, worker
 
 HOST: Final = "host"
 KIND: Final = ProcessFact.KIND
@@ -43,10 +47,27 @@ EVERYTHING: Final = 60.0
 SECOND_LOOK: Final = 0.2
 """Seconds after which a new process is examined again."""
 
+YOUNG: Final = 2.0
+"""Seconds that a service must have lived to be a fact in a FULL sweep. What is approved by that must hold
+those that were started a moment ago, or each would be news half a minute later."""
+
 ENOUGH_LOOKS: Final = 4
 """Looks at a process whose parent is not to be found (it ended between the two, or is hidden)."""
 
+IMAGES: Final = 3.0
+"""Seconds after which the images of all processes are compared with what they were: 2 ms for 500."""
+
+ROUNDS: Final = 10
+"""Looks at everything, in the course of which each process is looked into once."""
+
 MOST_ANCESTORS: Final = 64
+PACKAGERS: Final = frozenset(
+    folder + name
+    for folder in (b"/usr/bin/", b"/bin/", b"/usr/libexec/")
+    for name in b"rpm dnf dnf-3 dnf5 yum microdnf zypper packagekitd dpkg apt-get".split()
+)
+"""Programs that run their packages' scripts from a temporary folder."""
+
 NAMED: Final = 8
 """How many of many are named in a sentence."""
 
@@ -65,7 +86,10 @@ class Entry:
     """What we know of one process: how it looked, when it was born and is to be looked at again
     (seconds of uptime), and its place as long as no ancestor changed."""
 
-    __slots__ = ("again", "born", "command", "looks", "place", "process", "script")
+    __slots__ = (
+        "again", "born", "command", "evidence", "image", "looks", "place", "process", "script", "signs",
+        "words",
+    )  # fmt: skip
 
     def __init__(self, process: Process, born: float) -> None:
         self.process = process
@@ -75,6 +99,13 @@ class Entry:
         self.looks = 1
         self.again = 0.0
         self.place: Place | None = None
+        self.image = b""
+        self.odd(None, b"")
+
+    def odd(self, signs: bytes | None, evidence: bytes) -> None:
+        """What is odd about how it runs, as in ProcessFact; `words` are its single signs."""
+        self.signs, self.evidence = signs, evidence
+        self.words = frozenset((signs or b"").decode().split())
 
 
 class ProcessesSensor:
@@ -99,6 +130,8 @@ class ProcessesSensor:
         self._mark: bytes | None = None
         self._due = 0.0  # uptime at which something is to be done although nothing moved
         self._everything = 0.0
+        self._images_due = 0.0
+        self._round = 0
         self._timers: dict[bytes, bool] = {}
 
     # -- the sensor's contract -------------------------------------------------------------------
@@ -107,7 +140,10 @@ class ProcessesSensor:
         """Whether a sweep may find anything new. Reads one small file; cheap enough for a poll."""
         if self._host.blind:
             return False
-        return self._mark != self._host.fork_mark() or self._host.uptime() >= self._due
+        if self._mark != self._host.fork_mark() or self._host.uptime() >= self._due:
+            return True
+        with self._lock:
+            return self._replaced_in_place()
 
     def expect(self, rows: Iterable[Row]) -> None:
         """Count the approved `rows` as seen just now: at our own start, what has not come up yet is
@@ -146,16 +182,31 @@ class ProcessesSensor:
                     ended=sweep.ended,
                 )
 
+    def _replaced_in_place(self) -> bool:
+        """Whether a process runs another image than a few seconds ago; those are due then."""
+        now = self._host.uptime()
+        if now < self._images_due:
+            return False
+        self._images_due = now + IMAGES
+        found = False
+        for pid, entry in self._table.items():
+            if not _is_outside(entry.process):
+                image = self._host.image(pid)
+                if image and entry.image and image != entry.image:
+                    entry.again, found = 0.0, True
+                entry.image = image
+        return found
+
     # -- looking ---------------------------------------------------------------------------------
 
-    def _examine(self, everything: bool, stop: Stop) -> bool:
+    def _examine(self, full: bool, stop: Stop) -> bool:
         """Bring the table up to date; False when stopped half-way, which loses nothing."""
         host = self._host
         if host.blind:
             return True
         mark = host.fork_mark()  # before the list: what forks after it moves the mark again
         now = host.uptime()
-        everything = everything or now >= self._everything
+        everything = full or now >= self._everything
         pids = host.pids()
         ended = self._table.keys() - set(pids)
         for pid in ended:
@@ -172,9 +223,11 @@ class ProcessesSensor:
                     return False
                 if self._look_at(pid, known, now):
                     touched.add(pid)
+                self._look_into(pid, everything, full)
         self._mark = mark
         if everything:
             self._everything = now + EVERYTHING
+            self._round = (self._round + 1) % ROUNDS
             self._timers.clear()
         if everything or any(entry.process.parent in touched for entry in self._table.values()):
             self._forget_places()
@@ -191,19 +244,52 @@ class ProcessesSensor:
         if process is None:
             self._table.pop(pid, None)
             return True
-        changed = entry is None or entry.process != process
+        changed = entry is None or _but_code(entry.process) != _but_code(process)
         if entry is None or entry.process.started != process.started:
             entry = self._table[pid] = Entry(process, self._host.seconds(process.started))
             entry.again = now + SECOND_LOOK
             return changed
+        same = _is_same_program(entry.process, process)
         if changed:
-            looks = entry.looks
-            entry = self._table[pid] = Entry(process, entry.born)
-            entry.looks = looks
+            old = entry
+            entry = self._table[pid] = Entry(process, old.born)
+            entry.looks, entry.image = old.looks, old.image
+            if same:
+                entry.odd(old.signs, old.evidence)
+        elif not same:
+            entry.process = process
+            entry.odd(None, entry.evidence)
         entry.looks += 1
         lost = process.parent and process.parent not in self._table and entry.looks < ENOUGH_LOOKS
         entry.again = now + SECOND_LOOK if lost else self._of_age(entry, now)
         return changed
+
+    def _look_into(self, pid: int, everything: bool, full: bool) -> None:
+        """Read what a process runs besides its image, if that is due.
+
+        Not of what was born just now: it may be a fork that is about to execute. And two looks that
+        differ saw a process in between: then a later one tells.
+        """
+        entry = self._table.get(pid)
+        if entry is None or _is_outside(entry.process):
+            return
+        process = entry.process
+        turn = full or (everything and pid % ROUNDS == self._round)
+        young = self._host.uptime() - entry.born < SECOND_LOOK and entry.looks < 2
+        if (entry.signs is not None and not turn) or (young and not suspicious(process)):
+            return
+        inside = self._host.inside(pid)
+        if inside is None:
+            return
+        found = signs(process, inside, entry.script)
+        if found[0]:
+            again = self._host.process(pid)
+            if again is None or _but_code(again) != _but_code(process):
+                entry.again = min(entry.again, self._host.uptime() + SECOND_LOOK)
+                return
+        if found != (entry.signs, entry.evidence):
+            entry.odd(*found)
+            entry.place = None
 
     def _of_age(self, entry: Entry, now: float) -> float:
         """When a process that is not yet a fact may become one; never again when it is."""
@@ -226,7 +312,7 @@ class ProcessesSensor:
                     groups.setdefault(place.key, []).append((entry, place))
         told: Groups = {}
         for key, group in groups.items():
-            over = max(now - entry.born - (place.settle or 0.0) for entry, place in group)
+            over = max(now - entry.born - _patience(place, depth) for entry, place in group)
             if over < 0 and key not in self._seen:
                 due = min(due, now - over)
             else:
@@ -281,14 +367,20 @@ class ProcessesSensor:
             process.parent,
             process.started,
             entry.command,
+            _all_signs(group),
+            b", ".join(dict.fromkeys(one.evidence for one, _ in group if one.evidence))[:LONGEST],
         ), until
 
     def _place(self, entry: Entry) -> Place:
         """Where a process stands. A worker of its parent is no fact of its own: it never settles."""
         process = entry.process
         parent = self._table.get(process.parent)
-        role, settle = standing(process, self._ancestors(process), self._settings, self._has_timer)
-        if parent is not None and worker(process, parent.process, entry.script, parent.script):
+        told = entry.words
+        if "script-temporary" in told and parent is not None and _is_packager(parent):
+            told -= {"script-temporary"}
+        role, settle = standing(process, self._ancestors(process), self._settings, self._has_timer, told)
+        copy = parent is not None and worker(process, parent.process, entry.script, parent.script)
+        if copy and parent is not None and told & LOUD <= parent.words:
             settle = None
         if process.pid == self._own:
             settle = 0.0
@@ -327,14 +419,42 @@ class ProcessesSensor:
         return tuple(blinds)
 
 
+def _patience(place: Place, depth: Depth) -> float:
+    """Seconds that a process must have lived to be a fact."""
+    settle = place.settle or 0.0
+    return min(settle, YOUNG) if depth is Depth.FULL and place.role == SERVICE else settle
+
+
 Groups = dict[Row, list[tuple[Entry, Place]]]
 """The processes of each key."""
 
 
-def _bad_then_old(member: tuple[Entry, Place]) -> tuple[int, int, int]:
+def _bad_then_old(member: tuple[Entry, Place]) -> tuple[int, int, int, int]:
     """Orders the copies of a service: the one that speaks for all is the worst, then the oldest."""
     process = member[0].process
-    return (STATES.index(process.state), -process.started, -process.pid)
+    return (STATES.index(process.state), len(member[0].words & LOUD), -process.started, -process.pid)
+
+
+def _all_signs(group: list[tuple[Entry, Place]]) -> bytes | None:
+    """The signs of all copies; None while they are known of none."""
+    known = [one.words for one, _ in group if one.signs is not None]
+    return " ".join(sorted(frozenset().union(*known))).encode() if known else None
+
+
+def _but_code(process: Process) -> tuple[object, ...]:
+    """All columns but the last, `code`, which moves whenever a compiler inside makes some."""
+    return process[:-1]
+
+
+def _is_same_program(one: Process, other: Process) -> bool:
+    """Whether two looks at a process saw the same program with the same code mapped, by the same name."""
+    return (one.exe, one.argv, one.comm, one.code) == (other.exe, other.argv, other.comm, other.code)
+
+
+def _is_packager(parent: Entry) -> bool:
+    """Whether a package manager runs its packages' scripts: rpm writes those into /var/tmp."""
+    name = parent.process.exe or b""
+    return name in PACKAGERS or parent.script in PACKAGERS
 
 
 def _is_outside(process: Process) -> bool:

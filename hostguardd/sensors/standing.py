@@ -14,11 +14,16 @@ is left behind there when the session ends becomes a service that very moment.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final, NamedTuple
 
 from ..config import ProcessesConfig
 from ..host.live import ANONYMOUS, DELETED, Process
 from ..model import path_traits
+from .signs import LOUD
+
+LASTING: Final = 5.0
+"""Seconds that a script in a temporary folder must run before it is news in a login."""
 
 SERVICE: Final = "service"
 HELPER: Final = "helper"
@@ -50,10 +55,16 @@ def standing(
     ancestors: Sequence[Process],
     settings: ProcessesConfig,
     has_timer: Callable[[bytes], bool],
+    signs: AbstractSet[str] = frozenset(),
 ) -> Standing:
-    """Where `process` stands. `ancestors` are its living ones, the parent first."""
+    """Where `process` stands. `ancestors` are its living ones, the parent first; `signs` what is odd
+    about how it runs (`sensors.signs`)."""
     role, settle = _standing(process, ancestors, settings, has_timer)
-    return Standing(role, 0.0) if suspicious(process) else Standing(role, settle)
+    if suspicious(process) or not signs.isdisjoint(LOUD):
+        return Standing(role, 0.0)
+    if "script-temporary" in signs:  # installers run such scripts too, and are soon done
+        return Standing(role, min(LASTING, LASTING if settle is None else settle))
+    return Standing(role, settle)
 
 
 def suspicious(process: Process) -> bool:

@@ -99,6 +99,21 @@ class SetIdRules:
         assert seen.scope == sweep.scope
 
 
+class TestSelected(TestFiles):
+    """The files sensor where only programs and odd names are facts, beside other files."""
+
+    def sensor(self) -> FilesSensor:
+        self.host()
+        for number in range(5):
+            self.files.write(b"/etc/d/data%d" % number, b"no program")
+        self.files.write(b"/etc/passwd", b"#!/bin/sh\n", 0o644)
+        watch = Watch("etc", (b"/etc",), select=frozenset({"program", "odd"}))
+        return FilesSensor(self.faulty, [watch, Watch("su", (b"/usr/bin/su",))], self.files.wall)
+
+    def add(self) -> None:
+        self.files.write(b"/etc/d/new", b"\x7fELF")
+
+
 class TestSetId(SetIdRules, FakeFilesContract):
     """The set-id sensor over the fake host."""
 
@@ -503,6 +518,74 @@ def test_a_home_full_of_files_hides_nothing(host: FakeFiles, monkeypatch: pytest
     assert b"/home/bob/.ssh/keys" in paths(swept(sensor(host, SSH)))
 
 
+@pytest.mark.parametrize("depth", list(Depth))
+def test_what_is_no_program_is_no_fact_of_a_selective_watch(host: FakeFiles, depth: Depth) -> None:
+    host.write(b"/tmp/d/data", b"x" * 100)
+    host.write(b"/tmp/d/run", b"x", 0o755)
+    host.write(b"/tmp/d/script", b"#!/bin/sh\n")
+    host.special(b"/tmp/d/socket", stat.S_IFSOCK)
+    watching = sensor(host, Watch("tmp", (b"/tmp",), select=frozenset({"program"})))
+    assert paths(swept(watching, depth)) == [b"/tmp", b"/tmp/d", b"/tmp/d/run", b"/tmp/d/script"]
+
+
+def test_what_becomes_a_program_by_a_write_is_one_at_the_next_look(host: FakeFiles) -> None:
+    host.write(b"/tmp/x", b"text")
+    watching = sensor(host, Watch("tmp", (b"/tmp",), select=frozenset({"program"})))
+    before = swept(watching)
+    host.write(b"/tmp/x", b"#!/bin/sh\n")
+    assert [d.subject.label for d in drifts(before, swept(watching))] == [b"/tmp/x"]
+
+
+def test_a_giant_program_in_a_selective_watch_is_known_but_not_read(
+    host: FakeFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files_room, "LARGEST", 4)
+    host.write(b"/tmp/x", b"12345", 0o755)
+    watching = sensor(host, Watch("tmp", (b"/tmp",), select=frozenset({"program"})))
+    found = swept(watching)
+    assert b"/tmp/x" in paths(found)
+    assert list(blinds(found)) == [b"/tmp/x"]
+    assert not any(sweep.postponed for sweep in found)
+
+
+def test_a_folder_on_the_way_to_what_is_named_leads_there_when_it_comes_and_goes(host: FakeFiles) -> None:
+    watched: list[bytes] = []
+    named = Watch("autostart", (b"/home/eve/.config/autostart", b"/home/eve/.config/fish/*.fish"))
+    host.folder(b"/home/eve")
+    watching = FilesSensor(host, [named], lambda: 1, on_folder=watched.append)
+    assert watching.watches.leads(b"/home/eve/.config")
+    assert not watching.watches.leads(b"/home/eve/.cache")
+    before = swept(watching)
+    host.write(b"/home/eve/.config/autostart/x.desktop", b"x")
+    host.write(b"/home/eve/.config/fish/x.fish", b"x")
+    host.write(b"/home/eve/.config/other", b"x")
+    hint = Request(b"/home/eve", frozenset({b".config"}), deep=True)
+    came = list(watching.look([hint], never))
+    assert paths(came) == [
+        b"/home/eve/.config/autostart",
+        b"/home/eve/.config/autostart/x.desktop",
+        b"/home/eve/.config/fish/x.fish",
+    ]
+    assert {b"/home/eve/.config", b"/home/eve/.config/autostart", b"/home/eve/.config/fish"} <= set(watched)
+    assert paths(before) == []
+    host.remove(b"/home/eve/.config")
+    gone = list(watching.look([hint], never))
+    assert paths(gone) == []
+    assert (b"/home/eve/.config", frozenset({b"autostart"})) in [(s.scope, s.only) for s in gone]
+
+
+@pytest.mark.parametrize("name", [b".bashrc", b".bash*"])
+def test_a_home_on_a_network_mount_is_neither_listed_nor_an_anchor(host: FakeFiles, name: bytes) -> None:
+    faulty = Faulty(host)
+    host.mount(b"/home/eve", b"nfs4")
+    watching = FilesSensor(faulty, [Watch("rc", (join(b"/home/eve", name),))], lambda: 1)
+    untouched(host, faulty, b"/home/eve")
+    found = swept(watching)
+    assert paths(found) == []
+    assert [under(scope, b"/home/eve") for scope in blinds(found)] == [True]
+    assert watching.anchors() == [b"/", b"/home"]
+
+
 def test_anchors_lead_to_what_is_watched(host: FakeFiles) -> None:
     host.write(b"/home/bob/.ssh/keys")
     watching = sensor(host, SSH, Watch("p", (b"/etc/ld.so.preload",)))
@@ -528,6 +611,37 @@ def test_what_lends_rights(host: FakeFiles) -> None:
     host.write(b"/a/plain", mode=0o755)
     host.folder(b"/a/folder", 0o2775)
     assert paths(swept(setid(host))) == [b"/a/caps", b"/a/sgid", b"/a/suid", b"/a/suid-for-nobody"]
+
+
+def test_homes_that_all_lie_on_a_network_mount_are_blind_once(host: FakeFiles) -> None:
+    host.mount(b"/home", b"nfs4")
+    host.write(b"/home/eve/.ssh/x")
+    faulty = Faulty(host)
+    watching = sensor(faulty, Watch("w", (b"/home/*/.ssh", b"/home/*/.prof*", b"/home/bob/.ssh")))
+    untouched(host, faulty, b"/home")
+    sweeps = swept(watching)
+    assert blinds(sweeps) == {b"/home": "nfs4 mount, not walked"}
+    assert sum(len(sweep.blinds) for sweep in sweeps) == 2, "once for the globs, once for the path"
+
+
+def test_what_leads_to_a_named_place_is_looked_into(host: FakeFiles) -> None:
+    """A hint about ~/.config is one about ~/.config/units, and what is made on the way is watched first."""
+    order: list[bytes] = []
+    watching = FilesSensor(
+        host, [Watch("w", (b"/root/.config/units", b"/srv/*/.x/y"))], lambda: 1, on_folder=order.append
+    )
+    request = Request(b"/root", frozenset({b".config"}))
+    assert paths(list(watching.look([request], never))) == []
+    host.write(b"/root/.config/units/a/b")
+    assert order == [b"/root/.config"]
+    order.clear()
+    assert paths(list(watching.look([request], never))) == [
+        b"/root/.config/units", b"/root/.config/units/a", b"/root/.config/units/a/b",
+    ]  # fmt: skip
+    assert order == [b"/root/.config", b"/root/.config/units", b"/root/.config/units/a"]
+    host.write(b"/srv/eve/.x/y")
+    assert paths(list(watching.look([Request(b"/srv", frozenset({b"eve"}))], never))) == [b"/srv/eve/.x/y"]
+    assert list(watching.look([Request(b"/srv", frozenset({b"x"}))], never)) == []
 
 
 def test_each_file_system_is_a_scope_of_its_own(host: FakeFiles) -> None:

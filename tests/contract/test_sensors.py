@@ -7,20 +7,31 @@ the same for all.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hostguardd.config import ListenersConfig, ProcessesConfig
+from hostguardd.config import EventsConfig, ListenersConfig, ProcessesConfig
 from hostguardd.diff import compare, drift, key_of
+from hostguardd.host.files import LinuxFiles
+from hostguardd.host.journal import NoJournal
 from hostguardd.host.live import ANONYMOUS, DELETED, NoLiveHost
+from hostguardd.host.texts import ABSENT, LinuxTexts, Text
+from hostguardd.host.views import Listing
 from hostguardd.model import Blind, Depth, Drift, Row, Sweep
+from hostguardd.sensors.events import EventsSensor
+from hostguardd.sensors.hidden import HiddenSensor
 from hostguardd.sensors.interface import Request, Sensor
 from hostguardd.sensors.listeners import ListenersSensor
+from hostguardd.sensors.logins import LoginsSensor
 from hostguardd.sensors.processes import ProcessesSensor
 from tests.fakelive import FakeLive
+from tests.fakeviews import FakeViews
+from tests.records import record
 
 HOSTILE = b"/srv/\xff\xfe\n\x1b[31m\xe2\x80\xae\\x41 \xf0\x9f\x92\xa9"
 
@@ -250,6 +261,37 @@ class LiveContract(SensorContract):
             assert Blind.covers(sweep.blinds[0], sweep.scope, b"/usr/sbin/sshd")
 
 
+class TestHidden(SensorContract):
+    """The cross-view sensor; `/tmp` holds what is odd."""
+
+    def sensor(self) -> HiddenSensor:
+        self.host = FakeViews(by_libc={100})
+        self.names = {b".x": 4, b"plain": 8}
+        self._fill()
+        return HiddenSensor(self.host, list, lambda: 1)
+
+    def _fill(self) -> None:
+        self.host.folders[b"/tmp"] = Listing(frozenset(self.names), dict(self.names), 3)
+
+    def add(self) -> None:
+        self.names[b"..."] = 4
+        self._fill()
+
+    def remove(self) -> None:
+        del self.names[b"..."]
+        self._fill()
+
+    def hostile(self) -> None:
+        name = HOSTILE.rpartition(b"/")[2]
+        self.host.folders[b"/srv"] = Listing(frozenset({name}), {name: 4}, 3)
+
+    def hide(self) -> None:
+        self.host.folders[b"/opt"] = Listing(problem="the folder cannot be read: Permission denied")
+
+    def vanish(self) -> None:
+        self.host.folders[b"/var"] = Listing(frozenset({b"brief"}), {b"brief": 4}, 3)
+
+
 class TestListeners(LiveContract):
     """The listeners sensor."""
 
@@ -298,3 +340,101 @@ class TestProcesses(LiveContract):
         self.host.add_process(b"/usr/bin/x", state=state, login=True, parent=self.sshd)
         (sweep,) = sensor.sweep(Depth.QUICK, never)
         assert [row[7] for row in sweep.rows if row[1] == b"/usr/bin/x"] == [state]
+
+
+class Vanishing(LinuxTexts):
+    """Files that are gone between being listed and being looked at."""
+
+    gone: frozenset[bytes] = frozenset()
+
+    def read(self, path: bytes, limit: int, offset: int = 0) -> Text:
+        return ABSENT if path in self.gone else super().read(path, limit, offset)
+
+
+class TestLogins(SensorContract):
+    """The logins sensor, over a folder of records."""
+
+    @pytest.fixture(autouse=True)
+    def _root(self, tmp_path: Path) -> None:
+        self.root = tmp_path
+        self.live = FakeLive()
+
+    def sensor(self) -> Sensor:
+        (self.root / "var/log").mkdir(parents=True, exist_ok=True)
+        (self.root / "run/systemd/sessions").mkdir(parents=True, exist_ok=True)
+        self.wtmp = self.root / "var/log/wtmp"
+        self.wtmp.write_bytes(record("alice", "198.51.100.1") + record("bob", "", "tty1"))
+        self.texts = Vanishing(LinuxFiles(os.fsencode(self.root)))
+        return LoginsSensor(self.texts, self.live, {}, 2.0, self.live.wall, lambda: int(self.live.now * 1e9))
+
+    def add(self) -> None:
+        self.size = self.wtmp.stat().st_size
+        with self.wtmp.open("ab") as handle:
+            handle.write(record("mallory", "203.0.113.9"))
+
+    def remove(self) -> None:
+        os.truncate(self.wtmp, self.size)
+
+    def hostile(self) -> None:
+        self.wtmp.write_bytes(record("alice", HOSTILE.decode("latin-1")))
+
+    def hide(self) -> None:
+        self.wtmp.rename(self.wtmp.with_name("wtmp.1"))
+        os.mkfifo(self.wtmp)
+
+    def vanish(self) -> None:
+        (self.root / "run/systemd/sessions/9").write_text("USER=x\n")
+        self.texts.gone = frozenset({b"/run/systemd/sessions/9"})
+
+
+class TestEvents(SensorContract):
+    """The events sensor, over a folder of logs."""
+
+    @pytest.fixture(autouse=True)
+    def _root(self, tmp_path: Path) -> None:
+        self.root = tmp_path
+        self.live = FakeLive()
+
+    def sensor(self) -> Sensor:
+        (self.root / "var/log").mkdir(parents=True, exist_ok=True)
+        self.log = self.root / "var/log/secure"
+        self.log.write_bytes(b"")
+        self.say(b"su: (to root) alice on pts/0")
+        self.say(b"su: FAILED SU (to root) bob on pts/0")
+        self.texts = Vanishing(LinuxFiles(os.fsencode(self.root)))
+        return EventsSensor(
+            self.texts, NoJournal(), EventsConfig(), 2.0, self.live.wall, lambda: int(self.live.now * 1e9)
+        )
+
+    def say(self, text: bytes) -> None:
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(self.live.wall() // 10**9))
+        with self.log.open("ab") as handle:
+            handle.write(stamp.encode() + b" web1 " + text + b"\n")
+
+    def add(self) -> None:
+        self.say(b"su: FAILED SU (to root) mallory on pts/0")
+        self.live.now += 80_000
+        self.say(b"su: FAILED SU (to root) bob on pts/0")
+
+    def remove(self) -> None:
+        self.live.now += 10_000
+
+    def hostile(self) -> None:
+        self.say(b"su: FAILED SU (to root) " + HOSTILE.replace(b"\n", b"").replace(b" ", b"") + b" on pts/0")
+        self.say(b"su: FAILED SU (to root) x on pts/0" + b"\x01" * 9)
+
+    def hide(self) -> None:
+        self.log.unlink()
+        os.mkfifo(self.log)
+
+    def vanish(self) -> None:
+        (self.root / "var/log/messages").write_bytes(b"x\n")
+        self.texts.gone = frozenset({b"/var/log/messages"})
+
+    def test_hostile_names_come_through_unchanged(self) -> None:
+        """A line holds no line end, and of a name only what a line can hold."""
+        sensor = self.sensor()
+        self.hostile()
+        rows = table(sensor.sweep(Depth.FULL, never)).values()
+        name = HOSTILE.replace(b"\n", b"").replace(b" ", b"")
+        assert any(isinstance(value, bytes) and name in value for row in rows for value in row)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,16 +22,20 @@ from hostguardd.engine import looking
 from hostguardd.engine.clock import SystemClock
 from hostguardd.engine.commands import Commands
 from hostguardd.engine.engine import Engine
+from hostguardd.host.boots import NoBoots
 from hostguardd.host.bundle import Host
 from hostguardd.host.files import LinuxFiles
 from hostguardd.host.live import NoLiveHost
-from hostguardd.host.texts import LinuxTexts
+from hostguardd.host.texts import LinuxTexts, Text, TextHost
+from hostguardd.host.views import LinuxViews
 from hostguardd.model import Depth, ListenerFact, Sweep
 from hostguardd.sensors import crew
 from hostguardd.store.alertlog import AlertLog
 from hostguardd.store.database import Database
+from hostguardd.utmp import BOOT_TIME, RUN_LVL
 from tests.alerts import IDENTITY
 from tests.daemon import Guard, guarding, members, until
+from tests.records import record
 
 SECOND = 10**9
 HOUR = 3600 * SECOND
@@ -71,6 +76,41 @@ class Deaf(LinuxFiles):
         return super().open_folder(path)
 
 
+class Boots(NoBoots):
+    """Boots as a test names them."""
+
+    boot = "one"
+    down = False
+
+    def id(self) -> str:
+        return self.boot
+
+    def began(self) -> int:
+        return 1_763_904_000 * SECOND
+
+    def ending(self) -> bool:
+        return self.down
+
+
+class Wtmp(LinuxTexts):
+    """The real files, but a wtmp of a test's own in place of the host's."""
+
+    place: Path | None = None
+
+    def _mine(self, path: bytes) -> bytes:
+        mine = self.place is not None and path.startswith(b"/var/log")
+        return os.fsencode(self.place) + path[8:] if mine and self.place else path
+
+    def names(self, folder: bytes, limit: int) -> list[bytes] | None:
+        return super().names(self._mine(folder), limit)
+
+    def lstat(self, path: bytes) -> os.stat_result | None:
+        return super().lstat(self._mine(path))
+
+    def read(self, path: bytes, limit: int, offset: int = 0) -> Text:
+        return super().read(self._mine(path), limit, offset)
+
+
 class Words:
     """What the service manager would hear."""
 
@@ -87,6 +127,10 @@ class Inside(Guard):
     def __init__(self, folder: Path, sections: str = "") -> None:
         super().__init__(folder, sections=sections)
         self.clock, self.files, self.words_heard = Liar(), Deaf(), Words()
+        self.boots = Boots()
+        self.wtmp = Wtmp(self.files)
+        self.texts: TextHost = self.wtmp
+        self.views = LinuxViews(self.files, NoLiveHost.blind)
         self.engine: Engine
         for number in range(5):
             (self.tree / f"file{number}").write_text(f"{number}\n")
@@ -103,7 +147,7 @@ class Inside(Guard):
             lambda: config,
             database,
             log,
-            Host(self.files, NoLiveHost(), LinuxTexts(self.files)),
+            Host(self.files, NoLiveHost(), self.texts, self.views, boots=self.boots),
             self.clock,
             self.words_heard,
             lambda message, fields: None,
@@ -166,6 +210,64 @@ def test_a_clock_set_back_between_two_runs_makes_no_gap_of_negative_length(insid
     inside.clock.set = HOUR
     with inside.running():
         assert inside.told("daemon.gap")["hostguard"]["details"]["gap"] > HOUR
+
+
+@pytest.mark.parametrize("witness", ["nobody", "ourselves", "wtmp", "wtmp.1"])
+def test_a_reboot_is_told_and_whether_it_was_announced(inside: Inside, tmp_path: Path, witness: str) -> None:
+    inside.wtmp.place = tmp_path / "log-of-logins"
+    inside.wtmp.place.mkdir()
+    now = inside.clock.wall() // SECOND
+    old = record("shutdown", "6.1.0", "~", now - 9000, RUN_LVL) + record("reboot", "6.1.0", "~", 5, BOOT_TIME)
+    (inside.wtmp.place / "wtmp").write_bytes(old)
+    with inside.running():
+        inside.boots.down = witness == "ourselves"
+    with inside.running():
+        inside.told("daemon.started")
+        assert not inside.coded("host.rebooted"), "the same boot"
+        assert not inside.coded("host.rebooted-unclean")
+    inside.boots.boot = "two"
+    if witness.startswith("wtmp"):
+        (inside.wtmp.place / witness).write_bytes(old + record("shutdown", "6.1.0", "~", now, RUN_LVL))
+    code, other = "host.rebooted", "host.rebooted-unclean"
+    if witness == "nobody":
+        code, other = other, code
+    with inside.running():
+        told = inside.told(code)
+        assert "2025-11-23 13:20:00 UTC" in told["message"]
+        assert not inside.coded(other)
+    with inside.running():
+        inside.told("daemon.started", 3)
+        assert len(inside.coded(code)) == 1, "told once"
+
+
+def test_what_the_logs_and_the_records_tell(inside: Inside, tmp_path: Path) -> None:
+    inside.wtmp.place = logs = tmp_path / "logs"
+    logs.mkdir()
+    now = inside.clock.wall() // SECOND
+    stamp = time.strftime("%b %e %H:%M:%S", time.localtime(now))
+    known = f"{stamp} web1 su[9]: (to root) alice on pts/0\n"
+    (logs / "secure").write_text(known)
+    (logs / "wtmp").write_bytes(record(at=now - 9000))
+    with inside.running():
+        refused = f"{stamp} web1 sshd[77]: Failed password for root from 198.51.100.7 port 4242 ssh2\n"
+        let_in = f"{stamp} web1 sshd[78]: Accepted password for root from 198.51.100.7 port 4243 ssh2\n"
+        with (logs / "secure").open("a") as file:
+            file.write(known + refused * 12 + let_in)
+        with (logs / "wtmp").open("ab") as file:
+            file.write(record(at=now) + record("root", "198.51.100.7", at=now))
+        guessed = inside.hears("guessed root from 198.51.100.7 by sshd", "opened")
+        assert guessed["threat"]["technique"]["id"] == ["T1110.001"]
+        assert guessed["source"]["ip"] == "198.51.100.7"
+        assert "after this account had been refused there" in guessed["message"]
+        told = inside.hears("refused sshd from 198.51.100.7", "opened")
+        assert "refused 12 logins from 198.51.100.7, who tried root" in told["message"]
+        login = inside.hears("root from 198.51.100.7", "opened")
+        assert login["rule"]["name"] == "login-root"
+        assert "First login of root from 198.51.100.7 (sshd, pts/0)" in login["message"]
+        names = {
+            what for what, _, alert in inside.stories() if alert["hostguard"]["kind"] in ("event", "login")
+        }
+        assert len(names) == 3, "what was there before is not told"
 
 
 def test_a_watcher_that_dies_is_told_replaced_and_what_it_missed_is_found(inside: Inside) -> None:
@@ -278,8 +380,10 @@ def parent_of(pid: int) -> int:
 
 
 def holds(pid: int, path: Path) -> bool:
-    """Whether a process has a file open."""
+    """Whether a process has a file open, and is no copy of ourselves that has yet to become another."""
     try:
+        if Path(f"/proc/{pid}/cmdline").read_bytes() == Path("/proc/self/cmdline").read_bytes():
+            return False
         return any(os.readlink(link) == str(path) for link in Path(f"/proc/{pid}/fd").iterdir())
     except OSError:
         return False

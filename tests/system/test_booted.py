@@ -1,11 +1,10 @@
 """A host of our own, booted by systemd: the unit as it is shipped, and the alerts of a bad day.
 
-`booted.py` acts in it (see `hosts.py`). What it brought out is judged here.
+The host is a copy of the one of `guest.py`, in which `booted.py` acts. What it brought out is judged here.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 from collections.abc import Iterator
@@ -18,61 +17,24 @@ from hostguardd.errors import Exit
 from hostguardd.store.chain import read, verify
 from tests.alerts import check
 from tests.daemon import PROMISED_END, ROOT
-from tests.system.hosts import boot, copy, debian
-
-PACKAGES = "systemd,systemd-sysv,dbus,libpam-systemd,procps,python3"
-
-ROOMS = (
-    "hostguardd", "psutil", "structlog", "watchdog", "sdnotify", "inotify_simple",
-    "rich", "markdown_it", "mdurl", "pygments",
-)  # fmt: skip
+from tests.system import guest
 
 SETTINGS = """\
 [processes]
 managed = "1s"
 """
 
-COMMAND = "#!/usr/bin/python3\nimport sys\nfrom hostguardd.{room} import main\nsys.exit(main())\n"
-
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
-def install(root: Path) -> None:
-    """What a package would put there."""
-    lib = root / "usr/local/lib/python3.11/dist-packages"
-    lib.mkdir(parents=True, exist_ok=True)
-    for room in ROOMS:
-        spec = importlib.util.find_spec(room)
-        assert spec is not None
-        assert spec.origin is not None
-        origin = Path(spec.origin)
-        if origin.name == "__init__.py":
-            shutil.copytree(origin.parent, lib / room, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(origin, lib)
-    for name, room in (("hostguardd", "daemon"), ("hostguardctl", "cli")):
-        command = root / "usr/bin" / name
-        command.write_text(COMMAND.format(room=room))
-        command.chmod(0o755)
-    units = root / "etc/systemd/system"
-    shutil.copy(ROOT / "systemd/hostguardd.service", units)
-    (units / "hostguardd.service.d").mkdir()
-    (units / "hostguardd.service.d/test.conf").write_text("[Service]\nWatchdogSec=3\n")
-    (root / "etc/hostguardd/conf.d").mkdir(parents=True)
-    shutil.copy(ROOT / "etc/hostguardd.toml", root / "etc/hostguardd")
-    (root / "etc/hostguardd/conf.d/test.toml").write_text(SETTINGS)
-    with (root / "etc/group").open("a") as groups:  # as systemd/hostguardd.sysusers.conf would have it
-        groups.write("hostguard:x:990:\n")
-
-
 @pytest.fixture(scope="module")
-def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def day(debian: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The root of a host after its one day."""
-    source = debian(PACKAGES)
-    root = tmp_path_factory.mktemp("booted") / "root"
-    copy(source, root, ROOT / "tests/system/booted.py")
-    install(root)
-    boot(root)
+    root = guest.copied(debian, tmp_path_factory.mktemp("booted") / "root")
+    guest.install(root, settings=SETTINGS, unit="[Service]\nWatchdogSec=3\n")
+    shutil.copy(ROOT / "tests/system/booted.py", root)
+    guest.program(root, "/usr/bin/python3 /booted.py")
+    guest.boot(root, 180)
     yield root
     shutil.rmtree(root)
 

@@ -1,6 +1,6 @@
 """The package as it is installed: rpmlint's word, its bytes, and its life on a host booted by systemd.
 
-`rpm_day.py` acts in that host (see `hosts.py`); what it brought out is judged here. `make rpm-check` runs
+`rpm_day.py` acts in that host (see `guest.py`); what it brought out is judged here. `make rpm-check` runs
 this; in the whole suite it runs where rpmbuild is.
 """
 
@@ -23,7 +23,7 @@ from hostguardd.health import message_id
 from hostguardd.store.chain import read, verify
 from tests.alerts import check
 from tests.daemon import ROOT
-from tests.system.hosts import boot, copy, debian
+from tests.system import guest
 
 PACKAGES = "systemd,systemd-sysv,dbus,libpam-systemd,procps,python3,rpm,man-db,sudo"
 PROMISED_READY = 2.0
@@ -166,9 +166,9 @@ def shim(package: Path, folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def day(folder: Path, package: Path, newer: Path, older: Path) -> Iterator[Path]:
     """The root of a host after its one day."""
-    source = debian(PACKAGES)
-    root = folder / "root"
-    copy(source, root, ROOT / "tests/system/rpm_day.py")
+    root = guest.copied(guest.debian(PACKAGES), folder / "root")
+    shutil.copy(ROOT / "tests/system/rpm_day.py", root)
+    guest.program(root, "/usr/bin/python3 /rpm_day.py")
     (root / "packages").mkdir()
     for name, path in (("now", package), ("next", newer), ("old", older), ("shim", shim(package, folder))):
         shutil.copy(path, root / f"packages/{name}.rpm")
@@ -179,7 +179,7 @@ def day(folder: Path, package: Path, newer: Path, older: Path) -> Iterator[Path]
     drop_in = root / "etc/systemd/system/hostguardd.service.d"
     drop_in.mkdir()
     (drop_in / "test.conf").write_text("[Service]\nWatchdogSec=10\nTimeoutStopSec=3\n")
-    boot(root, 1200)
+    guest.boot(root, 1000)
     if keep := os.environ.get("HOSTGUARD_KEEP"):
         shutil.copy(root / "result.json", keep)
     yield root

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from hostguardd.engine.acts import LONGEST, TABLES, WINDOW, Acts
-from hostguardd.engine.announcer import PACKAGES_LONGEST, PARTS_HOLD, Announcer
+from hostguardd.engine.acts import LONGEST, WINDOW, Acts
+from hostguardd.engine.announcer import EARLY_HOLD, PACKAGES_LONGEST, PARTS_HOLD, Announcer
 from hostguardd.engine.keeper import Change
-from hostguardd.host.packages import PackageLocks, held_inodes
+from hostguardd.host.atwork import FRESH, JUST_NOW, PackageManagers, account_tool, held_inodes
 from hostguardd.model import Fact, Finding, Severity, split
 from tests.alerts import ACCOUNT, FILE, NAMES, NOW, finding
 from tests.state import State
@@ -42,7 +42,8 @@ def new(path: bytes) -> Finding:
 
 
 def test_an_account_takes_its_tables_along() -> None:
-    parts = [table(path) for path in sorted(TABLES)]
+    parts = [table(b"/etc/" + name) for name in (b"passwd", b"shadow-", b"group", b"gshadow", b"subuid-")]
+    parts.append(new(b"/etc/passwd.lock"))
     (act,), rest = Acts().gather([*((one, "opened") for one in parts), (account(), "opened")], 0)
     assert act.head[0] == account()
     assert [one for one, _ in act.parts] == parts
@@ -134,10 +135,11 @@ class Bench:
         self.log = Log(self.state)
         self.now = NOW
         self.package_manager = ""
+        self.tool = False
         self.announcer = Announcer(
             self.state.database, self.state.baseline, self.state.findings, self.log, NAMES,
             lambda: self.now, lambda: self.now, storm=20, diagnose=lambda what, about: None,
-            packages=lambda: self.package_manager,
+            packages=lambda: self.package_manager, account_tool=lambda: self.tool,
         )  # fmt: skip
 
     def add(self, *found: Finding) -> None:
@@ -227,6 +229,42 @@ def test_parts_survive_a_log_that_cannot_be_written(bench: Bench) -> None:
     assert ("group-opened", "info", 1) in bench.told()
 
 
+def test_while_an_account_tool_is_at_work_its_tables_wait_for_what_they_mean(bench: Bench) -> None:
+    bench.tool = True
+    bench.add(table(b"/etc/passwd"), new(b"/etc/passwd.lock"))
+    bench.pass_time(EARLY_HOLD // 4)
+    bench.add(table(b"/etc/shadow"), table(b"/etc/sudoers"))
+    bench.pass_time(EARLY_HOLD // 4)
+    assert bench.told() == [("file-changed", "critical", 0)], "sudoers is no table of accounts"
+    bench.tool = False
+    bench.add(account())
+    bench.pass_time(1)
+    assert bench.told() == [("account-added", "critical", 3)]
+    assert bench.announcer.due() == 0
+
+
+def test_tables_that_nobody_explains_are_loud_within_a_second_whoever_holds_a_lock(bench: Bench) -> None:
+    bench.tool = True
+    bench.add(table(b"/etc/passwd"))
+    bench.pass_time(EARLY_HOLD - 1)
+    bench.add(table(b"/etc/passwd", links=2), table(b"/etc/shadow", mode=stat.S_IFREG | 0o666))
+    bench.pass_time(1)
+    assert {action for action, _, _ in bench.told()} == {"file-changed"}
+    assert bench.announcer.due() == 0
+    bench.tool = False
+    bench.add(table(b"/etc/group"))
+    assert bench.announcer.due() == bench.now, "without a lock nothing waits"
+
+
+def test_the_lock_of_an_account_tool_is_seen_while_it_is_fresh(tmp_path: Path) -> None:
+    lock = tmp_path / "passwd.lock"
+    assert not account_tool((str(lock),))
+    lock.touch()
+    assert account_tool((str(tmp_path / "shadow.lock"), str(lock)))
+    later = lock.stat().st_mtime + FRESH + 1
+    assert not account_tool((str(lock),), lambda: later)
+
+
 def files(count: int) -> list[Finding]:
     return [new(b"/usr/lib/x/%d" % number) for number in range(count)]
 
@@ -246,23 +284,50 @@ def test_what_packages_bring_is_told_at_their_end_as_one_act(bench: Bench) -> No
     assert only.message.startswith("While packages were installed or removed (dpkg), 30 findings")
 
 
+def test_a_small_package_is_one_act_too_and_what_comes_alone_keeps_its_name(bench: Bench) -> None:
+    bench.package_manager = "dpkg"
+    bench.add(*files(2))
+    bench.pass_time(100_000_000)
+    bench.package_manager = ""
+    bench.pass_time(2_000_000_000)
+    assert bench.told() == [("group-opened", "high", 2)]
+    bench.package_manager = "dpkg"
+    bench.add(new(b"/usr/bin/only"))
+    bench.pass_time(100_000_000)
+    bench.package_manager = ""
+    bench.pass_time(2_000_000_000)
+    assert bench.told() == [("file-added", "high", 0)]
+
+
 def test_a_lock_that_is_never_given_back_silences_nobody(bench: Bench) -> None:
     bench.package_manager = "rpm"
     bench.add(*files(2))
     bench.pass_time(PACKAGES_LONGEST + 2_000_000_000)
-    assert len(bench.told()) == 2
+    assert bench.told() == [("group-opened", "high", 2)]
 
 
 def test_the_lock_of_a_package_manager_is_seen(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
     lock.touch()
-    host = PackageLocks(places={"dpkg": (str(tmp_path / "absent"), str(lock))})
+    host = PackageManagers(places={"dpkg": (str(tmp_path / "absent"), str(lock))}, records={})
     assert host.busy() == ""
     with lock.open("r+b") as held:
         fcntl.lockf(held, fcntl.LOCK_EX)
         assert host.busy() == "dpkg"
     assert host.busy() == ""
-    assert PackageLocks(str(tmp_path / "none")).busy() == ""
+    assert PackageManagers(str(tmp_path / "none"), records={}).busy() == ""
+
+
+def test_a_package_manager_that_was_done_a_moment_ago_is_seen(tmp_path: Path) -> None:
+    status = tmp_path / "status"
+    now = 1_000_000.0
+    host = PackageManagers(places={}, records={"rpm": (str(status),)}, wall=lambda: now)
+    assert host.busy() == ""
+    status.touch()
+    os.utime(status, (now, now - JUST_NOW / 2))
+    assert host.busy() == "rpm"
+    os.utime(status, (now, now - 2 * JUST_NOW))
+    assert host.busy() == ""
 
 
 def test_lines_of_proc_locks() -> None:

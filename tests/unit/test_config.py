@@ -389,7 +389,7 @@ def test_what_rules_may_ask_of_each_kind() -> None:
     assert matchable(FileFact)["type"] == "text"
     assert matchable(ListenerFact)["exe"] == "path"
     assert "sha256" not in matchable(SetIdFact)
-    assert comparable(ProcessFact) == {"role", "instances", "state", "sha256", "kernel"}
+    assert comparable(ProcessFact) == {"role", "instances", "state", "sha256", "kernel", "signs"}
 
 
 @given(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,11 @@ def test_a_drop_in_folder_that_is_none_is_told(site: Path) -> None:
     (site / "conf.d").rmdir()
     (site / "conf.d").write_text("")
     assert problems(site / "hostguardd.toml") == (f"{site}/conf.d: cannot be read: Not a directory",)
+
+
+@pytest.mark.parametrize("table", ["rule", "watch"])
+def test_no_packaged_entry_takes_the_place_of_another(table: str) -> None:
+    texts = [text for name, text in default_sources(installed="/nonexistent") if "policy" in name]
+    names = [entry["name"] for text in texts for entry in tomllib.loads(text).get(table, [])]
+    assert len(names) > 20
+    assert len(names) == len(set(names))

@@ -16,6 +16,7 @@ AT = 1_700_000_000 * 10**9
 SECOND = 10**9
 
 EXPECTED = {
+    "host.rebooted", "host.rebooted-unclean",
     "daemon.started", "daemon.stopping", "daemon.gap", "daemon.unprivileged",
     "baseline.captured-unreviewed", "baseline.approved", "baseline.accepted", "baseline.rolledback",
     "baseline.damaged", "baseline.restored", "control.lost", "coverage.overflow",

@@ -557,6 +557,35 @@ def test_a_very_deep_tree_that_is_gone(tmp_path: Path) -> None:
 # -- what is said ------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("limits", "left"),
+    [
+        ({"select": frozenset({"program"})}, True),
+        ({"select": frozenset({"odd"})}, False),
+        ({"names": (b"*.sh",)}, False),
+    ],
+)
+def test_set_id_files_that_a_selective_watch_passes_over_are_not_left_to_it(
+    tmp_path: Path, limits: dict[str, Any], left: bool
+) -> None:
+    state = State(tmp_path / "s.db", [])
+    bench = Bench(state)
+    selective = Watches([Watch("some", (b"/tmp",), **limits)])
+    bench.keeper = Keeper(
+        state.baseline,
+        state.findings,
+        Policy(RULES),
+        selective.find,
+        bench.left_out,
+        bench.announcer.add,
+        bench.announcer.pending,
+        lambda: bench.now,
+    )
+    bench.sweep([replace(SETID, path=b"/tmp/x")], b"/")
+    assert bench.told() == ([] if left else ["setid-added /tmp/x"])
+    state.close()
+
+
 def test_set_id_files_that_the_files_sensor_watches_are_left_to_it(tmp_path: Path) -> None:
     state = State(tmp_path / "s.db", [])
     bench = Bench(state)

@@ -93,6 +93,21 @@ def test_a_service_that_stays_away_is_missed_after_the_grace(watcher: Watcher) -
     assert watcher.names() == [b"systemd"]
 
 
+def test_what_was_started_a_moment_before_it_is_approved_is_no_news_later(watcher: Watcher) -> None:
+    watcher.host.add_process(b"/usr/sbin/nginx", age=3.0)
+    (approved,) = watcher.sensor.sweep(Depth.FULL, lambda: False)
+    assert b"/usr/sbin/nginx" in [row[1] for row in approved.rows]
+    for _ in range(100):
+        watcher.wait(POLL)
+        assert b"nginx" in watcher.names(), "and it stays listed, though it is young"
+
+
+def test_what_may_end_by_itself_within_a_moment_is_not_approved(watcher: Watcher) -> None:
+    watcher.host.add_process(b"/usr/bin/oneshot", age=0.5)
+    (approved,) = watcher.sensor.sweep(Depth.FULL, lambda: False)
+    assert b"/usr/bin/oneshot" not in [row[1] for row in approved.rows]
+
+
 def test_workers_are_silence(watcher: Watcher) -> None:
     for _ in range(5):
         worker = watcher.host.fork(watcher.sshd)

@@ -1,0 +1,236 @@
+"""The journal's entries about logins, as journalctl(1) tells them: the door to a log that is no text.
+
+The journal's files are a format of systemd's own, so its own program reads them. Rules kept: nobody
+waits for that program (its pipe is read as far as there is something, and it waits while nobody reads);
+it ends with us, whatever ends us (PR_SET_PDEATHSIG, and its pipe); it is reaped; and when it dies it is
+started again behind the last entry that was seen.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import sys
+import time
+import weakref
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from ..loglines import Entry, entry
+
+PROGRAMS: Final = ("/usr/bin/journalctl", "/bin/journalctl")
+SOCKET: Final = "/run/systemd/journal/socket"
+"""Is there when journald runs, systemd-journald.service(8)."""
+
+FACILITIES: Final = tuple(f"SYSLOG_FACILITY={number}" for number in (4, 10, 11))
+"""auth, authpriv and ftp, RFC 5424 section 6.2.1."""
+
+FIELDS: Final = "MESSAGE,SYSLOG_IDENTIFIER,SYSLOG_PID,_PID,_UID,_EXE"
+
+BACKLOG: Final = 5000
+"""Entries of the past that are read at the start."""
+
+PATIENCE: Final = 10.0
+"""Seconds that reading them may take."""
+
+AGAIN: Final = 10.0
+"""Seconds between two starts of a program that keeps dying."""
+
+LONGEST: Final = 1 << 20
+"""Bytes of one entry; a longer one is left out."""
+
+START: Final = """
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL: prctl(2)
+if os.getppid() == int(sys.argv[1]):
+    os.execv(sys.argv[2], sys.argv[2:])
+"""
+"""What turns into journalctl: set up in the child itself, as no code may run between fork and exec."""
+
+
+class Feed(Protocol):
+    """Entries since the feed was opened, after those of the past."""
+
+    problem: str
+    """"" or the clause why there are none."""
+
+    def past(self, stop: Callable[[], bool]) -> list[Entry]:
+        """The newest entries there are. Takes up to PATIENCE seconds."""
+        ...
+
+    def new(self, most: int) -> list[Entry]:
+        """Up to about `most` bytes of those that came since. Never waits."""
+        ...
+
+
+class JournalHost(Protocol):
+    """The journal, if the host has one."""
+
+    @property
+    def present(self) -> bool:
+        """Whether there is a journal to read."""
+        ...
+
+    def open(self) -> Feed:
+        """Read it from its newest entries on."""
+        ...
+
+
+class NoJournal:
+    """There is no journal that could be read."""
+
+    present = False
+
+    def open(self) -> Feed:
+        """Nothing will come."""
+        return NoFeed()
+
+
+class NoFeed:
+    """A feed of nothing."""
+
+    problem = "there is no journal to be read"
+
+    def past(self, stop: Callable[[], bool]) -> list[Entry]:
+        """None."""
+        return []
+
+    def new(self, most: int) -> list[Entry]:
+        """None."""
+        return []
+
+
+class Journal:
+    """The journal of this host. `program` is journalctl, "" to look for it."""
+
+    def __init__(self, program: str = "", socket: str = SOCKET) -> None:
+        self._program = program or next((one for one in PROGRAMS if os.access(one, os.X_OK)), "")
+        self._socket = socket
+
+    @property
+    def present(self) -> bool:
+        """As `JournalHost.present`."""
+        return bool(self._program) and os.path.exists(self._socket)
+
+    def open(self) -> Feed:
+        """As `JournalHost.open`."""
+        return JournalFeed(self._program)
+
+
+class JournalFeed:
+    """journalctl as a child of ours; it ends with this object."""
+
+    def __init__(self, program: str) -> None:
+        self._program = program
+        self._child: subprocess.Popen[bytes] | None = None
+        self._end: Callable[[], object] = lambda: None
+        self._buffer = b""
+        self._since = time.time()
+        self._cursor = ""
+        self._again = 0.0
+        self.problem = ""
+
+    def past(self, stop: Callable[[], bool]) -> list[Entry]:
+        """As `Feed.past`."""
+        found: list[Entry] = []
+        deadline = time.monotonic() + PATIENCE
+        self._since = time.time()
+        self._start("-n", str(BACKLOG))
+        while self._child is not None and not stop() and time.monotonic() < deadline:
+            if self._child.stdout is not None:
+                select.select([self._child.stdout], [], [], 0.05)
+            found += self._read(1 << 20)
+        self._close()
+        return found
+
+    def new(self, most: int) -> list[Entry]:
+        """As `Feed.new`."""
+        if self._child is None:
+            if time.monotonic() < self._again:
+                return []
+            self._again = time.monotonic() + AGAIN
+            behind = f"--after-cursor={self._cursor}" if self._cursor else f"--since=@{int(self._since)}"
+            self._start("-f", "--no-tail", behind)
+        return self._read(most)
+
+    def _start(self, *how: str) -> None:
+        self._close()
+        self._buffer = b""
+        command = [self._program, "-q", "-o", "json", "--no-pager", f"--output-fields={FIELDS}"]
+        wrapped = [
+            sys.executable,
+            "-I",
+            "-S",
+            "-B",
+            "-c",
+            START,
+            str(os.getpid()),
+            *command,
+            *how,
+            *FACILITIES,
+        ]
+        try:
+            child = subprocess.Popen(
+                wrapped,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                bufsize=0,
+                env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"},
+                process_group=0,
+            )
+        except OSError as error:
+            self.problem = f"{self._program} cannot be started: {error.strerror}"
+            return
+        assert child.stdout is not None
+        os.set_blocking(child.stdout.fileno(), False)
+        self._child = child
+        self._end = weakref.finalize(self, _end, child)
+
+    def _read(self, most: int) -> list[Entry]:
+        """What the pipe holds, up to about `most` bytes."""
+        child = self._child
+        if child is None or child.stdout is None:
+            return []
+        parts, ended = [self._buffer], False
+        while most > 0:
+            part = child.stdout.read(min(most, 1 << 18))
+            if not part:
+                ended = part == b""
+                break
+            parts.append(part)
+            most -= len(part)
+        lines = b"".join(parts).split(b"\n")
+        self._buffer = lines.pop()
+        if len(self._buffer) > LONGEST:
+            self._buffer = b"#"  # no JSON: the rest of it is dropped with the line
+        found = [one for one in map(entry, lines) if one is not None]
+        if found:
+            self.problem = ""
+            self._cursor = found[-1].cursor or self._cursor
+        if ended:
+            status = self._close()
+            if status:
+                self.problem = f"{self._program} ended with status {status}"
+        return found
+
+    def _close(self) -> int:
+        """End the child and reap it; its exit status, 0 when there was none."""
+        child, self._child = self._child, None
+        if child is None:
+            return 0
+        try:
+            status = child.wait(0.2)  # at the end of its output it is about to end by itself
+        except subprocess.TimeoutExpired:
+            status = 0
+        self._end()
+        return status
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Kill and reap."""
+    child.kill()
+    if child.stdout is not None:
+        child.stdout.close()
+    child.wait()

@@ -1,0 +1,86 @@
+"""A netlink socket that asks and waits for the whole answer: netlink(7).
+
+One question at a time, each with a number of its own, so that what is left of an answer given up cannot
+pass for the next one. An answer that grows past `LARGEST` is given up: whoever may fill the kernel's
+tables must not fill our memory.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+from typing import Final
+
+from . import nlmsg
+from .nlmsg import Message
+
+ROUTE: Final = 0  # linux/netlink.h
+AUDIT: Final = 9
+NETFILTER: Final = 12
+
+BUFFER: Final = 128 * 1024  # the kernel never sends more than 32 KiB at once
+LARGEST: Final = 16 * 1024 * 1024
+ATTEMPTS: Final = 4
+TIMEOUT: Final = struct.pack("@ll", 2, 0)  # struct timeval: 2 s
+
+
+class Netlink:
+    """A door to one netlink protocol. Opened at the first question, and anew after any trouble."""
+
+    def __init__(self, protocol: int) -> None:
+        self._protocol = protocol
+        self._door: socket.socket | None = None
+        self._sequence = 0
+
+    def ask(self, kind: int, body: bytes = b"", flags: int = 0, *, one: int = 0) -> list[Message]:
+        """The messages of the answer. `one`: the single kind of message that is the whole answer, for
+        questions after which no NLMSG_DONE comes. Raises OSError."""
+        for attempt in range(ATTEMPTS):
+            try:
+                messages, steady = self._ask(kind, body, flags, one)
+            except OSError:
+                self.close()
+                raise
+            if steady or attempt == ATTEMPTS - 1:
+                break
+        return messages
+
+    def dump(self, kind: int, body: bytes = b"") -> list[Message]:
+        """All there is of a kind; asked again when it changed meanwhile. Raises OSError."""
+        return self.ask(kind, body, nlmsg.NLM_F_DUMP)
+
+    def _ask(self, kind: int, body: bytes, flags: int, one: int) -> tuple[list[Message], bool]:
+        door = self._door or self._open()
+        self._sequence = (self._sequence + 1) & 0xFFFFFFFF
+        door.send(nlmsg.request(kind, flags, self._sequence, body))
+        messages: list[Message] = []
+        size, steady = 0, True
+        while True:
+            datagram, _, how, _ = door.recvmsg(BUFFER)
+            size += len(datagram)
+            if how & socket.MSG_TRUNC or size > LARGEST:
+                raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
+            try:
+                part = nlmsg.part(datagram, self._sequence)
+            except nlmsg.Malformed as error:
+                raise OSError(errno.EBADMSG, str(error)) from error
+            if part.error:
+                raise OSError(part.error, os.strerror(part.error))
+            messages += part.messages
+            steady = steady and not part.interrupted
+            if part.done or (one and any(message.kind == one for message in part.messages)):
+                return messages, steady
+
+    def _open(self) -> socket.socket:
+        door = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, self._protocol)
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, TIMEOUT)
+        self._door = door
+        return door
+
+    def close(self) -> None:
+        """Give the socket back."""
+        if self._door is not None:
+            self._door.close()
+            self._door = None

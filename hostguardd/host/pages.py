@@ -1,0 +1,108 @@
+"""How many rows a small SQLite file holds, from its bytes alone: no lock is taken, nothing written. Pure.
+
+The rule: any bytes have an answer, and no page is visited twice. What is no such file, or was caught in
+the middle of a change, is None.
+
+Source: sqlite.org/fileformat2.html (1.3 the header, 1.6 b-tree pages, 2.1 records).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import Final
+
+MAGIC: Final = b"SQLite format 3\0"
+LEAF: Final = 0x0D
+INTERIOR: Final = 0x05
+MOST_TABLES: Final = 64
+
+
+def rows_of(data: bytes) -> int | None:
+    """The rows of all tables in the file `data`, but for SQLite's own."""
+    if len(data) < 100 or not data.startswith(MAGIC):
+        return None
+    size = int.from_bytes(data[16:18], "big")
+    size = 65536 if size == 1 else size
+    if size < 512 or size & (size - 1):
+        return None
+    try:
+        roots = list(_tables(data, size))[:MOST_TABLES]
+        return sum(sum(count for _, count in _leaves(data, size, root)) for root in roots)
+    except (struct.error, IndexError, ValueError):
+        return None
+
+
+def _leaves(data: bytes, size: int, root: int) -> Iterator[tuple[int, int]]:
+    """(page number, cells) of each leaf of a table's b-tree."""
+    todo, seen = [root], {root}
+    while todo:
+        number = todo.pop()
+        start = (number - 1) * size
+        at = start + (100 if number == 1 else 0)
+        if number < 1 or start + size > len(data):
+            raise ValueError("a page beyond the end")
+        kind, cells = data[at], int.from_bytes(data[at + 3 : at + 5], "big")
+        if kind == LEAF:
+            yield number, cells
+            continue
+        if kind != INTERIOR or at + 12 + 2 * cells > start + size:
+            raise ValueError("no page of a table")
+        offsets = struct.unpack_from(f">{cells}H", data, at + 12)
+        children = [struct.unpack_from(">I", data, start + one)[0] for one in offsets]
+        children.append(struct.unpack_from(">I", data, at + 8)[0])
+        for child in children:
+            if child in seen:
+                raise ValueError("a page in two places")
+            seen.add(child)
+            todo.append(child)
+
+
+def _tables(data: bytes, size: int) -> Iterator[int]:
+    """Root pages of the tables that the schema (the table on page 1) names."""
+    for number, cells in _leaves(data, size, 1):
+        start = (number - 1) * size
+        at = start + (100 if number == 1 else 0)
+        if at + 8 + 2 * cells > start + size:
+            raise ValueError("cells beyond the page")
+        for offset in struct.unpack_from(f">{cells}H", data, at + 8):
+            values = _record(data, start + offset)
+            match values:
+                case [b"table", bytes(name), _, int(root)] if not name.startswith(b"sqlite_") and root > 0:
+                    yield root
+
+
+def _record(data: bytes, at: int) -> list[int | bytes]:
+    """The first four columns of a cell of the schema: integers and texts."""
+    _, at = _varint(data, at)
+    _, at = _varint(data, at)
+    begin = at
+    length, at = _varint(data, at)
+    types: list[int] = []
+    while at < begin + length and len(types) < 4:
+        kind, at = _varint(data, at)
+        types.append(kind)
+    at = begin + length
+    values: list[int | bytes] = []
+    for kind in types:
+        width = (0, 1, 2, 3, 4, 6, 8, 8, 0, 0, 0, 0)[kind] if kind < 12 else (kind - 12) // 2
+        piece = data[at : at + width]
+        at += width
+        if kind < 12:
+            values.append(kind - 8 if kind in (8, 9) else int.from_bytes(piece, "big", signed=True))
+        else:
+            values.append(piece)
+    return values
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """A variable-length integer, and where what follows it begins."""
+    value = 0
+    for index in range(9):
+        byte = data[at + index]
+        if index == 8:
+            return (value << 8) | byte, at + 9
+        value = (value << 7) | (byte & 0x7F)
+        if byte < 0x80:
+            return value, at + index + 1
+    raise ValueError("no integer")

@@ -1,0 +1,96 @@
+"""The quiet hour: ordinary life on a booted host with the shipped configuration raises no false alert."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hostguardd.store.chain import read
+from tests.alerts import check
+from tests.daemon import ROOT
+from tests.system import guest
+
+PATIENCE = 420.0
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(PATIENCE + 300)]
+
+MOST_FOR_PACKAGES = 6
+"""Alerts that installing, updating and removing one package may make: two for each act."""
+
+
+@pytest.fixture(scope="module")
+def hour(debian: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The root of a host after its quiet hour."""
+    kept = os.environ.get("HOSTGUARD_HOUR")  # a folder to keep it in, or to judge once more
+    root = Path(kept) if kept else tmp_path_factory.mktemp("quiet") / "root"
+    if not (root / "result.json").exists():
+        guest.copied(debian, root)
+        guest.install(root)
+        shutil.copy(ROOT / "tests/system/quiet.py", root)
+        guest.program(root, "/usr/bin/python3 /quiet.py")
+        guest.boot(root, PATIENCE)
+    yield root
+    if not kept:
+        shutil.rmtree(root)
+
+
+@pytest.fixture(scope="module")
+def result(hour: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((hour / "result.json").read_text())
+    assert "failed" not in found, found["failed"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def told(hour: Path, result: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """What was told after the approval and is louder than info, each with the part of the hour it fell in."""
+    parts = result["parts"]
+    lines = [check(line) for _, line in read(str(hour / "var/log/hostguardd"), 0)]
+    return [
+        ([name for name, part in parts.items() if part["from"] <= number][-1], line)
+        for number, line in enumerate(lines)
+        if number >= result["from"] and line["hostguard"]["severity"] != "info"
+    ]
+
+
+def list_of(told: list[tuple[str, dict[str, Any]]]) -> str:
+    """The list that is the result of the hour."""
+    lines = ((part, line, line.get("rule", {}).get("name", "")) for part, line in told)
+    return "".join(
+        f"\n  {part:16} {line['hostguard']['severity']:8} {rule:24} {line['message'][:200]}"
+        for part, line, rule in lines
+    )
+
+
+def about_package(line: dict[str, Any]) -> bool:
+    return "trial-tool" in json.dumps(line)
+
+
+def about_ourselves(part: str, line: dict[str, Any]) -> bool:
+    """What the administrator of this hour did to the daemon itself, and wants to see noted."""
+    return part == "own_service" and line["hostguard"]["kind"] == "health" and line["rule"]["name"] in (
+        "config.reloaded", "daemon.stopping", "daemon.gap",
+    )  # fmt: skip
+
+
+def test_every_part_of_the_hour_took_place(result: dict[str, Any]) -> None:
+    assert not {name: part["failed"] for name, part in result["parts"].items() if "failed" in part}
+
+
+def test_nothing_is_told_that_nobody_wants_to_know(told: list[tuple[str, dict[str, Any]]]) -> None:
+    false = [
+        (part, line) for part, line in told if not about_package(line) and not about_ourselves(part, line)
+    ]
+    assert not false, f"{len(false)} false alerts:{list_of(false)}"
+
+
+def test_a_package_is_told_as_one_act(told: list[tuple[str, dict[str, Any]]]) -> None:
+    ours = [(part, line) for part, line in told if about_package(line)]
+    assert ours, "a new program in /usr/bin is news, whoever brought it"
+    assert len(ours) <= MOST_FOR_PACKAGES, list_of(ours)
