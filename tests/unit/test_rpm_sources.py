@@ -89,7 +89,7 @@ def test_the_pages_name_every_command_and_every_setting(tmp_path: Path) -> None:
     for name in COMMANDS:
         assert re.search(rf"^ +{name}\b", text, re.M), name
     shown = run(program("mandoc"), "-T", "ascii", "-O", "width=200", page("hostguardd.toml.5", tmp_path))
-    text = re.sub(r".\x08", "", shown)
+    text = " ".join(re.sub(r".\x08", "", shown).split())
     settings = (ROOT / "etc/hostguardd.toml").read_text().split("# Your own watches")[0]
     defaults = re.findall(r"^#(\w+ = .*)", settings, re.M)
     assert len(defaults) > 25
