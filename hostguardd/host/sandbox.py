@@ -29,10 +29,12 @@ OF_THE_MANAGER = (
     b"/dev/kmsg",
     b"/proc/kmsg",
     b"/run/host",
+    b"/proc/kallsyms",
+    b"/proc/kcore",
     b"/proc/sys/kernel/random",
 )
-"""Where the manager mounts something for every service, or for a container as a whole; and the kernel's log,
-which we do not read."""
+"""Where the manager mounts something for every service, or for a container as a whole; and the kernel's log
+and memory, which we do not read."""
 
 
 def unseen(proc: str = "/proc") -> list[str]:

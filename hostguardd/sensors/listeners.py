@@ -19,6 +19,7 @@ in for it.
 from __future__ import annotations
 
 import re
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
@@ -234,7 +235,9 @@ class ListenersSensor:
         }
         if not self._begun:
             for name, owner in answers.items():
-                self._first[name] = now if owner.started is None else self._host.seconds(owner.started)
+                ours = owner.pid == os.getpid()  # it asks which ports are free by taking each for a moment
+                young = ours or owner.started is None
+                self._first[name] = now if young else self._host.seconds(owner.started or 0)
 
     def _still_true(self, known: dict[Name, Owner]) -> dict[Name, Owner]:
         """Those whose owner lives and runs the same program as when it was found."""

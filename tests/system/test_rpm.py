@@ -32,6 +32,7 @@ MOST_EXPOSED = 3.5
 SETTINGS = """\
 [processes]
 managed = "1s"
+helper = "1s"
 
 [[watch]]
 name = "many"

@@ -178,7 +178,7 @@ def test_the_unit_turns_nothing_on_that_would_blind_the_daemon() -> None:
     on = dict(re.findall(r"^(\w+)=(.*)", unit, re.M))
     for name in (
         "PrivateTmp", "PrivateNetwork", "PrivateDevices", "PrivateUsers", "ProtectKernelModules",
-        "ProcSubset", "ProtectProc", "DynamicUser", "ProtectKernelTunables", "InaccessiblePaths",
+        "ProcSubset", "ProtectProc", "DynamicUser", "IPAddressDeny", "InaccessiblePaths",
         "TemporaryFileSystem", "RootDirectory", "RootImage",
     ):  # fmt: skip
         assert name not in on
