@@ -18,8 +18,8 @@ in for it.
 
 from __future__ import annotations
 
-import re
 import os
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
