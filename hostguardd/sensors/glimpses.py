@@ -9,40 +9,48 @@ the same grace.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from ..model import Row
 
 
 class Glimpses:
-    """Rows by key, kept for `grace` seconds after they were last seen. `width` is the key's."""
+    """Rows by key, kept for `grace` seconds after they were first missed. `width` is the key's.
+
+    Not after they were last seen: who is only looked at when something moves was seen an hour ago and has
+    been there ever since.
+    """
 
     def __init__(self, grace: float, width: int) -> None:
         self._grace = grace
         self._width = width
-        self._seen: dict[Row, tuple[float, Row]] = {}
+        self._rows: dict[Row, Row] = {}
+        self._missed: dict[Row, float] = {}
         self.due: float | None = None
 
     def __contains__(self, key: object) -> bool:
-        return key in self._seen
+        return key in self._rows
 
     def expect(self, rows: Iterable[Row], now: float) -> None:
-        """Count `rows` as seen at `now` (seconds on any steady clock), unless they were seen since."""
+        """Count `rows` as missed from `now` on (seconds on any steady clock), unless they were seen."""
         for row in rows:
-            self._seen.setdefault(row[: self._width], (now, row))
-        self._plan(())
+            key = row[: self._width]
+            if key not in self._rows:
+                self._rows[key] = row
+                self._missed[key] = now
+        self._plan()
 
     def present(self, rows: Mapping[Row, Row], now: float) -> list[Row]:
         """`rows` (by key) and those that are away for less than the grace, sorted by key."""
-        for key, (last, _) in list(self._seen.items()):
-            if key not in rows and now - last >= self._grace:
-                del self._seen[key]
-        for key, row in rows.items():
-            self._seen[key] = (now, row)
-        self._plan(rows)
-        return [self._seen[key][1] for key in sorted(self._seen)]
+        for key in self._rows.keys() - rows.keys():
+            if now - self._missed.setdefault(key, now) >= self._grace:
+                del self._rows[key], self._missed[key]
+        for key in self._missed.keys() & rows.keys():
+            del self._missed[key]
+        self._rows |= rows
+        self._plan()
+        return [self._rows[key] for key in sorted(self._rows)]
 
-    def _plan(self, rows: Collection[Row]) -> None:
+    def _plan(self) -> None:
         """`due`: when the first of the missed keys is to be given up."""
-        missed = [last + self._grace for key, (last, _) in self._seen.items() if key not in rows]
-        self.due = min(missed, default=None)
+        self.due = min((since + self._grace for since in self._missed.values()), default=None)

@@ -47,7 +47,7 @@ MOST_TOLD: Final = 1000
 COUNTS_FOLDERS: Final = frozenset({b"ext2", b"ext3", b"ext4", b"xfs", b"tmpfs", b"devtmpfs"})
 """File systems where a folder has two links and one for each folder in it."""
 
-GLANCE: Final = 10.0
+GLANCE: Final = 20.0
 """Seconds between two glances."""
 
 TABLES: Final = 60.0

@@ -87,8 +87,8 @@ class Entry:
     (seconds of uptime), and its place as long as no ancestor changed."""
 
     __slots__ = (
-        "again", "born", "command", "evidence", "image", "looks", "place", "process", "script", "signs",
-        "words",
+        "again", "born", "command", "copied", "evidence", "image", "looks", "place", "process", "script",
+        "signs", "words",
     )  # fmt: skip
 
     def __init__(self, process: Process, born: float) -> None:
@@ -100,6 +100,7 @@ class Entry:
         self.again = 0.0
         self.place: Place | None = None
         self.image = b""
+        self.copied = False  # a worker that was forked by a copy of itself, also when that has ended
         self.odd(None, b"")
 
     def odd(self, signs: bytes | None, evidence: bytes) -> None:
@@ -254,6 +255,7 @@ class ProcessesSensor:
             old = entry
             entry = self._table[pid] = Entry(process, old.born)
             entry.looks, entry.image = old.looks, old.image
+            entry.copied = old.copied and old.process.exe == process.exe
             if same:
                 entry.odd(old.signs, old.evidence)
         elif not same:
@@ -350,7 +352,8 @@ class ProcessesSensor:
         """The row of one key, and when its count of copies may next move."""
         entry, place = max(group, key=_bad_then_old)
         process = entry.process
-        ages = [now - one.born for one, _ in group]
+        # What the copy before a restart left to finish its work (cron's jobs) is no further copy.
+        ages = [now - one.born for one, _ in group if not one.copied]
         young = [age for age in ages if age < self._settings.instances]
         copies = max(1, len(ages) - len(young)) if place.role == SERVICE else 1
         until = now + self._settings.instances - max(young) if young else float("inf")
@@ -380,6 +383,7 @@ class ProcessesSensor:
             told -= {"script-temporary"}
         role, settle = standing(process, self._ancestors(process), self._settings, self._has_timer, told)
         copy = parent is not None and worker(process, parent.process, entry.script, parent.script)
+        entry.copied |= copy
         if copy and parent is not None and told & LOUD <= parent.words:
             settle = None
         if process.pid == self._own:

@@ -20,7 +20,6 @@ from typing import Any
 
 LOG = Path("/var/log/hostguardd/alerts.jsonl")
 KEY = "/root/.ssh/id_ed25519"
-NAMESPACE = ("ip", "netns", "exec", "elsewhere")
 
 result: dict[str, Any] = {"parts": {}}
 
@@ -78,10 +77,12 @@ ROTATED = """\
 }
 """
 
-DNSMASQ = (
-    "dnsmasq --no-daemon --conf-file=/dev/null --port=0 --interface=veth-far --bind-interfaces "
-    "--dhcp-range=192.0.2.10,192.0.2.90,120 --dhcp-leasefile=/tmp/leases"
-)
+LAN = (
+    "/usr/sbin/ip", "netns", "exec", "elsewhere", "/usr/sbin/dnsmasq", "--keep-in-foreground",
+    "--conf-file=/dev/null", "--port=0", "--interface=veth-far", "--bind-interfaces", "--pid-file",
+    "--dhcp-range=192.0.2.10,192.0.2.90,120", "--dhcp-leasefile=/run/leases",
+)  # fmt: skip
+"""A DHCP server on the other end of our network."""
 
 CONTROL = """\
 Package: trial-tool
@@ -123,7 +124,9 @@ def settle_down() -> None:
     )
     result["network"] = "veth-near" in run("ip", "link")
     if result["network"]:
-        subprocess.Popen([*NAMESPACE, *DNSMASQ.split()], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        Path("/etc/systemd/system/lan.service").write_text(f"[Service]\nExecStart={' '.join(LAN)}\n")
+        run("systemctl", "daemon-reload")
+        run("systemctl", "start", "lan")
         time.sleep(1)
         dhcp()
 
@@ -211,7 +214,7 @@ def rotation() -> None:
         sh("logger before; logrotate -f /etc/logrotate.conf; logger after")
         time.sleep(3)
     run("journalctl", "--rotate")
-    run("journalctl", "--vacuum-files=2")
+    run("journalctl", "--vacuum-time=2weeks")  # one that removes all would be the wiping of a log
     run("journalctl", "--flush")
 
 
@@ -288,7 +291,7 @@ def lines() -> int:
 
 def main() -> None:
     settle_down()
-    for part in (logins, timers, rotation, services, renewal):  # a host that was lived on
+    for part in (rotation, timers, services, renewal, logins):  # a host that was lived on
         part()
     run("systemctl", "start", "hostguardd")
     until(watching, "hostguardd watches")

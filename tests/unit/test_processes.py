@@ -118,6 +118,21 @@ def test_workers_are_silence(watcher: Watcher) -> None:
     assert watcher.fact(b"sshd").instances == 1
 
 
+def test_a_worker_that_outlives_its_master_s_restart_is_no_further_instance(watcher: Watcher) -> None:
+    cron = watcher.host.add_process(b"/usr/sbin/cron", age=900.0)
+    watcher.wait(1)
+    watcher.host.fork(cron)
+    watcher.wait(5)
+    watcher.host.kill(cron)
+    watcher.host.add_process(b"/usr/sbin/cron")
+    for _ in range(40):
+        watcher.wait(POLL)
+        assert watcher.fact(b"cron").instances == 1
+    watcher.host.add_process(b"/usr/sbin/cron")
+    watcher.wait(10)
+    assert watcher.fact(b"cron").instances == 2, "one that was started beside it is"
+
+
 def test_logins_are_silence(watcher: Watcher) -> None:
     monitor = watcher.host.fork(watcher.sshd)
     watcher.host.edit(monitor, login=True, unit=b"session-3.scope")

@@ -167,7 +167,7 @@ def securetty() -> Deed:
 
 
 @act(
-    "T1098",
+    "T1098 T1136.001",
     "useradd, and a moment later gpasswd -a … sudo: two deeds, the second is told as well",
     KIND,
     "quick",

@@ -17,7 +17,7 @@ planted("grub-default", "T1542", "/etc/default/grub.d/x.cfg", 'GRUB_CMDLINE_LINU
 planted("initramfs-hook", "T1542", "/etc/initramfs-tools/hooks/x", "#!/bin/sh\n", mode=0o755)
 planted("initramfs-script", "T1542", "/etc/initramfs-tools/scripts/init-top/x", "#!/bin/sh\n", mode=0o755)
 planted("dracut-module", "T1542", "/usr/lib/dracut/modules.d/99x/module-setup.sh", "#!/bin/sh\n", mode=0o755)
-planted("kernel-install", "T1542", "/etc/kernel/postinst.d/x", "#!/bin/sh\n", mode=0o755)
+planted("kernel-install", "T1542 T1546", "/etc/kernel/postinst.d/x", "#!/bin/sh\n", mode=0o755)
 
 TRUST = "T1553.004"
 planted(

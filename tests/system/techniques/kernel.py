@@ -61,7 +61,7 @@ def root_bound_elsewhere() -> Deed:
             yield
 
 
-@act("T1564.013 T1562 T1222", "mount -o remount without nosuid and noexec on /dev/shm", "/dev/shm")
+@act("T1564.013 T1562 T1222 T1548.001", "mount -o remount without nosuid and noexec on /dev/shm", "/dev/shm")
 def mount_option_lost() -> Deed:
     run("mount", "-o", "remount,suid,exec,dev", "/dev/shm")
     yield

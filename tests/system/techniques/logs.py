@@ -80,6 +80,18 @@ def journal_removed() -> Deed:
     run("systemctl", "restart", "systemd-journald")
 
 
+@act(
+    WIPED,
+    "journalctl --rotate --vacuum-time=1s: rotated, and the archives thrown away",
+    ".journal",
+    within=LOGS,
+)
+def journal_vacuumed() -> Deed:
+    run("journalctl", "--rotate")
+    run("journalctl", "--vacuum-time=1s", "--vacuum-files=1")
+    yield
+
+
 RECORD = 384
 
 

@@ -117,10 +117,10 @@ def set_uid_by_rename() -> Deed:
         yield
 
 
-@act("T1222.002", "chmod 666 /etc/shadow", "/etc/shadow")
+@act("T1222.002", "chmod 666 of a file of sudoers.d", "/etc/sudoers.d/frank")
 def mode_loosened() -> Deed:
-    with kept("/etc/shadow"):
-        os.chmod("/etc/shadow", 0o666)
+    with kept("/etc/sudoers.d/frank"):
+        os.chmod("/etc/sudoers.d/frank", 0o666)
         yield
 
 
@@ -152,17 +152,17 @@ def extended_attribute() -> Deed:
         yield
 
 
-@act("T1222.002", "chattr +i: an administrator can no longer change it", "/etc/debian_version")
+@act("T1222.002", "chattr +i: an administrator can no longer change it", "/etc/pam.d/cron", within=3.0)
 def immutable() -> Deed:
-    with kept("/etc/debian_version"):
+    with kept("/etc/pam.d/cron"):
         try:
-            run("chattr", "+i", "/etc/debian_version")
+            run("chattr", "+i", "/etc/pam.d/cron")
         except AssertionError as error:
             raise NotHere(f"chattr is refused: {error}") from None
         try:
             yield
         finally:
-            run("chattr", "-i", "/etc/debian_version")
+            run("chattr", "-i", "/etc/pam.d/cron")
 
 
 @act("T1070.006", "touch -d 2019 on a file that was changed before", "/etc/bash.bashrc", within=1.0)
@@ -196,7 +196,7 @@ def changed_and_restored() -> Deed:
         yield
 
 
-@act("T1554 T1195", "a system program is replaced, touch -r gives it the old time", "/usr/bin/who")
+@act("T1554 T1195 T1070.006", "a system program is replaced, touch -r gives it the old time", "/usr/bin/who")
 def program_replaced() -> Deed:
     with kept("/usr/bin/who"):
         sh(

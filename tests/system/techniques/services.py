@@ -119,7 +119,7 @@ def service_stopped() -> Deed:
 
 @act("T1489", "kill -9 of a service that is not started again", "atd", within=40.0)
 def service_killed() -> Deed:
-    sh("systemctl kill -s KILL atd; sleep 0.2; systemctl stop atd")
+    run("pkill", "-KILL", "-x", "atd")
     yield
     run("systemctl", "start", "atd")
 

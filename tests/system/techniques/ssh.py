@@ -107,7 +107,7 @@ planted(
 planted(
     "shosts", "T1098.004", "/etc/ssh/shosts.equiv", "+\n", does="hosts trusted without a key: shosts.equiv"
 )
-planted("rhosts", "T1098.004", "/home/alice/.rhosts", "+ +\n", does="~/.rhosts with + +")
+planted("rhosts", "T1098.004 T1098", "/home/alice/.rhosts", "+ +\n", does="~/.rhosts with + +")
 
 
 @act("T1098.004", "the host's own key is replaced", "/etc/ssh/ssh_host_ed25519_key")

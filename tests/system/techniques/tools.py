@@ -142,7 +142,7 @@ class Left:
     """A program left behind as intruders do: forked twice, in a session of its own, adopted by init."""
 
     def __init__(self, *argv: str, exe: str = "", env: dict[str, str] | None = None, cwd: str = "/") -> None:
-        ours, theirs = os.pipe()
+        ours, theirs = os.pipe()  # which closes when the program is executed
         child = os.fork()
         if child == 0:
             if os.fork() == 0:
@@ -153,15 +153,14 @@ class Left:
                     null = os.open("/dev/null", os.O_RDWR)
                     for number in range(3):
                         os.dup2(null, number)
-                    os.closerange(3, 256)
                     os.execve(exe or shutil.which(argv[0]) or argv[0], list(argv), env or dict(os.environ))
                 finally:
                     os._exit(127)
             os._exit(0)
         os.close(theirs)
         os.waitpid(child, 0)
-        self.pid = int(os.read(ours, 32))
-        os.close(ours)
+        with open(ours) as said:
+            self.pid = int(said.read())
 
     def end(self) -> None:
         try:

@@ -176,7 +176,7 @@ def written_late() -> Deed:
         yield
 
 
-@act("T1546", "a folder is renamed and another put in its place", "/etc/logrotate.d/cron-x")
+@act("T1546", "a folder is renamed and another put in its place", "/etc/logrotate.d/cron-x", within=LATE)
 def folder_replaced() -> Deed:
     sh(
         "cp -a /etc/logrotate.d /etc/logrotate.n",

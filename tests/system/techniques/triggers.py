@@ -41,7 +41,7 @@ planted("apt-hook", EVENT, "/etc/apt/apt.conf.d/99x", 'DPkg::Post-Invoke {"/tmp/
 planted("dpkg-hook", EVENT, "/etc/dpkg/dpkg.cfg.d/x", "post-invoke=/tmp/x\n")
 extended("dpkg-maintainer-script", EVENT, "/var/lib/dpkg/info/cron.postinst", "/tmp/x\n")
 planted("yum-plugin", EVENT, "/etc/yum/pluginconf.d/x.conf", "[main]\nenabled=1\n")
-planted("dnf-plugin", EVENT, "/usr/lib/python3/dist-packages/dnf-plugins/x.py", "import os\n")
+planted("dnf-plugin", EVENT, "/usr/lib/python3.11/site-packages/dnf-plugins/x.py", "import os\n")
 planted("dnf-conf", EVENT, "/etc/dnf/plugins/x.conf", "[main]\nenabled=1\n")
 planted("python-pth", EVENT, "/usr/lib/python3/dist-packages/x.pth", "import os; os.system('/tmp/x')\n")
 planted("python-pth-local", EVENT, "/usr/local/lib/python3.11/dist-packages/y.pth", "import os\n")

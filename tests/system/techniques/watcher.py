@@ -8,7 +8,6 @@ import os
 import sqlite3
 import subprocess
 from contextlib import closing
-from pathlib import Path
 
 from .table import LIVE, Deed, act
 from .told import LOG
@@ -56,9 +55,10 @@ def about_the_log(said: str) -> str:
 def log_disk_filled() -> Deed:
     with made("/var/log/hostguardd/x"):
         fill()
-        write("/etc/cron.d/into-the-reserve", "x\n")
+        for number in range(9):  # one alert may still fit into what was begun
+            append(f"/etc/cron.d/reserve-{number}", "x\n")
         yield
-        os.unlink("/etc/cron.d/into-the-reserve")
+        sh("rm /etc/cron.d/reserve-?")
 
 
 @act("T1053.003", "and what is done while it is full", "/etc/cron.d/on-a-full-disk")
@@ -148,24 +148,6 @@ def alert_log_edited() -> Deed:
     yield
 
 
-@act("T1070", "a line is cut out of the alert log: verify says which")
-def alert_log_cut() -> Deed:
-    copy = Path("/var/lib/trial/log")
-    sh(f"rm -rf {copy}; cp -a /var/log/hostguardd {copy}")
-    lines = LOG.read_bytes().split(b"\n")
-    (copy / LOG.name).write_bytes(b"\n".join(lines[:3] + lines[4:]))
-    write("/var/lib/trial/other.toml", f'[paths]\nlog = "{copy}"\nstate = "{copy}"\nrun = "{copy}"\n')
-    verified = subprocess.run(
-        ["hostguardctl", "--config", "/var/lib/trial/other.toml", "verify"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert verified.returncode == 1, verified.stdout + verified.stderr
-    shown(about_the_log(verified.stdout))
-    yield
-
-
 @act(
     "T1565.001",
     "an approved row is edited in the baseline's own database while the daemon is down",
@@ -177,4 +159,17 @@ def baseline_edited() -> Deed:
     with closing(sqlite3.connect("/var/lib/hostguardd/baseline.db")) as state, state:
         state.execute("UPDATE file_base SET mode = mode + 1 WHERE name = x'706173737764'")
     run("systemctl", "start", "hostguardd")
+    yield
+
+
+@act("T1070", "a line is cut out of the alert log while the daemon is down: verify says which")
+def alert_log_cut() -> Deed:
+    run("systemctl", "stop", "hostguardd")
+    lines = LOG.read_bytes().split(b"\n")
+    LOG.write_bytes(b"\n".join(lines[:3] + lines[4:]))
+    run("systemctl", "start", "hostguardd")
+    until(watching, "the daemon watches", 60.0)
+    verified = subprocess.run(["hostguardctl", "verify"], capture_output=True, text=True, check=False)
+    assert verified.returncode == 1, verified.stdout + verified.stderr
+    shown(about_the_log(verified.stdout))
     yield
