@@ -70,8 +70,10 @@ def told(after: int, *words: str) -> bool:
 
 
 def findings(after: int) -> list[str]:
-    """What was told of the host, rather than of the daemon itself."""
-    return [alert["message"] for alert in alerts(after) if alert["hostguard"]["kind"] != "health"]
+    """What was told of the host, rather than of the daemon itself; but that our own server, started on the
+    bad day, is a minute old."""
+    told = [alert["message"] for alert in alerts(after) if alert["hostguard"]["kind"] != "health"]
+    return [message for message in told if "-m http.server" not in message]
 
 
 def shown(name: str) -> str:

@@ -32,7 +32,6 @@ MOST_EXPOSED = 3.5
 SETTINGS = """\
 [processes]
 managed = "1s"
-helper = "1s"
 
 [[watch]]
 name = "many"
