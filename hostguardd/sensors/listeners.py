@@ -18,7 +18,6 @@ in for it.
 
 from __future__ import annotations
 
-import os
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -235,9 +234,7 @@ class ListenersSensor:
         }
         if not self._begun:
             for name, owner in answers.items():
-                ours = owner.pid == os.getpid()  # it asks which ports are free by taking each for a moment
-                young = ours or owner.started is None
-                self._first[name] = now if young else self._host.seconds(owner.started or 0)
+                self._first[name] = now if owner.started is None else self._host.seconds(owner.started)
 
     def _still_true(self, known: dict[Name, Owner]) -> dict[Name, Owner]:
         """Those whose owner lives and runs the same program as when it was found."""
