@@ -23,8 +23,13 @@ DOERS: dict[str, Callable[[threading.Lock], object]] = {
 def test_each_waits_for_its_turn(name: str) -> None:
     turn = threading.Lock()
     done = threading.Event()
+
+    def work() -> None:
+        DOERS[name](turn)
+        done.set()
+
     with turn:
-        worker = threading.Thread(target=lambda: (DOERS[name](turn), done.set()))
+        worker = threading.Thread(target=work)
         worker.start()
         assert not done.wait(0.2)
     assert done.wait(PATIENCE)
