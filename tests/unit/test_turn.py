@@ -13,8 +13,8 @@ from hostguardd.host.proc import ProcHost
 PATIENCE = 30.0
 
 DOERS: dict[str, Callable[[threading.Lock], object]] = {
-    "sockets": lambda turn: ProcHost(turn=turn).sockets("udp"),
-    "cookies": lambda turn: ProcHost(turn=turn).cookies("udp"),
+    "sockets": lambda turn: ProcHost(netlink=False, turn=turn).sockets("udp"),
+    "cookies": lambda turn: ProcHost(netlink=False, turn=turn).cookies("udp"),
     "held": lambda turn: Ports(b"/proc", lambda path, limit: b"", turn).held("udp", [65000]),
 }
 
