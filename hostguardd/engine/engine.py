@@ -251,6 +251,8 @@ class Engine:
             self.tell("baseline.tampered", problem=problem)
         if repair := self.log.take_repaired():
             self.tell("log.repaired", repair=repair)
+        if self.log.take_given():
+            self.tell("log.reserve-used")
         if self.door and (lost := self.door.take_lost()):
             self.tell("control.lost", problem=lost)
         clocks = read(self.clock)

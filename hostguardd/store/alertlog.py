@@ -76,6 +76,7 @@ class AlertLog:
         self._fd = -1
         self._unfinished = False
         self._rotate_at = settings.rotate
+        self._given = False
         self._reserve = Reserve(os.path.join(folder, RESERVE), settings.reserve)
         try:
             os.makedirs(folder, mode=0o750, exist_ok=True)
@@ -130,6 +131,11 @@ class AlertLog:
         said, self.repaired = self.repaired, ""
         return said
 
+    def take_given(self) -> bool:
+        """Whether the reserve was given up since this was last asked."""
+        given, self._given = self._given, False
+        return given
+
     def close(self) -> None:
         """Let go of the file. Everything appended is on the disk already."""
         if self._fd >= 0:
@@ -144,6 +150,7 @@ class AlertLog:
         except OSError as error:
             if error.errno not in _NO_SPACE or not self._reserve.give():
                 raise
+            self._given = True
             self._write(data)
 
     def _write(self, data: bytes) -> None:

@@ -81,6 +81,8 @@ def test_on_a_full_disk_the_reserve_is_given_up_and_the_alert_written(disk: Path
     with pytest.raises(AlertLogError, match="No space left") as caught:
         forever(lambda: written.append(log.append([alert(number) for number in range(50)])[-1]))
     assert caught.value.errno == errno.ENOSPC
+    assert log.take_given()
+    assert not log.take_given(), "told once"
     assert written[-1] > 100, "the reserve held more than a hundred alerts"
     assert log.head[0] == written[-1]
     assert verify(str(disk), log.head).ok

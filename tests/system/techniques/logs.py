@@ -95,11 +95,17 @@ def journal_vacuumed() -> Deed:
 RECORD = 384
 
 
+def approve() -> None:
+    """As the host is: the record was written anew, which would hide what is done to it next."""
+    run("hostguardctl", "baseline", "--yes", "-m", "put back")
+
+
 @act(WIPED, "> /var/log/wtmp", KIND, "/var/log/wtmp", within=LOGS)
 def wtmp_emptied() -> Deed:
     with kept("/var/log/wtmp"):
         sh(": > /var/log/wtmp")
         yield
+    approve()
 
 
 @act(WIPED, "one record in the middle of wtmp is zeroed (zap)", KIND, "/var/log/wtmp", within=LOGS)
@@ -112,6 +118,7 @@ def wtmp_zapped() -> Deed:
             file.seek(count // 2 * RECORD)
             file.write(bytes(RECORD))
         yield
+    approve()
 
 
 @act(WIPED, "the records of alice are cut out of wtmp", KIND, "/var/log/wtmp", within=LOGS)
@@ -126,13 +133,17 @@ def wtmp_edited() -> Deed:
         with open(path, "wb") as file:
             file.write(b"".join(left))
         yield
+    approve()
 
 
 @act(WIPED, "rm /var/log/btmp", KIND, "/var/log/btmp", within=LOGS)
 def btmp_removed() -> Deed:
+    wrong_password("127.0.0.1", "alice")
+    approve()
     with kept("/var/log/btmp"):
         os.unlink("/var/log/btmp")
         yield
+    approve()
 
 
 @act(WIPED, "the entry of alice in lastlog is zeroed", KIND, "/var/log/lastlog", within=LOGS)
@@ -239,6 +250,7 @@ def su_to_root() -> Deed:
 @act("T1562 T1489 T1562.001", "systemctl stop rsyslog syslog.socket", "rsyslog", within=40.0)
 def syslog_stopped() -> Deed:
     run("systemctl", "stop", "syslog.socket", "rsyslog")
+    run("pkill", "-KILL", "-x", "rsyslogd", may_fail=True)  # in a container the stop may not reach it
     yield
     run("systemctl", "start", "rsyslog")
 

@@ -213,19 +213,19 @@ def process_hidden_by_a_library() -> Deed:
             yield
 
 
-def odd(name: str, path: str, technique: str = "T1564.001", within: float = CHECK) -> None:
-    """The row of a hidden name in an odd place."""
+def odd(name: str, path: str, thing: str = "") -> None:
+    """The row of a hidden name in an odd place; `thing`: a folder that stands for what lies in it."""
 
     def deed() -> Deed:
         with made(path):
             write(path, "x")
             yield
 
-    add(name, deed, technique, f"a file at {path!r}", path.strip(), within=within)
+    add(name, deed, "T1564.001", f"a file at {path!r}", thing or path, within=CHECK)
 
 
 odd("three-dots", "/usr/lib/.../x")
 odd("two-dots-and-a-space", "/usr/share/.. /x")
-odd("hidden-folder-in-tmp", "/tmp/.font-cache/x")
+odd("hidden-folder-in-tmp", "/tmp/.font-cache/x", "/tmp/.font-cache")
 odd("file-in-dev", "/dev/.udev-x")
 odd("plain-file-in-dev", "/dev/ptyp")

@@ -119,7 +119,7 @@ def service_stopped() -> Deed:
 
 @act("T1489", "kill -9 of a service that is not started again", "atd", within=40.0)
 def service_killed() -> Deed:
-    run("pkill", "-KILL", "-x", "atd")
+    sh("pkill -KILL -x atd; sleep 0.2; systemctl stop atd")  # which would be started again
     yield
     run("systemctl", "start", "atd")
 
