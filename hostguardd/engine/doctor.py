@@ -21,10 +21,11 @@ CAPABILITIES = {
     "CAP_NET_ADMIN": 12,
     "CAP_NET_RAW": 13,
     "CAP_SYS_PTRACE": 19,
+    "CAP_SYS_ADMIN": 21,
     "CAP_AUDIT_CONTROL": 30,
 }
 """Names and bit numbers, capabilities(7), linux/capability.h: files, firewall, its older kind, processes,
-audit rules."""
+attributes in trusted.*, audit rules."""
 
 QUEUE = 16_384
 """Hints that the kernel should keep for us at least: its own default for fs.inotify.max_queued_events."""

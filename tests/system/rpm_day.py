@@ -138,6 +138,7 @@ CHANGES: dict[str, tuple[Callable[[], object], tuple[str, ...]]] = {
         lambda: os.chmod("/etc/crontab" if os.path.exists("/etc/crontab") else "/etc/issue", 0o666),
         ("0666",),
     ),
+    "attribute": (lambda: os.setxattr("/etc/group", "trusted.x", b"1"), ("trusted.x",)),
     "set-uid": (set_uid, ("/var/tmp/tool",)),
     "port": (open_port, ("0.0.0.0:4444",)),
     "service": (start_service, ("backdoor.service",)),
