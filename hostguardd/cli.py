@@ -131,7 +131,7 @@ def _check(s: Session) -> Exit:
 
 
 def _baseline(s: Session) -> Exit:
-    """Review, ask, approve; with --yes again when the host changed meanwhile, as nobody is to be asked."""
+    """Review, ask, approve; with --yes again when the baseline moved meanwhile, as nobody is to be asked."""
     if not s.options.yes and not s.terminal.attended:
         raise UsageError("nobody is there to be asked: say --yes to approve without a question")
     try:
@@ -143,7 +143,7 @@ def _baseline(s: Session) -> Exit:
             return _approve_review(s)
         except _ChangedMeanwhile:
             if not s.options.json:
-                s.terminal.print(["", "The host changed meanwhile: looking again.", ""])
+                s.terminal.print(["", "The baseline moved meanwhile: looking again.", ""])
     return _approve_review(s)
 
 

@@ -178,6 +178,13 @@ class ProcessesConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class HiddenConfig:
+    """`[hidden]`: whether each port is tried by bind(2), to find those that no table shows."""
+
+    ports: bool = field(default=True, metadata=reads(boolean))
+
+
+@dataclass(frozen=True, slots=True)
 class LogsConfig:
     """`[logs]`: files that only grow. `files` are globs of paths, `exclude` takes some of them away."""
 
@@ -420,6 +427,7 @@ class Config:
     setid: SetIdConfig = field(default=SetIdConfig(), metadata=reads(table(SetIdConfig)))
     listeners: ListenersConfig = field(default=ListenersConfig(), metadata=reads(table(ListenersConfig)))
     processes: ProcessesConfig = field(default=ProcessesConfig(), metadata=reads(table(ProcessesConfig)))
+    hidden: HiddenConfig = field(default=HiddenConfig(), metadata=reads(table(HiddenConfig)))
     logs: LogsConfig = field(default=LogsConfig(), metadata=reads(table(LogsConfig)))
     events: EventsConfig = field(default=EventsConfig(), metadata=reads(table(EventsConfig)))
     watches: tuple[Watch, ...] = field(default=(), metadata=reads(entries(Watch, check_watch), "watch"))

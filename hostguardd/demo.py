@@ -100,18 +100,17 @@ class Stage:
 
 @dataclass(frozen=True)
 class Change:
-    """One thing to do to the host, and the alert that must answer it."""
+    """One thing to do to the host, and the alert that must answer it: its possible `kinds`."""
 
     what: str
-    kind: str
+    kinds: tuple[str, ...]
     act: Callable[[Stage, ExitStack], str]
     """Does it, leaves the undoing on the stack, and returns what the alert must name."""
 
     def answered_by(self, alert: Mapping[str, Any], name: str) -> bool:
         """Whether `alert` tells this change, by itself or among many at once."""
-        return alert["hostguard"]["kind"] in (self.kind, "group") and name in json.dumps(
-            alert, ensure_ascii=False
-        )
+        told = json.dumps(alert, ensure_ascii=False)
+        return alert["hostguard"]["kind"] in (*self.kinds, "group") and name in told
 
 
 def change_file(stage: Stage, undo: ExitStack) -> str:
@@ -144,10 +143,11 @@ def set_bit(stage: Stage, undo: ExitStack) -> str:
 
 
 CHANGES = (
-    Change("a watched file is changed", "file", change_file),
-    Change("a port is opened", "listener", open_port),
-    Change("a program runs from a temporary folder", "process", run_program),
-    Change("a file gets the set-uid bit", "setid", set_bit),
+    Change("a watched file is changed", ("file",), change_file),
+    Change("a port is opened", ("listener",), open_port),
+    Change("a program runs from a temporary folder", ("process",), run_program),
+    # Told once, by the files sensor where a watch takes all programs, as the packaged one of /tmp does.
+    Change("a file gets the set-uid bit", ("file", "setid"), set_bit),
 )
 
 

@@ -39,7 +39,7 @@ Event: TypeAlias = Literal["opened", "changed", "cleared", "accepted"]
 """What became of a finding: it appeared, its subject moved on, it went away, it was approved."""
 
 PART_MEMBERS = 500
-PART_BYTES = 60_000
+PART_BYTES = 90_000
 TOP_FOLDERS = 20
 
 CATEGORIES: Mapping[str, str] = {
@@ -156,12 +156,15 @@ def act_alerts(head: Finding, parts: Sequence[Finding], at: int, names: Names) -
     said = f"Part of the same act ({sentence(head.drift, names)}): "
     return [
         replace(alert, severity=Severity.INFO, technique="", data={**alert.data, "head": head.id})
-        for alert in group_alerts(parts, at, names, deed=said)
+        for alert in group_alerts(parts, at, names, deed=said, quiet=True)
     ]
 
 
 NAMED = 6
 """How many parts of an act a sentence names."""
+
+LOUDEST_NAMED = 3
+"""How many of the loudest members of a group its sentence names."""
 
 
 def _with(parts: Sequence[Finding]) -> str:
@@ -173,10 +176,16 @@ def _with(parts: Sequence[Finding]) -> str:
 
 
 def group_alerts(
-    findings: Sequence[Finding], at: int, names: Names, event: Event = "opened", deed: str = ""
+    findings: Sequence[Finding],
+    at: int,
+    names: Names,
+    event: Event = "opened",
+    deed: str = "",
+    *,
+    quiet: bool = False,
 ) -> list[Alert]:
     """A storm told as one group, in numbered parts that together name every member. `deed` begins its
-    sentence.
+    sentence; if it is `quiet`, no member is louder than another.
 
     Members come loudest first, so the first part is as loud as the whole and the rest as loud as
     what is in them. A part holds up to PART_MEMBERS members or about PART_BYTES of them.
@@ -186,6 +195,7 @@ def group_alerts(
     members = sorted(findings, key=_loudest_first)
     whole = hashlib.sha256("\n".join(_event_id(one, event) for one in members).encode()).hexdigest()[:20]
     message, summary = _summary(members, event)
+    message += _loudest(members) if event in TELLING and not quiet else ""
     parts = list(_parts(members))
     told = event in TELLING
     alerts = []
@@ -200,7 +210,7 @@ def group_alerts(
                 severity=verdict.severity if told else Severity.INFO,
                 message=deed + message + (f" (part {number} of {len(parts)})" if len(parts) > 1 else ""),
                 rule=verdict.rule,
-                technique=verdict.technique if told else "",
+                technique=_techniques(part) if told else "",
                 fields=_group_fields(part, told),
                 data={
                     "key": whole,
@@ -230,7 +240,8 @@ def _summary(members: Sequence[Finding], event: Event) -> tuple[str, Record]:
     counted = ", ".join(
         f"{count} {COUNTED[kind][count != 1]} {done}" for (kind, done), count in by_action.most_common()
     )
-    return f"{len(members)} findings at once: {counted}{_mostly(by_folder, len(members))}", {
+    findings = "finding" if len(members) == 1 else "findings at once"
+    return f"{len(members)} {findings}: {counted}{_mostly(by_folder, len(members))}", {
         "count": len(members),
         "by_action": {f"{kind}-{done}": count for (kind, done), count in by_action.most_common()},
         "by_severity": {
@@ -240,6 +251,30 @@ def _summary(members: Sequence[Finding], event: Event) -> tuple[str, Record]:
             {"folder": escape(folder), "count": count} for folder, count in by_folder.most_common(TOP_FOLDERS)
         ],
     }
+
+
+MOST_TECHNIQUES = 20
+"""Techniques that a group carries as a whole, those of its loudest members; each member has its own."""
+
+
+def _techniques(part: Sequence[Finding]) -> str:
+    """All techniques of a group's part, in the order of its members."""
+    found = dict.fromkeys(one for member in part for one in member.verdict.technique.split())
+    return " ".join([*found][:MOST_TECHNIQUES])
+
+
+def _loudest(members: Sequence[Finding]) -> str:
+    """Those that are louder than the rest, by name: whoever floods the log must not bury them in it."""
+    top = members[0].verdict.severity
+    above = [one for one in members if one.verdict.severity is top]
+    if len(above) == len(members):
+        return ""
+    named = ", ".join(
+        f"{COUNTED[one.drift.fact.KIND][0]} {short(escape(one.drift.subject.label))} {one.drift.action.value}"
+        for one in above[:LOUDEST_NAMED]
+    )
+    more = f" and {len(above) - LOUDEST_NAMED} more" if len(above) > LOUDEST_NAMED else ""
+    return f"; {top.label}: {named}{more}"
 
 
 def _group_fields(part: Sequence[Finding], told: bool) -> Record:
@@ -291,6 +326,8 @@ def _member(finding: Finding) -> Record:
         "kind": drift.fact.KIND,
         "action": drift.action.value,
         "severity": finding.verdict.severity.label,
+        "rule": clean(finding.verdict.rule),
+        "technique": clean(finding.verdict.technique).split(),
         "key": escape(drift.subject.label),
         "changed": list(drift.changed),
     }
@@ -300,8 +337,9 @@ def _parts(members: Sequence[Finding]) -> Iterator[list[Finding]]:
     part: list[Finding] = []
     weight = 0
     for one in members:
-        # What its object takes in the line, near enough: the rest of it is about 120 bytes.
-        own = 120 + len(escape(one.drift.subject.label)) + sum(len(name) + 3 for name in one.drift.changed)
+        # What its object takes in the line, near enough: the rest of it is about 145 bytes.
+        words = (*one.drift.changed, one.verdict.rule, *one.verdict.technique.split())
+        own = 145 + len(escape(one.drift.subject.label)) + sum(len(word) + 3 for word in words)
         if part and (len(part) == PART_MEMBERS or weight + own > PART_BYTES):
             yield part
             part, weight = [], 0

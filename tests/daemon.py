@@ -56,6 +56,9 @@ watch = []
 [listeners]
 unix = false
 
+[hidden]
+ports = false
+
 {sections}
 {switched_off}
 

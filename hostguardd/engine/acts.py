@@ -8,13 +8,16 @@ once, together, and quietly, for all that they could say loudly has been said.
 
 The rule kept here: **nothing becomes a part that says more than its head**. A table of accounts is a part
 only where nothing but its content moved and somebody's account explains that; its mode or owner, a finding
-about another account, or a louder one about the same are told for themselves.
+about another account, or a louder one about the same are told for themselves. Of a new home only what was
+copied from /etc/skel as it was approved is a part: a home is a word in a line of passwd, and may as well be
+/etc/cron.d or somebody else's.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import stat
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -36,10 +39,16 @@ TABLE = re.compile(rb"/etc/(?:passwd|shadow|group|gshadow|subuid|subgid)(-|\+|\.
 
 CONTENT = frozenset({"size", "mtime", "ctime", "inode", "links", "sha256"})
 TELLING = ("opened", "changed")
-HOMELESS = frozenset(
-    {b"", b"/", b"/bin", b"/sbin", b"/usr", b"/etc", b"/var", b"/root", b"/tmp", b"/home", b"/dev", b"/run"}
-)
-"""Homes below which lies more than an account's own."""
+SKELETON = b"/etc/skel"
+"""What useradd(8) puts into a new home is copied from there."""
+
+Approved: TypeAlias = Callable[[bytes], FileFact | None]
+"""The approved fact of a path."""
+
+
+def nothing(path: bytes) -> FileFact | None:
+    """An `Approved` that knows of no file."""
+    return None
 
 
 @dataclass(slots=True)
@@ -62,10 +71,11 @@ class Gathered:
 
 
 class Acts:
-    """The acts that are going on, by the name of their account."""
+    """The acts that are going on, by the name of their account. `approved` tells what a skeleton holds."""
 
-    def __init__(self) -> None:
+    def __init__(self, approved: Approved = nothing) -> None:
         self._open: dict[bytes, Act] = {}
+        self._approved = approved
 
     def latest(self) -> Act | None:
         """The act that had its head told last."""
@@ -109,7 +119,7 @@ class Acts:
         act = self._open[name] = Act(head, now, now, head.verdict.severity)
         subject = head.drift.after
         if head.drift.action is Action.ADDED and isinstance(subject, AccountFact):
-            act.homes |= {subject.home} - HOMELESS
+            act.homes.add(subject.home.rstrip(b"/"))
 
     def _close(self, now: int) -> None:
         for name, act in list(self._open.items()):
@@ -127,12 +137,33 @@ class Acts:
         if not isinstance(subject, FileFact) or not self._open:
             return None
         if TABLE.fullmatch(subject.path):
-            return self.latest() if _says_nothing_more(finding.drift) else None
+            act = self.latest() if _says_nothing_more(finding.drift) else None
+            return act if act is not None and _writes(act.head, subject.path) else None
         if finding.drift.action is not Action.ADDED:
             return None
-        return next(
-            (act for act in self._open.values() if any(under(subject.path, home) for home in act.homes)), None
-        )
+        return next((act for act in self._open.values() if self._copied(subject, act)), None)
+
+    def _copied(self, file: FileFact, act: Act) -> bool:
+        """Whether a new file is the copy of one in the skeleton, in the home that an act made."""
+        for home in act.homes:
+            if file.path != home and under(file.path, home):
+                model = self._approved(SKELETON + file.path[len(home) :])
+                if model is not None and _looks(model) == _looks(file) != ():
+                    return True
+        return False
+
+
+def _looks(file: FileFact) -> tuple[object, ...]:
+    """What a copy has in common with its model; nothing when its content was not read."""
+    if file.sha256 is None and stat.S_ISREG(file.mode):
+        return ()
+    return file.mode, file.sha256, file.target, file.xattrs
+
+
+def _writes(head: Finding, path: bytes) -> bool:
+    """Whether what became of the head's account is written into that table, too. Ranges of subordinate ids
+    are given to an account that comes and taken from one that goes, subuid(5); no password moves them."""
+    return head.drift.action is not Action.CHANGED or not path.startswith(b"/etc/sub")
 
 
 def _same_deed(head: Finding, finding: Finding) -> bool:

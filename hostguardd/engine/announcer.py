@@ -20,7 +20,7 @@ from typing import Protocol
 from .. import health
 from ..describe import Event, Names, act_alerts, finding_alert, group_alerts
 from ..errors import AlertLogError, StoreError
-from ..model import Alert, Fact, Finding, Row, Severity, Value, under
+from ..model import Alert, Fact, FileFact, Finding, Row, Severity, Value, split, under
 from ..store.baseline import Baseline
 from ..store.database import Database
 from ..store.findings import CLEARED, Findings
@@ -106,7 +106,7 @@ class Announcer:
         self._rest_due = 0
         self._rest_since = 0
         self._hold = HOLD
-        self._acts = Acts()
+        self._acts = Acts(self._approved)
         self._parts: set[tuple[type[Fact], Row]] = set()  # what waits and is part of an act
         self._parts_due = 0
         self._parts_of: Act | None = None
@@ -180,6 +180,11 @@ class Announcer:
             (due for due in (self._loud_due, self._rest_due, self._parts_due, self._early_due) if due),
             default=0,
         )
+
+    def _approved(self, path: bytes) -> FileFact | None:
+        """The approved fact of a file."""
+        row = self._baseline.row(FileFact, split(path))
+        return None if row is None else FileFact.of(row)
 
     # -- going out -------------------------------------------------------------------------------
 
@@ -307,14 +312,19 @@ class Announcer:
         return max(0, LOUD_ALONE - self._loud_told)
 
     def _alone(self, told: Sequence[Told], acts: int) -> Sequence[Told]:
-        """Those that get an alert of their own, beside so many acts."""
+        """Those that get an alert of their own, beside so many acts. Few of an event always do."""
         loud = [one for one in told if _is_loud_news(*one)]
         left = max(0, self._loud_left(self._mono()) - acts)
-        if self._transaction and len(told) > 1:
-            return loud[:left]
-        if len(told) <= FEW:
+        if not self._transaction and len(told) <= self._storm and len(loud) <= left:
             return told
-        return told if len(told) <= self._storm and len(loud) <= left else loud[:left]
+        alone = loud[:left]
+        chosen = {id(one) for one in alone}
+        rest: dict[Event, list[Told]] = {}
+        for one in told:
+            if id(one) not in chosen:
+                rest.setdefault(one[1], []).append(one)
+        few = 1 if self._transaction else FEW
+        return [*alone, *(one for ones in rest.values() if len(ones) <= few for one in ones)]
 
     def _alerts(self, told: Sequence[Told], alone: Sequence[Told]) -> list[Alert]:
         now = self._wall()

@@ -1,14 +1,13 @@
 """What control requests do: one method for each call of the table in `control.calls`.
 
-The rules kept here: nothing becomes approved that the administrator was not shown (a review hands
-out a token of exactly what it showed); every approval is itself an alert with its actor; and long
+The rules kept here: nothing becomes approved that the administrator was not shown (`review` keeps
+what that was, and its token names it); every approval is itself an alert with its actor; and long
 reading of the log or the whole baseline happens in a thread with handles of its own, so that the
 loop goes on watching.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 import time
@@ -33,6 +32,7 @@ from ..subjects import fact_json
 from .coverage import SECOND
 from .doctor import examine, examine_host
 from .engine import Engine
+from .review import Review, aside, review
 from .work import Work
 
 FOLLOW_EVERY = 0.2
@@ -47,6 +47,7 @@ class Commands:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._shown: Review | None = None
         self._calls: Mapping[str, Callable[[Job], None]] = {
             "status": self._status,
             "drift": self._drift,
@@ -222,16 +223,20 @@ class Commands:
 
         def finish(work: Work) -> None:
             self._swept(work)
-            job.finish({**self._open(), "generation": _generation(self._current()), "token": self._token()})
+            current = self._current()
+            self._shown = review(current.number, self._engine.findings)
+            job.finish({**self._open(), "generation": _generation(current), "token": self._shown.token})
 
         self._engine.looking.everything("review", self._guarded(job, finish), job=job)
 
     def _approve(self, job: Job) -> None:
         engine = self._engine
         engine.announcer.flush()
-        if job.args["token"] != self._token():
-            raise UsageError("the host changed since that review: look at it again, then approve")
-        count = sum(engine.findings.counts().values())
+        shown = self._shown
+        if shown is None or job.args["token"] != shown.token or shown.generation != self._current().number:
+            raise UsageError("the baseline changed since that review, or another one was made: look again")
+        later = shown.missing(engine.findings)
+        count = sum(engine.findings.counts().values()) - len(later)
         dropped: list[tuple[type[FileFact], Value]] = [
             (FileFact, scope)
             for scope in engine.baseline.scopes(FileFact)
@@ -239,8 +244,11 @@ class Commands:
         ]
         at = engine.clock.wall()
         with engine.database.transaction():
-            made = engine.baseline.approve(at, job.actor, job.args["reason"], dropped=dropped)
+            with aside(engine.baseline, later):
+                made = engine.baseline.approve(at, job.actor, job.args["reason"], dropped=dropped)
             engine.findings.close_all(ACCEPTED, at)
+            for finding in later:
+                engine.findings.put(finding)
             engine.findings.prune()
         self._moved(made)
         engine.tell(
@@ -251,7 +259,8 @@ class Commands:
             reason=job.args["reason"] or "no reason given",
             digest=made.digest,
         )
-        job.finish({"generation": _generation(made)})
+        self._shown = None
+        job.finish({"generation": _generation(made), "left": len(later)})
 
     def _accept(self, job: Job) -> None:
         engine = self._engine
@@ -303,13 +312,6 @@ class Commands:
         engine = self._engine
         engine.baseline.prune(engine.config.baseline.keep)
         engine.backup()
-
-    def _token(self) -> str:
-        """What names exactly this drift against exactly this generation."""
-        total = hashlib.sha256(str(self._current().number).encode())
-        for finding in self._engine.findings.open():
-            total.update(repr((finding.id, finding.drift.after)).encode())
-        return total.hexdigest()[:32]
 
     def _open_one(self, id: str) -> Finding:
         found = self._engine.findings.get(id)

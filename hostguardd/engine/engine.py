@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -442,8 +443,21 @@ class Engine:
     def _tell_gap(self) -> None:
         """From when to when nobody was watching."""
         alive, now = self.baseline.recall("alive"), self.clock.wall()
-        if isinstance(alive, int) and now - alive > 0:
+        if not isinstance(alive, int):
+            return
+        alive = max(alive, self._last_told())
+        if now - alive > 0:
             self.tell("daemon.gap", since=alive, until=now, gap=now - alive)
+
+    def _last_told(self) -> int:
+        """Wall-clock nanoseconds of the last line that an earlier life of ours wrote, 0 if it tells none."""
+        for _, line in self.log.read(max(self.log.found - 1, 0)):
+            try:
+                at = datetime.fromisoformat(parse(line)["@timestamp"])
+            except (HostguardError, KeyError, TypeError, ValueError):
+                return 0  # `verify` names it
+            return (at - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1) * 1000
+        return 0
 
     def _end(self) -> None:
         self.state = "stopping"

@@ -154,7 +154,7 @@ def build(config: Config, host: Host, clock: Clock, on_folder: OnFolder, own: in
     keys = KeysSensor(host.texts, host.files, every, clock.mono, clock.wall)
     logs = LogsSensor(host.files, host.texts, config.logs, config.sweeps.logs, clock.wall, clock.mono)
     events = EventsSensor(host.texts, host.journal, config.events, config.sweeps.logs, clock.wall, clock.mono)
-    hidden = HiddenSensor(host.views, host.files.mounts, clock.wall)
+    hidden = HiddenSensor(host.views, host.files.mounts, clock.wall, ports=config.hidden.ports)
     arrivals = events.tally.arrivals
     logins = LoginsSensor(host.texts, host.live, arrivals, config.sweeps.logs, clock.wall, clock.mono)
     return Parts(

@@ -31,6 +31,9 @@ LARGEST: Final = 256 * 1024 * 1024
 PATIENCE: Final = 4 * 1024 * 1024
 """Bytes that are hashed before `stop` is asked again."""
 
+COMPARED: Final = 64 * 1024 * 1024
+"""Bytes above which a program mounted over one of the same length is not read: it may be no copy of it."""
+
 REMEMBERED: Final = 4096
 """How many digests are kept."""
 
@@ -201,9 +204,31 @@ class ProcHost:
         if len(environ) == ENVIRON:  # what somebody made too long to be looked through
             environ = _read(base + b"/environ", MOST_ENVIRON) or environ
         arguments = parse.arguments(_read(base + b"/cmdline", CMDLINE) or b"")
-        claimed = self._claimed(base, arguments[0] if arguments else b"", running)
+        claimed = self._covered(base, running)
+        claimed = claimed or self._claimed(base, arguments[0] if arguments else b"", running)
         script = _script(base, arguments)
         return Inside(parse.linker(environ), parse.mapped(maps), claimed, running.st_mode, script)
+
+    def _covered(self, base: bytes, running: os.stat_result) -> bytes:
+        """The path of the image, if only a mount in the process's own mount namespace put it there, over
+        a program that the rest of the host sees: `unshare -m; mount --bind`. A container has another root,
+        and what was replaced by an update is gone from every namespace."""
+        path = _link(base + b"/exe")
+        if path.endswith(parse.DELETED_SUFFIX) or _same(running, other := _lstat(path)) or other is None:
+            return b""
+        own, roots = self._proc + b"/self/ns/mnt", (_stat(base + b"/root"), _stat(self._proc + b"/self/root"))
+        if not stat.S_ISREG(other.st_mode) or _link(base + b"/ns/mnt") == _link(own):
+            return b""
+        if roots[0] is None or not _same(roots[0], roots[1]):
+            return b""
+        if running.st_size != other.st_size or running.st_size > COMPARED:
+            return path
+        for place, flags, seen in ((base + b"/exe", 0, running), (path, os.O_NOFOLLOW, other)):
+            if self._is_unread(seen):
+                self._read_file(place, flags, lambda: False)
+        known = self._digests.get(_identity(running))
+        same = known is not None and known == self._digests.get(_identity(other))
+        return b"" if same else path
 
     def _claimed(self, base: bytes, word: bytes, running: os.stat_result) -> bytes:
         """The program that the first argument names, if it is another one than runs. Paths of another

@@ -58,6 +58,8 @@ def approved(paper: Paper, data: Data) -> list[str]:
         lines += paper.wrap("accepted: " + " ".join(map(str, data["accepted"])), 2)
     lines += paper.wrap(_why(generation), 2)
     lines += paper.wrap(count(generation.get("facts"), "fact"), 2)
+    if data.get("left"):
+        lines += paper.wrap(f"{count(data['left'], 'finding')} came since the review and stay open", 2)
     return lines + paper.wrap(f"digest {generation.get('digest', '')}", 2)
 
 

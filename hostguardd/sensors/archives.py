@@ -2,9 +2,10 @@
 
 The theory. Whoever rotates a log keeps its content somewhere near, at least for a while: under another
 name (rename), as a copy (copytruncate), compressed at once or later. So a log whose content is no
-longer where it was has been rotated if a file beside it *begins with the remembered beginning* and is
-no shorter. Names only say where to look. What no decompressor of the standard library reads (zstd,
-lz4, compress) is believed by its magic number and its times.
+longer where it was has been rotated if a file beside it *begins with all that was read of it*, compressed
+or not: the first lines are easily kept by whoever takes out others. Names only say where to look. Of a log
+that is longer than `COMPARED` the beginning and the length must do. What no decompressor of the standard
+library reads (zstd, lz4, compress) is believed by its magic number and its times.
 
 Sources: logrotate(8), RFC 1952 (gzip ends in the size of what was compressed).
 """
@@ -18,11 +19,13 @@ import re
 import stat
 import zlib
 from collections.abc import Iterator
-from typing import Final
+from itertools import chain
+from typing import Any, Final
 
 from ..globs import GlobError, compile_name
 from ..host.texts import TextHost
 from ..model import join, split
+from .growing import Prefix
 
 MOST: Final = 64
 """Archives of one log that are looked into, the newest first."""
@@ -32,6 +35,12 @@ NAMES: Final = 10_000
 
 PACKED: Final = 64 * 1024
 """Compressed bytes that are read to find the beginning of what they hold."""
+
+COMPARED: Final = 64 * 1024**2
+"""Bytes of a log up to which its archive must hold the very same."""
+
+CHUNK: Final = 256 * 1024
+"""Bytes that are read or unpacked at a time."""
 
 XZ_MEMORY: Final = 80 * 1024**2
 """Bytes that xz may ask for: what `xz -9` needs (xz(1))."""
@@ -79,15 +88,60 @@ def unpacked(data: bytes, most: int) -> bytes | None:
     return None if data.startswith(OPAQUE) else data[:most]
 
 
+def _decompressor(data: bytes) -> Any:
+    """What unpacks that which begins so; None when it is not compressed."""
+    if data.startswith(b"\x1f\x8b"):
+        return zlib.decompressobj(wbits=31)
+    if data.startswith(b"\xfd7zXZ\0"):
+        return lzma.LZMADecompressor(memlimit=XZ_MEMORY)
+    return bz2.BZ2Decompressor() if data.startswith(b"BZh") else None
+
+
+def contents(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """What `chunks` hold, unpacked a CHUNK at a time where they are compressed, as far as that goes."""
+    first = next(chunks, b"")
+    tool = _decompressor(first)
+    if tool is None:
+        yield first
+        yield from chunks
+        return
+    try:
+        for chunk in chain((first,), chunks):
+            left = chunk
+            while left:
+                if tool.eof:  # several were written one behind the other
+                    tool = _decompressor(left)
+                    if tool is None:
+                        return
+                out = tool.decompress(left, CHUNK)
+                yield out
+                while len(out) == CHUNK:
+                    out = tool.decompress(getattr(tool, "unconsumed_tail", b""), CHUNK)
+                    yield out
+                left = tool.unused_data if tool.eof else b""
+    except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError):
+        return
+
+
 class Archives:
     """Looks for old content below the folders where it may have gone."""
 
     def __init__(self, texts: TextHost) -> None:
         self._texts = texts
 
-    def hold(self, path: bytes, *, size: int, headed: int, head: bytes, since: int) -> bool:
+    def hold(
+        self,
+        path: bytes,
+        *,
+        size: int,
+        headed: int,
+        head: bytes,
+        since: int,
+        known: tuple[int, bytes] = (0, b""),
+    ) -> bool:
         """Whether a file near the log `path` holds what the log held: `size` bytes, the first `headed` of
-        them with the digest `head`, last written at `since` (wall-clock nanoseconds) or later."""
+        them with the digest `head`, last written at `since` (wall-clock nanoseconds) or later. `known`: how
+        many bytes were read, and their `Prefix.digest`."""
         for one, seen, _ in self.candidates(path):
             text = self._texts.read(one, max(PACKED, headed))
             if text.data is None or text.stat is None:
@@ -101,11 +155,31 @@ class Archives:
                 continue
             if text.data.startswith(b"\x1f\x8b"):
                 length = self._gzip_size(one, text.stat.st_size)
-                if length is None or length >= size & 0xFFFFFFFF:
-                    return True
-            elif begins != text.data[: len(begins)] or seen >= size:
+                if length is not None and length < size & 0xFFFFFFFF:
+                    continue
+            elif begins == text.data[: len(begins)] and seen < size:
+                continue
+            if self._holds_all(one, *known):
                 return True
         return False
+
+    def _holds_all(self, path: bytes, size: int, digest: bytes) -> bool:
+        """Whether a file begins with all that was read of a log."""
+        if not size or size > COMPARED:
+            return True
+        found = Prefix()
+        for part in contents(self._chunks(path, size + CHUNK)):
+            found.feed(part[: size - found.size])
+            if found.size == size:
+                return found.digest() == digest
+        return False
+
+    def _chunks(self, path: bytes, most: int) -> Iterator[bytes]:
+        """A file's bytes, up to `most`."""
+        at = 0
+        while at < most and (data := self._texts.read(path, CHUNK, at).data):
+            at += len(data)
+            yield data
 
     def candidates(self, path: bytes) -> Iterator[tuple[bytes, int, int]]:
         """Files that may be archives of the log `path`, each with its size and mtime, the newest first."""

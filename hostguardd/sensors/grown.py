@@ -243,7 +243,12 @@ class Grown:
 
     def _archives_hold(self) -> bool:
         return self._archives.hold(
-            self.case.path, size=self.size, headed=self._headed, head=self._head, since=self._since
+            self.case.path,
+            size=self.size,
+            headed=self._headed,
+            head=self._head,
+            since=self._since,
+            known=self._expected or (self.prefix.size, self.prefix.digest()),
         )
 
     def _rotated(self) -> bool:

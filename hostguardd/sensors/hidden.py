@@ -71,12 +71,21 @@ def rows(view: str, finds: Finds) -> list[Row]:
 
 
 class HiddenSensor:
-    """`Sensor` of HiddenFacts, a scope for each view. `wall` gives wall-clock nanoseconds."""
+    """`Sensor` of HiddenFacts, a scope for each view. `wall` gives wall-clock nanoseconds. `ports`: also
+    try each port of this host, whether it could be bound."""
 
     fact = HiddenFact
 
-    def __init__(self, host: ViewHost, mounts: Callable[[], list[Mount]], wall: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        host: ViewHost,
+        mounts: Callable[[], list[Mount]],
+        wall: Callable[[], int],
+        *,
+        ports: bool = True,
+    ) -> None:
         self._host = host
+        self._try_ports = ports
         self._mounts = mounts
         self._wall = wall
         self._next = 0  # where the next slice of ids begins
@@ -145,6 +154,9 @@ class HiddenSensor:
 
     def _ports(self, stop: Stop) -> tuple[Finds, tuple[Blind, ...]]:
         finds = confirmed(lambda: unlisted.differing_tables(self._host), self._host, stop)
+        if not self._try_ports:
+            reason = "ports are not tried by bind(2): [hidden] ports is false"
+            return finds, (Blind(KIND, PORTS.encode(), reason),)
         for proto in ("tcp", "udp"):
             try:
                 finds = {**self._silent_ports(proto, stop), **finds}

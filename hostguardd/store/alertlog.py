@@ -83,6 +83,7 @@ class AlertLog:
             self._finish_rename()
             self._fd = self._open()
             self.head = self._find_head(known_head)
+            self.found = self.head[0]  # the number of the last line that was there at opening
         except OSError as error:
             self.close()
             raise _failure(self.path, "open", error) from error

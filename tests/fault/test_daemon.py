@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -163,12 +164,16 @@ def test_the_end_comes_within_two_seconds_although_a_reader_hangs(guard: Guard) 
 
 def test_a_kill_is_told_as_a_gap_at_the_next_start(guard: Guard) -> None:
     guard.start()
+    (guard.tree / "file0").write_text("told just before the end\n")
+    last = guard.hears(guard.tree / "file0", "opened")["@timestamp"]
     guard.kill()
     (guard.tree / "file3").write_text("while nobody watched\n")
     (guard.tree / "file4").unlink()
     guard.start()
     gap = guard.told("daemon.gap")["hostguard"]["details"]
     assert gap["until"] > gap["since"]
+    began = datetime.fromtimestamp(gap["since"] / 1e9, UTC)
+    assert began >= datetime.fromisoformat(last) - timedelta(milliseconds=1), "what was told was watched"
     assert guard.hears(guard.tree / "file3", "opened")
     assert guard.hears(guard.tree / "file4", "opened")
     assert guard.told("daemon.started")
@@ -760,13 +765,32 @@ def test_nothing_is_approved_that_was_not_shown(guard: Guard) -> None:
     review = guard.call("review")
     (guard.tree / "file1").write_text("not shown")
     guard.finds(guard.tree / "file1")
+    approved = guard.call("approve", token=review["token"], reason="")
+    assert (approved["generation"]["number"], approved["left"]) == (2, 1)
+    assert [one["label"] for one in guard.call("drift")["findings"]] == [str(guard.tree / "file1")]
+    assert len(guard.call("check", full=True)["findings"]) == 1, (
+        "and is still compared with what was approved"
+    )
+    assert guard.approve()["generation"]["number"] == 3
     error = refused(lambda: guard.call("approve", token=review["token"], reason=""))
     assert error.exit == Exit.USAGE
-    assert "changed since that review" in str(error)
-    assert guard.call("status")["generation"]["number"] == 1
-    assert guard.approve()["generation"]["number"] == 2
-    error = refused(lambda: guard.call("approve", token=review["token"], reason=""))
-    assert error.exit == Exit.USAGE
+
+
+def test_what_moved_on_since_it_was_shown_stays_open(guard: Guard) -> None:
+    guard.start()
+    (guard.tree / "file0").write_text("shown")
+    guard.finds(guard.tree / "file0")
+    review = guard.call("review")
+    (guard.tree / "file0").write_text("shown, and then changed")
+    assert guard.hears(guard.tree / "file0", "changed")
+    assert guard.call("approve", token=review["token"], reason="")["left"] == 1
+    (guard.tree / "file1").unlink()
+    guard.finds(guard.tree / "file1")
+    review = guard.call("review")
+    (guard.tree / "file1").write_text("file1")
+    assert guard.hears(guard.tree / "file1", "changed")
+    assert guard.call("approve", token=review["token"], reason="")["left"] == 1
+    assert [one["label"] for one in guard.call("drift")["findings"]] == [str(guard.tree / "file1")]
 
 
 def test_two_checks_at_once_are_both_answered(guard: Guard) -> None:

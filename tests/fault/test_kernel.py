@@ -68,9 +68,9 @@ def test_mounts_that_hide(tmp_path: Path) -> None:
         "umount /etc",
         f"mount --bind {tmp_path}/file /usr/bin/env",
         f"mount --bind {tmp_path}/a /proc/1",
-        "mount -t tmpfs -o nosuid,nodev,noexec none /srv",
-        "mount -o remount,suid,exec,nodev /srv",
-        "mount -t tmpfs none /srv",
+        "mount -t tmpfs -o nosuid,nodev,noexec none /mnt",
+        "mount -o remount,suid,exec,nodev /mnt",
+        "mount -t tmpfs none /mnt",
         "mount -t tmpfs none /var/log",
     )
     assert told[0] == []
@@ -84,12 +84,12 @@ def test_mounts_that_hide(tmp_path: Path) -> None:
     (process,) = told[4]
     assert process[:3] == ["mount-over-process", "critical", "T1564.013"]
     assert process[3].endswith("was mounted over /proc/1: that process is hidden behind it")
-    assert [one[0] for one in told[5]] == ["new-mount"]
+    assert [one[0] for one in told[5]] == ["mount-of-medium"]
     (lost,) = told[6]
     assert lost[:3] == ["mount-lets-set-id-work", "high", "T1548.001"]
     assert "lost noexec, nosuid" in lost[3]
     (again,) = told[7]
-    assert again[3].startswith("tmpfs none was mounted on /srv, once more")
+    assert again[3].startswith("tmpfs none was mounted over /mnt, once more")
     assert [one[:2] for one in told[8]] == [["mount-over-evidence", "critical"]]
 
 

@@ -187,7 +187,7 @@ def capture(campaign: Campaign) -> int:
     finished = 0
     for number in range(KILLS["capture"]):
         began = time.monotonic()
-        life = campaign.dice.uniform(0, 0.5)
+        life = campaign.dice.uniform(0, 1.2)
         with campaign.living():
             time.sleep(max(0.0, began + life - time.monotonic()))
         if campaign.reopened():
@@ -229,7 +229,7 @@ def alerting(campaign: Campaign) -> int:
     for number in range(KILLS["alerting"]):
         campaign.change(number)
         began = time.monotonic()
-        life = campaign.dice.uniform(0, 0.5)
+        life = campaign.dice.uniform(0, 1.2)
         with campaign.living():
             while (left := began + life - time.monotonic()) > 0:
                 campaign.change(number)

@@ -219,3 +219,23 @@ def test_who_traces(watching: Watching) -> None:
     process = watching.host.process(traced)
     assert process is not None
     assert process.tracer == tracer
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+@pytest.mark.parametrize("other", [True, False], ids=["another-program", "a-copy-of-it"])
+def test_a_program_mounted_over_another_in_a_namespace_of_its_own(
+    watching: Watching, tmp_path: Path, *, other: bool
+) -> None:
+    shown, run = tmp_path / "shown", tmp_path / "run"
+    shutil.copy(SLEEP, shown)
+    shutil.copy(SLEEP, run)
+    if other:
+        with run.open("ab") as more:
+            more.write(b"another one")
+    script = f"mount --bind {run} {shown} && exec {shown} 60"
+    pid = watching.start("unshare", "-m", "sh", "-c", script)
+    if other:
+        assert watching.until(pid, "masquerade").evidence.split(b", ")[0] == os.fsencode(shown)
+        return
+    with pytest.raises(AssertionError):
+        watching.until(pid, "masquerade", 3.0)

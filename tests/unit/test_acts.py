@@ -14,8 +14,8 @@ import pytest
 from hostguardd.engine.acts import LONGEST, WINDOW, Acts
 from hostguardd.engine.announcer import EARLY_HOLD, PACKAGES_LONGEST, PARTS_HOLD, Announcer
 from hostguardd.engine.keeper import Change
-from hostguardd.host.atwork import FRESH, JUST_NOW, PackageManagers, account_tool, held_inodes
-from hostguardd.model import Fact, Finding, Severity, split
+from hostguardd.host.atwork import FRESH, JUST_NOW, JUST_WRITTEN, PackageManagers, account_tool, held_inodes
+from hostguardd.model import Fact, FileFact, Finding, Severity, split
 from tests.alerts import ACCOUNT, FILE, NAMES, NOW, finding
 from tests.state import State
 from tests.unit.test_announcer import Log
@@ -60,6 +60,14 @@ def test_the_group_of_the_same_name_is_a_part_and_another_account_is_none() -> N
     ]
 
 
+def test_another_password_explains_no_ranges_of_subordinate_ids() -> None:
+    head = finding(ACCOUNT, replace(ACCOUNT, secret=b"\x07" * 32), LOUD, "password")
+    shadow, ranges = table(b"/etc/shadow"), table(b"/etc/subuid")
+    (act,), rest = Acts().gather([(head, "opened"), (shadow, "opened"), (ranges, "opened")], 0)
+    assert [one for one, _ in act.parts] == [shadow]
+    assert [one for one, _ in rest] == [ranges]
+
+
 def test_without_an_account_that_explains_it_a_table_is_told_for_itself() -> None:
     found = [(table(b"/etc/passwd"), "opened")]
     assert Acts().gather(found, 0) == ([], found)  # type: ignore[arg-type]
@@ -85,23 +93,38 @@ def test_what_says_more_than_its_head_is_no_part(louder: Finding) -> None:
     assert not acts.continues(louder, "opened", 1)
 
 
-def test_the_first_files_of_a_new_home_are_parts_and_changed_ones_are_not() -> None:
-    acts = Acts()
+def skeleton(path: bytes) -> FileFact | None:
+    """The approved /etc/skel of a host."""
+    return replace(FILE, folder=b"/etc/skel", name=b".bashrc") if path == b"/etc/skel/.bashrc" else None
+
+
+def test_what_a_new_home_has_of_the_skeleton_is_a_part_and_nothing_else_in_it() -> None:
+    acts = Acts(skeleton)
     acts.gather([(account(), "opened")], 0)
     assert acts.continues(new(b"/home/mallory/.bashrc"), "opened", 1)
     assert not acts.continues(new(b"/home/mallory2/.bashrc"), "opened", 1)
+    assert not acts.continues(new(b"/home/mallory/.rhosts"), "opened", 1)
+    assert not acts.continues(new(b"/home/mallory/.config/systemd/user/x.service"), "opened", 1)
+    for differs in ({"sha256": b"\x09" * 32}, {"sha256": None}, {"mode": stat.S_IFREG | 0o666}):
+        own = replace(FILE, folder=b"/home/mallory", name=b".bashrc", **differs)
+        assert not acts.continues(finding(None, own, Severity.HIGH), "opened", 1)
     changed = finding(FILE, replace(FILE, folder=b"/home/mallory", size=9), LOUD)
     assert not acts.continues(changed, "changed", 1)
 
 
-@pytest.mark.parametrize("home", [b"/", b"/root", b"", b"/etc"])
-def test_a_home_that_holds_more_than_an_account_lends_no_cover(home: bytes) -> None:
-    acts = Acts()
-    acts.gather([(account(), "opened")], 0)
+@pytest.mark.parametrize(
+    "home",
+    [b"/", b"//", b"/root", b"", b"/etc", b"/etc/", b"/etc/cron.d", b"/home/alice", b"/usr/lib/systemd"],
+)
+def test_a_home_lends_no_cover_to_what_lies_there(home: bytes) -> None:
+    acts = Acts(skeleton)
     evil = finding(None, replace(ACCOUNT, home=home), LOUD)
     acts.gather([(evil, "opened")], 0)
-    assert not acts.continues(new(b"/root/.bashrc"), "opened", 1)
-    assert not acts.continues(new(b"/etc/cron.d/x"), "opened", 1)
+    for path in (
+        b"/root/.profile", b"/etc/cron.d/x", b"/etc/sudoers.d/x", b"/home/alice/.rhosts",
+        b"/usr/lib/systemd/system/x.service",
+    ):  # fmt: skip
+        assert not acts.continues(new(path), "opened", 1)
 
 
 def test_an_act_goes_on_while_parts_come_but_not_for_ever() -> None:
@@ -181,7 +204,7 @@ def test_useradd_is_one_loud_alert_and_one_quiet_list_of_what_followed(bench: Be
         bench.now += 20_000_000
         bench.add(table(path))
         bench.pass_time(0)
-    bench.add(new(b"/home/mallory/.bashrc"))
+    bench.add(table(b"/etc/subuid"))
     bench.pass_time(PARTS_HOLD // 2)
     assert bench.told() == []
     bench.pass_time(PARTS_HOLD)
@@ -196,6 +219,17 @@ def test_a_thousand_new_accounts_are_a_storm_like_any_other(bench: Bench) -> Non
     told = bench.told()
     assert len(told) < 30
     assert sum(max(1, members) for _, _, members in told) == 1000
+
+
+def test_the_skeleton_is_what_was_approved(bench: Bench) -> None:
+    bench.state.capture([replace(FILE, folder=b"/etc/skel", name=b".bashrc")])
+    bench.add(account(), new(b"/home/mallory/.bashrc"), new(b"/home/mallory/.profile"))
+    bench.pass_time(2 * PARTS_HOLD)
+    assert bench.told() == [
+        ("account-added", "critical", 0),
+        ("file-added", "high", 0),
+        ("group-opened", "info", 1),
+    ]
 
 
 def test_parts_keep_nobody_else_waiting(bench: Bench) -> None:
@@ -258,11 +292,21 @@ def test_tables_that_nobody_explains_are_loud_within_a_second_whoever_holds_a_lo
 
 def test_the_lock_of_an_account_tool_is_seen_while_it_is_fresh(tmp_path: Path) -> None:
     lock = tmp_path / "passwd.lock"
-    assert not account_tool((str(lock),))
+    assert not account_tool((str(lock),), ())
     lock.touch()
-    assert account_tool((str(tmp_path / "shadow.lock"), str(lock)))
+    assert account_tool((str(tmp_path / "shadow.lock"), str(lock)), ())
     later = lock.stat().st_mtime + FRESH + 1
-    assert not account_tool((str(lock),), lambda: later)
+    assert not account_tool((str(lock),), (), lambda: later)
+
+
+def test_an_account_tool_that_gave_its_locks_back_a_moment_ago_is_seen(tmp_path: Path) -> None:
+    copy = tmp_path / "subuid-"
+    assert not account_tool((), (str(copy),))
+    copy.touch()
+    os.utime(copy, (1, 1))  # as tools copy it, with the time of the table
+    assert account_tool((), (str(tmp_path / "passwd-"), str(copy)))
+    later = copy.stat().st_ctime + JUST_WRITTEN + 0.1
+    assert not account_tool((), (str(copy),), lambda: later)
 
 
 def files(count: int) -> list[Finding]:
@@ -297,6 +341,22 @@ def test_a_small_package_is_one_act_too_and_what_comes_alone_keeps_its_name(benc
     bench.package_manager = ""
     bench.pass_time(2_000_000_000)
     assert bench.told() == [("file-added", "high", 0)]
+
+
+def test_one_that_a_package_brings_while_others_end_is_no_group_of_one(bench: Bench) -> None:
+    bench.add(*files(5))
+    bench.pass_time(1_000_000_000)
+    bench.told()
+    bench.package_manager = "dpkg"
+    for one in files(5):
+        fact = one.drift.subject
+        key = fact.row()[: len(fact.KEY)]
+        bench.announcer.add(Change(type(fact), key, None, restored=True, finding=one, event="cleared"))
+    bench.add(new(b"/usr/bin/only"))
+    bench.pass_time(100_000_000)
+    bench.package_manager = ""
+    bench.pass_time(2_000_000_000)
+    assert sorted(bench.told()) == [("file-added", "high", 0), ("group-cleared", "info", 5)]
 
 
 def test_a_lock_that_is_never_given_back_silences_nobody(bench: Bench) -> None:

@@ -268,6 +268,18 @@ def test_critical_ones_that_keep_coming_go_alone_and_at_once_up_to_some_a_second
     assert bench.announcer.due() == bench.now, "the next second is another one"
 
 
+def test_what_stands_alone_among_many_ends_keeps_its_name(bench: Bench) -> None:
+    bench.add(*range(30))
+    bench.announcer.flush()
+    bench.log.alerts.clear()
+    for number in range(30):
+        bench.announcer.add(bench.change(number, event="cleared"))
+    bench.add(500, severity=Severity.HIGH)
+    bench.announcer.flush()
+    assert sorted(one.kind for one in bench.log.alerts) == ["file", "group"]
+    assert "/etc/000500" in next(one.message for one in bench.log.alerts if one.kind == "file")
+
+
 def test_a_storm_of_ends_is_a_group_too(bench: Bench) -> None:
     bench.add(*range(30))
     bench.announcer.flush()

@@ -195,7 +195,7 @@ def test_with_yes_a_host_that_changes_meanwhile_is_reviewed_again(run: Run, engi
     code, out, err = run("baseline", "--yes")
     assert (code, err) == (Exit.OK, "")
     assert out.count("3 differences from generation 7") == 3
-    assert out.count("The host changed meanwhile: looking again.") == 2
+    assert out.count("The baseline moved meanwhile: looking again.") == 2
     assert "Generation 8 is the truth now" in out
     assert [job.call for job in engine.seen] == ["review", "approve"] * 3
 

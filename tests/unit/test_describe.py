@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from hostguardd import attributes
 from hostguardd.describe import PART_MEMBERS, Event, finding_alert, finding_json, group_alerts, sentence
-from hostguardd.model import Alert, Fact, FileFact, Finding, Generation, Severity, encode_xattrs
+from hostguardd.model import Alert, Fact, FileFact, Finding, Generation, Severity, Verdict, encode_xattrs
 from hostguardd.record import GENESIS, render, unescape
 from hostguardd.subjects import fact_json
 from tests.alerts import (
@@ -260,7 +260,8 @@ def test_a_storm_is_one_group_that_names_everybody() -> None:
     assert len(alerts) == 4
     first, *others = (line_of(alert) for alert in alerts)
     assert first["message"] == (
-        "1501 findings at once: 1500 files added, 1 file removed, mostly below /usr/lib/python3 (1500) (part 1 of 4)"
+        "1501 findings at once: 1500 files added, 1 file removed, mostly below /usr/lib/python3 (1500)"
+        "; critical: file /etc/passwd removed (part 1 of 4)"
     )
     assert first["hostguard"]["severity"] == "critical", "as loud as the loudest in it"
     assert {other["hostguard"]["severity"] for other in others} == {"low"}
@@ -269,6 +270,21 @@ def test_a_storm_is_one_group_that_names_everybody() -> None:
     assert first["event"]["type"] == ["creation", "deletion"]
     assert len({alert.id for alert in alerts}) == 4
     assert {member["finding"] for member in members_of(alerts)} == {one.id for one in storm}
+
+
+def test_a_group_carries_the_techniques_of_all_that_is_in_it() -> None:
+    storm = files(3)
+    for at, technique in enumerate(("T1053.003", "T1543.002 T1554", "T1554")):
+        verdict = replace(storm[at].verdict, technique=technique, rule=f"rule-{at}")
+        storm[at] = replace(storm[at], verdict=verdict)
+    (alert,) = group_alerts(storm, NOW, NAMES)
+    assert line_of(alert)["threat"]["technique"]["id"] == ["T1053.003", "T1543.002", "T1554"]
+    assert [(member["rule"], member["technique"]) for member in members_of([alert])] == [
+        ("rule-0", ["T1053.003"]),
+        ("rule-1", ["T1543.002", "T1554"]),
+        ("rule-2", ["T1554"]),
+    ]
+    assert "threat" not in line_of(group_alerts(storm, NOW, NAMES, "cleared")[0])
 
 
 @given(
@@ -295,6 +311,25 @@ def test_a_storm_does_not_depend_on_the_order_it_came_in() -> None:
     storm = files(30)
     assert group_alerts(storm, NOW, NAMES) == group_alerts(storm[::-1], NOW, NAMES)
     assert group_alerts([], NOW, NAMES) == []
+
+
+def test_a_flood_buries_no_name_and_no_technique() -> None:
+    loud = [
+        replace(
+            finding(None, replace(FILE, name=b"x%d" % n), Severity.HIGH, f"x{n}"),
+            verdict=Verdict(f"r{n}", Severity.HIGH, f"T1543.002 T10{n:02}", "Look."),
+        )
+        for n in range(5)
+    ]
+    (alert,) = group_alerts([*files(300), *loud], NOW, NAMES)
+    record = line_of(alert)
+    assert record["message"].endswith(
+        "; high: file /etc/x0 added, file /etc/x1 added, file /etc/x2 added and 2 more"
+    )
+    assert record["threat"]["technique"]["id"][:3] == ["T1543.002", "T1000", "T1001"]
+    assert [one["technique"] for one in record["hostguard"]["members"]][4] == ["T1543.002", "T1004"]
+    (ended,) = group_alerts([*files(300), *loud], NOW, NAMES, "cleared")
+    assert "high" not in ended.message
 
 
 def test_a_storm_that_clears_is_good_news() -> None:

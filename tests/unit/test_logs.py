@@ -26,7 +26,7 @@ from hostguardd.host.files import LinuxFiles
 from hostguardd.host.pages import rows_of
 from hostguardd.host.texts import LinuxTexts
 from hostguardd.model import Depth, LogFact, Row
-from hostguardd.sensors.archives import archived, log_of, unpacked
+from hostguardd.sensors.archives import CHUNK, archived, contents, log_of, unpacked
 from hostguardd.sensors.growing import BLOCK, Prefix
 from hostguardd.sensors.histories import users
 from hostguardd.sensors.journals import HEADER, header
@@ -210,6 +210,50 @@ def test_a_rotation_that_kept_only_the_beginning_is_a_wipe(machine: Machine) -> 
     Path(f"{path}.1").write_bytes(path.read_bytes()[:5000])
     os.truncate(path, 0)
     assert machine.look() == {SECURE: "emptied"}
+
+
+def doctored(log: bytes) -> bytes:
+    """The log without what one line of its end tells, as long as before."""
+    at = log.rindex(b"203.0.113.9")
+    return log[:at] + b"192.0.2.100" + log[at + 11 :]
+
+
+@pytest.mark.parametrize(
+    ("name", "pack"),
+    [("1", bytes), ("gz", gzip.compress), ("xz", lzma.compress), ("bz2", bz2.compress)],
+    ids=["plain", "gzip", "xz", "bzip2"],
+)
+@pytest.mark.parametrize("dead", [False, True])
+def test_a_rotation_that_took_a_line_out_on_the_way_is_a_wipe(
+    machine: Machine, name: str, pack: Callable[[bytes], bytes], dead: bool
+) -> None:
+    path = machine.path(SECURE)
+    machine.busy()
+    log = path.read_bytes()
+    assert len(log) > BLOCK
+    if dead:
+        machine.restart()
+    Path(f"{path}.{name}").write_bytes(pack(doctored(log)))
+    os.truncate(path, 0)
+    assert machine.look() == {SECURE: "emptied"}
+
+
+def test_an_archive_in_several_pieces_is_one(machine: Machine) -> None:
+    path = machine.path(SECURE)
+    log = path.read_bytes()
+    Path(f"{path}.gz").write_bytes(gzip.compress(log[:5000]) + gzip.compress(log[5000:]))
+    found = b"".join(contents(iter([Path(f"{path}.gz").read_bytes()])))
+    assert found == log
+
+
+@given(
+    st.lists(st.binary(max_size=300), max_size=5), st.sampled_from([b"", b"\x1f\x8b", b"\xfd7zXZ\0", b"BZh9"])
+)
+def test_any_bytes_are_contents_that_end(chunks: list[bytes], magic: bytes) -> None:
+    if chunks:
+        chunks[0] = magic + chunks[0]
+    for part in contents(iter(chunks)):
+        assert len(part) <= CHUNK
 
 
 def test_an_archive_s_name_proves_nothing(machine: Machine) -> None:

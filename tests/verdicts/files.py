@@ -48,6 +48,19 @@ SAMPLES: list[tuple[Drift, str, Severity, str]] = [
     (edited("/etc/hostguardd/hostguardd.toml"), "hostguard-itself", CRITICAL, "T1562.001"),
     (edited("/usr/bin/hostguardd"), "hostguard-itself", CRITICAL, "T1562.001"),
     (removed(file("/usr/lib/systemd/system/hostguardd.service")), "hostguard-itself", CRITICAL, "T1562.001"),
+    (added(file("/var/lib/extensions/x", DIR | 0o755)), "system-extensions", HIGH, "T1543.002"),
+    (added(file("/var/lib/polkit-1/localauthority/x.pkla")), "privilege-rules", CRITICAL, "T1548.003"),
+    (added(file("/var/lib/cloud/instances/i-1/scripts/x")), "start-up-scripts", CRITICAL, "T1037.004"),
+    (added(file("/run/user/9/systemd/transient/r.service")), "account-transient-units", MEDIUM, "T1543.002"),
+    (removed(file("/run/user/1000/systemd/user/r.timer")), "account-transient-unit-gone", IGNORE, "T1489"),
+    (added(file("/root/.rpmmacros")), "account-triggers", HIGH, "T1546"),
+    (added(file("/home/alice/.vim/pack/x/start/y/plugin/z.vim")), "account-triggers", HIGH, "T1546"),
+    # Folders above what is watched.
+    (changed(file("/", DIR | 0o755), mode=DIR | 0o777), "writable-by-everyone", HIGH, "T1222.002"),
+    (changed(file("/home/alice", DIR | 0o700), uid=1001), "owner-or-mode", MEDIUM, "T1222.002"),
+    (changed(file("/srv", DIR | 0o755), mode=LNK | 0o777, target=b"/x"), "upper-folder", HIGH, "T1222.002"),
+    (added(file("/home/mallory", DIR | 0o700)), "home-came-or-went", IGNORE, "T1136.001"),
+    (removed(file("/var/opt", DIR | 0o755)), "upper-folder-came-or-went", INFO, ""),
     # Attributes alone.
     (changed(file("/etc/passwd"), mtime=2, ctime=2), "touched-sensitive", MEDIUM, "T1070.006"),
     (changed(file("/root/.ssh/authorized_keys"), inode=2, ctime=2), "touched-sensitive", MEDIUM, "T1070.006"),
@@ -59,6 +72,11 @@ SAMPLES: list[tuple[Drift, str, Severity, str]] = [
     (changed(file("/usr/bin/ls"), flags=16, ctime=2), "owner-or-mode", MEDIUM, "T1222.002"),
     (changed(file("/usr/bin/su"), links=2, ctime=2), "hard-link-made", LOW, "T1548.001"),
     # Places.
+    (added(file("/etc/pam.d/sudo.dpkg-new")), "package-drafts", LOW, "T1195"),
+    (added(file("/etc/pam.d/su;6743a9c1")), "package-drafts", LOW, "T1195"),
+    (added(file("/etc/sudoers.d/README.dpkg-new")), "package-drafts", LOW, "T1195"),
+    (added(file("/etc/sudoers.d/zz;6743a9c1")), "privilege-rules", CRITICAL, "T1548.003"),
+    (added(file("/etc/cron.d/x.dpkg-new")), "cron", CRITICAL, "T1053.003"),
     (edited("/etc/passwd-"), "account-backups", LOW, "T1136.001"),
     (
         changed(file("/etc/shadow"), mode=REG | 0o666, sha256=b"\2" * 32, ctime=2, mtime=2),

@@ -26,7 +26,7 @@ class Line:
 
     @property
     def technique(self) -> str:
-        return str(self.record.get("threat", {}).get("technique", {}).get("id", [""])[0])
+        return " ".join(self.record.get("threat", {}).get("technique", {}).get("id", []))
 
     @property
     def good_news(self) -> bool:
@@ -36,7 +36,8 @@ class Line:
         return all(word in self.text for word in words)
 
     def carries(self, techniques: tuple[str, ...]) -> bool:
-        return any(self.technique == one or self.technique.startswith(one + ".") for one in techniques)
+        told = self.technique.split()
+        return any(its == one or its.startswith(one + ".") for its in told for one in techniques)
 
     def short(self) -> dict[str, Any]:
         """What the judge and the table need of it."""
