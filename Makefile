@@ -7,16 +7,17 @@
 PYTHON ?=
 ARGS ?=
 BENCH ?=
+OUT ?= build/rpm
 VENV ?= $(if $(PYTHON),.venv-$(notdir $(PYTHON)),.venv)
 PY := $(VENV)/bin/python
 
 export PYTHON
 .SILENT:
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench techniques venv pins clean
+.PHONY: help demo test lint format bench techniques rpm rpm-check venv pins clean
 
 help: ## This list
-	awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.run ## Watch this very host from a folder, and show the alerts as they come
 	$(PY) -m hostguardd.demo $(ARGS)
@@ -46,11 +47,22 @@ techniques: $(VENV)/.dev ## Do every technique on a booted host, and write docs/
 	$(PY) -m tests.system.table .techniques
 	rm -rf .techniques
 
+rpm: $(VENV)/.dev ## The RPM and its source package, in build/rpm
+	tools/system-packages rpm
+	packaging/build $(abspath $(PY)) $(OUT)
+
+rpm-check: $(VENV)/.dev ## rpmlint, and what the RPM does on a host of its own, booted by systemd
+	tools/system-packages rpm
+	tools/system-packages test
+	HOSTGUARD_RPM=1 $(PY) -m pytest tests/system/test_rpm.py $(ARGS)
+
 venv: $(VENV)/.dev ## Only the set-up
 
 pins: $(VENV)/.dev ## Write constraints.txt anew from the newest versions pyproject.toml allows
 	tools/pins $(PY) > constraints.new
 	mv constraints.new constraints.txt
+	tools/vendored $(abspath $(PY)) > requirements.new
+	mv requirements.new packaging/requirements.txt
 
 clean: ## Remove everything that was made here
 	rm -rf .venv .venv-* .demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -232,6 +232,12 @@ def _doctor(s: Session) -> Exit:
     return Exit.OK if all(check["ok"] for check in data["checks"]) else Exit.DRIFT
 
 
+def _updating(s: Session) -> Exit:
+    data = s.ask("updating", {"version": s.options.to})
+    s.show(data, lambda: [f"What differs in hostguardd's own files waits for {data['wait'] / 60:.0f} min."])
+    return Exit.OK
+
+
 def _config_check(s: Session) -> Exit:
     """Without the daemon: every mistake at once, or what the configuration means."""
     from .config import parse
@@ -348,6 +354,11 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "verify": Command(_verify, "check the baseline's digest and the alert log's chain"),
     "doctor": Command(_doctor, "what keeps this host from being watched well, and what to do"),
+    "updating": Command(
+        _updating,
+        "for the package manager: hostguardd's own files are about to be replaced",
+        (_option("--to", metavar="VERSION", required=True, help="the version that is being installed"),),
+    ),
     "config check": Command(
         _config_check,
         "check the configuration, all mistakes at once; needs no daemon",

@@ -46,7 +46,7 @@ SHARE_OF_WATCHES = 0.75
 
 def main(argv: Sequence[str] | None = None) -> int:
     """`hostguardd`: returns the exit code of `errors.Exit`."""
-    options = _arguments().parse_args(argv)
+    options = arguments().parse_args(argv)
     try:
         config = parse(default_sources(options.config))
         if options.once:
@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(error.exit)
 
 
-def _arguments() -> argparse.ArgumentParser:
+def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="hostguardd",
         description="Watch this host against an approved baseline and write alerts about what differs.",

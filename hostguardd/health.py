@@ -192,6 +192,26 @@ CONDITIONS: Mapping[str, Condition] = {
         "Watching goes on, and after a restart some alerts may be told twice. Make room, or put the state "
         "folder right.",
     ),
+    "package.announced": Condition(
+        ALERT, HIGH,
+        "{actor} announced an update of hostguardd itself to {version}: what differs in its own files waits, "
+        "{wait:span} at most, to be compared with what the new package says", IMPAIR,
+        "If a colleague or the nightly update did this, nothing to do: hostguardd tells next what it found. "
+        "Otherwise somebody is about to replace the watcher: look now who (hostguardctl alerts), and compare "
+        "with the package of your distribution (rpm -V hostguardd).",
+    ),
+    "package.updated": Condition(
+        ALERT, HIGH,
+        "hostguardd itself was updated to {version}, as {actor} had announced: {changes} changes of its own "
+        "files are what its package says, and accepted in generation {generation}", IMPAIR,
+        "Expected after every update. Whether the package is the right one, its signature says (rpm -qi "
+        "hostguardd). What differed from what the package says is told as drift.",
+    ),
+    "package.overdue": Condition(
+        ALERT, HIGH, "The update of hostguardd that {actor} announced did not end within {wait:span}", IMPAIR,
+        "What differs in its own files is told as drift now. If the package manager still works, wait for it "
+        "and look again; otherwise ask who announced an update that never came.",
+    ),
     "config.reloaded": Condition(
         ALERT, LOW, "The configuration was read again and is in force: {summary}", IMPAIR,
         "If nobody changed it knowingly, look at /etc/hostguardd and its recent changes.",
@@ -255,6 +275,14 @@ def span(nanoseconds: int) -> str:
         if count or parts:
             parts.append(f"{count} {unit}" if count else "")
     return sign + " ".join(filter(None, parts[:2]))
+
+
+def message_id(code: str) -> str:
+    """The MESSAGE_ID of a code in the journal (sd_journal_send(3)): the same for ever, and nobody else's."""
+    digest = bytearray(hashlib.sha256(b"hostguardd " + code.encode()).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x40  # as a random UUID, which sd_id128_randomize(3) makes
+    digest[8] = digest[8] & 0x3F | 0x80
+    return digest.hex()
 
 
 def alert(code: str, at: int, **params: Param) -> Alert:

@@ -171,6 +171,11 @@ CALLS: Mapping[str, Call] = {
         patience=None,
     ),
     "verify": Call(Who.READ, "check the baseline's digests and the alert log's chain", patience=None),
+    "updating": Call(
+        Who.ADMIN,
+        "the package manager is about to replace hostguardd's own files",
+        {"version": Arg(_ID, required=True)},
+    ),
     "doctor": Call(Who.READ, "what keeps this host from being watched well", patience=None),
 }
 

@@ -163,7 +163,8 @@ class ControlServer:
             os.chmod(address, 0o600)
             return f"control.group: there is no group {group}, so only root may ask" if group else ""
         try:
-            os.chown(address, -1, gid, follow_symlinks=False)
+            if os.lstat(address).st_gid != gid:  # it is, where the unit's Group= is the reading group
+                os.chown(address, -1, gid, follow_symlinks=False)
         except PermissionError:
             os.chmod(address, 0o600)
             return f"control.group: not permitted to give {self.path} to the group {group}"

@@ -30,7 +30,7 @@ from ..store.database import Database
 from ..store.findings import ACCEPTED, OPEN
 from ..subjects import fact_json
 from .coverage import SECOND
-from .doctor import examine
+from .doctor import examine, examine_host
 from .engine import Engine
 from .review import Review, aside, review
 from .work import Work
@@ -62,6 +62,7 @@ class Commands:
             "alerts": self._alerts,
             "verify": self._verify,
             "doctor": self._doctor,
+            "updating": self._updating,
         }
 
     def handle(self, job: Job) -> None:
@@ -130,7 +131,7 @@ class Commands:
                 "last_began": stamp(p.began),
                 "last_ended": stamp(p.ended),
                 "entries": p.entries,
-                "duration": p.ended - p.began if p.ended > p.began else None,
+                "duration": p.ended - p.began if p.ended > p.began > 0 else None,
                 "cpu": p.cpu,
                 "running": p.running,
                 "next": stamp(p.due),
@@ -207,7 +208,13 @@ class Commands:
         job.finish({"a": old, "b": new, "changes": changes, "more": more})
 
     def _doctor(self, job: Job) -> None:
-        job.finish({"checks": examine(self._engine)})
+        known = examine(self._engine)
+        _aside(job, lambda: job.finish({"checks": known + examine_host()}))
+
+    def _updating(self, job: Job) -> None:
+        self._current()
+        wait = self._engine.update.announce(job.actor, job.args["version"])
+        job.finish({"wait": wait / SECOND})
 
     # -- moving the baseline ---------------------------------------------------------------------
 

@@ -10,12 +10,30 @@ import shutil
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..host.sandbox import unseen
+
 if TYPE_CHECKING:
     from .engine import Engine
 
 NEEDED_SPACE = 256 * 1024 * 1024
-CAPABILITIES = {"CAP_DAC_READ_SEARCH": 2, "CAP_SYS_PTRACE": 19, "CAP_NET_ADMIN": 12}
-"""Names and bit numbers, capabilities(7), linux/capability.h."""
+CAPABILITIES = {
+    "CAP_DAC_READ_SEARCH": 2,
+    "CAP_NET_ADMIN": 12,
+    "CAP_NET_RAW": 13,
+    "CAP_SYS_PTRACE": 19,
+    "CAP_SYS_ADMIN": 21,
+    "CAP_AUDIT_CONTROL": 30,
+}
+"""Names and bit numbers, capabilities(7), linux/capability.h: files, firewall, its older kind, processes,
+attributes in trusted.*, audit rules."""
+
+QUEUE = 16_384
+"""Hints that the kernel should keep for us at least: its own default for fs.inotify.max_queued_events."""
+
+TIME_SERVICES = frozenset(
+    {b"chronyd", b"ntpd", b"ntpsec", b"systemd-timesyn", b"openntpd", b"ptp4l", b"phc2sys"}
+)
+"""As /proc/PID/comm names them."""
 
 
 class Check(NamedTuple):
@@ -28,8 +46,13 @@ class Check(NamedTuple):
 
 
 def examine(engine: Engine) -> list[dict[str, Any]]:
-    """All checks, in the order of the list."""
+    """What the engine itself knows, in the order of the list; on its thread."""
     return [check(engine)._asdict() for check in CHECKS]
+
+
+def examine_host() -> list[dict[str, Any]]:
+    """What others are asked for, which may take seconds; on any thread."""
+    return [check()._asdict() for check in HOST_CHECKS]
 
 
 def _baseline(engine: Engine) -> Check:
@@ -79,6 +102,78 @@ def _watches(engine: Engine) -> Check:
             "Raise fs.inotify.max_user_watches with sysctl. Until then those folders are only swept.",
         )
     return Check("inotify watches", True, f"{used} folders watched, up to {engine.coverage.limit} may be")
+
+
+def _queue() -> Check:
+    name = "inotify limits"
+    try:
+        with open("/proc/sys/fs/inotify/max_queued_events", encoding="ascii") as file:
+            known = int(file.read())
+        with open("/proc/sys/fs/inotify/max_user_instances", encoding="ascii") as file:
+            instances = int(file.read())
+    except (OSError, ValueError):
+        return Check(name, True, "the kernel does not tell its limits here")
+    if known < QUEUE or instances < 16:
+        return Check(
+            name,
+            False,
+            f"fs.inotify.max_queued_events is {known}, max_user_instances {instances}",
+            f"Set them to at least {QUEUE} and 128 with sysctl: a queue that is full loses hints, and all of "
+            "root's programs share the instances.",
+        )
+    return Check(name, True, f"{known} hints may wait to be read")
+
+
+def _sandbox() -> Check:
+    if hidden := unseen():
+        return Check(
+            "sandbox",
+            False,
+            f"hidden from hostguardd: {'; '.join(hidden)}",
+            "A drop-in of its unit hides this: systemctl cat hostguardd names it. Remove the setting, then "
+            "systemctl daemon-reload and restart hostguardd; if nobody set it, ask who did.",
+        )
+    return Check("sandbox", True, "sees the host as its first process does")
+
+
+def _clock() -> Check:
+    """By what can be seen of a time service. A confined daemon may not ask the kernel, as adjtimex(2) also
+    sets; and timedatectl(1) starts a service, which would be drift of our own making."""
+    name = "clock"
+    if os.path.exists("/run/systemd/container"):
+        return Check(name, True, "is that of the host of this container")
+    if os.path.exists("/run/systemd/timesync/synchronized"):
+        return Check(name, True, "systemd-timesyncd keeps it right")
+    running = _running() & TIME_SERVICES
+    if running == {b"systemd-timesyn"}:
+        return Check(
+            name,
+            False,
+            "systemd-timesyncd runs, and has not reached a time server yet",
+            "See timedatectl timesync-status. Until then times in alerts may be wrong.",
+        )
+    if running:
+        return Check(name, True, f"{', '.join(sorted(os.fsdecode(one) for one in running))} looks after it")
+    return Check(
+        name,
+        False,
+        "no time service runs",
+        "Times in alerts cannot be compared with those of other hosts. Start chronyd or "
+        "systemd-timesyncd, and see timedatectl.",
+    )
+
+
+def _running() -> set[bytes]:
+    """The names of all processes, as comm shows them (15 bytes)."""
+    found = set()
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/comm", "rb") as file:
+                    found.add(file.read(16).strip())
+            except OSError:
+                continue
+    return found
 
 
 def _hints(engine: Engine) -> Check:
@@ -154,3 +249,5 @@ CHECKS: tuple[Callable[[Engine], Check], ...] = (
     _space,
     _blinds,
 )
+
+HOST_CHECKS: tuple[Callable[[], Check], ...] = (_sandbox, _queue, _clock)

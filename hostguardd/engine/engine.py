@@ -8,6 +8,7 @@ hints, periodic sweeps, losses, the clock, the end.
 
 from __future__ import annotations
 
+import os
 import threading
 import traceback
 from collections import deque
@@ -42,13 +43,17 @@ from .looking import Looking
 from .parts import Parts, SystemNames, build, rehouse
 from .pulse import Pulse
 from .reboots import note_ending, tell_reboot
+from .update import OwnUpdate
 from .work import Work
 
 ALIVE_EVERY = 30.0
 """Seconds between two notes of being alive, from which the next start tells the gap."""
 
 TICK = 1.0
-APPROVALS = ("baseline.captured-unreviewed", "baseline.approved", "baseline.accepted", "baseline.rolledback")
+APPROVALS = (
+    "baseline.captured-unreviewed", "baseline.approved", "baseline.accepted", "baseline.rolledback",
+    "package.updated",
+)  # fmt: skip
 """Health codes that tell of a new generation."""
 
 HOME = AccountFact.columns().index("home")
@@ -135,6 +140,9 @@ class Engine:
         )
         self.looking = Looking(
             self.inbox, database, self.baseline, clock, self.tell, on_through=self._went_through
+        )
+        self.update = OwnUpdate(
+            database, self.baseline, self.findings, host.texts, clock, self.tell, self.announcer.add
         )
         self._max_watches = max_watches
         self.parts: Parts
@@ -252,6 +260,7 @@ class Engine:
         if step := step_between(self._clocks, clocks):
             self.tell("clock.stepped", step=step)
         self._clocks = clocks
+        self.update.overdue()
         if self._watchdog and not self.looking.stuck() and now - self._pinged >= self._watchdog / 3:
             self._pinged = now
             self._notifier.notify("WATCHDOG=1")
@@ -287,7 +296,7 @@ class Engine:
             urgent=lambda path: self.parts.urgent(path),
             relevant=lambda folder, name: self.parts.relevant(folder, name),
         )
-        self.parts = build(config, self._host, self.clock, self.coverage.add)
+        self.parts = build(config, self._host, self.clock, self.coverage.add, os.getpid())
         self.coverage.pulse = Pulse(
             self._host.files, lambda: self.parts, self.clock, self.coverage.hint, config.sweeps.pulse
         )
@@ -302,7 +311,7 @@ class Engine:
             self.parts.policy,
             self.parts.watches.find,
             self.parts.left_out,
-            self.announcer.add,
+            lambda change: None if self.update.takes(change) else self.announcer.add(change),
             self.announcer.pending,
             self.clock.wall,
         )
@@ -349,6 +358,7 @@ class Engine:
             self._recall()
             self._distrust(current)
             self._expect()
+            self.update.resume()
             self.state = "watching"
             self.tell("daemon.started", version=__version__, generation=current.number)
             self.looking.sweep_now("files.quick", "setid")
@@ -506,6 +516,8 @@ class Engine:
         if name != "files.quick":
             return
         self.coverage.retry()
+        if self.update.conclude() is not None:
+            self.backup()
         if self._lost_since:
             since, self._lost_since = self._lost_since, 0
             offset = self.clock.wall() - self.clock.mono()

@@ -144,8 +144,9 @@ class Parts:
 OnFolder: TypeAlias = Callable[[bytes], None]
 
 
-def build(config: Config, host: Host, clock: Clock, on_folder: OnFolder) -> Parts:
-    """The parts for `config`, with the homes of the accounts there are now."""
+def build(config: Config, host: Host, clock: Clock, on_folder: OnFolder, own: int = 0) -> Parts:
+    """The parts for `config`, with the homes of the accounts there are now. `own` is the pid of a daemon
+    that belongs to the host it watches."""
     named = _named_homes(host)
     at_home = _at_home(config, named, host, clock, on_folder)
     every = config.sweeps.accounts
@@ -162,7 +163,7 @@ def build(config: Config, host: Host, clock: Clock, on_folder: OnFolder) -> Part
         setid=SetIdSensor(host.files, config.setid, clock.wall, on_folder=on_folder),
         polled=(
             ListenersSensor(host.live, config.listeners, clock.wall),
-            ProcessesSensor(host.live, config.processes, clock.wall),
+            ProcessesSensor(host.live, config.processes, clock.wall, own),
             MountsSensor(host.kernel, at_home["watches"], config.sweeps.mounts, clock.wall),
             ModulesSensor(host.kernel, config.sweeps.kernel, clock.wall),
             SettingsSensor(host.kernel, config.sweeps.kernel, clock.wall),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 
 from .boots import BootHost, LinuxBoots, NoBoots
@@ -30,8 +31,9 @@ class Host:
 def this_host() -> Host:
     """The machine we run on."""
     files = LinuxFiles()
-    texts, views = LinuxTexts(files), LinuxViews(files)
-    return Host(files, ProcHost(), texts, views, LinuxKernel(), Journal(), LinuxBoots())
+    turn = threading.Lock()
+    texts, views = LinuxTexts(files), LinuxViews(files, turn=turn)
+    return Host(files, ProcHost(turn=turn), texts, views, LinuxKernel(), Journal(), LinuxBoots())
 
 
 def image(root: bytes) -> Host:

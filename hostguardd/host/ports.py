@@ -18,6 +18,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from typing import Final
@@ -37,11 +38,15 @@ KINDS: Final = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 
 
 class Ports:
-    """The ports of this network namespace. `read` reads a file past the C library."""
+    """The ports of this network namespace. `read` reads a file past the C library. `turn` is held while a
+    socket of ours takes a port to see whether it is free: whoever holds it sees none of those."""
 
-    def __init__(self, proc: bytes, read: Callable[[bytes, int], bytes]) -> None:
+    def __init__(
+        self, proc: bytes, read: Callable[[bytes, int], bytes], turn: threading.Lock | None = None
+    ) -> None:
         self._proc = proc
         self._read = read
+        self._turn = turn or threading.Lock()
 
     def ranges(self, proto: str) -> Sequence[range]:
         """The ports to ask about, in pieces of a few milliseconds."""
@@ -55,11 +60,13 @@ class Ports:
         """Which of `ports` bind(2) refuses as taken. OSError for any other refusal."""
         left_out = self._reserved() if proto == "udp" else frozenset()
         found = []
-        six = _has_six()
+        with self._turn:
+            six = _has_six()
         for port in ports:
             if port in left_out:
                 continue
-            with socket.socket(socket.AF_INET6 if six else socket.AF_INET, KINDS[proto]) as probe:
+            family = socket.AF_INET6 if six else socket.AF_INET
+            with self._turn, socket.socket(family, KINDS[proto]) as probe:
                 if six:
                     probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # asks for both families
                 if proto == "tcp":

@@ -16,6 +16,7 @@ import hashlib
 import os
 import re
 import stat
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
@@ -70,12 +71,16 @@ class Image(NamedTuple):
 
 
 class ProcHost:
-    """`LiveHost` of the running kernel. `proc` is where procfs is mounted."""
+    """`LiveHost` of the running kernel. `proc` is where procfs is mounted. `turn` is held while sockets are
+    listed, see `Ports`."""
 
     blind = ""
 
-    def __init__(self, proc: bytes = b"/proc", *, netlink: bool = True) -> None:
+    def __init__(
+        self, proc: bytes = b"/proc", *, netlink: bool = True, turn: threading.Lock | None = None
+    ) -> None:
         self._proc = proc
+        self._turn = turn or threading.Lock()
         self._ticks = os.sysconf("SC_CLK_TCK")
         self._digests: dict[Identity, bytes] = {}
         self._table = SocketTable(proc, netlink)
@@ -304,7 +309,8 @@ class ProcHost:
 
     def sockets(self, proto: str) -> Sockets:
         """As `LiveHost.sockets`."""
-        return self._table.sockets(proto)
+        with self._turn:
+            return self._table.sockets(proto)
 
     def socket_mark(self) -> bytes:
         """As `LiveHost.socket_mark`: the counts of /proc/net/sockstat and sockstat6."""
@@ -312,7 +318,8 @@ class ProcHost:
 
     def cookies(self, proto: str) -> bytes:
         """As `LiveHost.cookies`."""
-        return self._table.cookies(proto)
+        with self._turn:
+            return self._table.cookies(proto)
 
     def owners(self, inodes: Collection[int]) -> Owners:
         """As `LiveHost.owners`. Costs a walk over every open file of the host (10 ms for 500

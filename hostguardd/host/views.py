@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import os
 import stat
+import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
@@ -126,7 +127,13 @@ class ViewHost(Protocol):
 class LinuxViews:
     """`ViewHost` of this machine, or of the files of a mounted image (`blind` says so then)."""
 
-    def __init__(self, files: LinuxFiles, blind: str = "", proc: bytes = b"/proc") -> None:
+    def __init__(
+        self,
+        files: LinuxFiles,
+        blind: str = "",
+        proc: bytes = b"/proc",
+        turn: threading.Lock | None = None,
+    ) -> None:
         self._files = files
         self._proc = proc
         self._raw: Raw | None = None
@@ -135,7 +142,7 @@ class LinuxViews:
             self._raw = Raw()
         except (OSError, AttributeError) as error:
             self.blind = blind or f"system calls cannot be made directly: {error}"
-        self._ports = Ports(proc, self._read)
+        self._ports = Ports(proc, self._read, turn)
         if not self.blind and 1 not in self.listed():
             self.blind = "procfs hides the processes of others from us (hidepid)"
 

@@ -112,13 +112,17 @@ class Entry:
 class ProcessesSensor:
     """`Sensor` of ProcessFacts; the one scope is `host`. `wall` gives wall-clock nanoseconds.
 
-    `changed` and `sweep` may be called from different threads.
+    `changed` and `sweep` may be called from different threads. `own` is our own pid: a fact however young
+    it is, or the first baseline would lack what captures it.
     """
 
     fact = ProcessFact
 
-    def __init__(self, host: LiveHost, settings: ProcessesConfig, wall: Callable[[], int]) -> None:
+    def __init__(
+        self, host: LiveHost, settings: ProcessesConfig, wall: Callable[[], int], own: int = 0
+    ) -> None:
         self._host = host
+        self._own = own
         self._settings = settings
         self._wall = wall
         self._lock = threading.Lock()
@@ -382,6 +386,8 @@ class ProcessesSensor:
         entry.copied |= copy
         if copy and parent is not None and told & LOUD <= parent.words:
             settle = None
+        if process.pid == self._own:
+            settle = 0.0
         exe = process.exe or b"[" + process.comm + b"]"
         entry.place = Place((HOST, exe, process.uid, _parent_exe(parent), entry.script), role, settle)
         return entry.place

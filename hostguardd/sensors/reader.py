@@ -27,7 +27,10 @@ def work() -> None:
     """A reader's whole life: orders first, then handfuls of folders until the pipe closes."""
     source, target = sys.stdin.buffer, sys.stdout.buffer
     root, watches, largest, pace, nice = pickle.loads(_frame(source) or b"")  # noqa: S301 - from our parent
-    os.nice(nice)
+    try:
+        os.nice(nice)
+    except PermissionError:
+        pass  # a confined daemon's share is its unit's CPUWeight=; the pace holds all the same
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # without a parent there is nobody to complain to
     host = LinuxFiles(root, patient=True)
     sensor = FilesSensor(host, watches, time.time_ns, largest=largest)

@@ -53,7 +53,7 @@ ExecStopPost=/usr/bin/systemctl --no-block poweroff
 COMMAND = "#!/usr/bin/python3\nimport sys\nfrom hostguardd.{room} import main\nsys.exit(main())\n"
 
 
-def debian() -> Path:
+def debian(packages: str = PACKAGES) -> Path:
     """The root of the small Debian, made if it is not there yet; skips where that cannot be."""
     if os.environ.get("HOSTGUARD_NO_BOOT"):
         pytest.skip("HOSTGUARD_NO_BOOT is set")
@@ -62,13 +62,13 @@ def debian() -> Path:
     for program in ("debootstrap", "systemd-nspawn"):
         if shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") is None:
             pytest.skip(f"{program} is not installed")
-    name = f"{SUITE}-{hashlib.sha256(PACKAGES.encode()).hexdigest()[:8]}"
+    name = f"{SUITE}-{hashlib.sha256(packages.encode()).hexdigest()[:8]}"
     root = CACHE / name
     if not root.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
         draft = CACHE / f"{name}.{os.getpid()}"
         made = subprocess.run(
-            ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, str(draft), MIRROR],
+            ["debootstrap", "--variant=minbase", f"--include={packages}", SUITE, str(draft), MIRROR],
             capture_output=True,
             text=True,
             check=False,
@@ -104,6 +104,10 @@ def install(root: Path, *, settings: str = "", unit: str = "") -> None:
         command = root / "usr/bin" / name
         command.write_text(COMMAND.format(room=room))
         command.chmod(0o755)
+    with (root / "etc/group").open("a") as groups:  # as systemd/hostguardd.sysusers.conf would have it
+        groups.write("hostguard:x:990:\n")
+    with (root / "etc/gshadow").open("a") as groups:
+        groups.write("hostguard:!::\n")
     units = root / "etc/systemd/system"
     shutil.copy(ROOT / "systemd/hostguardd.service", units)
     (root / "etc/hostguardd/conf.d").mkdir(parents=True)

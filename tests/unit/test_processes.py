@@ -65,6 +65,14 @@ def test_what_runs_at_the_first_look_is_a_fact(watcher: Watcher) -> None:
     assert sshd.pid == watcher.sshd
 
 
+def test_we_ourselves_are_in_the_first_look_however_young() -> None:
+    host = FakeLive()
+    own = host.add_process(b"/usr/bin/python3.11", age=0)
+    host.add_process(b"/usr/sbin/other", age=0)
+    (sweep,) = ProcessesSensor(host, ProcessesConfig(), host.wall, own).sweep(Depth.QUICK, never)
+    assert [ProcessFact.of(row).pid for row in sweep.rows if row[1] != b"/usr/lib/systemd/systemd"] == [own]
+
+
 def test_a_restart_is_silence(watcher: Watcher) -> None:
     before = watcher.facts
     watcher.host.kill(watcher.sshd)
