@@ -83,7 +83,7 @@ CHANGES: dict[str, tuple[Callable[[], None], tuple[str, ...]]] = {
     "passwd": (change_passwd, ('"file-changed"', "/etc/passwd", "+eve:x:0:0")),
     "port": (open_port, ('"listener-added"', "0.0.0.0:4444")),
     "service": (start_service, ("backdoor.service", '"process-added"')),
-    "setid": (set_uid, ('"setid-added"', "/tmp/tool")),
+    "setid": (set_uid, ('"T1548.001"', "/tmp/tool")),
 }
 
 

@@ -35,7 +35,7 @@ def test_a_path_by_its_watch_and_its_rules() -> None:
     assert found.urgent
     assert rules("/etc/passwd")["content changed"] == "account-database"
     assert rules("/etc/passwd")["touched"] == "touched-sensitive"
-    assert rules("/usr/bin/ls")["content changed, its time set back"] == "content-backdated"
+    assert rules("/usr/bin/ls")["content changed, its time set back"] == "program-backdated"
     assert rules("/root/.bashrc")["content changed"] == "account-start-up"
     assert rules("/home/eve/.ssh/authorized_keys")["file added"] == "ssh-keys"
 
