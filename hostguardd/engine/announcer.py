@@ -20,11 +20,12 @@ from typing import Protocol
 from .. import health
 from ..describe import Event, Names, act_alerts, finding_alert, group_alerts
 from ..errors import AlertLogError, StoreError
-from ..model import Alert, Fact, FileFact, Finding, Row, Severity, Value, split, under
+from ..model import Alert, Fact, FileFact, Finding, Row, Severity, Value, split
 from ..store.baseline import Baseline
 from ..store.database import Database
 from ..store.findings import CLEARED, Findings
 from .acts import Act, Acts, Told, is_head, wants_head
+from .held import Held
 from .keeper import Change
 
 SECOND = 1_000_000_000
@@ -97,8 +98,8 @@ class Announcer:
         self._wall = wall
         self._storm = storm
         self._diagnose = diagnose
-        self._waiting = _Held()
-        self._unwritten = _Held()  # told, and still to be written down
+        self._waiting = Held()
+        self._unwritten = Held()  # told, and still to be written down
         self._health: list[Alert] = []
         self._loud_due = 0
         self._loud_since = 0  # the present second's beginning, and how many were told alone in it
@@ -382,7 +383,7 @@ class Announcer:
         except StoreError as error:
             self._still_unwritten(str(error))
             return
-        self._unwritten = _Held()
+        self._unwritten = Held()
         if self.state_unwritable:
             self.state_unwritable = ""
             self.resweep = True  # what was put back meanwhile could not be compared with what was seen
@@ -405,7 +406,7 @@ class Announcer:
             self.tell(health.alert("store.unwritable", self._wall(), problem=problem))
         self.state_unwritable = problem
         if len(self._unwritten) > MOST_UNTOLD:
-            self._unwritten = _Held()
+            self._unwritten = Held()
 
     def _shed(self) -> None:
         """Keep what waits bounded: let the quietest go, they will be found again."""
@@ -413,52 +414,12 @@ class Announcer:
         if len(self._waiting) < MOST_UNTOLD:
             return
         ordered = sorted(self._waiting, key=_loudness, reverse=True)
-        self._waiting = _Held()
+        self._waiting = Held()
         self._parts.clear()
         self._release()
         for change in ordered[: MOST_UNTOLD // 2]:
             self._waiting.put(change)
         self.resweep = True
-
-
-class _Held:
-    """Changes in the order in which they came, one for each key, and found by scope."""
-
-    def __init__(self) -> None:
-        self._changes: dict[tuple[type[Fact], Row], Change] = {}
-        self._keys: dict[tuple[type[Fact], Value], set[Row]] = {}
-
-    def __len__(self) -> int:
-        return len(self._changes)
-
-    def __iter__(self) -> Iterator[Change]:
-        return iter(self._changes.values())
-
-    def get(self, fact: type[Fact], key: Row) -> Change | None:
-        return self._changes.get((fact, key))
-
-    def put(self, change: Change) -> None:
-        """Take a change, in place of an older one of the same key and behind all others."""
-        self._changes.pop((change.fact, change.key), None)
-        self._changes[change.fact, change.key] = change
-        self._keys.setdefault((change.fact, change.key[0]), set()).add(change.key)
-
-    def drop(self, change: Change) -> None:
-        del self._changes[change.fact, change.key]
-        keys = self._keys[change.fact, change.key[0]]
-        keys.discard(change.key)
-        if not keys:
-            del self._keys[change.fact, change.key[0]]
-
-    def of(self, fact: type[Fact], scope: Value, below: bool) -> dict[Row, Change]:
-        """The changes of a scope, or also of all scopes that are paths under it."""
-        if below and isinstance(scope, bytes):
-            places = [
-                p for p in self._keys if p[0] is fact and isinstance(p[1], bytes) and under(p[1], scope)
-            ]
-        else:
-            places = [(fact, scope)]
-        return {key: self._changes[fact, key] for place in places for key in self._keys.get(place, ())}
 
 
 def _to_tell(change: Change) -> Iterator[Told]:
