@@ -216,8 +216,8 @@ class ProcHost:
         path = _link(base + b"/exe")
         if path.endswith(parse.DELETED_SUFFIX) or _same(running, other := _lstat(path)) or other is None:
             return b""
-        own, roots = self._proc + b"/self/ns/mnt", (_stat(base + b"/root"), _stat(self._proc + b"/self/root"))
-        if not stat.S_ISREG(other.st_mode) or _link(base + b"/ns/mnt") == _link(own):
+        roots = (_stat(base + b"/root"), _stat(self._proc + b"/self/root"))
+        if not stat.S_ISREG(other.st_mode) or self._at_home(base):
             return b""
         if roots[0] is None or not _same(roots[0], roots[1]):
             return b""
@@ -240,9 +240,15 @@ class ProcHost:
         if other is None or not stat.S_ISREG(other.st_mode) or _same(running, other):
             return b""
         link = _link(base + b"/exe").removesuffix(parse.DELETED_SUFFIX)
-        if os.path.realpath(path) == link or _link(base + b"/ns/mnt") != _link(self._proc + b"/self/ns/mnt"):
+        if os.path.realpath(path) == link or not self._at_home(base):
             return b""
         return path if (_read(path, 4) or b"") == b"\x7fELF" else b""
+
+    def _at_home(self, base: bytes) -> bool:
+        """Whether paths mean to a process what they mean to us: it is in our mount namespace, or in that of
+        pid 1, which shows a confined daemon (systemd.exec(5), ProtectSystem=) the same files read-only."""
+        home = {_link(self._proc + place + b"/ns/mnt") for place in (b"/self", b"/1")}
+        return _link(base + b"/ns/mnt") in home - {b""}
 
     def digest(self, pid: int) -> bytes | None:
         """As `LiveHost.digest`."""

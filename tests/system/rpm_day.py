@@ -124,6 +124,12 @@ def set_uid() -> None:
     Path("/var/tmp/tool").chmod(0o4755)
 
 
+def go_by_another_name() -> None:
+    """What a daemon in a mount namespace of its own would take for somebody else's paths."""
+    shutil.copy("/usr/bin/sleep", "/opt/worker")
+    run("systemd-run", "--unit=worker", "bash", "-c", "exec -a /usr/bin/dbus-daemon /opt/worker 1000")
+
+
 CHANGES: dict[str, tuple[Callable[[], object], tuple[str, ...]]] = {
     "account": (append("/etc/passwd", "eve:x:0:0::/:/bin/sh\n"), ("eve",)),
     "sudo": (append("/etc/sudoers.d/eve", "eve ALL=(ALL) NOPASSWD: ALL\n"), ("/etc/sudoers.d/eve",)),
@@ -139,6 +145,7 @@ CHANGES: dict[str, tuple[Callable[[], object], tuple[str, ...]]] = {
         ("0666",),
     ),
     "attribute": (lambda: os.setxattr("/etc/group", "trusted.x", b"1"), ("trusted.x",)),
+    "another name": (go_by_another_name, ('"process-masquerades"', "/opt/worker")),
     "set-uid": (set_uid, ("/var/tmp/tool",)),
     "port": (open_port, ("0.0.0.0:4444",)),
     "service": (start_service, ("backdoor.service",)),
