@@ -90,7 +90,7 @@ def test_mounts_that_hide(tmp_path: Path) -> None:
     assert "lost noexec, nosuid" in lost[3]
     (again,) = told[7]
     assert again[3].startswith("tmpfs none was mounted over /mnt, once more")
-    assert [one[:2] for one in told[8]] == [["mount-over-evidence", "critical"]]
+    assert [one[:2] for one in told[8]] == [["mount-over-watched", "critical"]]
 
 
 def test_our_own_mounts_are_read_and_stand_still() -> None:
