@@ -38,6 +38,14 @@ def test_the_package_alone_is_a_working_configuration(tmp_path: Path) -> None:
     assert parse(sources).rules
 
 
+def test_each_packaged_policy_is_about_kinds_of_its_own() -> None:
+    """A later file's rules are asked first, and would go before all that another says of the kind."""
+    owners: dict[str, str] = {}
+    for name, text in default_sources()[: len(POLICIES)]:
+        for rule in tomllib.loads(text).get("rule", ()):
+            assert owners.setdefault(rule["kind"], name) == name, rule["name"]
+
+
 def test_the_installed_file_is_taken_when_there_is_one(site: Path) -> None:
     sources = default_sources(installed=str(site / "hostguardd.toml"))
     assert parse(sources).sweeps.quick == 60

@@ -51,5 +51,13 @@ SAMPLES: list[tuple[Drift, str, Severity, str]] = [
     (gained(b"library-gone"), "process-library-gone", MEDIUM, "T1055"),
     (gained(b"library-deleted"), "process-usual-sign", LOW, "T1574"),
     (gained(b"library-jit"), "process-usual-sign", LOW, "T1574"),
+    (new(b"", exe=b"/usr/bin/journalctl"), "journal-reader", IGNORE, "T1654"),
+    (
+        new(b"preload-odd", exe=b"/usr/bin/journalctl"),
+        "process-preloaded-from-odd-place",
+        CRITICAL,
+        "T1574.006",
+    ),
+    (new(b"false-name", exe=b"/usr/bin/journalctl"), "process-masquerades", CRITICAL, "T1036.005"),
     (new(b"preload-known library-jit"), "unknown-service", HIGH, "T1543"),
 ]
