@@ -64,7 +64,7 @@ MOST_ANCESTORS: Final = 64
 PACKAGERS: Final = frozenset(
     folder + name
     for folder in (b"/usr/bin/", b"/bin/", b"/usr/libexec/")
-    for name in b"rpm dnf dnf-3 dnf5 yum microdnf zypper packagekitd dpkg apt-get".split()
+    for name in b"rpm rpmbuild dnf dnf-3 dnf5 yum microdnf zypper packagekitd dpkg apt-get".split()
 )
 """Programs that run their packages' scripts from a temporary folder."""
 

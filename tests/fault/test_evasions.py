@@ -189,8 +189,10 @@ def test_a_mount_over_a_watched_folder(guard: Guard) -> None:
         pytest.skip(f"may not mount here: {done.stderr.decode(errors='replace').strip()}")
     try:
         guard.call("check")
-        rules = {"covered", "mount-over-watched"}  # of the entry, and of the mount
-        until(lambda: rules <= {one["rule"]["name"] for one in guard.about(point)}, "both are told")
+        until(
+            lambda: {"file", "mount"} <= {one["hostguard"]["kind"] for one in guard.about(point)},
+            "the entry is told, and the mount",
+        )
         assert guard.finds(point / "file0"), "what lies beneath cannot be seen"
     finally:
         subprocess.run(["umount", str(point)], check=True)

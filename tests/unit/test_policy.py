@@ -84,6 +84,8 @@ SAMPLES: list[tuple[Drift, str, Severity, str]] = [
     (added(process("/dev/shm/x")), "process-from-temporary-place", CRITICAL, "T1036.005"),
     (added(process(script=b"/var/tmp/x")), "process-from-temporary-place", CRITICAL, "T1036.005"),
     (added(process("/opt/.x/y", role="helper")), "process-from-hidden-place", HIGH, "T1564.001"),
+    (added(process("/root/.pyenv/v/python", role="helper")), "process-of-users-tools", LOW, "T1564.001"),
+    (added(process("/root/.pyenv/v/python")), "process-from-hidden-place", HIGH, "T1564.001"),
     (changed(process(), state="deleted"), "process-file-deleted", HIGH, "T1036"),
     (changed(process(), state="replaced"), "process-file-replaced", MEDIUM, "T1554"),
     (removed(process()), "service-missing", HIGH, "T1489"),

@@ -81,6 +81,8 @@ SAMPLES: list[tuple[Drift, str, Severity, str]] = [
     (added(mount("/srv/y")), "new-mount", MEDIUM, "T1564.013"),
     (added(mount("/var/log")), "mount-over-evidence", CRITICAL, "T1564.013"),
     (added(mount("/mnt", "ext4")), "mount-of-medium", MEDIUM, "T1091"),
+    (added(mount("/tmp/build/x", place="watched")), "mount-in-temporary-place", MEDIUM, "T1564.013"),
+    (added(mount("/tmp", place="watched")), "mount-over-watched", CRITICAL, "T1564.013"),
     (
         drift(mount("/tmp", options=SAFE), mount("/tmp", options=b"ro")),
         "mount-lets-set-id-work",
