@@ -145,7 +145,16 @@ class Guard:
         tree: Path | None = None,
         sections: str = "",
         more: str = "",
-        quiet: Sequence[str] = ("listener", "process", "setid"),
+        quiet: Sequence[str] = (
+            "listener",
+            "process",
+            "setid",
+            "module",
+            "setting",
+            "login",
+            "event",
+            "hidden",
+        ),  # fmt: skip
         log: Path | None = None,
         state: Path | None = None,
     ) -> None:

@@ -7,7 +7,7 @@ in it to the end. The program writes what it found to /result.json and powers th
 from __future__ import annotations
 
 import hashlib
-import importlib.util
+import importlib.machinery
 import json
 import os
 import shutil
@@ -92,7 +92,8 @@ def install(root: Path, *, settings: str = "", unit: str = "") -> None:
     lib = root / "usr/local/lib/python3.11/dist-packages"
     lib.mkdir(parents=True, exist_ok=True)
     for room in ROOMS:
-        spec = importlib.util.find_spec(room)
+        # Not by find_spec(): the daemon's diagnostics hide rich from those that would import it.
+        spec = importlib.machinery.PathFinder.find_spec(room)
         assert spec is not None
         assert spec.origin is not None
         origin = Path(spec.origin)
