@@ -93,6 +93,9 @@ severity = "ignore"
 """
 """Other tests open ports and start programs on this very host; that is not what is tested here."""
 
+LIVE = ("listener", "process", "setid", "module", "setting", "login", "event", "hidden")
+"""Kinds of fact that others may bring on this host while a test runs."""
+
 
 def until(met: Callable[[], T | None], what: str, patience: float = PATIENCE) -> T:
     """The first true value of `met`, or an assertion that says what did not come to pass."""
@@ -145,18 +148,7 @@ class Guard:
         tree: Path | None = None,
         sections: str = "",
         more: str = "",
-        quiet: Sequence[str] = (
-            "listener",
-            "process",
-            "setid",
-            "module",
-            "setting",
-            "login",
-            "event",
-            "hidden",
-        ),  # fmt: skip
-        log: Path | None = None,
-        state: Path | None = None,
+        quiet: Sequence[str] = LIVE,
     ) -> None:
         self.folder = folder
         self.tree = tree if tree is not None else folder / "tree"
