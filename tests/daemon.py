@@ -149,6 +149,8 @@ class Guard:
         sections: str = "",
         more: str = "",
         quiet: Sequence[str] = LIVE,
+        log: Path | None = None,
+        state: Path | None = None,
     ) -> None:
         self.folder = folder
         self.tree = tree if tree is not None else folder / "tree"
