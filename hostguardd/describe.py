@@ -152,10 +152,11 @@ def finding_json(finding: Finding, names: Names) -> Record:
 
 
 def act_alerts(head: Finding, parts: Sequence[Finding], at: int, names: Names) -> list[Alert]:
-    """The parts of an act that followed its `head`: said quietly, for the head has said what they mean."""
+    """The parts of an act that followed its `head`: said quietly, for the head has said what they mean.
+    Their techniques stay, as of all that is told of a change."""
     said = f"Part of the same act ({sentence(head.drift, names)}): "
     return [
-        replace(alert, severity=Severity.INFO, technique="", data={**alert.data, "head": head.id})
+        replace(alert, severity=Severity.INFO, data={**alert.data, "head": head.id})
         for alert in group_alerts(parts, at, names, deed=said, quiet=True)
     ]
 

@@ -65,7 +65,7 @@ SAMPLES: list[tuple[Drift, str, Severity, str]] = [
     (drift(None, replace(SERVICE, name=b"+", id=None)), "accounts-from-elsewhere", CRITICAL, "T1136"),
     (to(ALICE, shell=b"/tmp/sh"), "account-shell-in-odd-place", CRITICAL, "T1098"),
     (to(ALICE, shell=b"/usr/lib/.x/nologin"), "account-shell-in-odd-place", CRITICAL, "T1098"),
-    (drift(None, ACCOUNT), "account-added-powerful", CRITICAL, "T1136.001"),
+    (drift(None, ACCOUNT), "account-added-powerful", CRITICAL, "T1136.001 T1098"),
     (drift(None, ALICE), "account-added", CRITICAL, "T1136.001"),
     (drift(None, replace(ALICE, shell=b"")), "account-added", CRITICAL, "T1136.001"),
     (drift(None, replace(ALICE, password=None, secret=None)), "account-added", CRITICAL, "T1136.001"),

@@ -145,7 +145,7 @@ def account_locked_out() -> Deed:
         yield
 
 
-@act("T1098 T1136.001", "a line is added to /etc/subuid", "/etc/subuid")
+@act("T1098", "a line is added to /etc/subuid", '"kind":"account"', "games", "0:65536")
 def subordinate_ids() -> Deed:
     with kept("/etc/subuid"):
         append("/etc/subuid", "games:0:65536\n")
@@ -182,9 +182,11 @@ def group_joined_at_once() -> Deed:
 
 
 @act(
-    "T1098 T1136.001",
+    "T1098",
     "passwd of one account, and a moment later a line in /etc/subuid by hand",
-    "/etc/subuid",
+    '"kind":"account"',
+    "daemon",
+    "0:65536",
 )
 def subordinate_ids_behind_another_deed() -> Deed:
     with kept(*FILES):
