@@ -20,7 +20,7 @@ from typing import Protocol
 from .. import health
 from ..describe import Event, Names, act_alerts, finding_alert, group_alerts
 from ..errors import AlertLogError, StoreError
-from ..model import Alert, Fact, FileFact, Finding, Row, Severity, Value, split
+from ..model import Alert, Fact, FileFact, Finding, Row, SetIdFact, Severity, Value, split
 from ..store.baseline import Baseline
 from ..store.database import Database
 from ..store.findings import CLEARED, Findings
@@ -59,6 +59,9 @@ EARLY_HOLD = SECOND
 
 PACKAGES_HOLD = SECOND
 """How long after a package manager gave its lock back what it did is told, as one act."""
+
+PACKAGED = (FileFact, SetIdFact)
+"""What a package manager brings; nothing else waits for it."""
 
 PACKAGES_LONGEST = 30 * SECOND
 """How long ordinary findings wait for a package manager at most: the lock may be held by anybody."""
@@ -201,9 +204,15 @@ class Announcer:
             self._release()
         if self._parts_due and now >= self._parts_due and not self._flush_parts():
             return False
-        if self._rest_due and now >= self._rest_due and not self._package_act(now):
+        late = bool(self._rest_due) and now >= self._rest_due
+        if late and not self._package_act(now):
             return self._flush(self._of_their_own())
         own = self._of_their_own()
+        if late:
+            deed, self._transaction = self._transaction, ""  # these are none of its doing
+            told = self._flush([one for one in own if _is_loud(one) or one.fact not in PACKAGED])
+            self._transaction = deed
+            return told
         head = any(map(_is_head, own))
         return self._flush(
             [one for one in own if _is_loud(one) or (head and (_is_table(one) or _is_head(one)))]
@@ -342,9 +351,7 @@ class Announcer:
 
     def _deed(self) -> str:
         """What made so many findings, as far as known."""
-        return (
-            f"While packages were installed or removed ({self._transaction}), " if self._transaction else ""
-        )
+        return f"While {self._transaction} installed or removed packages, " if self._transaction else ""
 
     def _append(self, alerts: Sequence[Alert]) -> bool:
         now = self._mono()

@@ -16,7 +16,7 @@ from hostguardd.engine.announcer import EARLY_HOLD, PACKAGES_LONGEST, PARTS_HOLD
 from hostguardd.engine.keeper import Change
 from hostguardd.host.atwork import FRESH, JUST_NOW, JUST_WRITTEN, PackageManagers, account_tool, held_inodes
 from hostguardd.model import Fact, FileFact, Finding, Severity, split
-from tests.alerts import ACCOUNT, FILE, NAMES, NOW, finding
+from tests.alerts import ACCOUNT, FILE, LISTENER, NAMES, NOW, finding
 from tests.state import State
 from tests.unit.test_announcer import Log
 
@@ -325,7 +325,7 @@ def test_what_packages_bring_is_told_at_their_end_as_one_act(bench: Bench) -> No
     bench.package_manager = ""
     bench.pass_time(2_000_000_000)
     (only,) = bench.log.alerts
-    assert only.message.startswith("While packages were installed or removed (dpkg), 30 findings")
+    assert only.message.startswith("While dpkg installed or removed packages, 30 findings")
 
 
 def test_a_small_package_is_one_act_too_and_what_comes_alone_keeps_its_name(bench: Bench) -> None:
@@ -357,6 +357,16 @@ def test_one_that_a_package_brings_while_others_end_is_no_group_of_one(bench: Be
     bench.package_manager = ""
     bench.pass_time(2_000_000_000)
     assert sorted(bench.told()) == [("file-added", "high", 0), ("group-cleared", "info", 5)]
+
+
+def test_only_files_wait_for_a_package_manager(bench: Bench) -> None:
+    bench.package_manager = "dpkg"
+    bench.add(*files(2), finding(None, LISTENER, Severity.HIGH, "door"))
+    bench.pass_time(1_000_000_000)
+    assert bench.told() == [("listener-added", "high", 0)]
+    bench.package_manager = ""
+    bench.pass_time(3_000_000_000)
+    assert bench.told() == [("group-opened", "high", 2)]
 
 
 def test_a_lock_that_is_never_given_back_silences_nobody(bench: Bench) -> None:

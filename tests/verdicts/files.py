@@ -107,6 +107,7 @@ SAMPLES: list[tuple[Drift, str, Severity, str]] = [
     (edited("/usr/lib/x86_64-linux-gnu/security/pam_unix.so"), "login-rules", CRITICAL, "T1556.003"),
     (edited("/etc/nsswitch.conf"), "name-services", HIGH, "T1556"),
     (added(file("/etc/cron.d/.job.swp")), "editor-temporaries", INFO, ""),
+    (added(file("/etc/rc3.d/S99x~")), "start-up-script-by-odd-name", CRITICAL, "T1037.004"),
     (added(file("/etc/sudoers~")), "editor-temporaries", INFO, ""),
     (edited("/etc/crontab"), "cron", CRITICAL, "T1053.003"),
     (added(file("/etc/cron.hourly/.x")), "cron", CRITICAL, "T1053.003"),

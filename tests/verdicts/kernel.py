@@ -182,7 +182,7 @@ SAMPLES: list[tuple[Drift, str, Severity, str]] = [
         changed("firewall", "ip nat DOCKER", "called by others, 1 rule, 1", "x"),
         "firewall-of-guests",
         INFO,
-        "",
+        "T1562.004",
     ),
     (removed(setting("firewall", "inet filter input", DROP)), "firewall-removed", CRITICAL, "T1562.004"),
     (removed(setting("firewall", "table inet filter", "active")), "firewall-removed", CRITICAL, "T1562.004"),
