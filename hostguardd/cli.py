@@ -253,17 +253,17 @@ def _config_check(s: Session) -> Exit:
         return error.exit
     data = _config_data([name for name, _ in texts], config)
     if s.options.things:
-        from .accounts import passwd
         from .foretell import foretell
-        from .homes import FALLBACK, Homes, plausible
+        from .homes import Homes, named_homes
 
         try:
-            with open("/etc/passwd", "rb") as table:
-                named = plausible(user.home for user in passwd(table.read())[0])
+            with open("/etc/passwd", "rb") as file:
+                table: bytes | None = file.read()
         except OSError:
-            named = FALLBACK
+            table = None
+        homes = Homes(named_homes(table))
         try:
-            data["things"] = [_told(foretell(config, Homes(named), thing)) for thing in s.options.things]
+            data["things"] = [_told(foretell(config, homes, thing)) for thing in s.options.things]
         except ValueError as problem:
             raise UsageError(str(problem)) from None
         s.show(data, lambda: pages.foretold(s.paper, data["things"]))

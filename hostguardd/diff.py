@@ -9,16 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from .model import Drift, Fact, Row, Sweep, Value
+from .fact import key_of
+from .model import Drift, Fact, Row, Sweep
 
 Pair = tuple[Row | None, Row | None]
 """(approved row, row seen now); None where there is none."""
-
-
-def key_of(fact: type[Fact], row: Row) -> Value | Row:
-    """What identifies `row` within its scope: the second key field, or a tuple of the rest."""
-    width = len(fact.KEY)
-    return row[1] if width == 2 else row[1:width]
 
 
 def compare(approved: Sequence[Row], sweep: Sweep) -> list[Pair]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from dataclasses import dataclass, fields
 from functools import cache
 from typing import ClassVar, Self, TypeAlias
@@ -68,6 +70,12 @@ class Fact:
         return frozenset()
 
 
+def key_of(fact: type[Fact], row: Row) -> Value | Row:
+    """What identifies `row` within its scope: the second key field, or a tuple of the rest."""
+    width = len(fact.KEY)
+    return row[1] if width == 2 else row[1:width]
+
+
 PLACE = frozenset({"temporary", "hidden"})
 """All that `path_traits` can say."""
 
@@ -84,15 +92,35 @@ def path_traits(path: bytes) -> set[str]:
     return found
 
 
+_PLAIN = re.compile(rb"\.?[!-\-/-~](?:[ -~]*[!-~])?")
+"""Nearly every name there is: decided without a look at each character."""
+
+_BLANKS = re.compile(r"^\s|\s$")
+_DOTS = re.compile(r"[.\s]+")
+
+
+def is_odd(name: bytes) -> bool:
+    """Whether a name looks like nothing, or like another one, on a terminal: only dots and blanks, a blank
+    at an end, control or invisible characters."""
+    if _PLAIN.fullmatch(name) or name in (b"", b".", b".."):
+        return False
+    text = name.decode("utf-8", "surrogateescape")
+    if (
+        _BLANKS.search(text) or _DOTS.fullmatch(text) or text.endswith("\udca0")
+    ):  # a bare 0xA0 is Latin-1's blank
+        return True
+    return any(
+        unicodedata.category(one) in ("Cc", "Cf", "Zl", "Zp")
+        or (one != " " and unicodedata.category(one) == "Zs")
+        for one in text
+        if not one.isalnum()
+    )
+
+
 def odd_name(name: bytes) -> bool:
-    """Whether a name is made to be overlooked or misread in a listing: `...`, `.. `, `..x`, blanks at
-    an end, nothing but blanks, control characters."""
-    return (
-        name.startswith(b"..")
-        or name.strip() != name
-        or any(byte < 0x20 or byte == 0x7F for byte in name)
-        or name.strip(b". \t\xc2\xa0") == b""
-    ) and name not in (b"", b".", b"..")
+    """Whether a name is made to be overlooked or misread in a listing: an odd one, or one that passes for
+    the folder above (`..x`), which some programs use and most do not."""
+    return is_odd(name) or (name.startswith(b"..") and name != b"..")
 
 
 def whole(value: Value) -> int:

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from .accounts import passwd
 from .config import Config, Watch
 from .model import split
 
@@ -44,6 +45,11 @@ def plausible(paths: Iterable[bytes], usual: Iterable[bytes] = (USUAL,)) -> tupl
         ):
             found.add(home)
     return tuple(sorted(found))
+
+
+def named_homes(table: bytes | None) -> tuple[bytes, ...]:
+    """The homes in a table of accounts, passwd(5); None: it cannot be read."""
+    return FALLBACK if table is None else plausible(user.home for user in passwd(table)[0])
 
 
 class Homes:

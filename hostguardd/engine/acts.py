@@ -23,7 +23,7 @@ from typing import TypeAlias
 
 from ..describe import Event
 from ..facts.accounts import USERS
-from ..model import AccountFact, Action, Drift, FileFact, Finding, Severity, under
+from ..model import AccountFact, Action, Drift, FileFact, Finding, under
 
 Told: TypeAlias = tuple[Finding, Event]
 
@@ -51,14 +51,13 @@ def nothing(path: bytes) -> FileFact | None:
     return None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Act:
     """One deed: its head, when that was told and when its latest part came (monotonic nanoseconds)."""
 
     head: Finding
     told: int
     latest: int
-    loudest: Severity
     homes: set[bytes] = field(default_factory=set)
 
 
@@ -77,18 +76,14 @@ class Acts:
         self._open: dict[bytes, Act] = {}
         self._approved = approved
 
-    def latest(self) -> Act | None:
-        """The act that had its head told last."""
-        return max(self._open.values(), key=lambda act: act.told, default=None)
-
-    def continues(self, finding: Finding, event: Event, now: int) -> bool:
-        """Whether a finding is a part of an act whose head was told, and does not need its own alert."""
+    def continues(self, finding: Finding, event: Event, now: int) -> Act | None:
+        """The act whose head was told and of which a finding is a part, so that it needs no alert of its
+        own."""
         self._close(now)
         act = self._of(finding, event)
-        if act is None:
-            return False
-        act.latest = now
-        return True
+        if act is not None:
+            act.latest = now
+        return act
 
     def gather(self, told: Sequence[Told], now: int) -> tuple[list[Gathered], list[Told]]:
         """Heads with their parts, and all that is no part of any."""
@@ -99,27 +94,25 @@ class Acts:
                 by_name.setdefault(subject.name, []).append(one)
         if not by_name:
             return [], list(told)
-        found = []
+        found: dict[Act, Gathered] = {}
         for name, ones in by_name.items():
             ones.sort(key=_foremost)
-            found.append(Gathered(ones[0], ones[1:]))
-            self._begin(name, ones[0][0], now)
+            found[self._begin(name, ones[0][0], now)] = Gathered(ones[0], ones[1:])
         heads = {id(one) for ones in by_name.values() for one in ones}
-        rest = []
+        rest: list[Told] = []
         for one in told:
             if id(one) in heads:
                 continue
-            if self._of(*one) is not None:
-                found[0].parts.append(one)
-            else:
-                rest.append(one)
-        return found, rest
+            act = self._of(*one)
+            (found[act].parts if act in found else rest).append(one)
+        return list(found.values()), rest
 
-    def _begin(self, name: bytes, head: Finding, now: int) -> None:
-        act = self._open[name] = Act(head, now, now, head.verdict.severity)
+    def _begin(self, name: bytes, head: Finding, now: int) -> Act:
+        act = self._open[name] = Act(head, now, now)
         subject = head.drift.after
         if head.drift.action is Action.ADDED and isinstance(subject, AccountFact):
             act.homes.add(subject.home.rstrip(b"/"))
+        return act
 
     def _close(self, now: int) -> None:
         for name, act in list(self._open.items()):
@@ -137,8 +130,11 @@ class Acts:
         if not isinstance(subject, FileFact) or not self._open:
             return None
         if TABLE.fullmatch(subject.path):
-            act = self.latest() if _says_nothing_more(finding.drift) else None
-            return act if act is not None and _writes(act.head, subject.path) else None
+            # All tables are written by one tool: the act that had its head told last.
+            act = max(self._open.values(), key=lambda act: act.told)
+            if not _says_nothing_more(finding.drift):
+                return None
+            return act if _writes(act.head, subject.path) else None
         if finding.drift.action is not Action.ADDED:
             return None
         return next((act for act in self._open.values() if self._copied(subject, act)), None)

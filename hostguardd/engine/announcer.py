@@ -24,7 +24,8 @@ from ..model import Alert, Fact, FileFact, Finding, Row, SetIdFact, Severity, Va
 from ..store.baseline import Baseline
 from ..store.database import Database
 from ..store.findings import CLEARED, Findings
-from .acts import Act, Acts, Told, is_head, wants_head
+from .acts import Acts, Told
+from .company import Company, is_table, tells_head, to_tell
 from .held import Held
 from .keeper import Change
 
@@ -50,12 +51,6 @@ MOST_HEALTH = 1_000
 """Alerts about ourselves kept while the log cannot be written: the newest."""
 
 RETRY = SECOND
-
-PARTS_HOLD = SECOND
-"""How long the parts of an act wait for further ones after the latest came; its head waits for nothing."""
-
-EARLY_HOLD = SECOND
-"""How long a table of accounts that is being written by an account tool waits for what that means."""
 
 PACKAGES_HOLD = SECOND
 """How long after a package manager gave its lock back what it did is told, as one act."""
@@ -111,12 +106,7 @@ class Announcer:
         self._rest_since = 0
         self._hold = HOLD
         self._acts = Acts(self._approved)
-        self._parts: set[tuple[type[Fact], Row]] = set()  # what waits and is part of an act
-        self._parts_due = 0
-        self._parts_of: Act | None = None
-        self._early: set[tuple[type[Fact], Row]] = set()  # what waits for the head of its act
-        self._early_due = 0
-        self._account_tool = account_tool
+        self._company = Company(self._acts, account_tool)
         self._packages = packages
         self._transaction = ""
         self._broken_since = 0
@@ -156,18 +146,12 @@ class Announcer:
         now = self._mono()
         change = _onto(self._waiting.get(change.fact, change.key), change)
         self._waiting.put(change)
-        self._parts.discard((change.fact, change.key))
-        if self._is_early(change, now):
-            self._early.add((change.fact, change.key))
-            self._early_due = self._early_due or now + EARLY_HOLD
-        elif self._is_part(change, now):
-            self._parts.add((change.fact, change.key))
-            self._parts_due = now + PARTS_HOLD
+        if self._company.admit(change, now):
+            pass
         elif _is_loud(change):
             self._loud_due = self._loud_due or now + (0 if self._loud_left(now) else LOUD_HOLD)
-        else:
-            if not self._rest_due:
-                self._rest_due, self._rest_since = now + self._hold, now
+        elif not self._rest_due:
+            self._rest_due, self._rest_since = now + self._hold, now
         if self.unwritable:
             self._shed()
         elif len(self._waiting) >= MOST_WAITING:
@@ -181,7 +165,7 @@ class Announcer:
     def due(self) -> int:
         """Monotonic nanoseconds at which `flush` should be called; 0: nothing waits."""
         return min(
-            (due for due in (self._loud_due, self._rest_due, self._parts_due, self._early_due) if due),
+            filter(None, (self._loud_due, self._rest_due, self._company.parts_due, self._company.early_due)),
             default=0,
         )
 
@@ -194,29 +178,28 @@ class Announcer:
 
     def flush(self) -> bool:
         """Tell and write down all that waits. False when it could not be done (it is tried again)."""
-        self._release()
-        return self._flush_parts() and self._flush(self._of_their_own())
+        self._company.release()
+        return self._flush_parts() and self._flush(self._of_their_own(), self._transaction)
 
     def flush_due(self) -> bool:
         """Tell what is due: all of it, or only what is loud while the rest waits on."""
-        now = self._mono()
-        if self._early_due and now >= self._early_due:
-            self._release()
-        if self._parts_due and now >= self._parts_due and not self._flush_parts():
+        now, company = self._mono(), self._company
+        if company.early_due and now >= company.early_due:
+            company.release()
+        if company.parts_due and now >= company.parts_due and not self._flush_parts():
             return False
         late = bool(self._rest_due) and now >= self._rest_due
         if late and not self._package_act(now):
-            return self._flush(self._of_their_own())
+            return self._flush(self._of_their_own(), self._transaction)
         own = self._of_their_own()
         if late:
-            deed, self._transaction = self._transaction, ""  # these are none of its doing
-            told = self._flush([one for one in own if _is_loud(one) or one.fact not in PACKAGED])
-            self._transaction = deed
-            return told
-        head = any(map(_is_head, own))
-        return self._flush(
-            [one for one in own if _is_loud(one) or (head and (_is_table(one) or _is_head(one)))]
-        )
+            return self._flush([one for one in own if _is_loud(one) or one.fact not in PACKAGED])
+        head = any(map(tells_head, own))
+        due = [one for one in own if _is_loud(one) or (head and (is_table(one) or tells_head(one)))]
+        return self._flush(due, self._transaction)
+
+    def _of_their_own(self) -> list[Change]:
+        return self._company.of_their_own(self._waiting)
 
     def _package_act(self, now: int) -> bool:
         """Whether a package manager is at work, and the rest waits for its end to be told as one act."""
@@ -226,46 +209,20 @@ class Announcer:
             self._rest_due = now + PACKAGES_HOLD
         return bool(name)
 
-    def _is_part(self, change: Change, now: int) -> bool:
-        """Whether all that a change tells belongs to an act whose head was told."""
-        told = list(_to_tell(change))
-        if not told or not all(self._acts.continues(*one, now) for one in told):
-            return False
-        self._parts_of = self._acts.latest()
-        return True
-
-    def _is_early(self, change: Change, now: int) -> bool:
-        """Whether a change shows only that an account tool is at work, and what it means is still to come."""
-        if not _is_table(change) or any(self._acts.continues(*one, now) for one in _to_tell(change)):
-            return False
-        return (change.fact, change.key) in self._early or self._account_tool()
-
-    def _release(self) -> None:
-        """No head came, or it is here: what waited for it waits no longer."""
-        self._early.clear()
-        self._early_due = 0
-
-    def _of_their_own(self) -> list[Change]:
-        """What waits and is no part of an act. If one tells what an act was, its parts wait no longer."""
-        aside = self._parts | self._early
-        own = [change for change in self._waiting if (change.fact, change.key) not in aside]
-        if not self._early or not any(map(_is_head, own)):
-            return own
-        self._release()
-        return [change for change in self._waiting if (change.fact, change.key) not in self._parts]
-
     def _flush_parts(self) -> bool:
         """Tell the parts that came after their act's head."""
-        waiting = [change for change in self._waiting if (change.fact, change.key) in self._parts]
-        found = [finding for change in waiting for finding, _ in _to_tell(change)]
-        of = self._parts_of
-        alerts = act_alerts(of.head, found, self._wall(), self._names) if found and of is not None else []
+        parts = self._company.parts(self._waiting)
+        alerts = [
+            alert
+            for act, changes in parts.items()
+            for alert in act_alerts(act.head, _findings(changes), self._wall(), self._names)
+        ]
         if not self._append([*self._health, *alerts]):
             self._shed()
             return False
         self._health.clear()
-        self._written(waiting)
-        self._parts_due = 0
+        self._written([change for changes in parts.values() for change in changes])
+        self._company.parts_due = 0
         return True
 
     def _written(self, waiting: Sequence[Change]) -> None:
@@ -273,31 +230,28 @@ class Announcer:
         self._write_down(waiting)
         for change in waiting:
             self._waiting.drop(change)
-            self._parts.discard((change.fact, change.key))
+            self._company.dismiss(change)
 
-    def _flush(self, waiting: Sequence[Change]) -> bool:
+    def _flush(self, waiting: Sequence[Change], package: str = "") -> bool:
+        """Tell some of what waits; `package` is the package manager whose doing it is."""
         now = self._mono()
-        late = [change for change in waiting if self._is_part(change, now)]  # of a head that was told since
-        if late:
-            self._parts |= {(change.fact, change.key) for change in late}
-            self._parts_due = now + PARTS_HOLD
-            waiting = [change for change in waiting if (change.fact, change.key) not in self._parts]
-        told = [one for change in waiting for one in _to_tell(change)]
+        waiting = self._company.without_late(waiting, now)
+        told = [one for change in waiting for one in to_tell(change)]
         acts, own = self._acts.gather(told, now)
         most = max(FEW, self._loud_left(now))
         own += [one for act in acts[most:] for one in (act.head, *act.parts)]
         del acts[most:]
-        alone = self._alone(own, len(acts))
+        alone = self._alone(own, len(acts), package)
         alerts = [
             finding_alert(*act.head, self._wall(), self._names, parts=[finding for finding, _ in act.parts])
             for act in acts
         ]
-        if not self._append([*self._health, *alerts, *self._alerts(own, alone)]):
+        if not self._append([*self._health, *alerts, *self._alerts(own, alone, package)]):
             self._shed()
             return False
         self._health.clear()
         self._loud_told += sum(_is_loud_news(*one) for one in (*alone, *(act.head for act in acts)))
-        everything = len(waiting) == len(self._waiting) - len(self._parts) - len(self._early)
+        everything = len(waiting) == len(self._waiting) - len(self._company)
         self._written(waiting)
         self._loud_due = 0
         if everything:
@@ -321,11 +275,11 @@ class Announcer:
             self._loud_since, self._loud_told = now, 0
         return max(0, LOUD_ALONE - self._loud_told)
 
-    def _alone(self, told: Sequence[Told], acts: int) -> Sequence[Told]:
+    def _alone(self, told: Sequence[Told], acts: int, package: str) -> Sequence[Told]:
         """Those that get an alert of their own, beside so many acts. Few of an event always do."""
         loud = [one for one in told if _is_loud_news(*one)]
         left = max(0, self._loud_left(self._mono()) - acts)
-        if not self._transaction and len(told) <= self._storm and len(loud) <= left:
+        if not package and len(told) <= self._storm and len(loud) <= left:
             return told
         alone = loud[:left]
         chosen = {id(one) for one in alone}
@@ -333,10 +287,10 @@ class Announcer:
         for one in told:
             if id(one) not in chosen:
                 rest.setdefault(one[1], []).append(one)
-        few = 1 if self._transaction else FEW
+        few = 1 if package else FEW
         return [*alone, *(one for ones in rest.values() if len(ones) <= few for one in ones)]
 
-    def _alerts(self, told: Sequence[Told], alone: Sequence[Told]) -> list[Alert]:
+    def _alerts(self, told: Sequence[Told], alone: Sequence[Told], package: str) -> list[Alert]:
         now = self._wall()
         single = {id(one) for one in alone}
         alerts = [finding_alert(finding, event, now, self._names) for finding, event in alone]
@@ -344,14 +298,11 @@ class Announcer:
         for one in told:
             if id(one) not in single:
                 rest.setdefault(one[1], []).append(one[0])
+        deed = f"While {package} installed or removed packages, " if package else ""
         for event in ("opened", "changed", "cleared"):
             if findings := rest.get(event):
-                alerts += group_alerts(findings, now, self._names, event, self._deed())
+                alerts += group_alerts(findings, now, self._names, event, deed)
         return alerts
-
-    def _deed(self) -> str:
-        """What made so many findings, as far as known."""
-        return f"While {self._transaction} installed or removed packages, " if self._transaction else ""
 
     def _append(self, alerts: Sequence[Alert]) -> bool:
         now = self._mono()
@@ -369,7 +320,7 @@ class Announcer:
                 self._broken_since = now
             self.unwritable = str(error)
             self._loud_due = self._rest_due = now + RETRY
-            self._parts_due = self._parts_due and now + RETRY
+            self._company.parts_due = self._company.parts_due and now + RETRY
             return False
         if alerts:
             if self._broken_since:
@@ -422,29 +373,14 @@ class Announcer:
             return
         ordered = sorted(self._waiting, key=_loudness, reverse=True)
         self._waiting = Held()
-        self._parts.clear()
-        self._release()
+        self._company.clear()
         for change in ordered[: MOST_UNTOLD // 2]:
             self._waiting.put(change)
         self.resweep = True
 
 
-def _to_tell(change: Change) -> Iterator[Told]:
-    """What of a change goes to the log, in order."""
-    yield from change.untold
-    if change.finding is not None:
-        yield change.finding, change.event
-
-
-def _is_head(change: Change) -> bool:
-    """Whether it tells what somebody's deed means."""
-    return any(is_head(*one) for one in _to_tell(change))
-
-
-def _is_table(change: Change) -> bool:
-    """Whether all it tells is that a table of accounts was written."""
-    told = list(_to_tell(change))
-    return bool(told) and all(wants_head(*one) for one in told)
+def _findings(changes: Sequence[Change]) -> list[Finding]:
+    return [finding for change in changes for finding, _ in to_tell(change)]
 
 
 def _is_loud_news(finding: Finding, event: Event) -> bool:
@@ -453,7 +389,7 @@ def _is_loud_news(finding: Finding, event: Event) -> bool:
 
 def _is_loud(change: Change) -> bool:
     """Critical and news."""
-    return any(_is_loud_news(*one) for one in _to_tell(change))
+    return any(_is_loud_news(*one) for one in to_tell(change))
 
 
 def _after(earlier: Change | None, change: Change) -> Change:
@@ -484,4 +420,4 @@ def _onto(earlier: Change | None, change: Change) -> Change:
 
 
 def _loudness(change: Change) -> int:
-    return max((int(finding.verdict.severity) for finding, _ in _to_tell(change)), default=0)
+    return max((int(finding.verdict.severity) for finding, _ in to_tell(change)), default=0)

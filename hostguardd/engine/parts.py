@@ -9,12 +9,11 @@ import grp
 import pwd
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
-from ..accounts import passwd
 from ..config import Config
 from ..errors import SensorError
-from ..homes import FALLBACK, USUAL, Homes, expand, plausible
+from ..homes import USUAL, Homes, expand, named_homes, plausible
 from ..host.bundle import Host
 from ..host.mounts import MountMap
 from ..model import Depth, Fact, FileFact, Row, SetIdFact, Sweep, join, under
@@ -50,13 +49,16 @@ class PolledSensor(Sensor, Protocol):
         ...
 
 
-def each(sensors: Iterable[tuple[Sensor, Callable[[], Iterator[Sweep]]]]) -> Iterator[Sweep]:
+Some = TypeVar("Some", bound=Sensor)
+
+
+def each(sensors: Iterable[Some], look: Callable[[Some], Iterator[Sweep]]) -> Iterator[Sweep]:
     """What each of them brings. One that fails takes no other down: who can make one sensor fail must not
     blind the rest. Raises the first failure at the end, as SensorError."""
     failed: SensorError | None = None
-    for sensor, look in sensors:
+    for sensor in sensors:
         try:
-            yield from look()
+            yield from look(sensor)
         except Exception as error:  # noqa: BLE001 - told at the end, by who asked for all this
             failed = failed or SensorError(sensor.fact.KIND, f"{type(error).__name__}: {error}")
             failed.__cause__ = failed.__cause__ or error
@@ -105,8 +107,8 @@ class Parts:
 
     def look(self, asked: Sequence[Request], stop: Callable[[], bool]) -> Iterator[Sweep]:
         """A look by everybody whom a hint may concern: what it means before what it is."""
-        sensors = (*self.hinted, self.files, self.setid)
-        return each((sensor, lambda sensor=sensor: sensor.look(asked, stop)) for sensor in sensors)  # type: ignore[misc]
+        sensors: tuple[Sensor, ...] = (*self.hinted, self.files, self.setid)
+        return each(sensors, lambda sensor: sensor.look(asked, stop))
 
     def poll(self, stop: Callable[[], bool]) -> Iterator[Sweep]:
         """Ask the live sensors cheaply, and sweep with those that have something."""
@@ -115,7 +117,7 @@ class Parts:
             if sensor.changed():
                 yield from sensor.sweep(Depth.QUICK, stop)
 
-        return each((sensor, lambda sensor=sensor: ask(sensor)) for sensor in self.polled)  # type: ignore[misc]
+        return each(self.polled, ask)
 
     def relevant(self, folder: bytes, name: bytes | None) -> bool:
         """Whether any sensor cares about what happened there."""
@@ -184,7 +186,11 @@ def rehouse(
     parts: Parts, config: Config, named: tuple[bytes, ...], host: Host, clock: Clock, on_folder: OnFolder
 ) -> Parts:
     """`parts` with other homes: what knows none, and what remembers what it saw, stays as it is."""
-    return replace(parts, **_at_home(config, named, host, clock, on_folder), named=named)
+    at_home = _at_home(config, named, host, clock, on_folder)
+    for sensor in parts.polled:
+        if isinstance(sensor, MountsSensor):
+            sensor.rewatch(at_home["watches"])
+    return replace(parts, **at_home, named=named)
 
 
 def _at_home(
@@ -216,8 +222,7 @@ MOST_ACCOUNTS = 16 * 1024**2
 
 def _named_homes(host: Host) -> tuple[bytes, ...]:
     """The homes in the table of accounts as it is now."""
-    text = host.texts.read(b"/etc/passwd", MOST_ACCOUNTS).data
-    return FALLBACK if text is None else plausible(user.home for user in passwd(text)[0])
+    return named_homes(host.texts.read(b"/etc/passwd", MOST_ACCOUNTS).data)
 
 
 def _homes(named: Iterable[bytes], host: Host) -> Homes:

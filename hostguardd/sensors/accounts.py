@@ -13,7 +13,6 @@ import stat
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from hashlib import sha256
 from typing import Final, NamedTuple
 
@@ -23,9 +22,10 @@ from ..facts.accounts import DAMAGED, GROUPS, USERS
 from ..host.files import FileHost
 from ..host.texts import TextHost
 from ..model import AccountFact, Blind, Depth, Row, Sweep, Value, join, split
-from .interface import Request
+from .interface import Request, answers
 
 KIND: Final = AccountFact.KIND
+SCOPES: Final = (USERS, GROUPS, DAMAGED)
 PASSWD: Final = b"/etc/passwd"
 SHADOW: Final = b"/etc/shadow"
 GROUP: Final = b"/etc/group"
@@ -130,7 +130,7 @@ class AccountsSensor:
         for request in requests:
             if isinstance(request.scope, bytes):
                 hinted = hinted or touches(request, (*TABLES, *LOCKS))
-            elif request.scope in (USERS, GROUPS, DAMAGED):
+            elif request.scope in SCOPES:
                 yield from self._some(request)
         if not hinted or stop():
             return
@@ -207,7 +207,7 @@ class AccountsSensor:
         return None
 
     def _sweeps(self, tables: Tables, depth: Depth, began: int) -> Iterator[Sweep]:
-        for scope in (USERS, GROUPS, DAMAGED):
+        for scope in SCOPES:
             rows, blinds = tables.rows[scope], tables.blinds[scope]
             yield Sweep(AccountFact, scope, depth, rows, blinds, began=began, ended=self._wall())
 
@@ -216,11 +216,7 @@ class AccountsSensor:
         with self._lock:
             tables = self._read()
             self._again = self._now()
-        for sweep in self._sweeps(tables, Depth.FULL, began):
-            if sweep.scope == request.scope:
-                keys = request.keys
-                rows = [row for row in sweep.rows if keys is None or row[1] in keys]
-                yield replace(sweep, rows=rows, only=keys)
+        return answers([request], SCOPES, lambda scope, depth: self._sweeps(tables, Depth.FULL, began))
 
 
 def touches(request: Request, paths: Iterable[bytes]) -> bool:

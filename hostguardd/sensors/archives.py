@@ -77,12 +77,9 @@ def unpacked(data: bytes, most: int) -> bytes | None:
     it is not compressed, None when nobody here can tell."""
     most = max(most, 1)  # 0 would mean no limit
     try:
-        if data.startswith(b"\x1f\x8b"):
-            return zlib.decompressobj(wbits=31).decompress(data, most)
-        if data.startswith(b"\xfd7zXZ\0"):
-            return lzma.LZMADecompressor(memlimit=XZ_MEMORY).decompress(data, most)
-        if data.startswith(b"BZh"):
-            return bz2.BZ2Decompressor().decompress(data, most)
+        if (tool := _decompressor(data)) is not None:
+            found: bytes = tool.decompress(data, most)
+            return found
     except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError):
         return b""
     return None if data.startswith(OPAQUE) else data[:most]

@@ -17,12 +17,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from ..config import EventsConfig
+from ..facts.logs import TOPICS
 from ..host.journal import Feed, JournalHost
 from ..host.texts import TextHost
 from ..loglines import Entry, Line, garbled, parse
 from ..model import Blind, Depth, EventFact, Row, Sweep
 from ..tidings import Accepted, Switched, genuine, tell, worth
-from .interface import Request
+from .interface import Request, answers
 from .tails import Tail
 from .tally import LONG, Tally
 
@@ -123,17 +124,7 @@ class EventsSensor:
 
     def look(self, requests: Sequence[Request], stop: Stop) -> Iterator[Sweep]:
         """Keys are names."""
-        for request in requests:
-            for sweep in self.sweep(request.depth, stop):
-                if sweep.scope != request.scope:
-                    continue
-                rows = sweep.rows
-                if request.keys is not None:
-                    rows = [row for row in rows if row[1] in request.keys]
-                yield Sweep(
-                    EventFact, sweep.scope, request.depth, rows, sweep.blinds, only=request.keys,
-                    began=sweep.began, ended=sweep.ended,
-                )  # fmt: skip
+        return answers(requests, TOPICS, lambda topic, depth: self.sweep(depth, stop))
 
     # -- reading ---------------------------------------------------------------------------------
 

@@ -23,12 +23,13 @@ from ..host.mounts import Mount, MountMap
 from ..host.views import Listing, ViewHost
 from ..model import Blind, Depth, HiddenFact, Row, Sweep, Value, join, under
 from . import unlisted
-from .interface import Request
+from .interface import Request, answers
 from .oddnames import DT_DIR, oddity, wants_mode
 from .unlisted import Finds, Found, Stop, confirmed
 
 KIND: Final = HiddenFact.KIND
 PROCESSES, PORTS, FILES = "processes", "ports", "files"
+VIEWS: Final = (PROCESSES, PORTS, FILES)
 PRELOAD: Final = b"/etc/ld.so.preload"
 
 PLACES: Final[tuple[tuple[bytes, int], ...]] = (
@@ -112,16 +113,7 @@ class HiddenSensor:
                 places = places or MountMap(self._mounts)
                 yield from self._hinted(request, places, stop)
                 continue
-            for sweep in (
-                self.sweep(request.depth, stop) if request.scope in (PROCESSES, PORTS, FILES) else ()
-            ):
-                if sweep.scope == request.scope:
-                    keys = request.keys
-                    wanted = [one for one in sweep.rows if keys is None or one[1] in keys]
-                    yield Sweep(
-                        HiddenFact, sweep.scope, request.depth, wanted, sweep.blinds, keys,
-                        began=sweep.began, ended=sweep.ended,
-                    )  # fmt: skip
+            yield from answers([request], VIEWS, lambda view, depth: self.sweep(depth, stop))
 
     # -- processes and ports -----------------------------------------------------------------------
 

@@ -7,10 +7,11 @@ length of an append-only file's approved beginning), it is handed in with the re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from ..fact import key_of
 from ..model import Depth, Fact, Sweep, Value
 
 
@@ -46,3 +47,23 @@ class Sensor(Protocol):
     def look(self, requests: Sequence[Request], stop: Callable[[], bool]) -> Iterator[Sweep]:
         """Look at what is asked for, now. A key that does not exist is simply not in the rows."""
         ...
+
+
+def limited(sweep: Sweep, request: Request) -> Sweep:
+    """What a look at a whole scope answers to `request`: its keys, if it names some."""
+    if request.keys is None:
+        return sweep
+    rows = [row for row in sweep.rows if key_of(sweep.fact, row) in request.keys]
+    return replace(sweep, rows=rows, only=request.keys)
+
+
+def answers(
+    requests: Sequence[Request], scopes: Container[Value], sweep: Callable[[str, Depth], Iterable[Sweep]]
+) -> Iterator[Sweep]:
+    """`Sensor.look` of a sensor that cannot look at less than a scope: `sweep` looks at the one it is told,
+    or at more. Requests for scopes that are none of its own are somebody else's."""
+    for request in requests:
+        if request.scope in scopes:
+            for found in sweep(str(request.scope), request.depth):
+                if found.scope == request.scope:
+                    yield limited(found, request)

@@ -16,7 +16,6 @@ import stat
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import Final, NamedTuple
 
 from .. import authorized
@@ -26,7 +25,7 @@ from ..host.mounts import MountMap
 from ..host.texts import TextHost
 from ..model import Blind, Depth, KeyFact, Row, Sweep, join, split
 from .accounts import AGAIN, MOST, PASSWD, SECOND, SHARE, Mark, mark
-from .interface import Request
+from .interface import Request, limited
 
 KIND: Final = KeyFact.KIND
 HOME: Final = b"/home"
@@ -165,12 +164,9 @@ class KeysSensor:
             if stop():
                 return
             found = self._account(name, plan, Depth.FULL)
-            only = asked[name]
-            if found is not None and only is not None and only.keys is not None:
-                rows = [row for row in found.rows if row[1] in only.keys]
-                found = replace(found, rows=rows, only=only.keys)
             if found is not None:
-                yield found
+                asking = asked[name]
+                yield found if asking is None else limited(found, asking)
 
     # -- marks -----------------------------------------------------------------------------------
 

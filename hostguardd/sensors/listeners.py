@@ -30,7 +30,7 @@ from ..model import Blind, Depth, ListenerFact, Row, Sweep
 from .commands import script, stable
 from .glimpses import Glimpses
 from .images import AGAIN, read_images
-from .interface import Request
+from .interface import Request, answers
 
 KIND: Final = ListenerFact.KIND
 KEY: Final = len(ListenerFact.KEY)
@@ -131,23 +131,7 @@ class ListenersSensor:
 
     def look(self, requests: Sequence[Request], stop: Stop) -> Iterator[Sweep]:
         """Keys are endpoints."""
-        for request in requests:
-            if request.scope not in self._seen:
-                continue
-            for sweep in self._sweeps((str(request.scope),), request.depth, stop):
-                rows = sweep.rows
-                if request.keys is not None:
-                    rows = [row for row in rows if row[1] in request.keys]
-                yield Sweep(
-                    ListenerFact,
-                    sweep.scope,
-                    request.depth,
-                    rows,
-                    sweep.blinds,
-                    only=request.keys,
-                    began=sweep.began,
-                    ended=sweep.ended,
-                )
+        return answers(requests, self._seen, lambda proto, depth: self._sweeps((proto,), depth, stop))
 
     def _sweeps(self, protocols: Sequence[str], depth: Depth, stop: Stop) -> Iterator[Sweep]:
         began = self._wall()

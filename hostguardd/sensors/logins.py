@@ -23,11 +23,12 @@ from ..loglines import CONSOLE, origin
 from ..model import Blind, Depth, LoginFact, Row, Sweep
 from ..tidings import NOT_DOORS, SWITCHERS
 from ..utmp import BOOT_TIME, LAYOUTS, USER_PROCESS, Login, logins, stride
-from .interface import Request
+from .interface import Request, answers
 
 KIND: Final = LoginFact.KIND
 ORIGINS: Final = "origins"
 UNRECORDED: Final = "unrecorded"
+VIEWS: Final = (ORIGINS, UNRECORDED)
 
 UTMP: Final = b"/run/utmp"
 UTMP_BEFORE: Final = b"/var/run/utmp"
@@ -155,17 +156,7 @@ class LoginsSensor:
 
     def look(self, requests: Sequence[Request], stop: Stop) -> Iterator[Sweep]:
         """Keys are names."""
-        for request in requests:
-            for sweep in self.sweep(request.depth, stop):
-                if sweep.scope != request.scope:
-                    continue
-                rows = sweep.rows
-                if request.keys is not None:
-                    rows = [row for row in rows if row[1] in request.keys]
-                yield Sweep(
-                    LoginFact, sweep.scope, request.depth, rows, sweep.blinds, only=request.keys,
-                    began=sweep.began, ended=sweep.ended,
-                )  # fmt: skip
+        return answers(requests, VIEWS, lambda view, depth: self.sweep(depth, stop))
 
     # -- looking ---------------------------------------------------------------------------------
 

@@ -11,12 +11,14 @@ hands them back after a restart: what was cut while nobody watched is then told.
 
 from __future__ import annotations
 
+import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Final
 
 from .. import globs
+from ..accounts import passwd
 from ..config import LogsConfig
 from ..host.files import FileHost
 from ..host.texts import TextHost
@@ -24,8 +26,8 @@ from ..model import Blind, Depth, LogFact, Row, Sweep, join, split
 from .archives import Archives, archived, expand
 from .growing import BLOCK, Case, immutable
 from .grown import Budget, Grown
-from .histories import Histories, users
-from .interface import Request
+from .histories import Histories
+from .interface import Request, answers
 from .journals import FOLDERS, Journals
 from .shelf import Shelf
 from .slots import Placed
@@ -106,7 +108,6 @@ class LogsSensor:
         self._expanded = self._asked = self._round = self._kept = -1e9
         self._turn = 0
         self._begun = False
-        self._known = False
 
     # -- the sensor's contract -------------------------------------------------------------------
 
@@ -131,7 +132,7 @@ class LogsSensor:
             return True
         with self._lock:
             return (
-                any(self._stamp(folder) != at for folder, at in self._folders.items())
+                self._refolded()
                 or any(one.moved() for one in self._all())
                 or self._journal.moved()
                 or self._histories.moved()
@@ -144,23 +145,7 @@ class LogsSensor:
 
     def look(self, requests: Sequence[Request], stop: Stop) -> Iterator[Sweep]:
         """Keys are paths."""
-        for request in requests:
-            if request.scope not in VIEWS:
-                continue
-            for sweep in self._sweeps((str(request.scope),), request.depth, stop):
-                rows = sweep.rows
-                if request.keys is not None:
-                    rows = [row for row in rows if row[1] in request.keys]
-                yield Sweep(
-                    LogFact,
-                    sweep.scope,
-                    request.depth,
-                    rows,
-                    sweep.blinds,
-                    only=request.keys,
-                    began=sweep.began,
-                    ended=sweep.ended,
-                )
+        return answers(requests, VIEWS, lambda view, depth: self._sweeps((view,), depth, stop))
 
     # -- inside ----------------------------------------------------------------------------------
 
@@ -298,7 +283,7 @@ class LogsSensor:
     def _is_log(self, path: bytes) -> bool:
         """Whether a path that a glob found is a log and no folder; links and odder things are told of."""
         seen = self._texts.lstat(path)
-        return seen is not None and seen.st_mode & 0o170000 != 0o040000
+        return seen is not None and not stat.S_ISDIR(seen.st_mode)
 
     def _linked(self, path: bytes) -> bool:
         """Whether a folder above is a link, so that the file has another path, which is looked at too."""
@@ -313,7 +298,7 @@ class LogsSensor:
 
     def _uids(self) -> list[int]:
         text = self._texts.read(b"/etc/passwd", 4 * 1024**2).data or b""
-        return [user.uid for user in users(text) if user.uid is not None]
+        return [user.uid for user in passwd(text)[0] if user.uid is not None]
 
     def _refolded(self) -> bool:
         return any(self._stamp(folder) != at for folder, at in self._folders.items())

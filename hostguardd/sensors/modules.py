@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from ..host.kernel import KernelHost
 from ..model import Blind, Depth, ModuleFact, Row, Sweep
 from .arrivals import Arrivals
-from .interface import Request
+from .interface import Request, answers
 
 KIND: Final = ModuleFact.KIND
 SCOPE: Final = "host"
@@ -70,7 +70,9 @@ class ModulesSensor:
         if now < self._due:
             return False
         self._due = now + self._interval
-        return now >= min(self._everything, self._arrivals.due) or self._marked() != self._mark
+        return now >= min(self._everything, self._arrivals.due) or (
+            _mark(self._host.text(LIST).data, self._host.names(FOLDER)) != self._mark
+        )
 
     def expect(self, rows: Iterable[Row]) -> None:
         """Approved rows: what is not loaded yet, just after the host's start, is not missing."""
@@ -86,36 +88,22 @@ class ModulesSensor:
 
     def look(self, requests: Sequence[Request], stop: Stop) -> Iterator[Sweep]:
         """Keys are names."""
-        for request in requests:
-            if request.scope != SCOPE:
-                continue
-            for sweep in self.sweep(request.depth, stop):
-                rows = sweep.rows
-                if request.keys is not None:
-                    rows = [row for row in rows if row[1] in request.keys]
-                yield Sweep(
-                    ModuleFact, SCOPE, request.depth, rows, sweep.blinds, only=request.keys,
-                    began=sweep.began, ended=sweep.ended,
-                )  # fmt: skip
-
-    def _marked(self) -> object:
-        """What moves with the modules; not with how many use them."""
-        text = self._host.text(LIST).data
-        return (None if text is None else parse(text)), self._host.names(FOLDER)
+        return answers(requests, (SCOPE,), lambda scope, depth: self.sweep(depth, stop))
 
     def _look(self) -> tuple[list[Row], tuple[Blind, ...]]:
         host = self._host
         if host.blind:
             return [], (Blind(KIND, b"*", host.blind),)
         now = host.uptime()
-        self._everything, self._mark = now + EVERYTHING, self._marked()
+        self._everything = now + EVERYTHING
         listed, problem = host.text(LIST)
+        folders = host.names(FOLDER)
+        self._mark = _mark(listed, folders)
         if listed is None and problem:
             return [], (Blind(KIND, b"*", f"the list of kernel modules cannot be read: {problem}"),)
         if listed is None:
             return [], ()  # a kernel that has everything built in
         blinds: tuple[Blind, ...] = ()
-        folders = host.names(FOLDER)
         if folders is None:
             text = "/sys/module cannot be listed, so that a hidden kernel module would not show"
             blinds = (Blind(KIND, FOLDER, text),)
@@ -148,6 +136,11 @@ class ModulesSensor:
         """Whether the list names it now (in that state: what is being unloaded has lost its folder)."""
         modules = parse(self._host.text(LIST).data or b"")
         return any(one.name == name and one.state.endswith(state) for one in modules)
+
+
+def _mark(listed: bytes | None, folders: list[bytes] | None) -> object:
+    """What moves with the modules; not with how many use them."""
+    return None if listed is None else parse(listed), folders
 
 
 def _folder(name: bytes) -> bytes:

@@ -7,16 +7,15 @@ the whole table is looked at whenever the kernel says it moved, and every few se
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
-from .. import globs
 from ..host.kernel import KernelHost
 from ..host.mounts import Mount, parse_mountinfo
 from ..model import Blind, Depth, MountFact, Row, Sweep
 from ..watches import Watches
 from .arrivals import Arrivals
-from .interface import Request
+from .interface import Request, answers
 
 KIND: Final = MountFact.KIND
 SCOPE: Final = "host"
@@ -71,6 +70,10 @@ class MountsSensor:
         """Approved rows: what is not mounted yet, just after the host's start, is not missing."""
         self._arrivals.expect(rows, self._host.uptime())
 
+    def rewatch(self, watches: Watches) -> None:
+        """From now on this is what is watched."""
+        self._places = Places(watches)
+
     def sweep(self, depth: Depth, stop: Stop) -> Iterator[Sweep]:
         """One sweep."""
         began = self._wall()
@@ -81,18 +84,7 @@ class MountsSensor:
 
     def look(self, requests: Sequence[Request], stop: Stop) -> Iterator[Sweep]:
         """Keys are (point, layer)."""
-        for request in requests:
-            if request.scope != SCOPE:
-                continue
-            for sweep in self.sweep(request.depth, stop):
-                rows, keys = sweep.rows, request.keys
-                if keys is not None:
-                    wanted: Collection[object] = keys
-                    rows = [row for row in rows if row[1:KEY] in wanted]
-                yield Sweep(
-                    MountFact, SCOPE, request.depth, rows, sweep.blinds, only=request.keys,
-                    began=sweep.began, ended=sweep.ended,
-                )  # fmt: skip
+        return answers(requests, (SCOPE,), lambda scope, depth: self.sweep(depth, stop))
 
     def _look(self) -> tuple[list[Row], tuple[Blind, ...]]:
         host = self._host
@@ -156,11 +148,6 @@ class Places:
 
     def __init__(self, watches: Watches) -> None:
         self._watches = watches
-        self._above = frozenset(
-            b"/".join(path.split(b"/")[:count]) or b"/"
-            for path in watches.literal
-            for count in range(1, path.count(b"/") + 2)
-        )
         self._known: dict[bytes, str] = {}
 
     def of(self, point: bytes) -> str:
@@ -176,13 +163,5 @@ class Places:
     def _find(self, point: bytes) -> str:
         if PROCESS.fullmatch(point):
             return "process"
-        covered = point in self._above or self._watches.at(point) is not None
-        return (
-            "watched" if covered or any(_leads(glob, point) for glob in self._watches.patterns) else "other"
-        )
-
-
-def _leads(pattern: bytes, point: bytes) -> bool:
-    """Whether something that `pattern` names may lie at or below `point`."""
-    parts = pattern.split(b"/")[: len(point.rstrip(b"/").split(b"/"))]
-    return globs.compile_path(b"/".join(parts) or b"/").fullmatch(point) is not None
+        covered = self._watches.at(point) is not None or self._watches.leads(point)
+        return "watched" if covered else "other"

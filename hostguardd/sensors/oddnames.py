@@ -8,11 +8,10 @@ why it comes and goes on a healthy host. What is there for good is in the baseli
 
 from __future__ import annotations
 
-import re
 import stat
-import unicodedata
 from typing import Final
 
+from ..fact import is_odd
 from ..facts.hidden import HIDDEN_FILE, HIDDEN_FOLDER, IN_DEV, ODD_NAME
 from ..globs import compile_paths
 from ..model import split, under
@@ -61,27 +60,6 @@ DEVICE_FILES: Final = compile_paths(
         b"/dev/.udev.*", b"/dev/core",
     ]
 )  # fmt: skip
-
-BLANKS: Final = re.compile(r"^\s|\s$")
-DOTS: Final = re.compile(r"[.\s]+")
-
-
-def is_odd(name: bytes) -> bool:
-    """Whether a name looks like nothing, or like another one, on a terminal: only dots and blanks, a blank
-    at an end, control or invisible characters."""
-    if name.isascii() and name.isalnum():
-        return False
-    text = name.decode("utf-8", "surrogateescape")
-    if (
-        BLANKS.search(text) or DOTS.fullmatch(text) or text.endswith("\udca0")
-    ):  # a bare 0xA0 is Latin-1's blank
-        return True
-    return any(
-        unicodedata.category(one) in ("Cc", "Cf", "Zl", "Zp")
-        or (one != " " and unicodedata.category(one) == "Zs")
-        for one in text
-        if not one.isalnum()
-    )
 
 
 def wants_mode(path: bytes, kind: int) -> bool:

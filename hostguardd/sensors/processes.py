@@ -31,7 +31,7 @@ from ..model import Blind, Depth, ProcessFact, Row, Sweep
 from .commands import command, script
 from .glimpses import Glimpses
 from .images import AGAIN, read_images
-from .interface import Request
+from .interface import Request, answers
 from .signs import LONGEST, LOUD, signs
 from .standing import SERVICE, standing, suspicious, worker
 
@@ -162,26 +162,8 @@ class ProcessesSensor:
             yield Sweep(ProcessFact, HOST, depth, rows, blinds, began=began, ended=self._wall())
 
     def look(self, requests: Sequence[Request], stop: Stop) -> Iterator[Sweep]:
-        """Keys are those of `diff.key_of`: (exe, uid, parent exe, script)."""
-        wanted = [request for request in requests if request.scope == HOST]
-        if not wanted:
-            return
-        for sweep in self.sweep(wanted[0].depth, stop):
-            for request in wanted:
-                rows = sweep.rows
-                if request.keys is not None:
-                    keys: frozenset[object] = request.keys
-                    rows = [row for row in rows if row[1:KEY] in keys]
-                yield Sweep(
-                    ProcessFact,
-                    HOST,
-                    request.depth,
-                    rows,
-                    sweep.blinds,
-                    only=request.keys,
-                    began=sweep.began,
-                    ended=sweep.ended,
-                )
+        """Keys are those of `fact.key_of`: (exe, uid, parent exe, script)."""
+        return answers(requests, (HOST,), lambda host, depth: self.sweep(depth, stop))
 
     def _replaced_in_place(self) -> bool:
         """Whether a process runs another image than a few seconds ago; those are due then."""

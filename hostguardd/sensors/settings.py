@@ -17,7 +17,7 @@ from ..host.kernel import KernelHost
 from ..model import Blind, Depth, Row, SettingFact, Sweep
 from . import defences, topics
 from .arrivals import Arrivals
-from .interface import Request
+from .interface import Request, answers
 from .topics import Look
 
 KIND: Final = SettingFact.KIND
@@ -81,17 +81,7 @@ class SettingsSensor:
 
     def look(self, requests: Sequence[Request], stop: Stop) -> Iterator[Sweep]:
         """Keys are names."""
-        for request in requests:
-            if request.scope not in self._topics:
-                continue
-            for sweep in self._sweeps((str(request.scope),), request.depth, stop):
-                rows = sweep.rows
-                if request.keys is not None:
-                    rows = [row for row in rows if row[1] in request.keys]
-                yield Sweep(
-                    SettingFact, sweep.scope, request.depth, rows, sweep.blinds, only=request.keys,
-                    began=sweep.began, ended=sweep.ended,
-                )  # fmt: skip
+        return answers(requests, self._topics, lambda topic, depth: self._sweeps((topic,), depth, stop))
 
     # -- looking ---------------------------------------------------------------------------------
 

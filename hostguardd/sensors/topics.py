@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from ..host.kernel import KernelHost
 from ..host.links import listening
+from ..host.parse import tracer
 from ..model import path_traits, under
 
 
@@ -165,9 +166,8 @@ def sysctl(host: KernelHost) -> Look:
 
 def _formats(host: KernelHost) -> Iterator[Said]:
     """Registrations of binfmt_misc. Where it is not mounted, looking there would mount it."""
-    if b" %s rw" % BINFMT not in (host.mounts().data or b"") or b" - binfmt_misc " not in (
-        host.mounts().data or b""
-    ):
+    mounts = host.mounts().data or b""
+    if b" %s rw" % BINFMT not in mounts or b" - binfmt_misc " not in mounts:
         return
     for name in (host.names(BINFMT) or [])[:NAMED]:
         data = host.text(BINFMT + b"/" + name, LONGEST).data
@@ -249,7 +249,6 @@ def interface(host: KernelHost) -> Look:
 
 PRELOADS: Final = (b"LD_PRELOAD", b"LD_AUDIT", b"LD_LIBRARY_PATH", b"PYTHONINSPECT", b"PYTHONSTARTUP")
 SYSTEM: Final = (b"/usr", b"/lib", b"/lib32", b"/lib64", b"/bin", b"/sbin", b"/opt")
-_TRACER = re.compile(rb"^TracerPid:\t(\d+)$", re.MULTILINE)
 _CODE = re.compile(rb"^(\S+) ..x\S* \S+ \S+ \S+ +(/[^\n]*)$", re.MULTILINE)
 _CLOSURE = re.compile(rb"/(?:memfd:libffi|(?:\S+/)?ffi[A-Za-z0-9]{6}) \(deleted\)")
 CLOSURE_SIZE: Final = 64 * 1024
@@ -266,10 +265,9 @@ class Self:
     def __call__(self, host: KernelHost) -> Look:
         """What does not belong to us; on a sound host nothing."""
         found = []
-        tracer = _TRACER.search(host.text(b"/proc/self/status").data or b"")
-        if tracer and tracer[1] != b"0":
-            exe = host.link(b"/proc/%s/exe" % tracer[1]) or b"an unknown program"
-            found.append(Said(b"tracer", exe, b"pid " + tracer[1]))
+        if pid := tracer(host.text(b"/proc/self/status").data or b""):
+            exe = host.link(b"/proc/%d/exe" % pid) or b"an unknown program"
+            found.append(Said(b"tracer", exe, b"pid %d" % pid))
         for entry in (host.text(b"/proc/self/environ").data or b"").split(b"\0"):
             name, equals, value = entry.partition(b"=")
             if equals and value and name in PRELOADS:

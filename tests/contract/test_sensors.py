@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from hostguardd.config import EventsConfig, ListenersConfig, ProcessesConfig
-from hostguardd.diff import compare, drift, key_of
+from hostguardd.diff import compare, drift
+from hostguardd.fact import key_of
 from hostguardd.host.files import LinuxFiles
 from hostguardd.host.journal import NoJournal
 from hostguardd.host.live import ANONYMOUS, DELETED, NoLiveHost

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from hostguardd.engine.acts import LONGEST, WINDOW, Acts
-from hostguardd.engine.announcer import EARLY_HOLD, PACKAGES_LONGEST, PARTS_HOLD, Announcer
+from hostguardd.engine.announcer import PACKAGES_LONGEST, Announcer
+from hostguardd.engine.company import EARLY_HOLD, PARTS_HOLD
 from hostguardd.engine.keeper import Change
 from hostguardd.host.atwork import FRESH, JUST_NOW, JUST_WRITTEN, PackageManagers, account_tool, held_inodes
 from hostguardd.model import Fact, FileFact, Finding, Severity, split
@@ -58,6 +59,21 @@ def test_the_group_of_the_same_name_is_a_part_and_another_account_is_none() -> N
         (user.id, [group.id]),
         (other.id, []),
     ]
+
+
+def test_of_two_accounts_each_takes_along_what_is_its_own() -> None:
+    acts = Acts(skeleton)
+    first, second = account(), account(b"trudy")
+    home = new(b"/home/trudy/.bashrc")
+    found, rest = acts.gather([(first, "opened"), (second, "opened"), (home, "opened")], 0)
+    assert [(one.head[0].id, [part.id for part, _ in one.parts]) for one in found] == [
+        (first.id, []),
+        (second.id, [home.id]),
+    ]
+    assert rest == []
+    late = acts.continues(new(b"/home/mallory/.bashrc"), "opened", 1)
+    assert late is not None
+    assert late.head == first
 
 
 def test_another_password_explains_no_ranges_of_subordinate_ids() -> None:

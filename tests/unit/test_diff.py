@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostguardd.diff import Pair, apply, changed, compare, drift, key_of
+from hostguardd.diff import Pair, apply, changed, compare, drift
+from hostguardd.fact import key_of
 from hostguardd.model import (
     Action,
     Blind,

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hostguardd.fact import is_odd
 from hostguardd.host import parse
 from hostguardd.host.files import LinuxFiles
 from hostguardd.host.live import NoLiveHost
@@ -18,7 +19,7 @@ from hostguardd.host.views import LinuxViews, Listing
 from hostguardd.model import Depth, HiddenFact, Sweep
 from hostguardd.sensors.hidden import HiddenGlance, HiddenSensor
 from hostguardd.sensors.interface import Request
-from hostguardd.sensors.oddnames import DT_DIR, DT_REG, is_odd, oddity
+from hostguardd.sensors.oddnames import DT_DIR, DT_REG, oddity
 from tests.fakeviews import FakeViews
 
 

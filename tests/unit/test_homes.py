@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hostguardd.config import Config, Rule, Watch, parse
+from hostguardd.engine.clock import SystemClock
+from hostguardd.engine.parts import build, rehouse
 from hostguardd.errors import ConfigError
 from hostguardd.globs import compile_path
 from hostguardd.homes import Homes, expand, plausible, tilde
-from hostguardd.model import Severity
+from hostguardd.host.bundle import image
+from hostguardd.model import Depth, MountFact, Severity
 from hostguardd.policy import Policy
 from hostguardd.watches import Watches
+from tests.fakekernel import FakeKernel
 from tests.verdicts.files import added, file
 
 
@@ -112,6 +120,24 @@ def test_what_leads_to_a_home_leads_to_what_is_named_in_it(named: list[bytes]) -
         )
     assert watches.leads(b"/home")
     assert not watches.leads(b"/nowhere")
+
+
+def test_what_is_mounted_over_a_home_that_came_later_covers_something_watched(tmp_path: Path) -> None:
+    (tmp_path / "srv/robot/.ssh").mkdir(parents=True)
+    kernel = FakeKernel()
+    host = replace(image(os.fsencode(tmp_path)), kernel=kernel)
+    config = Config(watches=(Watch("keys", (b"~/.ssh",)),))
+    parts = build(config, host, SystemClock(), lambda folder: None)
+    kernel.mount(b"/srv/robot/.ssh", fstype=b"tmpfs")
+
+    def place() -> str:
+        (mounts,) = (one for one in parts.polled if one.fact is MountFact)
+        (sweep,) = mounts.sweep(Depth.FULL, lambda: False)
+        return {fact.point: fact.place for fact in map(MountFact.of, sweep.rows)}[b"/srv/robot/.ssh"]
+
+    assert place() == "other"
+    parts = rehouse(parts, config, (b"/srv/robot",), host, SystemClock(), lambda folder: None)
+    assert place() == "watched"
 
 
 def test_the_sign() -> None:

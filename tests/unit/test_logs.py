@@ -422,6 +422,18 @@ def test_a_last_login_may_move_on_but_not_vanish(machine: Machine) -> None:
     assert machine.look() == {path: "erased"}
 
 
+def test_the_last_login_of_an_account_that_shares_its_home_may_not_vanish_either(machine: Machine) -> None:
+    table = machine.path("/etc/passwd")
+    table.write_text(table.read_text() + "ops:x:500:500::/home/alice:/bin/sh\n")
+    path, raw = "/var/log/lastlog", bytearray(lastlog(root=NOON))
+    raw[500 * 292 : 500 * 292 + 4] = struct.pack("=I", NOON)
+    machine.write(path, bytes(raw))
+    machine.now += 60
+    assert machine.look() == {}
+    machine.write(path, lastlog(root=NOON))
+    assert machine.look() == {path: "erased"}
+
+
 def wtmpdb(path: Path, command: str) -> None:
     with closing(sqlite3.connect(path)) as made:
         made.execute(
