@@ -70,8 +70,8 @@ def _key(line: bytes, options: tuple[bytes, ...], count: int) -> Key | None:
         return None
     if not blob.startswith(len(type).to_bytes(4, "big") + type):
         return None
-    print = b"SHA256:" + b64encode(sha256(blob).digest()).rstrip(b"=")
-    return Key(print, type, options, bounded(rest[1].strip()) if len(rest) > 1 else b"", count)
+    fingerprint = b"SHA256:" + b64encode(sha256(blob).digest()).rstrip(b"=")
+    return Key(fingerprint, type, options, bounded(rest[1].strip()) if len(rest) > 1 else b"", count)
 
 
 def split_options(line: bytes) -> tuple[tuple[bytes, ...], bytes]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -97,9 +98,9 @@ def _year(parts: tuple[bytes, ...], now: int, offset: int) -> int:
     return 0
 
 
-def _seconds(year: int, month: bytes, rest: object, offset: int) -> int:
+def _seconds(year: int, month: bytes, rest: Iterable[bytes], offset: int) -> int:
     try:
-        day, hour, minute, second = (int(part) for part in rest)  # type: ignore[attr-defined]
+        day, hour, minute, second = (int(part) for part in rest)
         when = datetime(year, _MONTHS[month], day, hour, minute, min(second, 59), tzinfo=UTC)
     except (KeyError, ValueError):
         return 0
@@ -107,14 +108,12 @@ def _seconds(year: int, month: bytes, rest: object, offset: int) -> int:
 
 
 def _iso(text: bytes, zone: bytes | None, offset: int) -> int:
+    """ISO 8601; `offset` is for what names no zone."""
     try:
-        when = datetime.fromisoformat(text.decode()).replace(tzinfo=UTC)
-        if zone and zone != b"Z":
-            digits = zone[1:].replace(b":", b"")
-            offset = (int(digits[:2]) * 3600 + int(digits[2:]) * 60) * (-1 if zone[:1] == b"-" else 1)
-        elif zone:
-            offset = 0
-        return max(0, int((when - timedelta(seconds=offset)).timestamp()))
+        when = datetime.fromisoformat((text + (zone or b"")).decode())
+        if when.tzinfo is None:
+            when = when.replace(tzinfo=UTC) - timedelta(seconds=offset)
+        return max(0, int(when.timestamp()))
     except (ValueError, OverflowError):
         return 0
 

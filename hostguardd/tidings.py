@@ -89,7 +89,7 @@ def worth(raw: bytes) -> bool:
 
 def tell(line: Line) -> list[Tiding]:
     """What `line` tells; mostly nothing."""
-    program = SAME.get(line.program, line.program)
+    program = _service(line.program)
     text = line.text
     times = 1
     if again := _REPEATED.fullmatch(text):
@@ -439,9 +439,9 @@ def genuine(program: bytes, exe: bytes, uid: int | None) -> bool:
     """
     if uid is None or uid == 0:
         return True
-    name = SAME.get(program, program)
+    name = _service(program)
     place, _, image = exe.rpartition(b"/")
     if name in PROGRAMS and name not in SWITCHERS:
         return uid < 1000 and name.startswith(SERVERS)
     # Set-uid programs speak while they still count as their caller's.
-    return not exe or (SAME.get(image, image) == name and place.startswith((b"/usr/", b"/bin", b"/sbin")))
+    return not exe or (_service(image) == name and place.startswith((b"/usr/", b"/bin", b"/sbin")))

@@ -8,14 +8,15 @@ that came up without either lost its power, crashed, or was made to by a hand th
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import Final
 
 from ..errors import StoreError
 from ..host.bundle import Host
 from ..host.texts import TextHost
-from ..model import Alert, join
+from ..model import join
 from ..store.baseline import Baseline
 from ..utmp import RUN_LVL, logins, stride
+from .looking import Tell
 
 BOOT: Final = "boot"
 ENDED: Final = "ended"
@@ -29,12 +30,6 @@ WIDEST: Final = 400
 SLACK: Final = 120
 """Seconds that our last sign of life may be younger than the record: it is noted now and then, and again
 while everything ends."""
-
-
-class Tell(Protocol):
-    """Alerts about ourselves and the host."""
-
-    def __call__(self, code: str, /, **params: int | float | str | bytes) -> Alert: ...
 
 
 def tell_reboot(baseline: Baseline, host: Host, alive: int, tell: Tell) -> None:

@@ -20,7 +20,7 @@ from ..config import EventsConfig
 from ..facts.logs import TOPICS
 from ..host.journal import Feed, JournalHost
 from ..host.texts import TextHost
-from ..loglines import Entry, Line, garbled, parse
+from ..loglines import LONGEST, Entry, Line, garbled, parse
 from ..model import Blind, Depth, EventFact, Row, Sweep
 from ..tidings import Accepted, Switched, genuine, tell, worth
 from .interface import Request, answers
@@ -229,7 +229,7 @@ class EventsSensor:
         what = garbled(line.text)
         if what and (not first or self._within(line.at, now)):
             self.tally.garbled(b"journal", line.program, what, min(line.at or now, now), line.text)
-        text = line.text[:2048]
+        text = line.text[:LONGEST]
         if worth(line.program + b": " + text):
             self._line(b"journal", line._replace(text=text), now, first)
 

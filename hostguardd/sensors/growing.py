@@ -12,7 +12,7 @@ from typing import Final
 
 from ..facts.logs import WHOLE
 from ..host.files import FileHost
-from ..model import FileFact, Row, split
+from ..model import FileFact, LogFact, Row, split
 
 BLOCK: Final = 64 * 1024
 """Bytes that are digested together: as much is read again when a file has grown."""
@@ -108,10 +108,7 @@ class Case:
 
     def row(self) -> Row:
         """The row of the LogFact."""
-        return (
-            self.view, self.path, self.state, self.incidents, self.owner, self.inode, self.size, self.lost,
-            self.entries, self.at, self.headed, self.head, self.prefix, self.detail,
-        )  # fmt: skip
+        return tuple(getattr(self, name) for name in LogFact.columns())
 
     def happened(self, state: str, detail: bytes = b"", lost: int = 0) -> None:
         """Something was done to the file."""

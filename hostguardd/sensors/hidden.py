@@ -174,10 +174,7 @@ class HiddenSensor:
         blinds: list[Blind] = []
         suspects: list[bytes] = []
         places = MountMap(self._mounts)
-        for folder in self._folders(places, stop):
-            seen = self._host.folder(folder)
-            if seen is None or stop():
-                continue
+        for folder, seen in self._folders(places, stop):
             if seen.problem:
                 blinds.append(Blind(KIND, folder, seen.problem))
             elif len(finds) < MOST_TOLD:
@@ -190,22 +187,25 @@ class HiddenSensor:
             finds |= confirmed(self._preload, self._host, stop)
         return dict(sorted(finds.items())[:MOST_TOLD]), tuple(blinds)
 
-    def _folders(self, places: MountMap, stop: Stop) -> Iterator[bytes]:
-        """The folders to look at, each once, those on network mounts left out."""
+    def _folders(self, places: MountMap, stop: Stop) -> Iterator[tuple[bytes, Listing]]:
+        """The folders to look at and what is in them, each once, those on network mounts left out."""
         done: set[bytes] = set()
         for top, levels in PLACES:
             pending = [(top, levels)]
             while pending and len(done) < MOST_FOLDERS and not stop():
                 folder, below = pending.pop()
-                if folder not in done and places.away(folder) is None and not places.pseudo(folder):
+                new = folder not in done and places.away(folder) is None and not places.pseudo(folder)
+                if not new and below <= 0:
+                    continue
+                listing = self._host.folder(folder)
+                if listing is None:
+                    continue
+                if new:
                     done.add(folder)
-                    yield folder
-                if below > 0 and (listing := self._host.folder(folder)) is not None:
-                    pending += [
-                        (join(folder, name), below - 1)
-                        for name, kind in listing.raw.items()
-                        if kind == DT_DIR
-                    ]
+                    yield folder, listing
+                if below > 0:
+                    names = (name for name, kind in listing.raw.items() if kind == DT_DIR)
+                    pending += [(join(folder, name), below - 1) for name in names]
 
     def _hidden_in_all(self, folders: Sequence[bytes], places: MountMap) -> Finds:
         """What is hidden in these folders."""

@@ -12,6 +12,7 @@ Sources: systemd.io/JOURNAL_FILE_FORMAT, journalctl(1), journald.conf(5).
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 import struct
@@ -210,10 +211,7 @@ class Journals:
         folder, _ = split(path)
         if known in self._archives.get(folder, {}):
             return True
-        for one in self._fresh(folder):
-            if one.id == known:
-                return True
-        return self._flushed(folder)
+        return any(one.id == known for one in self._fresh(folder)) or self._flushed(folder)
 
     def _flushed(self, folder: bytes) -> bool:
         """Whether the journals of a folder in memory were moved to the disk."""
@@ -229,12 +227,11 @@ class Journals:
                 yield found
 
 
-def _word(seen: object) -> str:
-    mode = getattr(seen, "st_mode", 0)
-    if not mode:
+def _word(seen: os.stat_result | None) -> str:
+    if seen is None:
         return "gone"
-    if stat.S_ISLNK(mode):
+    if stat.S_ISLNK(seen.st_mode):
         return "linked"
-    if not stat.S_ISREG(mode):
+    if not stat.S_ISREG(seen.st_mode):
         return "replaced"
-    return "rewritten" if getattr(seen, "st_size", 0) else "emptied"
+    return "rewritten" if seen.st_size else "emptied"

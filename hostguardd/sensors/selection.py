@@ -13,7 +13,7 @@ from collections import OrderedDict
 from functools import lru_cache
 
 from ..config import Watch
-from ..fact import odd_name
+from ..fact import odd_name, whole
 from ..globs import compile_texts
 from ..host.files import Folder
 from ..model import Row
@@ -62,11 +62,13 @@ class Selection:
 
     def _kind(self, opened: Folder, row: Row) -> frozenset[str]:
         """What the beginning of a regular file makes it."""
-        state: State = (opened.device, row[8], row[7])  # type: ignore[assignment]
+        name = row[1]
+        assert isinstance(name, bytes)
+        state: State = (opened.device, whole(row[8]), whole(row[7]))
         known = self._kinds.get(state)
         if known is not None:
             return known
-        found = kind_of(opened.head(row[1], HEAD)) if row[5] else frozenset()  # type: ignore[arg-type]
+        found = kind_of(opened.head(name, HEAD)) if row[5] else frozenset()
         self._kinds[state] = found
         while len(self._kinds) > REMEMBERED:
             self._kinds.popitem(last=False)

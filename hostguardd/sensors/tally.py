@@ -82,7 +82,7 @@ Table = OrderedDict[bytes, Count]
 
 
 class Tally:
-    """Counts. `news` says that rows differ in what is compared, `moved` that they differ at all."""
+    """Counts. `news` says that rows differ in what is compared."""
 
     def __init__(self, settings: EventsConfig) -> None:
         self._settings = settings
@@ -95,7 +95,7 @@ class Tally:
         }
         self._sessions: OrderedDict[tuple[bytes, bytes], dict[str, int]] = OrderedDict()
         self.arrivals: OrderedDict[tuple[bytes, bytes], tuple[bytes, int]] = OrderedDict()
-        self.news = self.moved = False
+        self.news = False
 
     # -- what lines tell -------------------------------------------------------------------------
 
@@ -142,7 +142,6 @@ class Tally:
         before = one.count
         one.add(user, times, at, sample)
         if one.count >= threshold:
-            self.moved = True
             self.news |= before < threshold or len(str(before)) != len(str(one.count))
 
     def _voiced(self, service: bytes, session: bytes, voice: str, times: int) -> int:
@@ -175,7 +174,6 @@ class Tally:
         if before < few <= one.count and key not in self._told and self._room(key[0]):
             self._told[key] = None
         if key in self._told:
-            self.moved = True
             self.news |= before < few or len(str(before)) != len(str(one.count))
         elif times:
             name = key[0] if key[0] in self._crowds or len(self._crowds) < SERVICES else b"other services"
@@ -243,5 +241,5 @@ class Tally:
                 del table[name]
             least = few if topic == "crashed" else 1
             found[topic] = sorted(one.row(topic, name) for name, one in table.items() if one.count >= least)
-        self.news = self.moved = False
+        self.news = False
         return dict(sorted(found.items()))
