@@ -81,6 +81,17 @@ class Coverage:
         """Take a hint that did not come from the kernel."""
         self._deliver(hint)
 
+    def pulse_failed(self, problem: str) -> None:
+        """The pulse sees nothing now (a sentence), or ("") sees again."""
+        now = self._clock.mono()
+        what: dict[str, int | str | bytes] = {"sensor": "pulse"}
+        with self._lock:
+            if problem:
+                self._losses.append(Loss("sensor.failed", now, now, {**what, "problem": problem}))
+            else:
+                self._losses.append(Loss("sensor.recovered", now, now, what))
+        self._wake()
+
     def restart(self) -> None:
         """A new watcher in place of a dead one; folders are added by the sweep that follows."""
         self._watcher.stop()

@@ -298,7 +298,12 @@ class Engine:
         )
         self.parts = build(config, self._host, self.clock, self.coverage.add, os.getpid())
         self.coverage.pulse = Pulse(
-            self._host.files, lambda: self.parts, self.clock, self.coverage.hint, config.sweeps.pulse
+            self._host.files,
+            lambda: self.parts,
+            self.clock,
+            self.coverage.hint,
+            config.sweeps.pulse,
+            self.coverage.pulse_failed,
         )
         self.keeper = self._keeper()
         self.looking.rewire(self.parts, self.keeper)

@@ -58,7 +58,11 @@ class Places(Protocol):
 
 
 class Pulse:
-    """Beats in a thread between `start` and `stop`; `beat` is one beat, for one thread at a time."""
+    """Beats in a thread between `start` and `stop`; `beat` is one beat, for one thread at a time.
+
+    A beat that fails in a way nobody foresaw is tried again at its next turn; `failed` hears of it, of each
+    problem once, and of its end by "".
+    """
 
     def __init__(
         self,
@@ -67,8 +71,11 @@ class Pulse:
         clock: Clock,
         deliver: Callable[[Hint], None],
         interval: float,
+        failed: Callable[[str], None] = lambda problem: None,
     ) -> None:
         self._host = host
+        self._failed = failed
+        self._problem = ""
         self._places_now = places
         self._places = places()
         self._clock = clock
@@ -93,9 +100,20 @@ class Pulse:
             self._thread.join(0.2)
 
     def _run(self) -> None:
-        self.beat()
+        self._try()
         while not self._end.wait(self._interval):
+            self._try()
+
+    def _try(self) -> None:
+        problem = ""
+        try:
             self.beat()
+        except Exception as error:  # noqa: BLE001 - told, for nobody would miss a thread that is gone
+            problem = f"{type(error).__name__}: {error}"
+            self._beats = 0
+        if problem != self._problem:
+            self._problem = problem
+            self._failed(problem)
 
     def __len__(self) -> int:
         """How many paths are looked at."""

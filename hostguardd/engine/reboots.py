@@ -13,7 +13,7 @@ from typing import Final
 from ..errors import StoreError
 from ..host.bundle import Host
 from ..host.texts import TextHost
-from ..model import join
+from ..sensors.wtmp import WTMP, rotated
 from ..store.baseline import Baseline
 from ..utmp import RUN_LVL, logins, stride
 from .looking import Tell
@@ -22,7 +22,6 @@ BOOT: Final = "boot"
 ENDED: Final = "ended"
 """What is remembered: the boot we last watched, and the one that we saw end in order."""
 
-LOGS: Final = b"/var/log"
 RECORDS: Final = 4096
 """Records of wtmp that are read, from its end."""
 
@@ -59,11 +58,9 @@ def _remember(baseline: Baseline, name: str, value: str) -> None:
 
 def announced(texts: TextHost, since: int) -> bool:
     """Whether wtmp, or what was rotated of it last, has a shutdown after `since` (seconds)."""
-    names = [name for name in texts.names(LOGS, 100_000) or () if name.startswith(b"wtmp")]
-    for name in names:
-        path = join(LOGS, name)
+    for path in (WTMP, *rotated(texts)):
         entry = texts.lstat(path)
-        if entry is None or entry.st_mtime < since or name.endswith((b".gz", b".xz", b".bz2", b".zst")):
+        if entry is None or entry.st_mtime < since:
             continue
         width = stride(texts.read(path, 64 * WIDEST).data or b"", entry.st_size)
         start = max(0, entry.st_size // width - RECORDS) * width

@@ -20,7 +20,7 @@ from .. import __version__
 from ..errors import HostguardError
 from ..host.texts import TextHost
 from ..manifest import LARGEST, PLACE, agrees, is_own, parse
-from ..model import FileFact, Generation, Row, join
+from ..model import FileFact, Generation, Row, Value, join
 from ..store.baseline import Baseline
 from ..store.database import Database
 from ..store.findings import ACCEPTED, Findings
@@ -81,12 +81,11 @@ class OwnUpdate:
 
     def resume(self) -> None:
         """At our start: was this start announced?"""
-        note = self._baseline.recall(NOTE)
-        if not isinstance(note, str):
+        announced = _read(self._baseline.recall(NOTE))
+        if announced is None:
             return
-        at, actor, version = json.loads(note)
-        left = WAIT - (self._clock.wall() - at)
-        self._announced = Announcement(at, actor, version)
+        left = WAIT - (self._clock.wall() - announced.at)
+        self._announced = announced
         self._until = self._clock.mono() + min(max(left, 0), WAIT)
         self._restarted = True
 
@@ -165,6 +164,19 @@ class OwnUpdate:
         held, self._held = self._held, {}
         for change in held.values():
             self._emit(change)
+
+
+def _read(note: Value) -> Announcement | None:
+    """The announcement that was written down. What is damaged announces nothing: all is drift then."""
+    if not isinstance(note, str):
+        return None
+    try:
+        match json.loads(note):
+            case [int(at), str(actor), str(version)]:
+                return Announcement(at, actor, version)
+    except ValueError:
+        pass
+    return None
 
 
 def _path(key: Row) -> bytes:

@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 from .. import accounts
 from ..accounts import Bad, Group, GroupShadow, Shadow, User
 from ..facts.accounts import DAMAGED, GROUPS, USERS
+from ..host.atwork import FRESH, TABLE_LOCKS
 from ..host.files import FileHost
 from ..host.texts import TextHost
 from ..model import AccountFact, Blind, Depth, Row, Sweep, Value, join, split
@@ -33,17 +34,13 @@ GSHADOW: Final = b"/etc/gshadow"
 SUBUID: Final = b"/etc/subuid"
 SUBGID: Final = b"/etc/subgid"
 TABLES: Final = (PASSWD, SHADOW, GROUP, GSHADOW, SUBUID, SUBGID)
-LOCKS: Final = tuple(table + b".lock" for table in (PASSWD, SHADOW, GROUP, GSHADOW))
-"""What shadow-utils make while they write, lckpwdf(3) apart."""
+LOCKS: Final = tuple(map(os.fsencode, TABLE_LOCKS))
 
 MOST: Final = 16 * 1024**2
 """Bytes of a table that are read; a longer one is Blind."""
 
 PATIENCE: Final = 1.0
 """Seconds for which a tool at work is waited for."""
-
-FRESH: Final = 10.0
-"""Seconds after which a lock file is nobody's."""
 
 AGAIN: Final = 1.5
 """Seconds after a look that a hint asked for until the next one: what an older sweep brought later than

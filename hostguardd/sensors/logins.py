@@ -12,7 +12,6 @@ utmp is not one whose utmp was wiped.
 from __future__ import annotations
 
 import os
-import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
@@ -22,8 +21,9 @@ from ..host.texts import TextHost
 from ..loglines import CONSOLE, origin
 from ..model import Blind, Depth, LoginFact, Row, Sweep
 from ..tidings import NOT_DOORS, SWITCHERS
-from ..utmp import BOOT_TIME, LAYOUTS, USER_PROCESS, Login, logins, stride
+from ..utmp import BOOT_TIME, USER_PROCESS, Login, logins
 from .interface import Request, answers
+from .wtmp import LARGEST, WTMP, History, Seen, Who, note, origin_of
 
 KIND: Final = LoginFact.KIND
 ORIGINS: Final = "origins"
@@ -32,14 +32,7 @@ VIEWS: Final = (ORIGINS, UNRECORDED)
 
 UTMP: Final = b"/run/utmp"
 UTMP_BEFORE: Final = b"/var/run/utmp"
-WTMP: Final = b"/var/log/wtmp"
 SESSIONS: Final = b"/run/systemd/sessions"
-
-LARGEST: Final = 4 << 20
-"""Bytes of a record of logins that are read: its newest, some ten thousand logins."""
-
-ROTATED: Final = 3
-"""Rotated records that are read."""
 
 MOST: Final = 4096
 """Origins that are told of; of more the latest."""
@@ -56,24 +49,10 @@ WALK: Final = 60.0
 GRACE: Final = 10.0
 """Seconds that a session and its record may be apart: they neither begin nor end together."""
 
-TOGETHER: Final = 120
-"""Seconds between the beginnings of a session as two records have it."""
-
 RECORDING: Final = (b"sshd", b"login", b"remote")
 """Services that write a record for each of their sessions on a terminal."""
 
 Stop = Callable[[], bool]
-Who = tuple[bytes, bytes]
-"""(user, origin)"""
-
-
-class Seen(NamedTuple):
-    """The latest use of an account from an origin."""
-
-    service: bytes
-    line: bytes
-    at: int
-    active: int
 
 
 class Session(NamedTuple):
@@ -98,7 +77,7 @@ class LoginsSensor:
         self,
         texts: TextHost,
         live: LiveHost,
-        arrivals: Mapping[Who, tuple[bytes, int]],
+        arrivals: dict[Who, tuple[bytes, int]],
         interval: float,
         wall: Callable[[], int],
         mono: Callable[[], int],
@@ -140,9 +119,9 @@ class LoginsSensor:
         """Origins that were seen before we were started anew: logind and the lines of logs forget."""
         with self._lock:
             for row in rows:
-                if row[0] == ORIGINS:
-                    _, _, user, source, service, line, at, _ = row
-                    _note(self._met, (user, source), Seen(service, line, at, 0))  # type: ignore[arg-type]
+                one = LoginFact.of(row)
+                if one.view == ORIGINS:
+                    note(self._met, (one.user, one.origin), Seen(one.service, one.line, one.at, 0))
 
     def sweep(self, depth: Depth, stop: Stop) -> Iterator[Sweep]:
         """One sweep of the origins, one of sessions that no record tells of."""
@@ -162,7 +141,7 @@ class LoginsSensor:
 
     def _marks(self) -> tuple[object, ...]:
         """What moves when a record does."""
-        marks: list[object] = [len(self._arrivals), next(reversed(self._arrivals.items()), None)]  # type: ignore[call-overload]
+        marks: list[object] = [len(self._arrivals), next(reversed(self._arrivals.items()), None)]
         for path in (UTMP, UTMP_BEFORE, WTMP, SESSIONS):
             entry = self._texts.lstat(path)
             marks.append(entry and (entry.st_ino, entry.st_size, entry.st_mtime_ns))
@@ -176,16 +155,16 @@ class LoginsSensor:
         history, problems = self._history.read()
         blinds += [_blind(path, problem) for path, problem in problems.items()]
         for who, seen in history.items():
-            _note(found, who, seen)
+            note(found, who, seen)
         present, problem = self._present()
         if problem:
             blinds.append(_blind(UTMP, problem))
         for one in present or ():
             if one.kind == USER_PROCESS and one.user:
-                _note(found, (one.user, _origin(one)), Seen(b"", one.line, one.at, 1))
+                note(found, (one.user, origin_of(one)), Seen(b"", one.line, one.at, 1))
         sessions = self._sessions()
         for who, seen in self._remember(sessions).items():
-            _note(found, who, seen)
+            note(found, who, seen)
         if stop():
             return None
         unrecorded = self._unrecorded(sessions, present, problem, stop)
@@ -202,10 +181,10 @@ class LoginsSensor:
         now = self._wall() // 10**9
         met = {who: seen._replace(active=0) for who, seen in self._met.items() if now - seen.at <= REMEMBERED}
         for who, (service, at) in list(self._arrivals.items()):
-            _note(met, who, Seen(service, b"", at, 0))
+            note(met, who, Seen(service, b"", at, 0))
         for session in sessions:
             seen = Seen(session.service, session.line, session.at, 1)
-            _note(met, (session.user, session.source), seen)
+            note(met, (session.user, session.source), seen)
         latest = sorted(met.items(), key=lambda item: (item[1].active, item[1].at))[-MOST:]
         self._met = dict(latest)
         return self._met
@@ -266,7 +245,7 @@ class LoginsSensor:
                 emptied
                 or session.service in self._services
                 or (line, session.leader) in self._recorded
-                or self._history.knows(session)
+                or self._history.knows((session.user, session.source), session.line, session.at)
             ):
                 continue
             due = missed[line] = self._missed.get(line, now + GRACE)
@@ -303,83 +282,6 @@ class LoginsSensor:
         return list(found.values())
 
 
-class History:
-    """The record of logins that only grows, and what was rotated of it. What was read of it once is not
-    read again as long as it only grew."""
-
-    def __init__(self, texts: TextHost) -> None:
-        self._texts = texts
-        self._found: dict[Who, Seen] = {}
-        self._read: tuple[int, int, int] = (0, 0, 0)  # inode, bytes, time of change
-
-    def read(self) -> tuple[dict[Who, Seen], dict[bytes, str]]:
-        """The latest login of everybody from everywhere, and what could not be read, with why."""
-        entry = self._texts.lstat(WTMP)
-        if entry is not None and stat.S_ISREG(entry.st_mode):
-            inode, size, changed = self._read
-            if entry.st_ino == inode and (entry.st_size, entry.st_mtime_ns) == (size, changed):
-                return self._found, {}
-            if entry.st_ino == inode and entry.st_size > size > 0 and not size % min(LAYOUTS):
-                return self._found, self._more(WTMP, size)
-        self._found = {}
-        self._read = (0, 0, 0)
-        problems: dict[bytes, str] = {}
-        for path in (*self._rotated(), WTMP):
-            problems |= self._more(path)
-        return self._found, problems
-
-    def knows(self, session: Session) -> bool:
-        """Whether the record that only grows has the beginning of a session."""
-        seen = self._found.get((session.user, session.source))
-        return seen is not None and seen.line == session.line and abs(seen.at - session.at) <= TOGETHER
-
-    def _more(self, path: bytes, start: int = 0) -> dict[bytes, str]:
-        """Read a file from `start` on, at most its last LARGEST bytes."""
-        entry = self._texts.lstat(path)
-        size = entry.st_size if entry is not None and stat.S_ISREG(entry.st_mode) else 0
-        if size - start > LARGEST:
-            start = (size - LARGEST) // WHOLE * WHOLE
-        text = self._texts.read(path, LARGEST, start)
-        if text.problem:
-            return {path: text.problem}
-        if text.data is None or text.stat is None:
-            return {}
-        for one in logins(text.data, stride(text.data, text.stat.st_size)):
-            if one.kind == USER_PROCESS and one.user and one.sane:
-                _note(self._found, (one.user, _origin(one)), Seen(b"", one.line, one.at, 0))
-        if path == WTMP:
-            done = start + len(text.data)
-            self._read = (text.stat.st_ino, done - done % stride(text.data, done), text.stat.st_mtime_ns)
-        return {}
-
-    def _rotated(self) -> list[bytes]:
-        """The newest rotated ones, oldest first."""
-        folder, _, base = WTMP.rpartition(b"/")
-        found = []
-        for name in self._texts.names(folder, 100_000) or ():
-            if name.startswith((base + b".", base + b"-")) and not name.endswith(
-                (b".gz", b".xz", b".bz2", b".zst")
-            ):
-                entry = self._texts.lstat(folder + b"/" + name)
-                if entry is not None and stat.S_ISREG(entry.st_mode):
-                    found.append((entry.st_mtime_ns, folder + b"/" + name))
-        return [path for _, path in sorted(found)[-ROTATED:]]
-
-
-WHOLE: Final = 9600
-"""Bytes that are whole records in either layout."""
-
-
-def _note(found: dict[Who, Seen], who: Who, seen: Seen) -> None:
-    """Keep the latest; who is here now counts, and what one record leaves open another may tell."""
-    known = found.get(who)
-    if known is None:
-        found[who] = seen
-        return
-    newer, older = (seen, known) if (seen.active, seen.at) >= (known.active, known.at) else (known, seen)
-    found[who] = Seen(newer.service or older.service, newer.line or older.line, newer.at, newer.active)
-
-
 def _name(who: Who) -> bytes:
     user, source = who
     return user + (b" at the " if source == CONSOLE else b" from ") + source
@@ -392,13 +294,6 @@ def _unique(rows: list[Row]) -> list[Row]:
 
 def _blind(path: bytes, problem: str) -> Blind:
     return Blind(KIND, path, f"this record of logins cannot be read: {problem}")
-
-
-def _origin(one: Login) -> bytes:
-    """By address where the record has one, as names are the other side's to choose."""
-    if any(one.address) and not one.host.startswith(b":"):
-        return origin(one._replace(host=b"").origin)
-    return origin(one.host)
 
 
 def _session(name: bytes, data: bytes) -> Session | None:

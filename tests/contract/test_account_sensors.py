@@ -13,11 +13,12 @@ import pytest
 
 from hostguardd.accounts import passwd
 from hostguardd.facts.accounts import DAMAGED, GROUPS, USERS
+from hostguardd.host.atwork import FRESH
 from hostguardd.host.files import LinuxFiles
 from hostguardd.host.mounts import Mount
 from hostguardd.host.texts import LinuxTexts, Text
 from hostguardd.model import AccountFact, Depth, KeyFact, Row, Sweep
-from hostguardd.sensors.accounts import FRESH, AccountsSensor
+from hostguardd.sensors.accounts import AccountsSensor
 from hostguardd.sensors.interface import Request, Sensor
 from hostguardd.sensors.keys import KeysSensor
 from tests.contract.test_sensors import HOSTILE, SensorContract, drifts, never, table

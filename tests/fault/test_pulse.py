@@ -16,7 +16,7 @@ from hostguardd.config import Rule, Watch
 from hostguardd.engine import pulse as room
 from hostguardd.engine.clock import SystemClock
 from hostguardd.engine.pulse import Pulse
-from hostguardd.host.files import FS_IOC_GETFLAGS, LinuxFiles
+from hostguardd.host.files import FS_IOC_GETFLAGS, LinuxFiles, Mark
 from hostguardd.model import Hint, Severity, join
 from hostguardd.policy import Policy
 from hostguardd.watches import Watches
@@ -104,6 +104,39 @@ def test_each_change_of_something_urgent_or_of_settings_is_hinted_and_of_nothing
     assert heart.feels(lambda: (top / "home/eve/other").write_text("elsewhere")) == set()
     assert heart.feels(lambda: (top / "etc/y").write_text("dull")) == {b"/etc/y"}
     assert heart.feels(lambda: (top / "etc/log").write_text("growing")) == set()
+
+
+class Ailing(LinuxFiles):
+    """Files of a host that now and then does what nobody foresaw."""
+
+    well = True
+
+    def mark(self, path: bytes) -> Mark | None:
+        if not self.well:
+            raise MemoryError("out of everything")
+        return super().mark(path)
+
+
+def test_a_beat_that_fails_is_told_once_and_does_not_end_the_pulse(tmp_path: Path) -> None:
+    (tmp_path / "etc/critical").mkdir(parents=True)
+    passwd = tmp_path / "etc/passwd"
+    passwd.write_text("root")
+    files, places = Ailing(os.fsencode(tmp_path)), Places()
+    hints: list[Hint] = []
+    said: list[str] = []
+    pulse = Pulse(files, lambda: places, SystemClock(), hints.append, TICK, said.append)
+    pulse.start()
+    try:
+        until(lambda: len(pulse) > 0, "it beats")
+        files.well = False
+        until(lambda: said == ["MemoryError: out of everything"], "the failure is told")
+        time.sleep(5 * TICK)
+        files.well = True
+        until(lambda: said == ["MemoryError: out of everything", ""], "and its end, both once")
+        passwd.chmod(0o600)
+        until(lambda: any(hint.name == b"passwd" for hint in hints), "it beats on")
+    finally:
+        pulse.stop()
 
 
 def test_what_comes_and_goes_in_an_urgent_folder_is_hinted_and_then_looked_at(heart: Heart) -> None:

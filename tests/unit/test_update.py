@@ -14,7 +14,7 @@ import pytest
 from hostguardd import health
 from hostguardd.engine.clock import SystemClock
 from hostguardd.engine.keeper import Change
-from hostguardd.engine.update import WAIT, OwnUpdate
+from hostguardd.engine.update import NOTE, WAIT, OwnUpdate
 from hostguardd.host.files import LinuxFiles
 from hostguardd.host.texts import LinuxTexts
 from hostguardd.manifest import PLACE
@@ -89,6 +89,14 @@ def day(tmp_path: Path) -> Iterator[Day]:
 
 CHANGED = Change(FileFact, PROGRAM, fact(PROGRAM, NEW).row())
 REMOVED = Change(FileFact, GONE, None)
+
+
+@pytest.mark.parametrize("note", ["", "{", "[1]", '["soon", "uid 0", "2.0"]', '[1, "uid 0", 2]', "{}", "[]"])
+def test_a_damaged_note_of_an_announcement_announces_nothing(day: Day, note: str) -> None:
+    day.baseline.remember(NOTE, note)
+    day.restart()
+    assert not day.daemon.takes(CHANGED)
+    assert day.codes() == []
 
 
 def test_without_an_announcement_nothing_is_held_back(day: Day) -> None:
