@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 from ..model import join, split
 from .files import FILE_FLAGS, LinuxFiles, is_gone
@@ -46,6 +46,20 @@ class TextHost(Protocol):
     def names(self, folder: bytes, limit: int) -> list[bytes] | None:
         """Up to `limit` names in a folder, sorted; None when it cannot be listed."""
         ...
+
+
+Mark: TypeAlias = tuple[int, int, int, int]
+
+
+def mark(found: os.stat_result | None) -> Mark | None:
+    """What moves when a file is written, replaced or touched: inode, size, mtime, ctime; None: not there."""
+    return None if found is None else (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+def stamp(texts: TextHost, folder: bytes) -> int:
+    """What moves when names come to a folder or leave it: its mtime in nanoseconds, -1 if it is not there."""
+    found = texts.lstat(folder)
+    return -1 if found is None else found.st_mtime_ns
 
 
 class LinuxTexts:

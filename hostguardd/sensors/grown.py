@@ -17,7 +17,7 @@ from collections.abc import Callable
 from os import stat_result
 from typing import Final
 
-from ..host.texts import TextHost
+from ..host.texts import Mark, TextHost, mark
 from ..model import Blind, LogFact
 from ..utmp import flaws, logins, stride
 from .archives import Archives
@@ -34,7 +34,6 @@ LONG: Final = 86_400
 """Seconds after which what was known before a restart may have been rotated, and its archive removed."""
 
 Stop = Callable[[], bool]
-Mark = tuple[int, int, int, int]
 
 
 class Budget:
@@ -315,11 +314,6 @@ KINDS: Final = {
     stat.S_IFBLK: b"a device",
     stat.S_IFSOCK: b"a socket",
 }
-
-
-def mark(seen: stat_result | None) -> Mark | None:
-    """By what a change of the entry is told."""
-    return None if seen is None else (seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
 
 
 def _where(offset: int, length: int) -> bytes:

@@ -19,10 +19,10 @@ from typing import Final, NamedTuple
 from ..accounts import passwd
 from ..host.files import FileHost
 from ..host.mounts import MountMap
-from ..host.texts import TextHost
+from ..host.texts import Mark, TextHost, mark, stamp
 from ..model import Blind, LogFact, join, under
 from .growing import Case, immutable
-from .grown import KINDS, Mark, mark
+from .grown import KINDS
 
 NAMES: Final = (
     b".bash_history", b".zsh_history", b".zhistory", b".histfile", b".sh_history", b".ash_history",
@@ -163,15 +163,15 @@ class Histories:
 
     def moved(self) -> bool:
         """Whether an account, a home or a history is not as it was last seen."""
-        if (mark(self._texts.lstat(b"/etc/passwd")), self._stamp(USUAL)) != self._tables:
+        if (mark(self._texts.lstat(b"/etc/passwd")), stamp(self._texts, USUAL)) != self._tables:
             return True
-        if any(self._stamp(home) != at for home, at in self._homes.items()):
+        if any(stamp(self._texts, home) != at for home, at in self._homes.items()):
             return True
         return any(one.moved() for one in self.files.values())
 
     def look(self, stop: Stop) -> list[Blind]:
         """Find out what happened to them."""
-        tables = (mark(self._texts.lstat(b"/etc/passwd")), self._stamp(USUAL))
+        tables = (mark(self._texts.lstat(b"/etc/passwd")), stamp(self._texts, USUAL))
         if tables != self._tables:
             text = self._texts.read(b"/etc/passwd", PASSWD)
             if text.data is None:
@@ -185,9 +185,9 @@ class Histories:
         for user in self._users:
             if stop():
                 break
-            stamp = self._stamp(user.home)
-            if stamp != self._homes.get(user.home):
-                self._homes[user.home] = stamp
+            at = stamp(self._texts, user.home)
+            if at != self._homes.get(user.home):
+                self._homes[user.home] = at
                 self._home(user)
         for history in self.files.values():
             history.look()
@@ -237,7 +237,3 @@ class Histories:
             if path not in self.files and self._texts.lstat(path) is not None:
                 case = Case("histories", path, owner=user.name)
                 self.files[path] = History(case, user.uid, self._texts, self._locked, known=False)
-
-    def _stamp(self, home: bytes) -> int:
-        seen = self._texts.lstat(home)
-        return -1 if seen is None else seen.st_mtime_ns

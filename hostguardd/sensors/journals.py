@@ -19,7 +19,7 @@ import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from ..host.texts import TextHost
+from ..host.texts import TextHost, stamp
 from ..model import Blind, LogFact, join, split
 from .growing import Case
 
@@ -77,7 +77,7 @@ class Journals:
 
     def moved(self) -> bool:
         """Whether a file or a folder is not as it was last seen."""
-        if any(self._stamp(folder) != at for folder, at in self._folders.items()):
+        if any(stamp(self._texts, folder) != at for folder, at in self._folders.items()):
             return True
         return any(self._mark(path) != mark for path, mark in self._marks.items())
 
@@ -86,7 +86,7 @@ class Journals:
         blinds: list[Blind] = []
         folders: dict[bytes, int] = {}
         for top in FOLDERS:
-            folders[top] = self._stamp(top)
+            folders[top] = stamp(self._texts, top)
             for name in self._texts.names(top, NAMES) or ():
                 folder = join(top, name)
                 seen = self._texts.lstat(folder)
@@ -103,10 +103,6 @@ class Journals:
         return blinds
 
     # -- inside ----------------------------------------------------------------------------------
-
-    def _stamp(self, folder: bytes) -> int:
-        seen = self._texts.lstat(folder)
-        return -1 if seen is None else seen.st_mtime_ns
 
     def _mark(self, path: bytes) -> tuple[int, int]:
         """Entries are written through mmap(2), which moves mtime only now and then: the inode and the

@@ -22,9 +22,9 @@ from .. import authorized
 from ..accounts import passwd
 from ..host.files import FileHost
 from ..host.mounts import MountMap
-from ..host.texts import TextHost
+from ..host.texts import Mark, TextHost, mark
 from ..model import Blind, Depth, KeyFact, Row, Sweep, join, split
-from .accounts import AGAIN, MOST, PASSWD, SECOND, SHARE, Mark, mark
+from .accounts import AGAIN, MOST, PASSWD, SECOND, SHARE
 from .interface import Request, limited
 
 KIND: Final = KeyFact.KIND
@@ -90,7 +90,7 @@ class KeysSensor:
         self._lock = threading.RLock()
         self._mounts = MountMap(list)
         self._known: set[bytes] = set()  # accounts that had keys, or are approved to have some
-        self._marks: dict[bytes, Mark] = {}
+        self._marks: dict[bytes, Mark | None] = {}
         self._plan: Plan | None = None
         self._due = 0.0
         self._again: float | None = None
@@ -173,7 +173,7 @@ class KeysSensor:
     def _now(self) -> float:
         return self._mono() / SECOND
 
-    def _mark(self, path: bytes) -> Mark:
+    def _mark(self, path: bytes) -> Mark | None:
         """What of the entry at `path` moves when it is touched; no link is followed onto a network mount."""
         folder, name = split(path)
         try:
@@ -182,7 +182,7 @@ class KeysSensor:
             return None
         return mark(self._texts.lstat(join(folder, name)))
 
-    def _remember(self, path: bytes) -> Mark:
+    def _remember(self, path: bytes) -> Mark | None:
         """The mark of `path`, which is looked at again from now on."""
         found = self._mark(path)
         with self._lock:

@@ -21,7 +21,7 @@ from .. import globs
 from ..accounts import passwd
 from ..config import LogsConfig
 from ..host.files import FileHost
-from ..host.texts import TextHost
+from ..host.texts import TextHost, stamp
 from ..model import Blind, Depth, LogFact, Row, Sweep, join, split
 from .archives import Archives, archived, expand
 from .growing import BLOCK, Case, immutable
@@ -253,7 +253,7 @@ class LogsSensor:
             if path not in self._placed and self._texts.lstat(path) is not None and not self._linked(path):
                 self._placed[path] = self._place(Case("records", path), kind, known=False)
         folders = {split(path)[0] for path in (*found, *self._logs)}
-        self._folders = {folder: self._stamp(folder) for folder in folders}
+        self._folders = {folder: stamp(self._texts, folder) for folder in folders}
         for folder in sorted(folders):
             for base, gone in self._shelf.look(folder).items():
                 path = join(folder, base)
@@ -301,11 +301,7 @@ class LogsSensor:
         return [user.uid for user in passwd(text)[0] if user.uid is not None]
 
     def _refolded(self) -> bool:
-        return any(self._stamp(folder) != at for folder, at in self._folders.items())
-
-    def _stamp(self, folder: bytes) -> int:
-        seen = self._texts.lstat(folder)
-        return -1 if seen is None else seen.st_mtime_ns
+        return any(stamp(self._texts, folder) != at for folder, at in self._folders.items())
 
     def _now(self) -> float:
         return self._mono() / 1e9

@@ -16,10 +16,10 @@ from typing import Final
 
 from .. import utmp
 from ..host.pages import rows_of
-from ..host.texts import TextHost
+from ..host.texts import Mark, TextHost, mark
 from ..model import Blind, LogFact, join, split
 from .growing import Case
-from .grown import KINDS, Mark, mark
+from .grown import KINDS
 
 UTMP: Final = 1024 * 1024
 """Bytes of utmp that are read: some 2700 terminals."""

@@ -165,18 +165,18 @@ def test_each_use_of_the_tools_is_told_as_what_it_is(town: Town) -> None:
         command = [tool, "--prefix", str(town.etc.parent), *options]
         subprocess.run(command, check=True, capture_output=True)
 
-    def told(name: str, sentence: str, technique: str) -> None:
+    def told(name: str, sentence: str, *techniques: str) -> None:
         alert = until(
             lambda: next((one for one in town.about(name) if sentence in one["message"]), None),
             f"{sentence}; told: {[one['message'] for one in town.about(name)]}",
         )
-        assert alert["threat"]["technique"]["id"] == [technique]
+        assert alert["threat"]["technique"]["id"] == [*techniques]
 
     town.lines = [f"alice:x:1000:1000::{town.homes / 'alice'}:/sbin/nologin\n"]
     (town.etc / "passwd").write_text(town.lines[0])
     with town.running():
         run("useradd", "-M", "-d", str(town.homes / "eve"), "-s", "/bin/sh", "-G", "wheel", "eve")
-        told("eve", "New account eve (uid 1001, shell /bin/sh", "T1136.001")
+        told("eve", "New account eve (uid 1001, shell /bin/sh", "T1136.001", "T1098")
         run("usermod", "-a", "-G", "wheel", "alice")
         told("alice", "Account alice joined wheel", "T1098")
         run("usermod", "-s", "/bin/bash", "alice")

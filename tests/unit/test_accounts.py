@@ -12,7 +12,7 @@ from hostguardd import accounts
 from hostguardd.accounts import group, gshadow, number, passwd, shadow, subordinate
 from hostguardd.facts.accounts import USERS, AccountFact
 from hostguardd.model import Row
-from hostguardd.sensors.accounts import damaged_rows, digest, group_rows, password, user_rows
+from hostguardd.sensors.account_rows import damaged_rows, digest, group_rows, password, user_rows
 
 HASH = b"$y$j9T$salt$hashhashhash"
 
