@@ -96,13 +96,15 @@ CONDITIONS: Mapping[str, Condition] = {
     ),
     "baseline.approved": Condition(
         ALERT, HIGH,
-        "{actor} approved generation {generation} of the baseline ({changes} changes): {reason}", IMPAIR,
+        "{actor} approved generation {generation} of the baseline ({changes} changes: {summary}): {reason}",
+        IMPAIR,
         "If this was you or a colleague, nothing to do. If nobody knows of it, compare what became normal "
         "(hostguardctl diff) and go back (hostguardctl rollback).",
     ),
     "baseline.accepted": Condition(
         ALERT, HIGH,
-        "{actor} accepted {changes} findings as normal in generation {generation}: {reason}", IMPAIR,
+        "{actor} accepted {changes} findings as normal ({summary}) in generation {generation}: {reason}",
+        IMPAIR,
         "If this was you or a colleague, nothing to do. If nobody knows of it, compare what became normal "
         "(hostguardctl diff) and go back (hostguardctl rollback).",
     ),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import islice
@@ -236,7 +236,8 @@ class Commands:
         if shown is None or job.args["token"] != shown.token or shown.generation != self._current().number:
             raise UsageError("the baseline changed since that review, or another one was made: look again")
         later = shown.missing(engine.findings)
-        count = sum(engine.findings.counts().values()) - len(later)
+        approved = Counter(engine.findings.counts())
+        approved.subtract(finding.verdict.severity for finding in later)
         dropped: list[tuple[type[FileFact], Value]] = [
             (FileFact, scope)
             for scope in engine.baseline.scopes(FileFact)
@@ -255,7 +256,8 @@ class Commands:
             "baseline.approved",
             generation=made.number,
             actor=job.actor,
-            changes=count,
+            changes=approved.total(),
+            summary=_summary(approved),
             reason=job.args["reason"] or "no reason given",
             digest=made.digest,
         )
@@ -281,6 +283,7 @@ class Commands:
             generation=made.number,
             actor=job.actor,
             changes=len(chosen),
+            summary=_summary(Counter(finding.verdict.severity for finding in chosen)),
             reason=job.args["reason"] or "no reason given",
             digest=made.digest,
         )
@@ -442,6 +445,12 @@ def _verification(folder: str, head: tuple[int, str], path: Any) -> dict[str, An
         "problem": "" if found.ok else found.sentence,
     }
     return {"ok": found.ok and not told["problem"], "baseline": told, "log": log}
+
+
+def _summary(counts: Counter[Severity]) -> str:
+    """`1 critical, 2 low`, the loudest first."""
+    words = [f"{counts[one]} {one.label}" for one in sorted(counts, reverse=True) if counts[one] > 0]
+    return ", ".join(words) or "none that was told"
 
 
 def _generation(g: Generation) -> dict[str, Any]:

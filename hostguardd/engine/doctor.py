@@ -104,12 +104,13 @@ def _watches(engine: Engine) -> Check:
     return Check("inotify watches", True, f"{used} folders watched, up to {engine.coverage.limit} may be")
 
 
-def _queue() -> Check:
+def inotify_limits(limits: str = "/proc/sys/fs/inotify") -> Check:
+    """Whether the kernel keeps enough for us; `limits` is where it says so, inotify(7)."""
     name = "inotify limits"
     try:
-        with open("/proc/sys/fs/inotify/max_queued_events", encoding="ascii") as file:
+        with open(f"{limits}/max_queued_events", encoding="ascii") as file:
             known = int(file.read())
-        with open("/proc/sys/fs/inotify/max_user_instances", encoding="ascii") as file:
+        with open(f"{limits}/max_user_instances", encoding="ascii") as file:
             instances = int(file.read())
     except (OSError, ValueError):
         return Check(name, True, "the kernel does not tell its limits here")
@@ -136,15 +137,15 @@ def _sandbox() -> Check:
     return Check("sandbox", True, "sees the host as its first process does")
 
 
-def _clock() -> Check:
+def time_service(run: str = "/run/systemd", proc: str = "/proc") -> Check:
     """By what can be seen of a time service. A confined daemon may not ask the kernel, as adjtimex(2) also
     sets; and timedatectl(1) starts a service, which would be drift of our own making."""
     name = "clock"
-    if os.path.exists("/run/systemd/container"):
+    if os.path.exists(f"{run}/container"):
         return Check(name, True, "is that of the host of this container")
-    if os.path.exists("/run/systemd/timesync/synchronized"):
+    if os.path.exists(f"{run}/timesync/synchronized"):
         return Check(name, True, "systemd-timesyncd keeps it right")
-    running = _running() & TIME_SERVICES
+    running = _running(proc) & TIME_SERVICES
     if running == {b"systemd-timesyn"}:
         return Check(
             name,
@@ -163,13 +164,13 @@ def _clock() -> Check:
     )
 
 
-def _running() -> set[bytes]:
+def _running(proc: str) -> set[bytes]:
     """The names of all processes, as comm shows them (15 bytes)."""
     found = set()
-    for name in os.listdir("/proc"):
+    for name in os.listdir(proc):
         if name.isdigit():
             try:
-                with open(f"/proc/{name}/comm", "rb") as file:
+                with open(f"{proc}/{name}/comm", "rb") as file:
                     found.add(file.read(16).strip())
             except OSError:
                 continue
@@ -250,4 +251,4 @@ CHECKS: tuple[Callable[[Engine], Check], ...] = (
     _blinds,
 )
 
-HOST_CHECKS: tuple[Callable[[], Check], ...] = (_sandbox, _queue, _clock)
+HOST_CHECKS: tuple[Callable[[], Check], ...] = (_sandbox, inotify_limits, time_service)

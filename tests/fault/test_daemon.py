@@ -10,6 +10,7 @@ import errno
 import importlib.util
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -718,7 +719,11 @@ def test_every_command_against_the_real_daemon(guard: Guard) -> None:
     assert [json.loads(line)["event"]["sequence"] for line in shown] == list(range(1, len(shown) + 1))
     assert guard.ctl("alerts", "--severity", "critical").stdout.count("\n") < len(shown)
     for code in ("baseline.accepted", "baseline.approved", "baseline.rolledback"):
-        assert "uid 0" in guard.told(code)["message"] or os.geteuid(), "who did it"
+        told = guard.told(code)
+        assert told["hostguard"]["severity"] == "high"
+        assert re.match(rf"\S+ \(uid {os.geteuid()}\), (login uid \d+.*, )?pid \d+ ", told["message"]), "who"
+    assert "accepted 1 findings as normal (1 medium)" in guard.told("baseline.accepted")["message"]
+    assert "(2 changes: 1 critical, 1 medium)" in guard.told("baseline.approved")["message"]
 
 
 def test_a_control_socket_that_is_removed_is_told_and_made_again(guard: Guard) -> None:

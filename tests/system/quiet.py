@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -257,6 +258,8 @@ def dhcp() -> None:
 def renewal() -> None:
     if result["network"]:
         sh("dhclient -r veth-near; dhclient -1 veth-near", may_fail=True)
+        leases = Path("/var/lib/dhcp/dhclient.leases").read_text()
+        result["leases"] = re.findall(r"fixed-address [0-9.]+|renew [^;]+", leases)
 
 
 def packages() -> None:

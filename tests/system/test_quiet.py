@@ -92,6 +92,11 @@ def test_every_part_of_the_hour_took_place(result: dict[str, Any]) -> None:
     assert not {name: part["failed"] for name, part in result["parts"].items() if "failed" in part}
 
 
+def test_a_lease_was_had_and_renewed(result: dict[str, Any]) -> None:
+    assert result["network"], "no pair of interfaces could be made"
+    assert len(result["leases"]) > 1, result["leases"]
+
+
 def test_nothing_is_told_that_nobody_wants_to_know(told: list[tuple[str, dict[str, Any]]]) -> None:
     false = [
         (part, line)

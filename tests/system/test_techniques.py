@@ -100,6 +100,7 @@ def test_technique(result: dict[str, Any], act: Act) -> None:
     if "not here" in found:
         pytest.skip(found["not here"])
     assert "failed" not in found, found["failed"]
+    assert "undo failed" not in found, found["undo failed"]
     if "shown" in found:
         return
     told = "\n".join(

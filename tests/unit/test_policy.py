@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hostguardd.config import Config, Rule, parse
-from hostguardd.defaults import default_sources
+from hostguardd.defaults import POLICIES, default_sources
 from hostguardd.homes import Homes, expand
 from hostguardd.model import (
     Action,
@@ -26,6 +26,7 @@ from hostguardd.model import (
 )
 from hostguardd.policy import UNMATCHED, Policy
 from hostguardd.watches import MAGIC, Watches
+from tests.daemon import ROOT
 from tests.verdicts import accounts, files, hidden, kernel, logs, records, signs
 from tests.verdicts.files import added, changed, edited, file, removed
 
@@ -89,6 +90,7 @@ SAMPLES: list[tuple[Drift, str, Severity, str]] = [
     (changed(process(), state="deleted"), "process-file-deleted", HIGH, "T1036"),
     (changed(process(), state="replaced"), "process-file-replaced", MEDIUM, "T1554"),
     (removed(process()), "service-missing", HIGH, "T1489"),
+    (removed(process("/usr/sbin/rsyslogd")), "logger-missing", HIGH, "T1562.001 T1489"),
     (removed(process(role="helper")), "process-gone", INFO, ""),
     (added(process("/usr/bin/nc")), "unknown-service", HIGH, "T1543"),
     (added(process("/usr/bin/sh", role="helper")), "unknown-helper", LOW, "T1059"),
@@ -159,6 +161,15 @@ def test_every_shipped_rule_advises_and_names_a_technique() -> None:
         assert re.match(r"[A-Z].{20,}[.]$", rule.advice, re.DOTALL), rule.name
         assert rule.technique or rule.severity == INFO, rule.name
         assert "!" not in rule.advice, f"{rule.name}: calm"
+
+
+def test_beside_each_rule_that_ignores_stands_why() -> None:
+    for name in POLICIES:
+        text = (ROOT / "etc" / name).read_text()
+        for entry in text.split("[[rule]]")[1:]:
+            entry = entry.split("\n\n")[0]
+            if 'severity = "ignore"' in entry:
+                assert "\n# " in entry, f"{name}: {entry}"
 
 
 def test_what_is_told_at_once_is_urgent_and_the_bulk_is_not() -> None:

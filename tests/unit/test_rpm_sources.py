@@ -10,12 +10,14 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 import hostguardd
 from hostguardd.cli import COMMANDS
+from hostguardd.config import Rule, Watch
 from hostguardd.health import CONDITIONS, message_id
 from hostguardd.store.database import VERSION
 
@@ -95,6 +97,9 @@ def test_the_pages_name_every_command_and_every_setting(tmp_path: Path) -> None:
     assert len(defaults) > 25
     for default in defaults:
         assert default in text
+    watches = text[text.index("WATCHES AND RULES") :]
+    for name in (*(one.name for one in fields(Watch)), *(one.name for one in fields(Rule))):
+        assert re.search(rf"\b{name}\b", watches), name
 
 
 def test_the_catalog_explains_every_message(tmp_path: Path) -> None:

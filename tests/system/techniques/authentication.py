@@ -11,7 +11,7 @@ planted("ld-so-conf-d", LINKER, "/etc/ld.so.conf.d/00-x.conf", "/tmp/lib\n")
 extended("ld-so-conf", LINKER, "/etc/ld.so.conf", "/tmp/lib\n")
 planted(
     "ld-preload-in-a-unit",
-    "T1574.006 T1543.002",
+    "T1574.006",
     "/etc/systemd/system/nginx.service.d/env.conf",
     "[Service]\nEnvironment=LD_PRELOAD=/tmp/x.so\n",
 )

@@ -53,7 +53,7 @@ extended("gai-conf", NAMES, "/etc/gai.conf", "precedence ::ffff:0:0/96 100\n")
 
 planted(
     "docker-unit",
-    "T1610 T1543.002",
+    "T1610",
     "/etc/systemd/system/docker.service.d/x.conf",
     "[Service]\nExecStart=\nExecStart=/usr/bin/dockerd -H tcp://0.0.0.0:2375\n",
 )

@@ -247,7 +247,7 @@ def su_to_root() -> Deed:
     yield
 
 
-@act("T1562 T1489 T1562.001", "systemctl stop rsyslog syslog.socket", "rsyslog", within=40.0)
+@act("T1562", "systemctl stop rsyslog syslog.socket", "rsyslog", within=40.0)
 def syslog_stopped() -> Deed:
     run("systemctl", "stop", "syslog.socket", "rsyslog")
     run("pkill", "-KILL", "-x", "rsyslogd", may_fail=True)  # in a container the stop may not reach it

@@ -63,15 +63,15 @@ listener(
     "python3 holds a raw ICMP socket",
     "import socket\ns=socket.socket(socket.AF_INET,socket.SOCK_RAW,1)",
     '"listener-added"',
-    "raw",
+    '"key":"raw ',
 )
 listener(
     "packet-socket",
-    "T1205 T1040",
+    "T1040",
     "python3 holds a packet socket (a sniffer)",
     "import socket\ns=socket.socket(socket.AF_PACKET,socket.SOCK_RAW,socket.htons(3))",
     '"listener-added"',
-    "packet",
+    '"key":"packet any all"',
 )
 listener(
     "port-shared",

@@ -10,6 +10,8 @@ from .table import CHECK, LIVE, Deed, NotHere, act, add
 from .tools import left, left_python, made, mounted, write
 
 SLEEP = "/usr/bin/sleep"
+KIND = '"kind":"process"'
+"""What asks for an alert of the program that runs, and not only of its file."""
 
 
 def copied(name: str, technique: str, path: str, does: str, argv0: str = "") -> None:
@@ -22,7 +24,7 @@ def copied(name: str, technique: str, path: str, does: str, argv0: str = "") -> 
             with left(argv0 or path, "600", exe=path):
                 yield
 
-    add(name, deed, technique, does, path, within=LIVE)
+    add(name, deed, technique, does, KIND, path, within=LIVE)
 
 
 PLACE = "T1036.005 T1059 T1620 T1055 T1564.001"
@@ -49,7 +51,7 @@ copied(
 )
 
 
-@act("T1036", "prctl: a program renames itself to a kernel thread", "kworker", within=LIVE)
+@act("T1036", "prctl: a program renames itself to a kernel thread", KIND, "kworker/0:1H", within=LIVE)
 def renamed_by_prctl() -> Deed:
     one = left_python("import ctypes\nctypes.CDLL(None).prctl(15, b'kworker/0:1H', 0, 0, 0)")
     yield
@@ -125,7 +127,7 @@ def preload_in_a_session() -> Deed:
         one.wait()
 
 
-@act("T1059 T1036", "an interpreter runs a script from /dev/shm", "/dev/shm/c2.py", within=LIVE)
+@act("T1059 T1036", "an interpreter runs a script from /dev/shm", KIND, "/dev/shm/c2.py", within=LIVE)
 def script_from_shm() -> Deed:
     with made("/dev/shm/c2.py"):
         write("/dev/shm/c2.py", "import time\ntime.sleep(600)\n")
@@ -180,6 +182,7 @@ def second_copy() -> Deed:
 @act(
     "T1554 T1036 T1036.005",
     "exec in place: a service's process becomes another program",
+    KIND,
     "/usr/local/lib/takeover",
     within=70.0,
 )
@@ -195,6 +198,7 @@ def executed_in_place() -> Deed:
     "T1014 T1564",
     "mount --bind over /proc/PID: ps does not show it any more",
     '"kind":"hidden"',
+    "something is mounted over /proc/",
     within=CHECK,
 )
 def process_hidden_by_a_mount() -> Deed:
@@ -202,7 +206,7 @@ def process_hidden_by_a_mount() -> Deed:
         yield
 
 
-@act("T1014 T1574.006", "a library in ld.so.preload hides a process from readdir(3)", "preload")
+@act("T1014 T1574.006", "a library in ld.so.preload hides a process from readdir(3)", "/etc/ld.so.preload")
 def process_hidden_by_a_library() -> Deed:
     if not os.path.exists("/trial/hide.so"):
         raise NotHere("there was no compiler to make the library with")

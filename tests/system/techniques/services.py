@@ -124,7 +124,7 @@ def service_killed() -> Deed:
     run("systemctl", "start", "atd")
 
 
-@act("T1489 T1562 T1543.002", "systemctl mask rsyslog", "/etc/systemd/system/rsyslog.service")
+@act("T1489", "systemctl mask rsyslog", "/etc/systemd/system/rsyslog.service")
 def service_masked() -> Deed:
     with kept("/etc/systemd/system/syslog.service"):
         run("systemctl", "mask", "rsyslog")

@@ -35,7 +35,7 @@ for file in (
 extended("home-bash-logout", SHELL, "/home/alice/.bash_logout", "/tmp/x &\n")
 planted(
     "history-off",
-    f"{SHELL} T1562.003 T1070.003",
+    "T1562.003",
     "/root/.bash_profile",
     "unset HISTFILE; HISTSIZE=0\n",
     does="HISTFILE unset in root's start-up file",
