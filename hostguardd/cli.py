@@ -14,9 +14,9 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from . import __version__
 from .control.address import INSTALLED, find_socket
@@ -24,13 +24,9 @@ from .control.calls import CALLS
 from .control.client import call
 from .errors import ConfigError, Exit, HostguardError, UsageError
 from .progress import ProgressBar
-from .record import clean, escape
+from .record import clean
 from .render import findings, pages
 from .render.paper import SEVERITIES, Paper
-
-if TYPE_CHECKING:
-    from .config import Config, Watch
-    from .foretell import Foretold
 
 REVIEWS = 3
 """Times that `baseline --yes` looks at a host that changes meanwhile, before it gives up."""
@@ -242,6 +238,8 @@ def _config_check(s: Session) -> Exit:
     """Without the daemon: every mistake at once, or what the configuration means."""
     from .config import parse
     from .defaults import default_sources
+    from .foretell import configuration_json, foretell, foretold_json
+    from .homes import Homes, named_homes
 
     try:
         texts = default_sources(s.options.config)
@@ -251,11 +249,8 @@ def _config_check(s: Session) -> Exit:
             raise
         s.terminal.print([_json({"ok": False, "problems": error.problems})])
         return error.exit
-    data = _config_data([name for name, _ in texts], config)
+    data = configuration_json([name for name, _ in texts], config)
     if s.options.things:
-        from .foretell import foretell
-        from .homes import Homes, named_homes
-
         try:
             with open("/etc/passwd", "rb") as file:
                 table: bytes | None = file.read()
@@ -263,7 +258,7 @@ def _config_check(s: Session) -> Exit:
             table = None
         homes = Homes(named_homes(table))
         try:
-            data["things"] = [_told(foretell(config, homes, thing)) for thing in s.options.things]
+            data["things"] = [foretold_json(foretell(config, homes, thing)) for thing in s.options.things]
         except ValueError as problem:
             raise UsageError(str(problem)) from None
         s.show(data, lambda: pages.foretold(s.paper, data["things"]))
@@ -417,53 +412,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `… | head` has seen enough; keep the interpreter's own flush quiet
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(Exit.OK)
-
-
-def _config_data(names: Sequence[str], config: Config) -> dict[str, Any]:
-    return {
-        "ok": True,
-        "sources": list(names),
-        "paths": asdict(config.paths),
-        "group": config.control.group,
-        "rules": len(config.rules),
-        "watches": [
-            {"name": w.name, "paths": [escape(path) for path in w.paths], "notes": _notes(w)}
-            for w in config.watches
-        ],
-    }
-
-
-def _told(found: Foretold) -> dict[str, Any]:
-    """What a thing would meet, as data."""
-    return {
-        "thing": escape(found.thing.encode("utf-8", "surrogateescape")),
-        "watch": found.watch.name if found.watch else None,
-        "notes": _notes(found.watch) if found.watch else [],
-        "urgent": found.urgent,
-        "cases": [
-            {
-                "what": case.what,
-                "severity": case.verdict.severity.label,
-                "rule": case.verdict.rule,
-                "technique": case.verdict.technique,
-            }
-            for case in found.cases
-        ],
-    }
-
-
-def _notes(watch: Watch) -> list[str]:
-    """What is particular about a watch, in words."""
-    depth = {-1: "", 0: "only that entry", 1: "one level deep"}.get(watch.depth, f"{watch.depth} levels deep")
-    told = [
-        depth,
-        "append-only" if watch.growing else "",
-        "with diffs" if watch.diff else "",
-        f"not its {', '.join(sorted(watch.ignore))}" if watch.ignore else "",
-        f"without {' '.join(escape(glob) for glob in watch.exclude)}" if watch.exclude else "",
-        f"only {' '.join([*sorted(watch.select), *map(escape, watch.names)])}" if watch.selective else "",
-    ]
-    return [note for note in told if note]
 
 
 def _json(data: object) -> str:

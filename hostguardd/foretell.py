@@ -1,4 +1,5 @@
-"""What would be told of a thing: which watch reaches a path, and which rule a path, port or program meets.
+"""What a configuration means, and what would be told of a thing: which watch reaches a path, and which rule a
+path, port or program meets. `config check` shows it.
 
 Pure: a configuration and a word of the administrator's in, verdicts out; nothing is looked at. What is
 not known of a thing beforehand (its owner, its content) is left unknown, and an unknown value matches no
@@ -9,14 +10,15 @@ from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 
 from .config import Config, Watch
 from .fact import Fact, split
 from .homes import Homes, expand
 from .model import Drift, FileFact, ListenerFact, ProcessFact, Verdict
 from .policy import Policy
+from .record import Record, escape
 from .watches import Watches
 
 PORT = re.compile(r"(tcp|udp|sctp|raw)(6?)[: ](?:(.*):)?([0-9]{1,5})")
@@ -134,3 +136,51 @@ def _drift(before: Fact | None, after: Fact | None, ignore: frozenset[str] = fro
         differing = (name for name in subject.columns() if getattr(before, name) != getattr(after, name))
         changed = tuple(name for name in differing if name not in ignore)
     return Drift(type(subject), before, after, changed)
+
+
+def configuration_json(names: Sequence[str], config: Config) -> Record:
+    """What a configuration from sources of these names comes to."""
+    return {
+        "ok": True,
+        "sources": list(names),
+        "paths": asdict(config.paths),
+        "group": config.control.group,
+        "rules": len(config.rules),
+        "watches": [
+            {"name": w.name, "paths": [escape(path) for path in w.paths], "notes": _notes(w)}
+            for w in config.watches
+        ],
+    }
+
+
+def foretold_json(found: Foretold) -> Record:
+    """What a thing would meet, as JSON has it."""
+    return {
+        "thing": escape(found.thing.encode("utf-8", "surrogateescape")),
+        "watch": found.watch.name if found.watch else None,
+        "notes": _notes(found.watch) if found.watch else [],
+        "urgent": found.urgent,
+        "cases": [
+            {
+                "what": case.what,
+                "severity": case.verdict.severity.label,
+                "rule": case.verdict.rule,
+                "technique": case.verdict.technique,
+            }
+            for case in found.cases
+        ],
+    }
+
+
+def _notes(watch: Watch) -> list[str]:
+    """What is particular about a watch, in words."""
+    depth = {-1: "", 0: "only that entry", 1: "one level deep"}.get(watch.depth, f"{watch.depth} levels deep")
+    told = [
+        depth,
+        "append-only" if watch.growing else "",
+        "with diffs" if watch.diff else "",
+        f"not its {', '.join(sorted(watch.ignore))}" if watch.ignore else "",
+        f"without {' '.join(escape(glob) for glob in watch.exclude)}" if watch.exclude else "",
+        f"only {' '.join([*sorted(watch.select), *map(escape, watch.names)])}" if watch.selective else "",
+    ]
+    return [note for note in told if note]
