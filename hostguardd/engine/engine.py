@@ -254,6 +254,7 @@ class Engine:
             self.tell("log.repaired", repair=repair)
         if self.log.take_given():
             self.tell("log.reserve-used")
+        self.log.keep_reserve()
         if self.door and (lost := self.door.take_lost()):
             self.tell("control.lost", problem=lost)
         clocks = read(self.clock)

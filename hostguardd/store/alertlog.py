@@ -119,8 +119,7 @@ class AlertLog:
             raise _failure(self.path, "write", error) from error
         self.size += len(data)
         self.head = (sequence, chain)
-        if not self._reserve.held:
-            self._reserve.take()
+        self.keep_reserve()
         return list(range(first + 1, sequence + 1))
 
     def read(self, after: int = 0) -> Iterator[tuple[int, bytes]]:
@@ -131,6 +130,12 @@ class AlertLog:
         """What was mended since this was last asked; "" for nothing."""
         said, self.repaired = self.repaired, ""
         return said
+
+    def keep_reserve(self) -> None:
+        """Take the reserve again, if it was given up and there is room: who fills the disk once more must not
+        find us without, because nothing was told meanwhile."""
+        if not self._reserve.held:
+            self._reserve.take()
 
     def take_given(self) -> bool:
         """Whether the reserve was given up since this was last asked."""

@@ -192,6 +192,20 @@ def test_a_clock_that_is_set_is_told_and_nothing_else_minds(inside: Inside, step
         assert len(inside.coded("clock.stepped")) == 2
 
 
+def test_a_reserve_that_was_given_up_is_taken_again_though_nothing_is_told(tmp_path: Path) -> None:
+    inside = Inside(tmp_path)
+    settings = inside.config.read_text()
+    assert "reserve = 0" in settings
+    inside.config.write_text(settings.replace("reserve = 0", 'reserve = "64kB"'))
+    with guarding(inside), inside.running():
+        reserve = inside.log / "alerts.reserve"
+        assert reserve.exists()
+        told = inside.engine.log.head
+        assert inside.engine.log._reserve.give()
+        until(reserve.exists, "it is there again")
+        assert inside.engine.log.head == told
+
+
 def test_sleep_is_no_step(inside: Inside) -> None:
     with inside.running():
         inside.clock.slept = 8 * HOUR

@@ -64,6 +64,7 @@ def log_disk_filled() -> Deed:
 @act("T1053.003", "and what is done while it is full", "/etc/cron.d/on-a-full-disk")
 def done_on_a_full_disk() -> Deed:
     with made("/var/log/hostguardd/x", "/etc/cron.d/on-a-full-disk"):
+        until(lambda: os.path.exists("/var/log/hostguardd/alerts.reserve"), "there is a reserve again")
         fill()
         write("/etc/cron.d/on-a-full-disk", "* * * * * root /tmp/x\n")
         yield
