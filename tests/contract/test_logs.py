@@ -18,6 +18,7 @@ from hostguardd.model import Depth
 from hostguardd.sensors.logs import LogsSensor
 from tests.contract.test_sensors import HOSTILE, SensorContract, never
 
+LONG_AGO = 1_700_000_000
 PASSWD = "root:x:0:0::/root:/bin/sh\nalice:x:1000:1000::/home/alice:/bin/sh\n"
 
 
@@ -48,6 +49,7 @@ class TestLogs(SensorContract):
     def sensor(self) -> LogsSensor:
         for name in ("var/log/secure", "srv/one", "root/.bash_history"):
             self.write(name, "a line\n" * 99)
+            os.utime(self.top / name, (LONG_AGO, LONG_AGO))  # each sensor of a test finds the same
         self.write("etc/passwd", PASSWD)
         files = LinuxFiles(os.fsencode(self.top))
         self.texts = Texts(files)
