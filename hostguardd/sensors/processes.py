@@ -141,10 +141,9 @@ class ProcessesSensor:
         """Whether a sweep may find anything new. Reads one small file; cheap enough for a poll."""
         if self._host.blind:
             return False
-        if self._mark != self._host.fork_mark() or self._host.uptime() >= self._due:
-            return True
         with self._lock:
-            return self._replaced_in_place()
+            replaced = self._replaced_in_place()  # also where something forks all the time
+        return replaced or self._mark != self._host.fork_mark() or self._host.uptime() >= self._due
 
     def expect(self, rows: Iterable[Row]) -> None:
         """Count the approved `rows` as seen just now: at our own start, what has not come up yet is

@@ -287,6 +287,16 @@ def test_what_is_executed_in_place_is_seen_within_seconds() -> None:
     assert watcher.host.calls["pids"] <= 2
 
 
+def test_what_is_executed_in_place_is_seen_within_seconds_however_much_is_forked() -> None:
+    watcher = Watcher()
+    watcher.wait(20)
+    watcher.host.execute(watcher.shell, b"/tmp/implant")
+    for _ in range(8):
+        watcher.host.add_process(b"/usr/bin/date", parent=watcher.shell)
+        watcher.wait(0.5)
+    assert watcher.fact(b"implant") is not None
+
+
 def test_a_sign_that_is_gone_is_no_news_and_a_new_one_is() -> None:
     plain, old = PROCESS, replace(PROCESS, signs=b"library-deleted", evidence=b"/usr/lib/x.so (deleted)")
     unknown = replace(PROCESS, signs=None)
