@@ -82,7 +82,7 @@ def test_mounts_that_hide(tmp_path: Path) -> None:
     assert bound[:2] == ["mount-over-watched", "critical"]
     assert "was mounted over /usr/bin/env" in bound[3]
     (process,) = told[4]
-    assert process[:3] == ["mount-over-process", "critical", "T1564.013"]
+    assert process[:3] == ["mount-over-process", "critical", "T1564.013 T1014"]
     assert process[3].endswith("was mounted over /proc/1: that process is hidden behind it")
     assert [one[0] for one in told[5]] == ["mount-of-medium"]
     (lost,) = told[6]

@@ -44,7 +44,7 @@ OTHER = "filter hook input priority 0 policy drop, 4 rules, fedcba9876543210"
 
 SAMPLES: list[tuple[Drift, str, Severity, str]] = [
     # Mounts.
-    (added(mount("/proc/4711", "proc", "process")), "mount-over-process", CRITICAL, "T1564.013"),
+    (added(mount("/proc/4711", "proc", "process")), "mount-over-process", CRITICAL, "T1564.013 T1014"),
     (added(mount("/home/alice", "nfs4", "automount")), "mount-by-autofs", IGNORE, "T1564.013"),
     (removed(mount("/boot", "vfat", "automount")), "mount-by-autofs", IGNORE, "T1564.013"),
     (added(mount("/run/user/1000")), "mount-of-login", IGNORE, "T1564.013"),

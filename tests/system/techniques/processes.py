@@ -180,11 +180,11 @@ def second_copy() -> Deed:
 
 
 @act(
-    "T1554 T1036 T1036.005",
+    "T1543",
     "exec in place: a service's process becomes another program",
     KIND,
-    "/usr/local/lib/takeover",
-    within=70.0,
+    '"executable":"/usr/local/lib/takeover"',
+    within=15.0,
 )
 def executed_in_place() -> Deed:
     with made("/usr/local/lib/takeover"):
@@ -195,11 +195,11 @@ def executed_in_place() -> Deed:
 
 
 @act(
-    "T1014 T1564",
+    "T1014",
     "mount --bind over /proc/PID: ps does not show it any more",
-    '"kind":"hidden"',
-    "something is mounted over /proc/",
-    within=CHECK,
+    '"kind":"mount"',
+    "that process is hidden behind it",
+    within=LIVE,
 )
 def process_hidden_by_a_mount() -> Deed:
     with left("sleep", "601") as one, mounted("--bind", "/var/lib/dbus", f"/proc/{one.pid}"):
