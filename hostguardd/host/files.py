@@ -15,13 +15,12 @@ import errno
 import fcntl
 import hashlib
 import os
-import re
 import stat
 import time
 from collections.abc import Callable
 from typing import NamedTuple, Protocol, Self, TypeAlias
 
-from ..globs import compile_name
+from ..globs import compile_name, has_magic, unquoted
 from ..model import Row, encode_xattrs, join, split
 from .mounts import Mount, read_mounts
 
@@ -519,16 +518,6 @@ def glob_paths(
                     closed(folder, error)
         level = below
     return level
-
-
-def has_magic(glob: bytes) -> bool:
-    """Whether a glob, or a part of one, holds wildcards."""
-    return any(sign in glob for sign in b"*?[")
-
-
-def unquoted(part: bytes) -> bytes:
-    """The name that a glob without wildcards stands for."""
-    return re.sub(rb"\\(.)", rb"\1", part, flags=re.DOTALL)
 
 
 def is_gone(error: OSError) -> bool:
