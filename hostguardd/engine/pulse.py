@@ -19,7 +19,8 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from ..globs import has_magic, unquoted
-from ..host.files import FileHost, Mark, glob_paths
+from ..host.files import FileHost, Mark
+from ..host.globbing import glob_paths
 from ..host.mounts import MountMap
 from ..model import Hint, join, split
 from ..watches import Watches

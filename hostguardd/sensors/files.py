@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 from ..config import Watch
 from ..globs import has_magic, unquoted
-from ..host.files import Deep, FileHost, Folder, Stop, glob_paths, is_gone
+from ..host.files import Deep, FileHost, Folder, Stop, is_gone
+from ..host.globbing import glob_paths
 from ..host.mounts import Mount, MountMap
 from ..model import CONTENT, Blind, Depth, FileFact, Row, Sweep, Value, join, split, under
 from ..watches import FolderPlan, Watches
