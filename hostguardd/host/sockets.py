@@ -19,6 +19,7 @@ from typing import Final
 
 from . import parse, sockdiag
 from .live import Owners, Socket, Sockets
+from .reading import read_path
 
 NETLINK_SOCK_DIAG: Final = 4  # linux/netlink.h
 BUFFER: Final = 128 * 1024  # the kernel never sends more than 32 KiB at once, netlink(7)
@@ -154,7 +155,7 @@ class SocketTable:
                 return Sockets()
             return Sockets((), f"the kernel has {proto} but not the sctp_diag module to list its sockets")
         try:
-            text = _whole(b"%s/net/%s" % (self._proc, proto.encode()))
+            text = read_path(b"%s/net/%s" % (self._proc, proto.encode()))
         except FileNotFoundError:
             return Sockets()
         except OSError as error:
@@ -171,18 +172,6 @@ class SocketTable:
             self._sctp = os.path.exists(self._proc + b"/net/sctp")
             self._sctp_until = now + SCTP_EVERY
         return self._sctp
-
-
-def _whole(path: bytes) -> bytes:
-    """A table of procfs, which comes in pieces. Raises OSError."""
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        pieces = []
-        while piece := os.read(handle, BUFFER):
-            pieces.append(piece)
-        return b"".join(pieces)
-    finally:
-        os.close(handle)
 
 
 def _interface(index: int) -> bytes:
