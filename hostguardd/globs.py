@@ -31,6 +31,9 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_MAGIC = re.compile(rb"[*?\[]")
+_SIGN = re.compile(rb"[*?\[\\]")
+_QUOTED = re.compile(rb"\\(.)", re.DOTALL)
 
 
 class GlobError(ValueError):
@@ -57,6 +60,22 @@ def compile_name(glob: bytes) -> re.Pattern[bytes]:
 def compile_texts(globs: Iterable[bytes]) -> re.Pattern[bytes]:
     """One pattern for values that are no paths (a command line): `*` runs over everything."""
     return _compile(globs, b"")
+
+
+def has_magic(glob: bytes) -> bool:
+    """Whether a glob, or a part of one, holds wildcards. A quoted sign counts too: what it stands for is
+    then found by matching."""
+    return _MAGIC.search(glob) is not None
+
+
+def quoted(path: bytes) -> bytes:
+    """The glob that matches this path and no other."""
+    return _SIGN.sub(rb"\\\g<0>", path)
+
+
+def unquoted(glob: bytes) -> bytes:
+    """The path, or the part of one, that a glob without wildcards stands for."""
+    return _QUOTED.sub(rb"\1", glob)
 
 
 def _compile(globs: Iterable[bytes], stop: bytes) -> re.Pattern[bytes]:

@@ -9,12 +9,12 @@ window into the kernel stands for nothing, rather than for something else.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from .accounts import passwd
 from .config import Config, Watch
+from .globs import has_magic, quoted
 from .model import split
 
 USUAL = b"/home"
@@ -24,8 +24,6 @@ FALLBACK = (b"/root",)
 """Homes where no table of accounts can be read."""
 
 KERNEL = (b"/proc/", b"/sys/")
-_SIGN = re.compile(rb"[*?\[\\]")
-_MAGIC = re.compile(rb"[*?\[]")
 
 
 def plausible(paths: Iterable[bytes], usual: Iterable[bytes] = (USUAL,)) -> tuple[bytes, ...]:
@@ -66,17 +64,17 @@ class Homes:
             return
         rest = path[1:]
         for top in sorted(self.tops):
-            yield _quoted(top) + b"/*" + rest
+            yield quoted(top) + b"/*" + rest
         for home in sorted(self.plain):
             # A plain path is taken as it is written, a glob has its signs quoted.
-            yield (_quoted(home) if _MAGIC.search(home + rest) else home) + rest
+            yield (quoted(home) if has_magic(home + rest) else home) + rest
 
     def globs(self, glob: bytes) -> Iterator[bytes]:
         """The same for what is a glob in any case."""
         if not tilde(glob):
             yield glob
             return
-        for home in (*(_quoted(top) + b"/*" for top in sorted(self.tops)), *map(_quoted, sorted(self.plain))):
+        for home in (*(quoted(top) + b"/*" for top in sorted(self.tops)), *map(quoted, sorted(self.plain))):
             yield home + glob[1:]
 
     def within(self, path: bytes) -> Iterator[bytes]:
@@ -109,8 +107,3 @@ def _watch(watch: Watch, homes: Homes) -> Watch:
     paths = dict.fromkeys(path for one in watch.paths for path in homes.paths(one))
     exclude = dict.fromkeys(glob for one in watch.exclude for glob in homes.globs(one))
     return replace(watch, paths=tuple(paths), exclude=tuple(exclude))
-
-
-def _quoted(path: bytes) -> bytes:
-    """The glob that matches this path and no other."""
-    return _SIGN.sub(lambda sign: b"\\" + sign[0], path)

@@ -15,12 +15,11 @@ from functools import lru_cache
 from typing import Generic, TypeVar
 
 from .config import Watch
-from .globs import compile_name, compile_path, compile_paths
+from .globs import compile_name, compile_path, compile_paths, has_magic
 from .model import join, split
 
 T = TypeVar("T")
 
-MAGIC = re.compile(rb"[*?\[]")
 STRIDE = 64
 """Folders of a path worked out in one go: the plan of a folder asks for that of the one above it."""
 
@@ -131,7 +130,7 @@ class Watches:
                     places.add(glob, None)
             for path in watch.paths:
                 folder, name = split(path)
-                if not MAGIC.search(path):
+                if not has_magic(path):
                     self._exact.setdefault(folder, {})[name] = watch
                     literal.append(path)
                     continue
@@ -141,7 +140,7 @@ class Watches:
         self._leading = {above for path in literal for above in _above(path)}
         self._leading_globs: _Globs[None] = _Globs()
         for glob in {above for path in patterns if b"**" not in path for above in _above(path)}:
-            if MAGIC.search(glob):
+            if has_magic(glob):
                 self._leading_globs.add(glob, None)
             else:
                 self._leading.add(glob)
@@ -218,7 +217,7 @@ def _top(glob: bytes) -> bytes:
     """The deepest folder, written without signs of a glob, that all it matches lies below."""
     top = b"/"
     for part in split(glob)[0].split(b"/")[1:]:
-        if not part or MAGIC.search(part) or b"\\" in part:
+        if not part or has_magic(part) or b"\\" in part:
             break
         top = join(top, part)
     return top

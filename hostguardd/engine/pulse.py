@@ -18,7 +18,9 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from ..host.files import FileHost, Mark, glob_paths, has_magic, unquoted
+from ..globs import has_magic, unquoted
+from ..host.files import FileHost, Mark
+from ..host.globbing import glob_paths
 from ..host.mounts import MountMap
 from ..model import Hint, join, split
 from ..watches import Watches

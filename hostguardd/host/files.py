@@ -10,40 +10,29 @@ Rows are made here, in the order of `model.FileFact`, because this is the hot pa
 
 from __future__ import annotations
 
-import ctypes
 import errno
-import fcntl
 import hashlib
 import os
-import re
 import stat
 import time
 from collections.abc import Callable
 from typing import NamedTuple, Protocol, Self, TypeAlias
 
-from ..globs import compile_name
-from ..model import Row, encode_xattrs, join, split
+from ..model import Row, join, split
+from . import inode
+from .beneath import FOLDER_FLAGS, opener
 from .mounts import Mount, read_mounts
 
 BLOCK = 256 * 1024
 """Read size in bytes; also the largest file text handed on for diffs."""
 
 FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-
-FS_IOC_GETFLAGS = 0x80086601  # linux/fs.h, _IOR('f', 1, long)
-SHOWN_FLAGS = 0x6293CCFF
-"""The chattr(1) flags an administrator can set. The rest (extents, indexed folder, inline data, the
-compression states) are the file system's own bookkeeping and come and go with the content."""
 
 TICK = 0.05
 """Seconds within which two writes may get the same ctime: kernels stamp files by the coarse clock
 (clock_getres(2)), which moves every 1 to 10 ms, and on a busy virtual machine later (measured: 15)."""
 
-PATH_MAX = 4096  # linux/limits.h
 ATTEMPTS = 3
-MOST_GLOBBED = 100_000
-"""Names of one folder that a wildcard is tried on."""
 
 Stop = Callable[[], bool]
 
@@ -278,7 +267,7 @@ class LinuxFolder:
             row = self._row(name, before)
             unstable = 1
             for _ in range(ATTEMPTS):
-                xattrs, flags = _xattrs(fd), _flags(fd)
+                xattrs, flags = inode.xattrs(fd), inode.flags(fd)
                 length = before.st_size if prefix < 0 else min(prefix, before.st_size)
                 if length > largest:
                     full = (*self._row(name, before), b"", None, xattrs, flags, 0)
@@ -318,7 +307,7 @@ class LinuxFolder:
                 return None
             return Deep((*row, b"", b"", None, None, 0), _unreadable(error))
         try:
-            return Deep((*row, b"", b"", _xattrs(fd), _flags(fd), 0))
+            return Deep((*row, b"", b"", inode.xattrs(fd), inode.flags(fd), 0))
         finally:
             os.close(fd)
 
@@ -331,7 +320,7 @@ class LinuxFolder:
                 target = os.readlink(name, dir_fd=self._fd)
             except OSError:
                 return None
-        return Deep((*row, target, b"", _xattrs(b"/proc/self/fd/%d/%s" % (self._fd, name)), 0, 0))
+        return Deep((*row, target, b"", inode.xattrs(b"/proc/self/fd/%d/%s" % (self._fd, name)), 0, 0))
 
     def close(self) -> None:
         os.close(self._fd)
@@ -355,7 +344,7 @@ class LinuxFiles:
         self._root = os.open(root, FOLDER_FLAGS & ~os.O_NOFOLLOW)
         self.root = self._top = os.path.realpath(root)
         self._prefix = self._top.rstrip(b"/")
-        self._beneath = _Openat2() if _Openat2.works(self._root) else None
+        self._beneath = opener(self._root)
 
     def mounts(self) -> list[Mount]:
         return read_mounts(self._top)
@@ -369,18 +358,7 @@ class LinuxFiles:
 
     def open_folder(self, path: bytes) -> LinuxFolder:
         relative = path.lstrip(b"/") or b"."
-        if len(relative) >= PATH_MAX:  # as openat2(2) has it; what lies as deep as that is named as blind
-            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
-        if self._beneath is not None:
-            return LinuxFolder(self._beneath.open(self._root, relative), path, self._patient)
-        fd = os.dup(self._root)
-        for part in relative.split(b"/"):
-            try:
-                below = os.open(part, FOLDER_FLAGS, dir_fd=fd)
-            finally:
-                os.close(fd)
-            fd = below
-        return LinuxFolder(fd, path, self._patient)
+        return LinuxFolder(self._beneath.open(self._root, relative), path, self._patient)
 
     def real(self, path: bytes, away: Callable[[bytes], object] = lambda path: None) -> bytes:
         done, pending, hops = b"/", path.split(b"/")[::-1], 0
@@ -404,42 +382,6 @@ class LinuxFiles:
             done = b"/" if target.startswith(b"/") else split(done)[0]
             pending += target.split(b"/")[::-1]
         return done
-
-
-class _Openat2:
-    """openat2(2) with RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS; Python has no call for it.
-
-    One system call instead of one for each component. Linux >= 5.6; elsewhere (EL 8) and where a
-    sandbox forbids it the components are opened one by one, to the same effect.
-    """
-
-    NUMBER = 437  # the same on every architecture: the system calls after 424 are numbered alike
-    RESOLVE = 0x04 | 0x08  # RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH, linux/openat2.h
-
-    class How(ctypes.Structure):
-        _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
-
-    def __init__(self) -> None:
-        self._call = ctypes.CDLL(None, use_errno=True).syscall
-        self._how = self.How(FOLDER_FLAGS & ~os.O_NOFOLLOW, 0, self.RESOLVE)
-        self._size = ctypes.sizeof(self._how)
-
-    def open(self, base: int, relative: bytes) -> int:
-        while True:
-            fd: int = self._call(self.NUMBER, base, relative, ctypes.byref(self._how), self._size)
-            if fd >= 0:
-                return fd
-            code = ctypes.get_errno()
-            if code not in (errno.EINTR, errno.EAGAIN):
-                raise OSError(code, os.strerror(code), relative)
-
-    @classmethod
-    def works(cls, base: int) -> bool:
-        try:
-            os.close(cls().open(base, b"."))
-        except OSError:
-            return False
-        return True
 
 
 def _just_written(st: os.stat_result) -> bool:
@@ -469,66 +411,6 @@ def _digest(fd: int, length: int, stop: Stop, text: bool) -> tuple[bytes | None,
         if stop():
             return None, None
     return total.digest(), None
-
-
-def _xattrs(place: int | bytes) -> bytes | None:
-    """All extended attributes we may read, canonically; None when they cannot be listed."""
-    follow = isinstance(place, int)
-    try:
-        names = os.listxattr(place, follow_symlinks=follow)
-        if not names:
-            return b""
-        return encode_xattrs((os.fsencode(n), os.getxattr(place, n, follow_symlinks=follow)) for n in names)
-    except OSError as error:
-        return b"" if error.errno in (errno.ENOTSUP, errno.ENOSYS) else None
-
-
-def _flags(fd: int) -> int | None:
-    """The chattr flags (ioctl_iflags(2)); 0 where the file system has none."""
-    try:
-        raw = fcntl.ioctl(fd, FS_IOC_GETFLAGS, b"\0" * 8)
-    except OSError as error:
-        return 0 if error.errno in (errno.ENOTTY, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL) else None
-    return int.from_bytes(raw[:4], "little") & SHOWN_FLAGS
-
-
-def glob_paths(
-    host: FileHost,
-    pattern: bytes,
-    away: Callable[[bytes], bool],
-    closed: Callable[[bytes, OSError], None],
-) -> list[bytes]:
-    """Paths that match a glob: as far as its last wildcard they exist.
-
-    Folders that are `away` are not touched; `closed` hears of those that are there and cannot be listed.
-    """
-    level = [b"/"]
-    for part in filter(None, pattern.split(b"/")):
-        if not has_magic(part):
-            level = [join(folder, unquoted(part)) for folder in level]
-            continue
-        fits, below = compile_name(part).fullmatch, []
-        for folder in level:
-            if away(folder):
-                continue
-            try:
-                with host.open_folder(folder) as opened:
-                    below += [join(folder, name) for name in opened.names(MOST_GLOBBED) if fits(name)]
-            except OSError as error:
-                if not is_gone(error):
-                    closed(folder, error)
-        level = below
-    return level
-
-
-def has_magic(glob: bytes) -> bool:
-    """Whether a glob, or a part of one, holds wildcards."""
-    return any(sign in glob for sign in b"*?[")
-
-
-def unquoted(part: bytes) -> bytes:
-    """The name that a glob without wildcards stands for."""
-    return re.sub(rb"\\(.)", rb"\1", part, flags=re.DOTALL)
 
 
 def is_gone(error: OSError) -> bool:

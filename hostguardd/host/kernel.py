@@ -20,10 +20,10 @@ from .firewall import Firewall
 from .links import Link
 from .live import NoLiveHost
 from .netlink import AUDIT, ROUTE, Netlink
+from .reading import READ_FLAGS, read_open
 
 TEXT: Final = 4 * 1024 * 1024
 ONCE: Final = 4096
-READ_FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 
 class Seen(NamedTuple):
@@ -293,8 +293,4 @@ def _whole(handle: int, limit: int = TEXT) -> bytes:
     """A file of /proc from its beginning, up to `limit` bytes."""
     if limit <= ONCE:
         return os.pread(handle, limit, 0)  # a file of /proc gives that much in one read
-    parts, at = [], 0
-    while at < limit and (part := os.pread(handle, min(limit - at, 1 << 18), at)):
-        parts.append(part)
-        at += len(part)
-    return b"".join(parts)
+    return read_open(handle, limit)

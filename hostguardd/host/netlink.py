@@ -1,8 +1,8 @@
 """A netlink socket that asks and waits for the whole answer: netlink(7).
 
 One question at a time, each with a number of its own, so that what is left of an answer given up cannot
-pass for the next one. An answer that grows past `LARGEST` is given up: whoever may fill the kernel's
-tables must not fill our memory.
+pass for the next one. An answer that grows too large is given up: whoever may fill the kernel's tables must
+not fill our memory.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from . import nlmsg
 from .nlmsg import Message
 
 ROUTE: Final = 0  # linux/netlink.h
+SOCK_DIAG: Final = 4
 AUDIT: Final = 9
 NETFILTER: Final = 12
 
@@ -27,23 +28,23 @@ TIMEOUT: Final = struct.pack("@ll", 2, 0)  # struct timeval: 2 s
 
 
 class Netlink:
-    """A door to one netlink protocol. Opened at the first question, and anew after any trouble."""
+    """A door to one netlink protocol. Opened at the first question, and anew after any trouble.
 
-    def __init__(self, protocol: int) -> None:
+    `largest` is how many bytes an answer may have. Not for several threads at once.
+    """
+
+    def __init__(self, protocol: int, largest: int = LARGEST) -> None:
         self._protocol = protocol
+        self._largest = largest
         self._door: socket.socket | None = None
+        self._buffer = bytearray(BUFFER)
         self._sequence = 0
 
     def ask(self, kind: int, body: bytes = b"", flags: int = 0, *, one: int = 0) -> list[Message]:
-        """The messages of the answer. `one`: the single kind of message that is the whole answer, for
-        questions after which no NLMSG_DONE comes. Raises OSError."""
-        for attempt in range(ATTEMPTS):
-            try:
-                messages, steady = self._ask(kind, body, flags, one)
-            except OSError:
-                self.close()
-                raise
-            if steady or attempt == ATTEMPTS - 1:
+        """The messages of the answer, asked for again while what it tells of moves. Raises OSError."""
+        for _ in range(ATTEMPTS):
+            messages, steady = self.once(kind, body, flags, one=one)
+            if steady:
                 break
         return messages
 
@@ -51,19 +52,34 @@ class Netlink:
         """All there is of a kind; asked again when it changed meanwhile. Raises OSError."""
         return self.ask(kind, body, nlmsg.NLM_F_DUMP)
 
-    def _ask(self, kind: int, body: bytes, flags: int, one: int) -> tuple[list[Message], bool]:
+    def once(
+        self, kind: int, body: bytes = b"", flags: int = 0, *, one: int = 0
+    ) -> tuple[list[Message], bool]:
+        """The messages of one answer, and whether what it tells of stood still meanwhile. `one`: the single
+        kind of message that is the whole answer, for questions after which no NLMSG_DONE comes.
+
+        Raises OSError: EMSGSIZE for an answer too large, EBADMSG for one that cannot be understood, EAGAIN
+        for none in time, else as the kernel has it.
+        """
+        try:
+            return self._exchange(kind, body, flags, one)
+        except OSError:
+            self.close()
+            raise
+
+    def _exchange(self, kind: int, body: bytes, flags: int, one: int) -> tuple[list[Message], bool]:
         door = self._door or self._open()
         self._sequence = (self._sequence + 1) & 0xFFFFFFFF
         door.send(nlmsg.request(kind, flags, self._sequence, body))
         messages: list[Message] = []
-        size, steady = 0, True
+        total, steady = 0, True
         while True:
-            datagram, _, how, _ = door.recvmsg(BUFFER)
-            size += len(datagram)
-            if how & socket.MSG_TRUNC or size > LARGEST:
+            size, _, how, _ = door.recvmsg_into([self._buffer])
+            total += size
+            if how & socket.MSG_TRUNC or total > self._largest:
                 raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
             try:
-                part = nlmsg.part(datagram, self._sequence)
+                part = nlmsg.part(bytes(memoryview(self._buffer)[:size]), self._sequence)
             except nlmsg.Malformed as error:
                 raise OSError(errno.EBADMSG, str(error)) from error
             if part.error:

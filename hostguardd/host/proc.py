@@ -23,6 +23,7 @@ from typing import Final, NamedTuple
 
 from . import parse
 from .live import ANONYMOUS, DELETED, REPLACED, RUNNING, Inside, Owners, Process, Sockets
+from .reading import BLOCK, READ_FLAGS, read_path
 from .sockets import SocketTable, owners
 
 LARGEST: Final = 256 * 1024 * 1024
@@ -43,8 +44,6 @@ MOST_ENVIRON: Final = 8 * 1024 * 1024
 MAPS: Final = 1024 * 1024
 """Bytes of /proc/PID/maps that are read: some 10,000 mappings."""
 
-BLOCK: Final = 256 * 1024
-READ_FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 TIMER_FOLDERS: Final = (
     b"/etc/systemd/system",
     b"/run/systemd/system",
@@ -197,7 +196,7 @@ class ProcHost:
         if alive is None:
             return None
         base = alive[1]
-        environ, maps = _read(base + b"/environ", ENVIRON), _all(base + b"/maps", MAPS)
+        environ, maps = _read(base + b"/environ", ENVIRON), _lines(base + b"/maps", MAPS)
         running = _stat(base + b"/exe")
         if environ is None or maps is None or running is None:
             return None
@@ -374,22 +373,14 @@ def _read(path: bytes, limit: int = 16 * 1024) -> bytes | None:
         os.close(handle)
 
 
-def _all(path: bytes, limit: int) -> bytes | None:
-    """A table of /proc, which comes a page at a time, up to `limit` bytes; None when it is gone or barred."""
+def _lines(path: bytes, limit: int) -> bytes | None:
+    """A table of /proc up to `limit` bytes, without the line that the limit cuts: what is left of a name is
+    another name. None when it is gone or barred."""
     try:
-        handle = os.open(path, READ_FLAGS)
+        text = read_path(path, limit)
     except OSError:
         return None
-    parts: list[bytes] = []
-    try:
-        while limit > 0 and (part := os.read(handle, BLOCK)):
-            parts.append(part)
-            limit -= len(part)
-        return b"".join(parts)
-    except OSError:
-        return None
-    finally:
-        os.close(handle)
+    return text[: text.rfind(b"\n") + 1]
 
 
 def _script(base: bytes, arguments: Sequence[bytes]) -> bytes:

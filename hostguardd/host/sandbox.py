@@ -39,7 +39,7 @@ and memory, which we do not read."""
 
 def unseen(proc: str = "/proc") -> list[str]:
     """What pid 1 sees and we do not, each in a few words."""
-    found = [what for space, what in SPACES.items() if _space(proc, "self", space) not in _host(proc, space)]
+    found = [what for space, what in SPACES.items() if _elsewhere(proc, space)]
     own, host = _mounts(proc, "self"), _mounts(proc, "1")
     if own and host:
         shown = [os.fsdecode(point) for point in hidden(own, host)]
@@ -81,17 +81,17 @@ def _behind(mounts: list[Mount], path: bytes) -> tuple[bytes, bytes] | None:
     return system, (home.root.rstrip(b"/") + b"/" + rest.lstrip(b"/")).rstrip(b"/")
 
 
+def _elsewhere(proc: str, space: str) -> bool:
+    """Whether our own namespace is another than that of pid 1, as far as we may look at that one."""
+    host = _space(proc, "1", space)
+    return host != "" and host != _space(proc, "self", space)
+
+
 def _space(proc: str, pid: str, name: str) -> str:
     try:
         return os.readlink(f"{proc}/{pid}/ns/{name}")
     except OSError:
         return ""
-
-
-def _host(proc: str, space: str) -> set[str]:
-    """What our own namespace may be: that of pid 1, or anything when we may not look at that."""
-    of_one = _space(proc, "1", space)
-    return {of_one} if of_one else {_space(proc, "self", space)}
 
 
 def _mounts(proc: str, pid: str) -> list[Mount]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import struct
 import threading
 import time
 from collections.abc import Collection, Iterator
@@ -19,12 +18,14 @@ from typing import Final
 
 from . import parse, sockdiag
 from .live import Owners, Socket, Sockets
+from .netlink import SOCK_DIAG, Netlink
+from .nlmsg import NLM_F_DUMP, Message
+from .reading import read_path
 
-NETLINK_SOCK_DIAG: Final = 4  # linux/netlink.h
-BUFFER: Final = 128 * 1024  # the kernel never sends more than 32 KiB at once, netlink(7)
 ATTEMPTS: Final = 4
 SCTP_EVERY: Final = 5.0
-TIMEOUT: Final = struct.pack("@ll", 2, 0)  # struct timeval: 2 s
+LARGEST: Final = 256 * 1024 * 1024
+"""Bytes of an answer. A busy host has hundreds of thousands of sockets, at some 150 bytes each."""
 
 
 class Refused(OSError):
@@ -37,9 +38,7 @@ class SocketTable:
     def __init__(self, proc: bytes = b"/proc", netlink: bool = True) -> None:
         self._proc = proc
         self._netlink = netlink
-        self._door: socket.socket | None = None
-        self._buffer = bytearray(BUFFER)
-        self._sequence = 0
+        self._door = Netlink(SOCK_DIAG, LARGEST)
         self._without: set[str] = set()
         self._sctp = False
         self._sctp_until = 0.0
@@ -72,25 +71,24 @@ class SocketTable:
             try:
                 messages, _ = self._ask(whole)
             except OSError:
-                self._close()
                 return frozenset()
         return sockdiag.ports(messages)
 
     def close(self) -> None:
         """Give the netlink socket back."""
         with self._lock:
-            self._close()
+            self._door.close()
 
     # -- sock_diag -------------------------------------------------------------------------------
 
-    def _dump(self, proto: str) -> tuple[list[bytes], bool]:
+    def _dump(self, proto: str) -> tuple[list[Message], bool]:
         """Socket messages, and whether the table stood still meanwhile. Raises OSError."""
         with self._lock:
             if not self._netlink or proto in self._without:
                 raise Refused(errno.ENOENT, "no sock_diag")
             if proto.startswith("sctp") and not self._has_sctp():
                 return [], True
-            messages: list[bytes] = []
+            messages: list[Message] = []
             for attempt in range(ATTEMPTS):
                 try:
                     messages, steady = self._ask(sockdiag.QUERIES[proto])
@@ -103,7 +101,6 @@ class SocketTable:
 
     def _failed(self, proto: str, error: OSError, attempt: int) -> None:
         """After a failed dump: remember what will never work, let the rest be tried again."""
-        self._close()
         if error.errno == errno.ENOENT:
             self._without.add(proto)
         elif error.errno in (errno.EPERM, errno.EACCES, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT):
@@ -112,38 +109,9 @@ class SocketTable:
             return
         raise error
 
-    def _ask(self, query: sockdiag.Query) -> tuple[list[bytes], bool]:
-        """One dump. OSError(EBADMSG) for what cannot be understood, OSError(errno) as answered."""
-        door = self._door or self._open()
-        self._sequence = (self._sequence + 1) & 0xFFFFFFFF
-        door.send(sockdiag.request(query, self._sequence))
-        messages: list[bytes] = []
-        steady = True
-        while True:
-            size, _, flags, _ = door.recvmsg_into([self._buffer])
-            if flags & socket.MSG_TRUNC:
-                raise OSError(errno.EMSGSIZE, "a netlink datagram was cut")
-            try:
-                part = sockdiag.part(bytes(memoryview(self._buffer)[:size]), self._sequence)
-            except sockdiag.Malformed as error:
-                raise OSError(errno.EBADMSG, str(error)) from error
-            if part.error:
-                raise OSError(part.error, os.strerror(part.error))
-            messages += part.data
-            steady = steady and not part.interrupted
-            if part.done:
-                return messages, steady
-
-    def _open(self) -> socket.socket:
-        door = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_SOCK_DIAG)
-        door.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, TIMEOUT)
-        self._door = door
-        return door
-
-    def _close(self) -> None:
-        if self._door is not None:
-            self._door.close()
-            self._door = None
+    def _ask(self, query: sockdiag.Query) -> tuple[list[Message], bool]:
+        """One dump. Raises OSError."""
+        return self._door.once(sockdiag.SOCK_DIAG_BY_FAMILY, sockdiag.request(query), NLM_F_DUMP)
 
     # -- /proc/net -------------------------------------------------------------------------------
 
@@ -154,7 +122,7 @@ class SocketTable:
                 return Sockets()
             return Sockets((), f"the kernel has {proto} but not the sctp_diag module to list its sockets")
         try:
-            text = _whole(b"%s/net/%s" % (self._proc, proto.encode()))
+            text = read_path(b"%s/net/%s" % (self._proc, proto.encode()))
         except FileNotFoundError:
             return Sockets()
         except OSError as error:
@@ -171,18 +139,6 @@ class SocketTable:
             self._sctp = os.path.exists(self._proc + b"/net/sctp")
             self._sctp_until = now + SCTP_EVERY
         return self._sctp
-
-
-def _whole(path: bytes) -> bytes:
-    """A table of procfs, which comes in pieces. Raises OSError."""
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        pieces = []
-        while piece := os.read(handle, BUFFER):
-            pieces.append(piece)
-        return b"".join(pieces)
-    finally:
-        os.close(handle)
 
 
 def _interface(index: int) -> bytes:

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 from ..model import join, split
 from .files import FILE_FLAGS, LinuxFiles, is_gone
+from .reading import read_open
 
 
 class Text(NamedTuple):
@@ -80,13 +81,7 @@ class LinuxTexts:
             seen = os.fstat(fd)
             if not stat.S_ISREG(seen.st_mode):
                 return Text(None, seen, "is no regular file")
-            if offset:
-                os.lseek(fd, offset, os.SEEK_SET)
-            parts = []
-            while limit > 0 and (part := os.read(fd, min(limit, 1 << 20))):
-                parts.append(part)
-                limit -= len(part)
-            return Text(b"".join(parts), seen)
+            return Text(read_open(fd, limit, offset), seen)
         except OSError as error:
             return Text(None, None, error.strerror or str(error))
         finally:

@@ -22,6 +22,7 @@ from .files import LinuxFiles
 from .ports import Ports
 from .proc import FIRST_PID_NAMESPACE
 from .raw import Raw
+from .reading import READ_FLAGS
 
 CGROUPS: Final = b"/sys/fs/cgroup"
 MOST_CGROUPS: Final = 5000
@@ -306,7 +307,7 @@ class LinuxViews:
         """As `ViewHost.texts`."""
         place = self._place(path)
         try:
-            handle = os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+            handle = os.open(place, READ_FLAGS)
             try:
                 plain = os.read(handle, TEXT) if stat.S_ISREG(os.fstat(handle).st_mode) else b""
             finally:

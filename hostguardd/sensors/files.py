@@ -16,7 +16,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..config import Watch
-from ..host.files import Deep, FileHost, Folder, Stop, glob_paths, has_magic, is_gone, unquoted
+from ..globs import has_magic, unquoted
+from ..host.files import Deep, FileHost, Folder, Stop, is_gone
+from ..host.globbing import glob_paths
 from ..host.mounts import Mount, MountMap
 from ..model import CONTENT, Blind, Depth, FileFact, Row, Sweep, Value, join, split, under
 from ..watches import FolderPlan, Watches

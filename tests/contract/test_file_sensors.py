@@ -511,7 +511,7 @@ def test_where_a_wildcard_cannot_be_tried_is_blind(host: FakeFiles) -> None:
 
 
 def test_a_home_full_of_files_hides_nothing(host: FakeFiles, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hostguardd.host.files.MOST_GLOBBED", 10)
+    monkeypatch.setattr("hostguardd.host.globbing.MOST_GLOBBED", 10)
     host.write(b"/home/bob/.ssh/keys")
     for number in range(50):
         host.write(b"/home/bob/%d" % number)

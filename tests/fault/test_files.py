@@ -25,6 +25,7 @@ import pytest
 
 from hostguardd.config import SetIdConfig, Watch
 from hostguardd.diff import compare
+from hostguardd.host import beneath
 from hostguardd.host import files as room
 from hostguardd.host.files import LinuxFiles
 from hostguardd.host.mounts import Mount
@@ -70,7 +71,7 @@ class Tree:
 def tree(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Tree:
     """Once with openat2(2) and once as on kernels without it."""
     if request.param == "openat":
-        monkeypatch.setattr(room._Openat2, "works", classmethod(lambda cls, base: False))
+        monkeypatch.setattr(beneath.Openat2, "works", classmethod(lambda cls, base: False))
     return Tree(tmp_path)
 
 

@@ -25,6 +25,7 @@ import pytest
 from hostguardd.config import ListenersConfig, ProcessesConfig
 from hostguardd.host import sockets as tables
 from hostguardd.host.live import ANONYMOUS, DELETED, REPLACED, RUNNING, Process, Sockets
+from hostguardd.host.netlink import Netlink
 from hostguardd.host.proc import LARGEST, ProcHost
 from hostguardd.model import Depth, ListenerFact, ProcessFact
 from hostguardd.sensors import processes
@@ -730,13 +731,13 @@ def test_spoiled_answers_are_asked_for_again(monkeypatch: pytest.MonkeyPatch) ->
     for fault in ("truncated", "garbled", "overrun", "silent", "interrupted"):
         table = tables.SocketTable()
         faults = [fault]
-        opened = table._open
+        opened = table._door._open
 
-        def lying(table: tables.SocketTable = table, faults: list[str] = faults, opened=opened) -> Liar:  # type: ignore[no-untyped-def]
-            table._door = Liar(opened(), faults)  # type: ignore[assignment]
-            return table._door  # type: ignore[return-value]
+        def lying(asking: Netlink = table._door, faults: list[str] = faults, opened=opened) -> Liar:  # type: ignore[no-untyped-def]
+            asking._door = Liar(opened(), faults)  # type: ignore[assignment]
+            return asking._door  # type: ignore[return-value]
 
-        monkeypatch.setattr(table, "_open", lying)
+        monkeypatch.setattr(table._door, "_open", lying)
         with socket.create_server(("127.0.0.1", 0)) as door:
             found = table.sockets("tcp")
             assert faults == []
@@ -747,13 +748,14 @@ def test_spoiled_answers_are_asked_for_again(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_table_that_never_stands_still_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     table = tables.SocketTable()
-    opened = table._open
+    asking = table._door
+    opened = asking._open
 
     def lying() -> Liar:
-        table._door = Liar(opened(), ["interrupted"] * 100)  # type: ignore[assignment]
-        return table._door  # type: ignore[return-value]
+        asking._door = Liar(opened(), ["interrupted"] * 100)  # type: ignore[assignment]
+        return asking._door  # type: ignore[return-value]
 
-    monkeypatch.setattr(table, "_open", lying)
+    monkeypatch.setattr(asking, "_open", lying)
     with socket.create_server(("127.0.0.1", 0)) as door:
         found = table.sockets("tcp")
         assert door.getsockname()[1] in {one.port for one in found.found}
@@ -767,7 +769,7 @@ def test_a_refused_netlink_falls_back_to_the_text_tables(monkeypatch: pytest.Mon
     def refused() -> socket.socket:
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr(table, "_open", refused)
+    monkeypatch.setattr(table._door, "_open", refused)
     with socket.create_server(("127.0.0.1", 0)) as door:
         before = table.cookies("tcp")
         assert door.getsockname()[1] in {one.port for one in table.sockets("tcp").found}

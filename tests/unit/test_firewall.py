@@ -117,12 +117,6 @@ def test_netlink_garbage_is_malformed_or_harmless(text: bytes, tail: bytes) -> N
     dict(nlmsg.attributes(text))
 
 
-def test_errors_and_other_numbers() -> None:
-    error = struct.pack("=IHHIIi", 20, nlmsg.NLMSG_ERROR, 0, SEQUENCE, 0, -1)
-    assert nlmsg.part(error, SEQUENCE) == nlmsg.Part([], True, 1, False)
-    assert nlmsg.part(error, SEQUENCE + 1) == nlmsg.Part([], False, 0, False)
-
-
 # -- legacy iptables --------------------------------------------------------------------------------
 
 

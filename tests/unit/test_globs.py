@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostguardd.globs import GlobError, compile_name, compile_path, compile_paths, compile_texts
+from hostguardd.globs import (
+    GlobError,
+    compile_name,
+    compile_path,
+    compile_paths,
+    compile_texts,
+    has_magic,
+    quoted,
+    unquoted,
+)
 
 NAMES = st.binary(min_size=1, max_size=12).filter(lambda name: b"/" not in name and b"\0" not in name)
 
@@ -107,9 +116,26 @@ def test_texts_know_no_folders() -> None:
 @given(st.lists(NAMES, min_size=1, max_size=5))
 def test_a_quoted_path_matches_itself_and_nothing_longer(parts: list[bytes]) -> None:
     path = b"/" + b"/".join(parts)
-    quoted = re.sub(rb"([*?\[\\])", rb"\\\1", path)
-    assert compile_path(quoted).fullmatch(path)
-    assert not compile_path(quoted).fullmatch(path + b"\n")
+    glob = re.sub(rb"([*?\[\\])", rb"\\\1", path)
+    assert compile_path(glob).fullmatch(path)
+    assert not compile_path(glob).fullmatch(path + b"\n")
+    assert (quoted(path), unquoted(glob)) == (glob, path)
+
+
+@pytest.mark.parametrize(
+    ("glob", "magic"),
+    [
+        (b"a", False),
+        (b"", False),
+        (b"]", False),
+        (b"\\a", False),
+        (b"\\*", True),
+        (b"a?", True),
+        (b"[a]", True),
+    ],
+)
+def test_which_globs_hold_wildcards(glob: bytes, magic: bool) -> None:
+    assert has_magic(glob) is magic
 
 
 @given(st.lists(NAMES, min_size=1, max_size=5), st.integers(1, 6))

@@ -1,4 +1,4 @@
-"""Netlink bytes: built here as the kernel builds them, read back, cut and garbled."""
+"""What sock_diag answers: built as the kernel builds it, read back, cut and garbled."""
 
 from __future__ import annotations
 
@@ -9,48 +9,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostguardd.host import sockdiag
+from hostguardd.host import nlmsg, sockdiag
 from hostguardd.host.live import Socket
-from hostguardd.host.sockdiag import NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, QUERIES, SOCK_DIAG_BY_FAMILY
-
-SEQUENCE = 77
-
-
-def message(body: bytes, kind: int = SOCK_DIAG_BY_FAMILY, flags: int = 2, sequence: int = SEQUENCE) -> bytes:
-    whole = struct.pack("=IHHII", 16 + len(body), kind, flags, sequence, 0) + body
-    return whole + bytes(-len(whole) % 4)
-
-
-def inet(family: int, address: str, port: int, cookie: int, uid: int, inode: int, index: int = 0) -> bytes:
-    packed = socket.inet_pton(family, address).ljust(16, b"\0")
-    return (
-        struct.pack("=BBBB", family, 10, 0, 0)
-        + struct.pack("!HH16s16s", port, 0, packed, bytes(16))
-        + struct.pack("=IQIIIII", index, cookie, 0, 0, 128, uid, inode)
-    )
-
-
-def attribute(kind: int, value: bytes) -> bytes:
-    whole = struct.pack("=HH", 4 + len(value), kind) + value
-    return whole + bytes(-len(whole) % 4)
-
-
-def unix(cookie: int, inode: int, *attributes: bytes) -> bytes:
-    return struct.pack("=BBBBIQ", socket.AF_UNIX, 1, 10, 0, inode, cookie) + b"".join(attributes)
-
-
-DONE = message(struct.pack("=i", 0), NLMSG_DONE)
+from hostguardd.host.nlmsg import NLM_F_DUMP, Message
+from hostguardd.host.sockdiag import QUERIES, SOCK_DIAG_BY_FAMILY
+from tests.netlink import DONE, SEQUENCE, attribute, inet, message, unix
 
 
 def read(proto: str, datagram: bytes) -> list[Socket]:
-    part = sockdiag.part(datagram, SEQUENCE)
-    return list(sockdiag.sockets(part.data, QUERIES[proto], lambda index: b"eth%d" % index))
+    part = nlmsg.part(datagram, SEQUENCE)
+    return list(sockdiag.sockets(part.messages, QUERIES[proto], lambda index: b"eth%d" % index))
+
+
+def asked(proto: str) -> bytes:
+    return nlmsg.request(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, 1, sockdiag.request(QUERIES[proto]))
 
 
 def test_a_request_is_as_long_as_the_kernel_s_structures() -> None:
     # struct inet_diag_req_v2 is 56 bytes, struct unix_diag_req 24.
-    assert len(sockdiag.request(QUERIES["tcp"], 1)) == 16 + 56
-    assert len(sockdiag.request(QUERIES["unix"], 1)) == 16 + 24
+    assert len(asked("tcp")) == 16 + 56
+    assert len(asked("unix")) == 16 + 24
+    # struct nlmsghdr; NLM_F_REQUEST and NLM_F_DUMP.
+    assert struct.unpack_from("=IHHII", asked("tcp")) == (16 + 56, 20, 0x301, 1, 0)
 
 
 @given(
@@ -89,44 +69,38 @@ def test_unix_names(name: bytes, shown: bytes) -> None:
 
 
 def test_cookies_are_those_of_the_sockets() -> None:
-    data = [message(inet(socket.AF_INET, "0.0.0.0", 22, cookie, 0, 9)) for cookie in (7, 8)]
+    bodies = [inet(socket.AF_INET, "0.0.0.0", 22, cookie, 0, 9) for cookie in (7, 8)]
+    data = [Message(SOCK_DIAG_BY_FAMILY, body) for body in bodies]
     assert sockdiag.cookies(data, QUERIES["tcp"]) == struct.pack("=QQ", 7, 8)
-    assert sockdiag.cookies([message(unix(7, 1))], QUERIES["unix"]) == struct.pack("=Q", 7)
+    assert sockdiag.cookies([Message(SOCK_DIAG_BY_FAMILY, unix(7, 1))], QUERIES["unix"]) == struct.pack(
+        "=Q", 7
+    )
 
 
-def test_the_end_of_a_dump_and_its_error() -> None:
-    assert sockdiag.part(DONE, SEQUENCE) == ([], True, 0, False)
-    assert sockdiag.part(message(struct.pack("=i", -2), NLMSG_DONE), SEQUENCE).error == 2
-    assert sockdiag.part(message(struct.pack("=i", -13) + bytes(20), NLMSG_ERROR), SEQUENCE).error == 13
-
-
-def test_a_table_that_moved_is_told() -> None:
-    body = inet(socket.AF_INET, "0.0.0.0", 22, 1, 0, 9)
-    assert sockdiag.part(message(body, flags=2 | NLM_F_DUMP_INTR) + DONE, SEQUENCE).interrupted
-    assert not sockdiag.part(message(body) + DONE, SEQUENCE).interrupted
-
-
-def test_answers_to_an_abandoned_request_are_dropped() -> None:
-    old = message(inet(socket.AF_INET, "0.0.0.0", 1, 1, 0, 9), sequence=SEQUENCE - 1)
-    end = message(struct.pack("=i", 0), NLMSG_DONE, sequence=SEQUENCE - 1)
-    assert sockdiag.part(old + end, SEQUENCE) == ([], False, 0, False)
+def test_messages_of_another_kind_are_no_sockets() -> None:
+    for proto, body in (("tcp", inet(socket.AF_INET, "0.0.0.0", 22, 7, 0, 9)), ("unix", unix(7, 1))):
+        other = message(body, SOCK_DIAG_BY_FAMILY + 1)
+        assert len(read(proto, message(body) + other + DONE)) == 1
+        found = nlmsg.part(other, SEQUENCE).messages
+        assert sockdiag.cookies(found, QUERIES[proto]) == b""
+        assert sockdiag.ports(found) == frozenset()
 
 
 @given(st.binary(max_size=300))
 def test_garbage_is_malformed_or_harmless(text: bytes) -> None:
     try:
-        part = sockdiag.part(text, SEQUENCE)
-    except sockdiag.Malformed:
+        part = nlmsg.part(text, SEQUENCE)
+    except nlmsg.Malformed:
         return
     for proto in QUERIES:
-        list(sockdiag.sockets(part.data, QUERIES[proto], lambda index: b"eth0"))
+        list(sockdiag.sockets(part.messages, QUERIES[proto], lambda index: b"eth0"))
 
 
 @given(st.integers(1, 200), st.binary(max_size=120))
 def test_a_message_cut_anywhere_never_raises_anything_else(cut: int, tail: bytes) -> None:
     whole = message(unix(5, 6, attribute(0, b"/run/x"), attribute(7, b"\1\0\0\0"))) + DONE
     try:
-        part = sockdiag.part(whole[:cut] + tail, SEQUENCE)
-    except sockdiag.Malformed:
+        part = nlmsg.part(whole[:cut] + tail, SEQUENCE)
+    except nlmsg.Malformed:
         return
-    list(sockdiag.sockets(part.data, QUERIES["unix"], lambda index: b""))
+    list(sockdiag.sockets(part.messages, QUERIES["unix"], lambda index: b""))
