@@ -13,6 +13,7 @@ import json
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -34,6 +35,9 @@ REVIEWS = 3
 INTERRUPTED = 130  # what a shell returns for a command that died of SIGINT
 
 _ASCII = str.maketrans({"→": "->", "…": "...", "✓": "ok", "✗": "NO", "·": "-"})
+TEST_PATIENCE = 15.0
+"""Seconds that a test alert may take on its way before it is said how far it got."""
+
 _SPANS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -228,6 +232,20 @@ def _doctor(s: Session) -> Exit:
     return Exit.OK if all(check["ok"] for check in data["checks"]) else Exit.DRIFT
 
 
+def _test_alert(s: Session) -> Exit:
+    """Write one, and watch it go: until every destination has it, or patience ends."""
+    data = s.ask("test-alert")
+    ends = time.monotonic() + TEST_PATIENCE
+    while (
+        any(one["delivered"] < data["sequence"] for one in data["destinations"]) and time.monotonic() < ends
+    ):
+        time.sleep(0.2)
+        data["destinations"] = s.ask("status")["destinations"]
+    s.show(data, lambda: pages.tested(s.paper, data))
+    arrived = all(one["delivered"] >= data["sequence"] for one in data["destinations"])
+    return Exit.OK if arrived else Exit.DRIFT
+
+
 def _updating(s: Session) -> Exit:
     data = s.ask("updating", {"version": s.options.to})
     s.show(data, lambda: [f"What differs in hostguardd's own files waits for {data['wait'] / 60:.0f} min."])
@@ -349,6 +367,9 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "verify": Command(_verify, "check the baseline's digest and the alert log's chain"),
     "doctor": Command(_doctor, "what keeps this host from being watched well, and what to do"),
+    "test-alert": Command(
+        _test_alert, "write one marked alert, and say how far it got on the way to each destination"
+    ),
     "updating": Command(
         _updating,
         "for the package manager: hostguardd's own files are about to be replaced",

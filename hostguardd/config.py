@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
 from . import globs
+from .destinations import Destination, check_destination
 from .errors import ConfigError
 from .model import BY_KIND, Action, Severity
 from .readers import (
@@ -65,6 +66,7 @@ class Paths:
     state: str = field(default="/var/lib/hostguardd", metadata=reads(own_path()))
     log: str = field(default="/var/log/hostguardd", metadata=reads(own_path()))
     run: str = field(default="/run/hostguardd", metadata=reads(own_path(SOCKET_ROOM)))
+    forward: str = field(default="/var/lib/hostguardd-forward", metadata=reads(own_path()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +114,14 @@ class Hints:
 
 @dataclass(frozen=True, slots=True)
 class AlertLogConfig:
-    """`[alerts]`: rotation of the alert log. `reserve` bytes are kept back for a full disk."""
+    """`[alerts]`: rotation of the alert log. `reserve` bytes are kept back for a full disk.
+
+    `keep` full files stay, and up to `keep_unsent` of them while a destination has not had what is in them.
+    """
 
     rotate: int = field(default=64 * MIB, metadata=reads(size(64 * 1024, 16 * 1024 * MIB)))
     keep: int = field(default=16, metadata=reads(whole(1, 10_000)))
+    keep_unsent: int = field(default=64, metadata=reads(whole(1, 10_000)))
     reserve: int = field(default=4 * MIB, metadata=reads(size(0, 1024 * MIB)))
 
 
@@ -432,23 +438,29 @@ class Config:
     events: EventsConfig = field(default=EventsConfig(), metadata=reads(table(EventsConfig)))
     watches: tuple[Watch, ...] = field(default=(), metadata=reads(entries(Watch, check_watch), "watch"))
     rules: tuple[Rule, ...] = field(default=(), metadata=reads(entries(Rule, check_rule), "rule"))
+    destinations: tuple[Destination, ...] = field(
+        default=(), metadata=reads(entries(Destination, check_destination), "destination")
+    )
 
 
-def parse(sources: Sequence[tuple[str, str]]) -> Config:
+def parse(sources: Sequence[tuple[str, str]], only: Collection[str] = ()) -> Config:
     """The configuration of `sources`, pairs of a name for messages and a TOML text, weakest first.
 
     A later source overrides single keys. Its `[[watch]]` and `[[rule]]` entries replace, in their
     place, earlier ones of the same name; its other rules come before all earlier ones, so that a
-    site's own rule is the first match; its other watches come after.
+    site's own rule is the first match; its other watches and destinations come after. `only`: the tables
+    that matter to whoever asks, whatever is wrong with the others (none: all of them).
 
     Raises ConfigError with every mistake of every source, one line each:
     `FILE: key.path: what is wrong, what is allowed; did you mean "…"?`
     """
     problems: list[str] = []
-    tables: dict[str, dict[str, Any]] = {"watches": {}, "rules": {}}
+    tables: dict[str, dict[str, Any]] = {"watches": {}, "rules": {}, "destinations": {}}
     origin: dict[tuple[str, str], str] = {}
     for source, content in sources:
         given, mistakes = _decode(content)
+        if only:
+            given = {name: value for name, value in given.items() if name in only}
         found, more = read_fields(Config, given)
         problems += [f"{source}: {where.lstrip('.') or 'file'}: {what}" for where, what in mistakes + more]
         for section, values in found.items():
@@ -457,9 +469,11 @@ def parse(sources: Sequence[tuple[str, str]]) -> Config:
             added = {name: value for name, value in values.items() if name not in older}
             tables[section] = {**added, **replaced} if section == "rules" else {**replaced, **added}
             origin.update(dict.fromkeys(((section, name) for name in values), source))
-    watches, rules = tables.pop("watches"), tables.pop("rules")
+    watches, rules, destinations = (tables.pop(name) for name in ("watches", "rules", "destinations"))
     config = Config(
-        watches=tuple(watch for watch in watches.values() if watch.paths), rules=tuple(rules.values())
+        watches=tuple(watch for watch in watches.values() if watch.paths),
+        rules=tuple(rules.values()),
+        destinations=tuple(one for one in destinations.values() if one.enabled),
     )
     config = replace(config, **{name: replace(getattr(config, name), **tables[name]) for name in tables})
     if config.hints.settle > config.hints.settle_max:

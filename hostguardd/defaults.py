@@ -28,14 +28,17 @@ order does not matter."""
 MOST_BYTES = 1024 * 1024
 
 
-def default_sources(file: str | None = None, installed: str = INSTALLED) -> list[tuple[str, str]]:
+def default_sources(
+    file: str | None = None, installed: str = INSTALLED, *, policy: bool = True
+) -> list[tuple[str, str]]:
     """(name, text) of the packaged policy, of `file`, and of `conf.d/*.toml` beside it by name.
 
-    Without `file` it is `installed` if that exists, else the packaged settings, which change no
-    default. Raises ConfigError that names every file which cannot be read.
+    Without `file` it is `installed` if that exists, else the packaged settings, which change no default.
+    `policy`: whether the packaged policy comes, too. Raises ConfigError that names every file which cannot be
+    read.
     """
     problems: list[str] = []
-    sources = [_packaged(name) for name in POLICIES]
+    sources = [_packaged(name) for name in POLICIES] if policy else []
     main = file if file is not None else installed
     if file is None and not os.path.lexists(installed):
         sources.append(_packaged("hostguardd.toml"))

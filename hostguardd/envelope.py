@@ -1,7 +1,7 @@
 """What a line of the alert log is sent as: an `Entry`, and the syslog message made of it. Pure.
 
-RFC 5424: `<PRI>1 TIMESTAMP HOSTNAME hostguardd - MSGID [hostguard@… …] MSG`, where MSG is the line itself. It is
-UTF-8 without the byte order mark of section 6.4: receivers hand MSG to JSON parsers, which refuse one.
+RFC 5424: `<PRI>1 TIMESTAMP HOSTNAME hostguardd - MSGID [hostguard@… …] MSG`, where MSG is the line itself. It
+is UTF-8 without the byte order mark of section 6.4: receivers hand MSG to JSON parsers, which refuse one.
 
 A receiver has a size that it takes (section 6.1 demands 2048 bytes, most take 8192), and cuts off what is
 longer, which leaves no JSON. So a line is shortened here instead, by what can best be missed, and the record
@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from .errors import AlertLogError
 from .model import Severity
-from .record import SEVERITY_NUMBERS, parse, timestamp
+from .record import ECS_VERSION, SCHEMA, SEVERITY_NUMBERS, escape, parse, timestamp
 
 APP_NAME: Final = b"hostguardd"
 SD_ID: Final = b"hostguard@32473"
@@ -97,7 +97,11 @@ def _parsed(line: bytes) -> Entry:
     except AlertLogError as error:
         told = {
             "message": f"a line of the alert log {error}",
-            "hostguard": {"schema": 1, "kind": DAMAGED, "line": line[:4096].decode("utf-8", "backslashreplace")},
+            "hostguard": {
+                "schema": SCHEMA,
+                "kind": DAMAGED,
+                "line": escape(line[:4096]),
+            },
         }
         return Entry(0, Severity.HIGH, "", DAMAGED, DAMAGED, "", "", _json(told))
     event, ours = record["event"], record["hostguard"]
@@ -114,23 +118,29 @@ def _parsed(line: bytes) -> Entry:
     )
 
 
-def heartbeat(now: int, hostname: str, told: Mapping[str, Any]) -> Entry:
-    """The sign of life at `now` (ns since the epoch): `told` is what it says under `hostguard`."""
+def heartbeat(now: int, host: Mapping[str, str], told: Mapping[str, Any]) -> Entry:
+    """The sign of life at `now` (ns since the epoch) of `host`, its `hostname` and `id`; `told` is what it
+    says under `hostguard`."""
     at = timestamp(now)
     record = {
         "@timestamp": at,
-        "event": {"kind": "metric", "category": ["host"], "type": ["info"], "action": HEARTBEAT, "severity": 1},
+        "event": {
+            "kind": "metric",
+            "category": ["host"],
+            "type": ["info"],
+            "action": HEARTBEAT,
+        },
         "message": "hostguardd is forwarding",
-        "ecs": {"version": "8.17.0"},
-        "host": {"hostname": hostname},
-        "hostguard": {"schema": 1, "kind": HEARTBEAT, "severity": "info", **told},
+        "ecs": {"version": ECS_VERSION},
+        "host": dict(host),
+        "hostguard": {"schema": SCHEMA, "kind": HEARTBEAT, "severity": "info", **told},
     }
-    return Entry(0, Severity.INFO, "", HEARTBEAT, HEARTBEAT, at, hostname, _json(record))
+    return Entry(0, Severity.INFO, "", HEARTBEAT, HEARTBEAT, at, str(host.get("hostname", "")), _json(record))
 
 
 def syslog(one: Entry, facility: int, limit: int) -> bytes:
     """The message, without framing, in at most `limit` bytes (1 KiB or more)."""
-    head = b"<%d>1 %s %s %s - %s [%s seq=\"%d\" id=\"%s\" severity=\"%s\" kind=\"%s\"] " % (
+    head = b'<%d>1 %s %s %s - %s [%s seq="%d" id="%s" severity="%s" kind="%s"] ' % (
         facility * 8 + SYSLOG_SEVERITIES.get(one.severity, 6),
         one.at.encode() if one.at[:1].isdigit() else b"-",
         _word(one.hostname, 255),
@@ -183,7 +193,8 @@ def shortened(line: bytes, limit: int) -> bytes:
         "@timestamp": record.get("@timestamp"),
         "event": {name: record.get("event", {}).get(name) for name in ("sequence", "id", "severity")},
         "message": "too long for this destination: see the alert log",
-        "hostguard": {name: ours.get(name) for name in ("schema", "kind", "severity", "chain")} | {"cut": ["*"]},
+        "hostguard": {name: ours.get(name) for name in ("schema", "kind", "severity", "chain")}
+        | {"cut": ["*"]},
     }
     return _json(least)
 

@@ -189,6 +189,15 @@ CONDITIONS: Mapping[str, Condition] = {
         "Make room soon: when the reserve is gone alerts cannot be written. Ask what filled the disk, as "
         "this is also a way to silence a log.",
     ),
+    "log.unsent-lost": Condition(
+        ALERT, HIGH, "{count} alerts were removed from the alert log before every destination had them", WIPE,
+        "A destination was out of reach for so long that the log reached its bound ([alerts] keep_unsent). "
+        "hostguardctl status names it. Put it right, and ask who broke it: this keeps alerts from leaving.",
+    ),
+    "alert.tested": Condition(
+        ALERT, INFO, "This is a test, asked for by {actor}: nothing is wrong", "",
+        "Nothing to do. hostguardctl test-alert says how far it got.",
+    ),
     "store.unwritable": Condition(
         ALERT, HIGH, "The state folder cannot be written: {problem}", IMPAIR,
         "Watching goes on, and after a restart some alerts may be told twice. Make room, or put the state "

@@ -176,6 +176,7 @@ CALLS: Mapping[str, Call] = {
         "the package manager is about to replace hostguardd's own files",
         {"version": Arg(_ID, required=True)},
     ),
+    "test-alert": Call(Who.ADMIN, "write one marked alert, which goes to every destination"),
     "doctor": Call(Who.READ, "what keeps this host from being watched well", patience=None),
 }
 

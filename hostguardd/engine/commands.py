@@ -32,6 +32,7 @@ from ..subjects import fact_json
 from .coverage import SECOND
 from .doctor import examine, examine_host
 from .engine import Engine
+from .forwarded import destinations
 from .review import Review, aside, review
 from .work import Work
 
@@ -63,6 +64,7 @@ class Commands:
             "verify": self._verify,
             "doctor": self._doctor,
             "updating": self._updating,
+            "test-alert": self._test_alert,
         }
 
     def handle(self, job: Job) -> None:
@@ -109,6 +111,7 @@ class Commands:
                     "size": engine.log.size,
                     "unwritable": engine.announcer.unwritable or False,
                 },
+                "destinations": destinations(engine.config, sequence, engine.clock.wall()),
                 "memory_rss": spent.resident,
                 "cpu_seconds": round(spent.processor, 3),
             }
@@ -210,6 +213,17 @@ class Commands:
     def _doctor(self, job: Job) -> None:
         known = examine(self._engine)
         _aside(job, lambda: job.finish({"checks": known + examine_host()}))
+
+    def _test_alert(self, job: Job) -> None:
+        engine = self._engine
+        engine.announcer.flush()
+        alert = engine.tell("alert.tested", actor=job.actor)
+        engine.announcer.flush()
+        if engine.announcer.unwritable:
+            raise HostguardError(f"it could not be written: {engine.announcer.unwritable}")
+        sequence = engine.log.head[0]
+        found = destinations(engine.config, sequence, engine.clock.wall())
+        job.finish({"id": alert.id, "sequence": sequence, "destinations": found})
 
     def _updating(self, job: Job) -> None:
         self._current()

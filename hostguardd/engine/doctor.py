@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..host.sandbox import unseen
+from .forwarded import destinations
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -239,6 +240,34 @@ def _blinds(engine: Engine) -> Check:
     return Check("blind spots", True, "everything the configuration names can be looked at")
 
 
+def _forwarding(engine: Engine) -> Check:
+    found = destinations(engine.config, engine.log.head[0], engine.clock.wall())
+    if not found:
+        return Check(
+            "forwarding",
+            True,
+            "no [[destination]] is configured: alerts stay on this host, where an intruder may remove them",
+        )
+    if not found[0]["alive"]:
+        return Check(
+            "forwarding",
+            False,
+            "hostguardd-forward is not running: no alert leaves this host",
+            "systemctl status hostguardd-forward says why; ask who stopped it.",
+        )
+    wrong = [
+        f"{one['name']} ({one['problem'] or one['state']})" for one in found if one["state"] != "connected"
+    ]
+    if wrong:
+        return Check(
+            "forwarding",
+            False,
+            f"not delivering: {'; '.join(wrong)}",
+            "See hostguardctl status. Alerts are kept and sent once it is reached again.",
+        )
+    return Check("forwarding", True, f"delivers to {', '.join(one['name'] for one in found)}")
+
+
 CHECKS: tuple[Callable[[Engine], Check], ...] = (
     _baseline,
     _privileges,
@@ -248,6 +277,7 @@ CHECKS: tuple[Callable[[Engine], Check], ...] = (
     _log,
     _state,
     _space,
+    _forwarding,
     _blinds,
 )
 

@@ -36,6 +36,7 @@ from ..store.findings import Findings
 from .announcer import Announcer
 from .clock import Clock, read, step_between
 from .coverage import SECOND, Coverage, Loss
+from .forwarded import delivered
 from .inbox import Inbox, Priority
 from .keeper import Keeper
 from .lanes import Batch, Done
@@ -47,6 +48,7 @@ from .update import OwnUpdate
 from .work import Work
 
 ALIVE_EVERY = 30.0
+SIGN_EVERY = 10.0
 """Seconds between two notes of being alive, from which the next start tells the gap."""
 
 TICK = 1.0
@@ -154,6 +156,7 @@ class Engine:
         self._doubt = ""
         self._clocks = read(clock)
         self._alive_noted = 0.0
+        self._signed = 0.0
         self._pinged = 0.0
         self._assemble(config)
 
@@ -254,6 +257,8 @@ class Engine:
             self.tell("log.repaired", repair=repair)
         if self.log.take_given():
             self.tell("log.reserve-used")
+        if unsent := self.log.take_unsent():
+            self.tell("log.unsent-lost", count=unsent)
         self.log.keep_reserve()
         if self.door and (lost := self.door.take_lost()):
             self.tell("control.lost", problem=lost)
@@ -268,6 +273,16 @@ class Engine:
         if now - self._alive_noted >= ALIVE_EVERY:
             self._alive_noted = now
             self._note_alive()
+        if self.config.destinations and now - self._signed >= SIGN_EVERY:
+            self._signed = now
+            self._sign()
+
+    def _sign(self) -> None:
+        """For heartbeats: how far we are, and what we cannot see."""
+        try:
+            self.log.sign(self.clock.wall(), self.baseline.current(), self.baseline.blinds())
+        except (OSError, StoreError) as error:
+            self.diagnose("the sign for heartbeats cannot be written", {"problem": str(error)})
 
     def _note_alive(self) -> None:
         try:
@@ -288,6 +303,7 @@ class Engine:
     def _assemble(self, config: Config) -> None:
         """The parts that follow from the configuration."""
         self.config = config
+        self.log.delivered = delivered(config)
         limit = config.hints.max_watches or self._max_watches
         self.coverage = Coverage(
             config.hints,

@@ -23,6 +23,7 @@ def status(paper: Paper, data: Data) -> list[str]:
     lines += _open_row(paper, data.get("open") or {})
     lines += _coverage_rows(paper, data.get("coverage") or {})
     lines += _log_row(paper, data.get("log") or {})
+    lines += _destination_rows(paper, data.get("destinations") or [])
     lines += _progress_row(paper, data.get("progress") or {})
     lines += _cost_row(paper, data)
     sensors = data.get("sensors") or {}
@@ -100,6 +101,23 @@ def doctor(paper: Paper, data: Data) -> list[str]:
     wrong = sum(not item.get("ok") for item in checks)
     summary = f"{count(wrong, 'thing')} to put right." if wrong else "Nothing to put right."
     return [*lines, "", paper.paint("bad" if wrong else "good", summary)]
+
+
+def tested(paper: Paper, data: Data) -> list[str]:
+    """How far a test alert got."""
+    lines = [f"Alert {count(data['sequence'])} is in the alert log."]
+    if not data["destinations"]:
+        return [*lines, *paper.wrap("No [[destination]] is configured: it goes nowhere else.", style="warn")]
+    for one in data["destinations"]:
+        arrived = one["delivered"] >= data["sequence"]
+        mark = paper.paint("good" if arrived else "bad", "✓" if arrived else "✗")
+        how = "delivered" if arrived else one.get("problem") or f"not yet ({one['state']})"
+        if one["state"] == "stopped" and not arrived:
+            how = "hostguardd-forward is not running: systemctl status hostguardd-forward"
+        lines += paper.wrap(
+            f"{one['place']}: {how}", 4, first=f"{mark} {paper.paint('strong', one['name'])}  "
+        )
+    return lines
 
 
 def alert(paper: Paper, record: Data) -> str:
@@ -209,6 +227,26 @@ def _log_row(paper: Paper, log: Data) -> list[str]:
     if log.get("unwritable"):
         why = log["unwritable"] if isinstance(log["unwritable"], str) else "alerts wait in memory"
         lines += _row(paper, "", f"it cannot be written: {why}", "bad")
+    return lines
+
+
+def _destination_rows(paper: Paper, destinations: Sequence[Data]) -> list[str]:
+    """Where alerts go, and how far behind each is."""
+    if not destinations:
+        return _row(paper, "forwarding", "none configured: alerts stay on this host", "dim")
+    lines: list[str] = []
+    for one in destinations:
+        good = one.get("state") == "connected" and not one.get("behind")
+        text = f"{one.get('name')} ({one.get('place')}): {one.get('state')}"
+        if one.get("behind"):
+            text += f", behind by {count(one['behind'], 'alert')}"
+            if one.get("oldest"):
+                text += f" (the oldest of {paper.when(one['oldest'])})"
+        if one.get("delivered_at"):
+            text += f", last delivered {paper.when(one['delivered_at'])}"
+        lines += _row(paper, "" if lines else "forwarding", text, "" if good else "warn")
+        if one.get("problem"):
+            lines += _row(paper, "", str(one["problem"]), "bad")
     return lines
 
 

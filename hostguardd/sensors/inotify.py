@@ -20,6 +20,7 @@ from enum import IntFlag
 class Flag(IntFlag):
     """Bits of a watch's mask and of an event's, as in <sys/inotify.h>."""
 
+    MODIFY = 0x2
     ATTRIB = 0x4
     CLOSE_WRITE = 0x8
     MOVED_FROM = 0x40

@@ -9,6 +9,8 @@ a way in which a log dies:
   after, and an open finds its place from whatever names are there;
 * **no space**: the batch is taken back whole, the reserve is given up and the batch written again;
 * **rotation or pruning fails**: the file goes on growing. Too long a file is better than no alert;
+* **an outage elsewhere**: a full file stays longer while a destination has yet to get what is in it,
+  up to a bound; what goes unsent beyond that is said;
 * **somebody else's hand**: a log that was removed is put back from the descriptor we still hold,
   one that was cut or added to goes on with the next number, so that the gap stays for ever.
 
@@ -22,11 +24,11 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from ..config import AlertLogConfig
 from ..errors import AlertLogError
-from ..model import Alert
+from ..model import Alert, Blind, Generation
 from ..record import GENESIS, Identity, digest, parse, render, sequence_of
 from .chain import (
     ANCHOR,
@@ -42,6 +44,7 @@ from .chain import (
     verify,
 )
 from .reserve import Reserve
+from .sign import write_sign
 
 __all__ = ["AlertLog", "Verification", "verify"]
 
@@ -78,6 +81,9 @@ class AlertLog:
         self._rotate_at = settings.rotate
         self._given = False
         self._reserve = Reserve(os.path.join(folder, RESERVE), settings.reserve)
+        self._unsent = 0
+        self.delivered: Callable[[], int] | None = None
+        """The number up to which every destination has the log; None: there is none."""
         try:
             os.makedirs(folder, mode=0o750, exist_ok=True)
             self._finish_rename()
@@ -126,6 +132,10 @@ class AlertLog:
         """(number, line without newline) of what was written behind number `after`, in order."""
         return read(self.folder, after, self.head[0])
 
+    def sign(self, now: int, current: Generation | None, blinds: Sequence[Blind]) -> None:
+        """Leave a sign of life beside it (`sign`). Raises OSError."""
+        write_sign(self.folder, self._identity, now, self.head, current, blinds)
+
     def take_repaired(self) -> str:
         """What was mended since this was last asked; "" for nothing."""
         said, self.repaired = self.repaired, ""
@@ -141,6 +151,11 @@ class AlertLog:
         """Whether the reserve was given up since this was last asked."""
         given, self._given = self._given, False
         return given
+
+    def take_unsent(self) -> int:
+        """How many alerts had to go, since this was last asked, before every destination had them."""
+        unsent, self._unsent = self._unsent, 0
+        return unsent
 
     def close(self) -> None:
         """Let go of the file. Everything appended is on the disk already."""
@@ -207,7 +222,16 @@ class AlertLog:
     def _prune(self) -> None:
         """Remove the oldest files beyond the number kept, leaving an anchor that vouches for them."""
         try:
-            for _, name in rotated_files(self.folder)[: -max(self._settings.keep, 1)]:
+            files = rotated_files(self.folder)
+            spare = len(files) - max(self._settings.keep, 1)
+            must_go = len(files) - max(self._settings.keep, self._settings.keep_unsent, 1)
+            delivered = self.delivered() if self.delivered and spare > 0 else None
+            for at, (_, name) in enumerate(files[:spare] if spare > 0 else ()):
+                last = files[at + 1][0] - 1  # there is one: the file that was just filled is kept
+                if delivered is not None and last > delivered:
+                    if at >= must_go:
+                        break
+                    self._unsent += last - max(delivered, files[at][0] - 1)
                 self._leave_anchor(name)
                 os.unlink(os.path.join(self.folder, name))
             self._sync_folder()
