@@ -236,14 +236,16 @@ def _test_alert(s: Session) -> Exit:
     """Write one, and watch it go: until every destination has it, or patience ends."""
     data = s.ask("test-alert")
     ends = time.monotonic() + TEST_PATIENCE
-    while (
-        any(one["delivered"] < data["sequence"] for one in data["destinations"]) and time.monotonic() < ends
-    ):
+    while any(one["state"] != "stopped" for one in _missing(data)) and time.monotonic() < ends:
         time.sleep(0.2)
         data["destinations"] = s.ask("status")["destinations"]
     s.show(data, lambda: pages.tested(s.paper, data))
-    arrived = all(one["delivered"] >= data["sequence"] for one in data["destinations"])
-    return Exit.OK if arrived else Exit.DRIFT
+    return Exit.DRIFT if _missing(data) else Exit.OK
+
+
+def _missing(data: dict[str, Any]) -> list[dict[str, Any]]:
+    """The destinations that have yet to get a test alert."""
+    return [one for one in data["destinations"] if one["delivered"] < data["sequence"]]
 
 
 def _updating(s: Session) -> Exit:

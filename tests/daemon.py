@@ -42,6 +42,7 @@ SETTINGS = """
 state = {state}
 log = {log}
 run = {run}
+forward = {forward}
 
 [alerts]
 reserve = 0
@@ -177,6 +178,7 @@ class Guard:
             "state": self.state,
             "log": self.log,
             "run": self.run,
+            "forward": self.folder / "forward",
             "tree": self.tree,
             "below": self.tree / "**",
             "loud": self.tree / "loud*",

@@ -50,7 +50,7 @@ def test_the_commented_settings_are_all_there_are_and_show_the_defaults() -> Non
     assert parse([("shipped", shipped)]) == Config(), "as shipped, nothing is set"
     uncommented = re.sub(r"(?m)^#(?=[a-z_]+ = )", "", shipped)
     assert parse([("uncommented", uncommented)]) == Config()
-    section = {f.name for f in fields(Config)} - {"watches", "rules"}
+    section = {f.name for f in fields(Config)} - {"watches", "rules", "destinations"}
     for name in section:
         body = uncommented.split(f"[{name}]\n")[1].split("\n[")[0]
         keys = re.findall(r"(?m)^([a-z_]+) = ", body)
@@ -64,6 +64,27 @@ def test_the_example_at_the_end_of_the_settings_works() -> None:
     )
     assert [watch.name for watch in config.watches] == ["site"]
     assert [rule.name for rule in config.rules] == ["site-content"]
+
+
+def test_the_example_of_a_destination_works() -> None:
+    shown = packaged("hostguardd.toml").split("# [[destination]]\n")[1].split("\n#\n")[0]
+    config = parse([("a", "[[destination]]\n" + "\n".join(line.lstrip("# ") for line in shown.splitlines()))])
+    (one,) = config.destinations
+    assert one.place == "relp+tls://logs.example.org:2514"
+    assert (one.severity, one.limit, one.rate, one.heartbeat) == (Severity.INFO, 8192, 0, 60.0)
+
+
+def test_a_destination_that_is_switched_off_is_none() -> None:
+    table = '[[destination]]\nname = "a"\nkind = "relp"\naddress = "x:1"\n'
+    assert len(parse([("a", table)]).destinations) == 1
+    assert parse([("a", table), ("b", table + "enabled = false\n")]).destinations == ()
+
+
+def test_only_some_tables_may_be_asked_for() -> None:
+    text = '[[destination]]\nname = "a"\nkind = "journald"\n[[rule]]\nname = 7\n[swepes]\n'
+    with pytest.raises(ConfigError):
+        parse([("a", text)])
+    assert len(parse([("a", text)], only=("destination",)).destinations) == 1
 
 
 SEVERAL_MISTAKES = """
@@ -423,7 +444,7 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 KEYS = [
     (f.name, g.name)
     for f in fields(Config)
-    if f.name not in ("watches", "rules")
+    if f.name not in ("watches", "rules", "destinations")
     for g in fields(getattr(Config(), f.name))
 ]
 

@@ -47,8 +47,9 @@ def test_nothing_but_the_package_is_in_the_wheel(wheel: zipfile.ZipFile) -> None
     assert {name.split("/")[0].split("-")[0] for name in wheel.namelist()} == {"hostguardd"}
 
 
-def test_both_commands_are_installed(wheel: zipfile.ZipFile) -> None:
+def test_the_commands_are_installed(wheel: zipfile.ZipFile) -> None:
     (name,) = (name for name in wheel.namelist() if name.endswith("entry_points.txt"))
     points = wheel.read(name).decode()
     assert "hostguardd = hostguardd.daemon:main" in points
     assert "hostguardctl = hostguardd.cli:main" in points
+    assert "hostguardd-forward = hostguardd.forward:main" in points

@@ -18,6 +18,7 @@ import pytest
 import hostguardd
 from hostguardd.cli import COMMANDS
 from hostguardd.config import Rule, Watch
+from hostguardd.destinations import Destination
 from hostguardd.health import CONDITIONS, message_id
 from hostguardd.store.database import VERSION
 
@@ -78,7 +79,9 @@ def page(name: str, tmp_path: Path) -> Path:
     return made
 
 
-@pytest.mark.parametrize("name", ["hostguardd.8", "hostguardctl.8", "hostguardd.toml.5"])
+@pytest.mark.parametrize(
+    "name", ["hostguardd.8", "hostguardd-forward.8", "hostguardctl.8", "hostguardd.toml.5"]
+)
 def test_a_man_page_is_right_and_has_examples(name: str, tmp_path: Path) -> None:
     made = page(name, tmp_path)
     assert ".Sh EXAMPLES" in made.read_text()
@@ -92,7 +95,7 @@ def test_the_pages_name_every_command_and_every_setting(tmp_path: Path) -> None:
         assert re.search(rf"^ +{name}\b", text, re.M), name
     shown = run(program("mandoc"), "-T", "ascii", "-O", "width=200", page("hostguardd.toml.5", tmp_path))
     text = " ".join(re.sub(r".\x08", "", shown).split())
-    settings = (ROOT / "etc/hostguardd.toml").read_text().split("# Your own watches")[0]
+    settings = (ROOT / "etc/hostguardd.toml").read_text().split("# Where alerts are sent")[0]
     defaults = re.findall(r"^#(\w+ = .*)", settings, re.M)
     assert len(defaults) > 25
     for default in defaults:
@@ -100,6 +103,9 @@ def test_the_pages_name_every_command_and_every_setting(tmp_path: Path) -> None:
     watches = text[text.index("WATCHES AND RULES") :]
     for name in (*(one.name for one in fields(Watch)), *(one.name for one in fields(Rule))):
         assert re.search(rf"\b{name}\b", watches), name
+    destinations = text[text.index("DESTINATIONS") :]
+    for one in fields(Destination):
+        assert re.search(rf"\b{one.name}\b", destinations), one.name
 
 
 def test_the_catalog_explains_every_message(tmp_path: Path) -> None:
@@ -134,7 +140,11 @@ def completions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with zipfile.ZipFile(wheels[0]) as wheel:
         wheel.extractall(folder / "tool")
     for shell in ("bash", "zsh"):
-        for name, parser in (("hostguardctl", "cli.parser"), ("hostguardd", "daemon.arguments")):
+        for name, parser in (
+            ("hostguardctl", "cli.parser"),
+            ("hostguardd", "daemon.arguments"),
+            ("hostguardd-forward", "forward.arguments"),
+        ):
             ran = subprocess.run(
                 [sys.executable, "-m", "shtab", "--prog", name, "-s", shell, f"hostguardd.{parser}"],
                 env=os.environ | {"PYTHONPATH": f"{ROOT}:{folder / 'tool'}"},
