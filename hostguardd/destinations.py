@@ -44,7 +44,9 @@ FACILITIES: Mapping[str, int] = {
 }  # fmt: skip
 """RFC 5424, section 6.2.1, as far as an integrity alert may have reason to use it."""
 
-_ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.%A-Za-z]+)\]|([^\[\]:\s/]+)):([0-9]{1,5})")
+_ADDRESS = re.compile(
+    r"(?:\[([0-9A-Fa-f]*:[0-9A-Fa-f:.]*(?:%[A-Za-z0-9._-]+)?)\]|([^\[\]:\s/]+)):([0-9]{1,5})"
+)
 
 
 def address(value: object) -> tuple[str, int]:

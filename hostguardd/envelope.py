@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from .errors import AlertLogError
 from .model import Severity
-from .record import ECS_VERSION, SCHEMA, SEVERITY_NUMBERS, escape, parse, timestamp
+from .record import ECS_VERSION, SCHEMA, SEVERITY_NUMBERS, clean, escape, parse, timestamp
 
 APP_NAME: Final = b"hostguardd"
 SD_ID: Final = b"hostguard@32473"
@@ -32,6 +32,9 @@ SYSLOG_SEVERITIES: Final[Mapping[Severity, int]] = {
 }
 """RFC 5424, section 6.2.1. Nothing is an emergency (0): that is written to every terminal."""
 
+LAST: Final = 10**18 - 1
+"""The highest number that a message shows."""
+
 HEARTBEAT: Final = "heartbeat"
 DAMAGED: Final = "damaged"
 
@@ -41,6 +44,16 @@ SPARED: Final = (
 )  # fmt: skip
 """What a message that is too long does without, in this order."""
 
+NOTHING_FITS: Final[Mapping[str, Any]] = {
+    "message": "too long for this destination: see the alert log",
+    "hostguard": {"schema": 1, "kind": DAMAGED, "cut": ["*"]},
+}
+"""What is sent of a line that cannot be shortened, because it is none of ours or holds giants elsewhere."""
+
+EVENT: Final = ("sequence", "id", "severity")
+OURS: Final = ("schema", "kind", "severity", "chain")
+"""What is left of one that is: enough to find it."""
+
 _BY_NUMBER = {number: severity for severity, number in SEVERITY_NUMBERS.items()}
 _HEAD = re.compile(
     rb'\{"@timestamp":"([0-9TZ:.-]+)","event":\{"sequence":([1-9][0-9]{0,17}),"id":"([0-9a-f-]{1,64})",'
@@ -49,6 +62,7 @@ _HEAD = re.compile(
 )
 _HOST = re.compile(rb'"host":\{"hostname":"([^"\\]*)"')
 _KIND = re.compile(rb'"schema":1,"kind":"([a-z-]{1,32})","severity":"[a-z]+","chain":"[0-9a-f]{64}"\}\}$')
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
 _UNFIT = re.compile(rb"[^\x21-\x7e]+")  # PRINTUSASCII
 _TO_ESCAPE = re.compile(rb'["\\\]]')
 
@@ -105,10 +119,10 @@ def _parsed(line: bytes) -> Entry:
         }
         return Entry(0, Severity.HIGH, "", DAMAGED, DAMAGED, "", "", _json(told))
     event, ours = record["event"], record["hostguard"]
-    host = record.get("host")
+    host, number = record.get("host"), event.get("severity")
     return Entry(
         event["sequence"],
-        _BY_NUMBER.get(event.get("severity"), Severity.HIGH),
+        _BY_NUMBER.get(number, Severity.HIGH) if isinstance(number, int) else Severity.HIGH,
         event["id"],
         str(ours.get("kind", "")),
         str(event.get("action", "")),
@@ -142,15 +156,15 @@ def syslog(one: Entry, facility: int, limit: int) -> bytes:
     """The message, without framing, in at most `limit` bytes (1 KiB or more)."""
     head = b'<%d>1 %s %s %s - %s [%s seq="%d" id="%s" severity="%s" kind="%s"] ' % (
         facility * 8 + SYSLOG_SEVERITIES.get(one.severity, 6),
-        one.at.encode() if one.at[:1].isdigit() else b"-",
+        one.at.encode() if _TIME.fullmatch(one.at) else b"-",
         _word(one.hostname, 255),
         APP_NAME,
         _word(one.action, 32),
         SD_ID,
-        one.sequence,
-        _value(one.id),
+        min(one.sequence, LAST),
+        _value(one.id, 64),
         one.severity.label.encode(),
-        _value(one.kind),
+        _value(one.kind, 32),
     )
     return head + shortened(one.line, limit - len(head))
 
@@ -160,20 +174,25 @@ def _word(value: str, most: int) -> bytes:
     return _UNFIT.sub(b"_", value.encode("utf-8", "backslashreplace"))[:most] or b"-"
 
 
-def _value(value: str) -> bytes:
-    """The value of a parameter, section 6.3.3."""
-    return _TO_ESCAPE.sub(rb"\\\g<0>", value.encode("utf-8", "backslashreplace"))
+def _value(value: str, most: int) -> bytes:
+    """The value of a parameter, section 6.3.3. Ours are plain words; of a forged one, what is harmless."""
+    return _TO_ESCAPE.sub(rb"\\\g<0>", clean(value[:most]).encode("ascii", "backslashreplace")[:most])
 
 
 def shortened(line: bytes, limit: int) -> bytes:
-    """The line itself where it fits into `limit` bytes, else without what can be missed, which it names."""
+    """The line itself where it fits into `limit` bytes, else without what can be missed, which it names.
+
+    Whatever the line is, what comes out is JSON, of at most `limit` bytes as far as 110 are enough.
+    """
     if len(line) <= limit:
         return line
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):
-        return line[:limit]
-    ours = record.setdefault("hostguard", {})
+        return _json(NOTHING_FITS)
+    ours = record.get("hostguard") if isinstance(record, dict) else None
+    if not isinstance(ours, dict):
+        return _json(NOTHING_FITS)
     cut: list[str] = []
     ours["cut"] = cut
     for dotted in SPARED:
@@ -181,22 +200,25 @@ def shortened(line: bytes, limit: int) -> bytes:
             cut.append(dotted)
             if len(made := _json(record)) <= limit:
                 return made
-    # What is left is a sentence that quotes something long, twice at most.
-    cut.append("message")
-    message, key = str(record.get("message", "")), str(ours.pop("key", ""))
-    cut.append("hostguard.key")
-    for share in (limit // 4, limit // 16, 0):
-        record["message"], ours["key"] = message[: share // 4] + "…", key[: share // 4] + "…"
+    # What is left is a sentence and a key that quote something long.
+    whole = {name: str(place[name]) for place, name in ((record, "message"), (ours, "key")) if name in place}
+    cut += ["message"] if "message" in whole else []
+    cut += ["hostguard.key"] if "key" in whole else []
+    for share in (limit // 16, limit // 64, 0):
+        for place, name in ((record, "message"), (ours, "key")):
+            if name in whole:
+                place[name] = whole[name][:share] + "…"
         if len(made := _json(record)) <= limit:
             return made
+    event = record.get("event")
     least = {
+        **NOTHING_FITS,
         "@timestamp": record.get("@timestamp"),
-        "event": {name: record.get("event", {}).get(name) for name in ("sequence", "id", "severity")},
-        "message": "too long for this destination: see the alert log",
-        "hostguard": {name: ours.get(name) for name in ("schema", "kind", "severity", "chain")}
-        | {"cut": ["*"]},
+        "event": {name: event.get(name) for name in EVENT} if isinstance(event, dict) else {},
+        "hostguard": {name: ours.get(name) for name in OURS} | {"cut": ["*"]},
     }
-    return _json(least)
+    made = _json(least)
+    return made if len(made) <= limit else _json(NOTHING_FITS)
 
 
 def _without(record: dict[str, Any], dotted: str) -> bool:

@@ -162,7 +162,8 @@ class Forwarder:
             courier.stop()
         for courier in self._couriers:
             courier.join()
-        self._report(at_once=True)
+        if self._stop:
+            self._report(last=True)
         self._couriers = []
 
     def _stuck(self) -> bool:
@@ -173,14 +174,14 @@ class Forwarder:
             for one in self._couriers
         )
 
-    def _report(self, *, at_once: bool = False) -> None:
+    def _report(self, *, last: bool = False) -> None:
         now = time.monotonic()
         standings = {one.destination.name: one.standing for one in self._couriers}
         pause = REPORT_AT_LEAST if standings == self._reported else REPORT_EVERY / 2
-        if not at_once and now - self._reported_at < pause:
+        if not last and now - self._reported_at < pause:
             return
         try:
-            write_report(self._config.paths.forward, self._clock.wall(), standings)
+            write_report(self._config.paths.forward, self._clock.wall(), standings, last=last)
         except OSError as error:
             if self._reported is not None:
                 say(f"cannot write {self._config.paths.forward}: {error.strerror}", level=4)

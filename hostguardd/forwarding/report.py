@@ -22,11 +22,12 @@ FRESH: Final = 30.0
 """Seconds after which a report is old, and its writer presumed dead. It is written anew every ten."""
 
 
-def write_report(folder: str, now: int, standings: Mapping[str, Standing]) -> None:
-    """Leave it at `now` (ns since the epoch). Raises OSError."""
+def write_report(folder: str, now: int, standings: Mapping[str, Standing], *, last: bool = False) -> None:
+    """Leave it at `now` (ns since the epoch); the `last` one says that we end. Raises OSError."""
     told = {
         "at": now,
         "pid": os.getpid(),
+        "alive": not last,
         "destinations": {name: asdict(one) for name, one in standings.items()},
     }
     replace_file(os.path.join(folder, NAME), json.dumps(told).encode() + b"\n")
@@ -36,7 +37,7 @@ def read_report(folder: str, now: int) -> tuple[bool, dict[str, dict[str, Any]]]
     """(whether its writer is alive at `now`, how each destination stood when it last wrote)."""
     found = read_note(os.path.join(folder, NAME), LARGEST) or {}
     at, told = found.get("at"), found.get("destinations")
-    alive = type(at) is int and abs(now - at) <= FRESH * 1e9
+    alive = found.get("alive") is True and type(at) is int and abs(now - at) <= FRESH * 1e9
     if not isinstance(told, dict):
         return alive, {}
     return alive, {str(name): _harmless(one) for name, one in told.items() if isinstance(one, dict)}

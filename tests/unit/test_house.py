@@ -71,7 +71,8 @@ def test_every_room_below_the_host_is_held_to_be_pure() -> None:
     layers = [re.findall(r"\w+", layer) for layer in CONTRACTS["Imports point one way"]["layers"]]
     below = layers[layers.index(["host"]) + 1 :]
     rooms = {f"hostguardd.{name}" for layer in below for name in layer}
-    assert rooms == set(CONTRACTS[PURE]["source_modules"])
+    # Above it a part of a room may be pure as well.
+    assert rooms == {name for name in CONTRACTS[PURE]["source_modules"] if name.count(".") == 1}
 
 
 @pytest.mark.parametrize(
