@@ -272,6 +272,34 @@ def blinded(settings: str) -> dict[str, Any]:
     return found
 
 
+def forward() -> None:
+    """Alerts leave by a process of its own user; what is known of it when it is gone."""
+    found: dict[str, Any] = {"idle": run("systemctl", "is-failed", "hostguardd-forward").stdout.strip()}
+    Path("/etc/hostguardd/conf.d/journal.toml").write_text(
+        '[[destination]]\nname = "journal"\nkind = "journald"\nheartbeat = "1s"\n'
+    )
+    run("systemctl", "reload", "hostguardd")
+    found["start"] = timed("systemctl", "restart", "hostguardd-forward")
+    found["connected"] = within(lambda: [one["state"] for one in status()["destinations"]] == ["connected"])
+    found["test"] = timed("hostguardctl", "test-alert")
+    query = ("journalctl", "-o", "json", "--no-pager", "SYSLOG_IDENTIFIER=hostguardd")
+    found["journal"] = within(lambda: run(*query, "HOSTGUARD_ACTION=alert-tested").stdout)
+    found["heartbeat"] = within(lambda: '\\"generation\\"' in run(*query, "HOSTGUARD_KIND=heartbeat").stdout)
+    pid = run("systemctl", "show", "--value", "-p", "MainPID", "hostguardd-forward").stdout.strip()
+    seen = Path(f"/proc/{pid}/status").read_text()
+    found["user"] = run("ps", "-o", "user:32=", "-p", pid).stdout.strip()
+    found["capabilities"] = re.findall(r"^CapEff:\s*(\w+)", seen, re.M)
+    found["resident"] = int(re.findall(r"^VmRSS:\s*(\d+)", seen, re.M)[0])
+    found["stop"] = timed("systemctl", "stop", "hostguardd-forward")
+    found["doctor"] = timed("hostguardctl", "doctor")
+    run("systemctl", "start", "hostguardd-forward")
+    found["exposure"] = re.findall(
+        r"Overall exposure.*", run("systemd-analyze", "security", "hostguardd-forward").stdout
+    )
+    found["said"] = run("journalctl", "-u", "hostguardd-forward", "-o", "cat", "--no-pager").stdout
+    result["forward"] = found
+
+
 def restart() -> None:
     result["facts"] = status()["generation"]["facts"]
     run("systemctl", "stop", "hostguardd")
@@ -298,7 +326,7 @@ def remove() -> None:
 
 
 def main() -> None:
-    for part in (install, bad_day, who_may, update, faults, restart, remove):
+    for part in (install, bad_day, who_may, update, faults, forward, restart, remove):
         result["part"] = part.__name__
         part()
 

@@ -28,6 +28,7 @@ from tests.system import guest
 PACKAGES = "systemd,systemd-sysv,dbus,libpam-systemd,procps,python3,rpm,man-db,sudo"
 PROMISED_READY = 2.0
 MOST_EXPOSED = 3.5
+MOST_EXPOSED_FORWARDER = 1.5
 
 SETTINGS = """\
 [processes]
@@ -316,6 +317,24 @@ def test_doctor_is_content_here_and_notices_what_blinds(result: dict[str, Any]) 
     for word in ("/tmp", "/home", "/root", "the network"):
         assert word in blinded["sandbox"]["message"], blinded["sandbox"]
     assert "systemctl cat hostguardd" in blinded["sandbox"]["advice"]
+
+
+def test_alerts_leave_by_a_process_that_can_do_nothing_else(result: dict[str, Any]) -> None:
+    found = result["forward"]
+    assert found["idle"] != "failed", found["said"]
+    assert found["start"]["code"] == 0, found["said"]
+    assert found["connected"] is not None, found["said"]
+    assert found["test"]["code"] == Exit.OK, found["test"]["said"]
+    assert found["journal"] is not None
+    assert found["heartbeat"] is not None
+    assert found["user"] == "hostguard-forward"
+    assert found["capabilities"] == ["0" * 16]
+    assert found["resident"] <= 32 * 1024
+    assert found["stop"]["code"] == 0
+    assert found["doctor"]["code"] == Exit.DRIFT
+    assert "hostguardd-forward is not running" in found["doctor"]["said"]
+    (told,) = found["exposure"]
+    assert float(re.findall(r"[0-9.]+", told)[0]) <= MOST_EXPOSED_FORWARDER, told
 
 
 def test_a_large_host_is_ready_at_once(result: dict[str, Any]) -> None:
