@@ -222,6 +222,7 @@ class ProcessesSensor:
 
     def _look_at(self, pid: int, entry: Entry | None, now: float) -> bool:
         """Examine a process; whether it is not what it was."""
+        image = self._host.image(pid)  # before the rest, so that what is executed meanwhile differs from it
         process = self._host.process(pid)
         if process is None:
             self._table.pop(pid, None)
@@ -229,13 +230,13 @@ class ProcessesSensor:
         changed = entry is None or _but_code(entry.process) != _but_code(process)
         if entry is None or entry.process.started != process.started:
             entry = self._table[pid] = Entry(process, self._host.seconds(process.started))
-            entry.again = now + SECOND_LOOK
+            entry.again, entry.image = now + SECOND_LOOK, image
             return changed
         same = _is_same_program(entry.process, process)
         if changed:
             old = entry
             entry = self._table[pid] = Entry(process, old.born)
-            entry.looks, entry.image = old.looks, old.image
+            entry.looks = old.looks
             entry.copied = old.copied and old.process.exe == process.exe
             if same:
                 entry.odd(old.signs, old.evidence)
@@ -243,6 +244,7 @@ class ProcessesSensor:
             entry.process = process
             entry.odd(None, entry.evidence)
         entry.looks += 1
+        entry.image = image
         lost = process.parent and process.parent not in self._table and entry.looks < ENOUGH_LOOKS
         entry.again = now + SECOND_LOOK if lost else self._of_age(entry, now)
         return changed

@@ -297,6 +297,17 @@ def test_what_is_executed_in_place_is_seen_within_seconds_however_much_is_forked
     assert watcher.fact(b"implant") is not None
 
 
+@pytest.mark.parametrize("offset", range(7))
+def test_what_is_executed_in_place_soon_after_its_birth_is_seen_within_seconds(offset: int) -> None:
+    watcher = Watcher()
+    watcher.wait(20 + offset / 2)
+    shell = watcher.host.add_process(b"/usr/bin/dash", argv=(b"dash", b"-c", b"x"))
+    watcher.wait(1)
+    watcher.host.execute(shell, b"/tmp/implant")
+    watcher.wait(4)
+    assert watcher.fact(b"implant") is not None
+
+
 def test_a_sign_that_is_gone_is_no_news_and_a_new_one_is() -> None:
     plain, old = PROCESS, replace(PROCESS, signs=b"library-deleted", evidence=b"/usr/lib/x.so (deleted)")
     unknown = replace(PROCESS, signs=None)
