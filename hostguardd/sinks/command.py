@@ -41,6 +41,7 @@ class CommandSink:
 
     def __init__(self, to: Destination) -> None:
         self._to = to
+        self._ready = False
         self._sent = 0
         self._told: list[Entry] = []
         """Of a batch that failed half-way: when it comes again, the program need not hear these twice."""
@@ -52,8 +53,11 @@ class CommandSink:
             raise SinkError(f"there is no program {clean(program)}")
         if not os.access(program, os.X_OK):
             raise SinkError(f"{clean(program)} may not be run: it is not executable for us")
+        self._ready = True
 
     def send(self, batch: Sequence[Entry]) -> None:
+        if not self._ready:
+            raise SinkError(f"{clean(self._to.command[0])} is not open")
         for one in batch:
             if one not in self._told:
                 self._run(one)
@@ -66,9 +70,12 @@ class CommandSink:
         return count
 
     def finish(self) -> int:
-        return self.confirmed(0)
+        count = self.confirmed(0)
+        self.close()
+        return count
 
     def close(self) -> None:
+        self._ready = False
         self._sent = 0
 
     def _run(self, one: Entry) -> None:

@@ -82,6 +82,13 @@ def failure(to: Destination, error: OSError) -> SinkError:
     return SinkError(f"{to.place} {said}")
 
 
+def unproven(to: Destination, error: SinkError) -> SinkError:
+    """The same of a connection on which nothing has gone well yet: a port for TLS answers plain text so."""
+    if to.tls or "tls = true" in str(error):
+        return error
+    return SinkError(f"{error}; if that port is for TLS, set tls = true")
+
+
 def expected(to: Destination) -> str:
     """The name or address that the certificate must have. Neither a zone nor a final dot is part of it."""
     return to.server_name or to.address[0].partition("%")[0].rstrip(".")

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 
 from ..destinations import FACILITIES, Destination
 from ..envelope import Entry, syslog
+from .failures import unproven
 from .interface import SinkError
 from .relp_frames import RelpError, Session, State
 from .stream import Stream
@@ -47,9 +48,9 @@ class RelpSink:
             self._push(stream, self._session.open())
             while self._session.state is State.OPENING:
                 self._pause(stream, self._to.timeout, "does not answer the offer of a RELP session")
-        except SinkError:
+        except SinkError as error:
             self.close()
-            raise
+            raise unproven(self._to, error) from None
 
     def send(self, batch: Sequence[Entry]) -> None:
         stream = self._opened()
@@ -141,7 +142,10 @@ class RelpSink:
             raise self._told(error) from None
         if data == b"" and self._session.state is not State.CLOSED:
             if self._session.state is State.OPENING:
-                raise SinkError(f"{self._to.place} closed the connection on our offer of a RELP session")
+                doubt = ": it may not accept our certificate, its log says why" if self._to.tls else ""
+                raise SinkError(
+                    f"{self._to.place} closed the connection on our offer of a RELP session{doubt}"
+                )
             raise SinkError(f"{self._to.place} closed the connection")
         if further:
             self._progress = time.monotonic()

@@ -20,6 +20,7 @@ from typing import Final
 
 from ..destinations import FACILITIES, Destination
 from ..envelope import Entry, syslog
+from .failures import unproven
 from .interface import SinkError
 from .stream import Stream
 
@@ -38,6 +39,7 @@ class StreamSink:
         self._settle = settle
         self._facility = FACILITIES[to.facility]
         self._stream: Stream | None = None
+        self._proven = False  # whether a batch was ever confirmed on this connection
         self._written = 0
         self._ends: deque[int] = deque()  # where in the stream each batch ends that the other kernel may lack
         self._taken: deque[float] = (
@@ -49,6 +51,7 @@ class StreamSink:
     def open(self) -> None:
         self.close()
         self._stream = Stream(self._to)
+        self._proven = False
         self._written = self._queued = 0
 
     def send(self, batch: Sequence[Entry]) -> None:
@@ -61,9 +64,9 @@ class StreamSink:
         try:
             self._listen(stream)
             self._push(stream, b"".join(frames))
-        except SinkError:
+        except SinkError as error:
             self.close()
-            raise
+            raise self._told(error) from None
         self._ends.append(self._written)
 
     def confirmed(self, wait: float) -> int:
@@ -79,9 +82,10 @@ class StreamSink:
                     break
                 due = self._taken[0] + self._settle if self._taken else now + LOOK
                 stream.wait(min(ends, due, now + LOOK if self._ends else due) - now)
-        except SinkError:
+        except SinkError as error:
             self.close()
-            raise
+            raise self._told(error) from None
+        self._proven = self._proven or settled > 0
         for _ in range(settled):
             self._taken.popleft()
         return settled
@@ -99,10 +103,11 @@ class StreamSink:
                 if (left := ends - time.monotonic()) <= 0:
                     raise SinkError(f"{self._to.place} did not close its end within {self._to.timeout:g} s")
                 stream.wait(left)
-            count = len(self._taken)
+            return len(self._taken)
+        except SinkError as error:
+            raise self._told(error) from None
         finally:
             self.close()
-        return count
 
     def close(self) -> None:
         if self._stream is not None:
@@ -115,6 +120,9 @@ class StreamSink:
         if self._stream is None:
             raise SinkError(f"{self._to.place} is not connected")
         return self._stream
+
+    def _told(self, error: SinkError) -> SinkError:
+        return error if self._proven else unproven(self._to, error)
 
     def _listen(self, stream: Stream) -> None:
         """Nothing is expected, but the end of the connection comes this way."""
