@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from . import forward as leaving
 from . import live as crowded
 from . import peers
 from .figures import MIB, Figure, bounded, compared, percentile, told
@@ -351,6 +352,11 @@ def _missed(guard: Guard, expected: Mapping[str, str]) -> list[str]:
     return [path for path, digest in expected.items() if known.get(path) != digest]
 
 
+def forward(bench: Bench) -> Iterator[Figure]:
+    """alerts sent by RELP to an rsyslog here, beside rsyslog's own omrelp"""
+    yield from leaving.rates(bench.folder / "forward")
+
+
 BENCHES: Mapping[str, Callable[[Bench], Iterator[Figure]]] = {
     "capture": capture,
     "check": check,
@@ -360,4 +366,5 @@ BENCHES: Mapping[str, Callable[[Bench], Iterator[Figure]]] = {
     "live": live,
     "latency": latency,
     "storm": storm,
+    "forward": forward,
 }
