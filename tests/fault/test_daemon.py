@@ -1011,3 +1011,29 @@ def test_the_database_reader_takes_no_notice_of_a_daemon_at_work(guard: Guard) -
     seen = guard.once()
     assert seen.returncode == Exit.DRIFT
     Database(guard.state / "baseline.db", readonly=True).close()
+
+
+@pytest.mark.slow
+def test_weeks_of_alerts_make_nothing_grow(guard: Guard) -> None:
+    """As many rotations as a busy host has in months: the log, the state and the memory stay as they are."""
+    settings = guard.config.read_text()
+    guard.config.write_text(settings.replace("reserve = 0", 'reserve = 0\nrotate = "64KiB"\nkeep = 3'))
+    path = guard.tree / "loud"
+    path.write_text("as approved\n")
+    with guarding(guard.start()):
+        guard.approve()
+        sizes, memory = [], []
+        for week in range(4):
+            for number in range(120):
+                head = guard.call("status")["log"]["sequence"]
+                path.write_text(f"{week} {number}\n")
+                until(lambda head=head: guard.call("status")["log"]["sequence"] > head, "it is told")  # type: ignore[misc]
+                guard.alerts()  # before they are rotated away
+            status = guard.call("status")
+            memory.append(status["memory_rss"])
+            sizes.append(sum(entry.stat().st_size for entry in os.scandir(guard.log)))
+        assert status["log"]["sequence"] > 480
+        assert len(list(guard.log.glob("alerts-*.jsonl"))) == 3
+        assert max(sizes) <= 5 * 64 * 1024
+        assert memory[-1] - memory[0] <= 4 * 2**20, memory
+        assert sum(entry.stat().st_size for entry in os.scandir(guard.state)) <= 8 * 2**20
