@@ -61,6 +61,7 @@ class StreamReceiver(Receiver):
             if client_ca is not None:
                 self._context.load_verify_locations(client_ca)
                 self._context.verify_mode = ssl.CERT_REQUIRED
+        self.ended = threading.Event()
         self._listener: socket.socket | None = None
         self._open: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
@@ -74,6 +75,7 @@ class StreamReceiver(Receiver):
         )
 
     def start(self) -> None:
+        self.ended.clear()
         listener = self._listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((HOST, self.port))
@@ -82,6 +84,7 @@ class StreamReceiver(Receiver):
         self._run(self._accept, listener)
 
     def stop(self) -> None:
+        self.ended.set()
         if self._listener is not None:
             self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()

@@ -69,6 +69,7 @@ class Stream:
             self._write_wants_in = True  # to poll for room would come back at once, for ever
             return 0
         except OSError as error:
+            self.read()  # raises what the other end said before it left, which tells more
             raise failure(self._to, error) from None
 
     def read(self) -> bytes | None:
