@@ -394,6 +394,26 @@ def test_a_server_that_never_acknowledges(started: Started) -> None:
         sent.finish()
 
 
+def test_a_batch_is_delivered_when_its_last_message_is(started: Started) -> None:
+    last = 3
+    there = started(RelpReceiver(answer=lambda number, command: b"" if number > last else None))
+    sent = RelpSink(there.destination)
+    sent.open()
+    sent.send(entries(1, 4))
+    assert sent.confirmed(0.2) == 0
+    # What was acknowledged of it counts for nothing on another connection.
+    sent.open()
+    sent.send(entries(1, 4))
+    sent.send(entries(5, 4))
+    assert sent.confirmed(0.2) == 0
+    last = 100
+    sent.open()
+    sent.send(entries(1, 4))
+    sent.send(entries(5, 4))
+    assert sent.confirmed(PATIENCE) >= 1
+    sent.close()
+
+
 def test_a_server_that_never_opens(started: Started) -> None:
     there = started(Deaf())
     with idle(), pytest.raises(SinkError, match=r"does not answer the offer of a RELP session within 0\.6 s"):
