@@ -48,12 +48,13 @@ class Receiver(ABC):
 
 
 class StreamReceiver(Receiver):
-    """A listener on 127.0.0.1; `handle` is what it does with a connection. `tls` makes it ask for TLS."""
+    """A listener on the loopback; `handle` is what it does with a connection. `tls` makes it ask for TLS."""
 
     kind = "tcp"
 
-    def __init__(self, tls: Issued | None = None, client_ca: Path | None = None) -> None:
+    def __init__(self, tls: Issued | None = None, client_ca: Path | None = None, host: str = HOST) -> None:
         super().__init__()
+        self.host = host
         self._context: ssl.SSLContext | None = None
         if tls is not None:
             self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -71,14 +72,14 @@ class StreamReceiver(Receiver):
     @property
     def destination(self) -> Destination:
         return Destination(
-            "test", self.kind, address=(HOST, self.port), tls=self._context is not None, timeout=5
+            "test", self.kind, address=(self.host, self.port), tls=self._context is not None, timeout=5
         )
 
     def start(self) -> None:
         self.ended.clear()
-        listener = self._listener = socket.socket()
+        listener = self._listener = socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((HOST, self.port))
+        listener.bind((self.host, self.port))
         listener.listen()
         self.port = listener.getsockname()[1]
         self._run(self._accept, listener)
@@ -144,9 +145,10 @@ class RelpReceiver(StreamReceiver):
         tls: Issued | None = None,
         client_ca: Path | None = None,
         answer: Callable[[int, bytes], bytes | None] = lambda number, command: None,
+        host: str = HOST,
     ) -> None:
         self._answer = answer
-        super().__init__(tls, client_ca)
+        super().__init__(tls, client_ca, host)
 
     def handle(self, stream: BinaryIO, made: socket.socket) -> None:
         while number := until(stream, b" "):

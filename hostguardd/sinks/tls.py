@@ -16,11 +16,13 @@ from .interface import SinkError
 
 
 def wrapped(plain: socket.socket, to: Destination) -> ssl.SSLSocket:
-    context = _context(to)
+    context, name = _context(to), expected(to)
     try:
-        return context.wrap_socket(plain, server_hostname=expected(to), do_handshake_on_connect=False)
-    except ValueError:
-        raise SinkError(f"{to.place}: {clean(expected(to))} cannot be the name of a server") from None
+        # Tried without the socket first: with it, a name that cannot be one leaves it open and out of reach.
+        context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=name)
+    except (ValueError, TypeError):
+        raise SinkError(f"{to.place}: {clean(name)} cannot be the name of a server") from None
+    return context.wrap_socket(plain, server_hostname=name, do_handshake_on_connect=False)
 
 
 def greet(tls: ssl.SSLSocket, to: Destination) -> None:

@@ -27,7 +27,7 @@ from hostguardd.record import GENESIS, render
 from hostguardd.sinks import datagram as datagram_sink
 from hostguardd.sinks.command import CommandSink
 from hostguardd.sinks.datagram import DatagramSink
-from hostguardd.sinks.failures import failure
+from hostguardd.sinks.failures import expected, failure
 from hostguardd.sinks.interface import Sink, SinkError
 from hostguardd.sinks.journald import JournalSink, datagram
 from hostguardd.sinks.relp import RelpSink
@@ -142,35 +142,45 @@ def test_nobody_listens() -> None:
         RelpSink(to).open()
 
 
-def test_nobody_answers() -> None:
-    with listening(0) as listener, socket.socket() as first:
-        first.connect(listener.getsockname())
-        held = []
-        for _ in range(4):  # what is in the queue is answered by the kernel
-            one = socket.socket()
+@contextmanager
+def silent() -> Iterator[socket.socket]:
+    """A listener whose queue is full, so that not even the kernel answers."""
+    with listening(0) as listener:
+        held = [socket.socket() for _ in range(5)]
+        for one in held:
             one.setblocking(False)
             one.connect_ex(listener.getsockname())
-            held.append(one)
-        with pytest.raises(SinkError, match=r"does not answer within 0\.6 s"):
-            RelpSink(at("relp", listener)).open()
+        yield listener
         for one in held:
             one.close()
+
+
+def test_nobody_answers() -> None:
+    with silent() as listener, idle(), pytest.raises(SinkError, match=r"does not answer within 0\.6 s"):
+        RelpSink(at("relp", listener)).open()
 
 
 def test_every_address_is_tried(monkeypatch: pytest.MonkeyPatch, started: Started) -> None:
     there = started(RelpReceiver())
     with listening() as listener:
         dead = listener.getsockname()
-    monkeypatch.setattr(
-        socket,
-        "getaddrinfo",
-        lambda *_, **__: [
-            (socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in (dead, (HOST, there.port))
-        ],
-    )
-    sent = RelpSink(replace(there.destination, address=("logs.example.org", 1)))
-    sent.open()
-    sent.close()
+    with silent() as listener:
+        addresses = [(socket.AF_INET6, ("::1", 1, 0, 0)), (socket.AF_INET, dead)]
+        addresses += [(socket.AF_INET, listener.getsockname()), (socket.AF_INET, (HOST, there.port))]
+        monkeypatch.setattr(
+            socket,
+            "getaddrinfo",
+            lambda *_, **__: [(family, socket.SOCK_STREAM, 6, "", address) for family, address in addresses],
+        )
+        sent = RelpSink(replace(there.destination, address=("logs.example.org", 1), timeout=2))
+        begun = time.monotonic()
+        sent.open()
+        assert time.monotonic() - begun < 1.7  # the silent one had its share, not everything
+        sent.close()
+        addresses.pop()
+        addresses.pop()
+        with pytest.raises(SinkError, match="refuses the connection"):
+            sent.open()
 
 
 def test_a_name_that_is_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,6 +245,49 @@ def test_a_certificate_without_our_address(authority: Authority, started: Starte
     there = started(RelpReceiver(authority.issue("elsewhere", names)))
     told = refusal(trusting(there.destination, authority.root.certificate))
     assert told.endswith("its certificate is not for 127.0.0.1; check `server_name`")
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as made:
+            made.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+@needs_openssl
+@pytest.mark.skipif(not has_ipv6(), reason="needs IPv6 on the loopback")
+def test_an_address_of_ipv6(authority: Authority, started: Started) -> None:
+    there = started(RelpReceiver(authority.issue("six", "IP:::1"), host="::1"))
+    to = trusting(there.destination, authority.root.certificate)
+    sent = RelpSink(to)
+    sent.open()
+    sent.send(entries(1, 1))
+    assert sent.finish() == 1
+    told = refusal(replace(to, server_name="::2"))
+    assert told.startswith(f"relp+tls://[::1]:{there.port} ")
+    assert "its certificate is not for ::2" in told
+
+
+@pytest.mark.parametrize(
+    ("host", "name", "wanted"),
+    [
+        ("logs.example.org.", "", "logs.example.org"),
+        ("fe80::1%eth0", "", "fe80::1"),
+        ("192.0.2.1", "logs", "logs"),
+    ],
+)
+def test_what_a_certificate_must_name(host: str, name: str, wanted: str) -> None:
+    assert expected(Destination("x", "relp", address=(host, 1), tls=True, server_name=name)) == wanted
+
+
+@needs_openssl
+@pytest.mark.parametrize("name", ["*.example.org", ".", "a" * 70, "nul\0"])
+def test_what_cannot_be_the_name_of_a_server(authority: Authority, started: Started, name: str) -> None:
+    there = started(RelpReceiver(authority.issue("server")))
+    told = refusal(trusting(there.destination, authority.root.certificate, server_name=name))
+    assert told.isprintable()
 
 
 @needs_openssl
@@ -329,6 +382,20 @@ def open_and_send(sent: Sink) -> None:
     sent.send(entries(1, 1))
     for _ in range(100):
         sent.confirmed(0.1)
+
+
+@pytest.mark.parametrize("make", [RelpSink, StreamSink])
+def test_a_port_for_tls_that_answers_by_an_alert(
+    make: Callable[[Destination], Sink], started: Started
+) -> None:
+    class Alerting(StreamReceiver):
+        def handle(self, stream: BinaryIO, made: socket.socket) -> None:
+            made.recv(10)
+            made.sendall(b"\x15\x03\x01\x00\x02\x02\x46")
+            self.ended.wait(PATIENCE)
+
+    with pytest.raises(SinkError, match=r"speaks TLS there and we do not: set tls = true$"):
+        open_and_send(make(started(Alerting()).destination))
 
 
 @needs_openssl
@@ -466,6 +533,16 @@ def test_an_end_without_an_answer_changes_nothing(started: Started) -> None:
         assert sent.finish() == 1
 
 
+def test_an_end_in_good_order_is_told(started: Started) -> None:
+    heard: list[bytes] = []
+    there = started(RelpReceiver(answer=lambda number, command: heard.append(command)))
+    sent = RelpSink(there.destination)
+    sent.open()
+    sent.send(entries(1, 2))
+    assert sent.finish() == 1
+    assert heard == [b"open", b"syslog", b"syslog", b"close"]
+
+
 def test_a_server_that_is_gone_is_noticed_while_nothing_is_sent(started: Started) -> None:
     there = started(RelpReceiver())
     sent = RelpSink(there.destination)
@@ -489,6 +566,18 @@ def test_a_batch_is_delivered_only_after_its_time(started: Started) -> None:
         assert sent.confirmed(PATIENCE) == 1
     assert time.monotonic() - begun >= 0.5
     sent.close()
+
+
+@needs_openssl
+@pytest.mark.parametrize("tls", [False, True])
+def test_more_than_fits_waits_for_room(authority: Authority, started: Started, tls: bool) -> None:
+    there = started(StreamReceiver(authority.issue("server") if tls else None))
+    to = there.destination
+    sent = StreamSink(trusting(to, authority.root.certificate) if tls else to)
+    sent.open()
+    sent.send(entries(1, 1, size=6000) * 4000)
+    assert sent.finish() == 1
+    assert len(there.came) == 4000
 
 
 def test_a_stream_that_is_never_read(started: Started) -> None:
