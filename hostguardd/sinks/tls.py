@@ -33,7 +33,7 @@ def greet(tls: ssl.SSLSocket, to: Destination) -> None:
         tls.do_handshake()
     except TimeoutError:
         raise SinkError(f"{to.place} does not answer our TLS greeting: {question}") from None
-    except (ssl.SSLEOFError, ConnectionResetError):
+    except (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError):
         raise SinkError(f"{to.place} closed the connection on our TLS greeting: {question}") from None
     except OSError as error:
         raise failure(to, error) from None

@@ -570,6 +570,23 @@ def test_a_batch_is_delivered_only_after_its_time(started: Started) -> None:
 
 @needs_openssl
 @pytest.mark.parametrize("tls", [False, True])
+def test_what_the_other_kernel_lacks_is_not_delivered(
+    authority: Authority, started: Started, tls: bool
+) -> None:
+    there = started(Deaf(authority.issue("server") if tls else None))
+    to = there.destination
+    sent = StreamSink(trusting(to, authority.root.certificate) if tls else to, settle=0.05)
+    sent.open()
+    sent.send(entries(1, 1))
+    assert sent.confirmed(PATIENCE) == 1
+    # Twice what its kernel takes for a program that does not read, and less than ours holds for it.
+    sent.send(entries(2, 1, size=6000) * 70)
+    assert sent.confirmed(0.4) == 0
+    sent.close()
+
+
+@needs_openssl
+@pytest.mark.parametrize("tls", [False, True])
 def test_more_than_fits_waits_for_room(authority: Authority, started: Started, tls: bool) -> None:
     there = started(StreamReceiver(authority.issue("server") if tls else None))
     to = there.destination
