@@ -20,8 +20,8 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from hostguardd.destinations import Destination
-from hostguardd.envelope import Entry, entry
+from hostguardd.destinations import FACILITIES, Destination
+from hostguardd.envelope import Entry, entry, syslog
 from hostguardd.model import Severity
 from hostguardd.record import GENESIS, render
 from hostguardd.sinks import datagram as datagram_sink
@@ -336,6 +336,8 @@ def test_files_of_ours_that_cannot_be_used_are_named(
         ({**ours, "certificate": str(empty)}, f"{empty} or {server.key} holds no certificate or key"),
     ):
         assert told in refusal(replace(to, **more))
+    there.stop()
+    assert "ca = /nowhere" in refusal(replace(to, ca="/nowhere")), "known before there is a connection"
 
 
 @needs_openssl
@@ -667,8 +669,21 @@ def test_what_no_datagram_carries_is_made_shorter(
     sent.send(entries(1, 1, **HUGE))
     (line,) = there.lines()
     assert json.loads(line)["hostguard"]["cut"] == ["*"]
+    # To the byte.
+    for size, cut in ((65507, None), (65508, ["hostguard.diff"])):
+        there.came.clear()
+        sent.send([of_size(size)])
+        (line,) = there.lines()
+        assert json.loads(line)["hostguard"].get("cut") == cut
     sent.close()
     there.stop()
+
+
+def of_size(size: int) -> Entry:
+    """An entry whose message has `size` bytes."""
+    empty = Entry(1, Severity.LOW, "", "", "", "", "", b'{"hostguard":{"diff":"%b"}}')
+    padding = size - len(syslog(empty, FACILITIES["authpriv"], size)) + len(b"%b")
+    return empty._replace(line=empty.line % (b"d" * padding))
 
 
 # The journal
