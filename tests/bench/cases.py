@@ -20,6 +20,7 @@ from . import live as crowded
 from . import peers
 from .figures import MIB, Figure, bounded, compared, percentile, told
 from .guard import Guard, Tail
+from .sinks import relp
 
 
 @dataclass(frozen=True)
@@ -360,4 +361,5 @@ BENCHES: Mapping[str, Callable[[Bench], Iterator[Figure]]] = {
     "live": live,
     "latency": latency,
     "storm": storm,
+    "relp": relp,
 }
