@@ -17,7 +17,7 @@ from pathlib import Path
 from tests.certificates import Issued
 from tests.ear import eventually
 
-BESIDE = Path("/var/cache/hostguardd-tests/beside")
+BESIDE = Path(os.environ.get("HOSTGUARD_CACHE", "/var/cache/hostguardd-tests"), "beside")
 """Where tools/system-packages unpacks what cannot be installed here."""
 
 CLIENT = "client.example.org"

@@ -48,12 +48,13 @@ class Receiver(ABC):
 
 
 class StreamReceiver(Receiver):
-    """A listener on 127.0.0.1; `handle` is what it does with a connection. `tls` makes it ask for TLS."""
+    """A listener on the loopback; `handle` is what it does with a connection. `tls` makes it ask for TLS."""
 
     kind = "tcp"
 
-    def __init__(self, tls: Issued | None = None, client_ca: Path | None = None) -> None:
+    def __init__(self, tls: Issued | None = None, client_ca: Path | None = None, host: str = HOST) -> None:
         super().__init__()
+        self.host = host
         self._context: ssl.SSLContext | None = None
         if tls is not None:
             self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -61,6 +62,7 @@ class StreamReceiver(Receiver):
             if client_ca is not None:
                 self._context.load_verify_locations(client_ca)
                 self._context.verify_mode = ssl.CERT_REQUIRED
+        self.ended = threading.Event()
         self._listener: socket.socket | None = None
         self._open: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
@@ -70,18 +72,20 @@ class StreamReceiver(Receiver):
     @property
     def destination(self) -> Destination:
         return Destination(
-            "test", self.kind, address=(HOST, self.port), tls=self._context is not None, timeout=5
+            "test", self.kind, address=(self.host, self.port), tls=self._context is not None, timeout=5
         )
 
     def start(self) -> None:
-        listener = self._listener = socket.socket()
+        self.ended.clear()
+        listener = self._listener = socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((HOST, self.port))
+        listener.bind((self.host, self.port))
         listener.listen()
         self.port = listener.getsockname()[1]
         self._run(self._accept, listener)
 
     def stop(self) -> None:
+        self.ended.set()
         if self._listener is not None:
             self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()
@@ -141,9 +145,10 @@ class RelpReceiver(StreamReceiver):
         tls: Issued | None = None,
         client_ca: Path | None = None,
         answer: Callable[[int, bytes], bytes | None] = lambda number, command: None,
+        host: str = HOST,
     ) -> None:
         self._answer = answer
-        super().__init__(tls, client_ca)
+        super().__init__(tls, client_ca, host)
 
     def handle(self, stream: BinaryIO, made: socket.socket) -> None:
         while number := until(stream, b" "):

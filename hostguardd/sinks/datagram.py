@@ -11,7 +11,6 @@ refuse it (EMSGSIZE), to what fits the path's MTU, so that it need not be fragme
 from __future__ import annotations
 
 import errno
-import os
 import socket
 from collections.abc import Sequence
 from typing import Final
@@ -68,9 +67,6 @@ class DatagramSink:
     def send(self, batch: Sequence[Entry]) -> None:
         to = self._opened()
         try:
-            pending = to.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if pending:
-                raise OSError(pending, os.strerror(pending))
             for one in batch:
                 self._send(to, one)
         except OSError as error:

@@ -59,6 +59,7 @@ _ALERTS: Final = (
     ("WRONG_VERSION_NUMBER", "answers with something that is no TLS: is that port for plain text?"),
     ("HTTP_REQUEST", "answers with something that is no TLS: is that port for plain text?"),
     ("UNKNOWN_PROTOCOL", "answers with something that is no TLS: is that port for plain text?"),
+    ("PACKET_LENGTH_TOO_LONG", "answers with something that is no TLS: is that port for plain text?"),
     ("RECORD_LAYER_FAILURE", "answers with something that is no TLS: is that port for plain text?"),
 )
 """Parts of what OpenSSL calls it (`SSLError.reason`), and what it means."""

@@ -17,7 +17,7 @@ from ..errors import HostguardError
 
 
 class SinkError(HostguardError):
-    """It does not work now: one sentence that names what and why. To be tried again later."""
+    """It does not work now: one sentence that names what and why. To be tried again later, from `open` on."""
 
 
 class Sink(Protocol):
@@ -37,7 +37,8 @@ class Sink(Protocol):
     def confirmed(self, wait: float) -> int:
         """How many further batches are delivered for good, waiting up to `wait` seconds for the first.
 
-        Raises SinkError when those on their way are lost.
+        0 at once when none is on its way. Raises SinkError when those that are are lost, or nobody is there
+        any more.
         """
         ...
 

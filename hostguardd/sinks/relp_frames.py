@@ -32,6 +32,7 @@ SOFTWARE: Final = b"hostguardd,1"
 
 _HEADER_LIMIT = 9 + 1 + 32 + 1 + 9 + 1
 _HEADER = re.compile(rb"([0-9]{1,9}) ([A-Za-z]{1,32}) ([0-9]{1,9})([ \n])")
+_BEGUN_HEADER = re.compile(rb"([0-9]{1,9}( ([A-Za-z]{1,32}( [0-9]{0,9})?)?)?)?")
 _PLAIN_YES = re.compile(rb"([1-9][0-9]{0,8}) rsp 6 200 OK\n")  # nearly all that ever comes
 _CODE = re.compile(rb"([0-9]{3})(?: ([^\n]*))?(?:\n|$)")
 
@@ -63,6 +64,7 @@ class Session:
         self._next = first
         self._oldest = first  # the command that the next answer must be about
         self._buffer = bytearray()
+        self._problem: RelpError | None = None
 
     def open(self) -> bytes:
         """The offer of a session; messages only after the state is OPEN."""
@@ -91,6 +93,8 @@ class Session:
 
     def receive(self, data: bytes) -> int:
         """How many further messages are acknowledged. Raises RelpError, also on every later call."""
+        if self._problem is not None:
+            raise self._problem
         buffer = self._buffer
         buffer += data
         at = acknowledged = 0
@@ -103,30 +107,27 @@ class Session:
                         self.waiting -= 1
                         acknowledged += 1
                         at = yes.end()
-                end = self._take(at)
+                end, count = self._take(at)
                 if end == at:
                     break
-                acknowledged += self._acknowledged
+                acknowledged += count
                 at = end
-        except RelpError:
-            self.state = State.CLOSED
+        except RelpError as problem:
+            self.state, self._problem = State.CLOSED, problem
             raise
         finally:
             del buffer[:at]
         return acknowledged
 
-    _acknowledged = 0  # by the frame that _take took
-
-    def _take(self, at: int) -> int:
-        """Take one whole frame from the buffer at `at`: where it ends; `at` when it is not whole yet."""
-        self._acknowledged = 0
+    def _take(self, at: int) -> tuple[int, int]:
+        """Take the frame at `at`: where it ends (`at` while it is not whole), and what it acknowledges."""
         buffer = self._buffer
         header = _HEADER.match(buffer, at)
         if header is None:
             begun = bytes(buffer[at : at + _HEADER_LIMIT])
-            if len(begun) >= _HEADER_LIMIT or not _may_become_header(begun):
+            if len(begun) >= _HEADER_LIMIT or not _BEGUN_HEADER.fullmatch(begun):
                 raise RelpError(f"sends what is no RELP: {_shown(begun)}")
-            return at
+            return at, 0
         number, command, length = int(header[1]), bytes(header[2]), int(header[3])
         if length > ANSWER_LIMIT:
             raise RelpError(f"announces a frame of {length} bytes; {ANSWER_LIMIT} would be more than enough")
@@ -138,20 +139,20 @@ class Session:
         else:
             end = start + length
         if len(buffer) <= end:
-            return at
+            return at, 0
         if buffer[end] != 0x0A:
             raise RelpError(f"sends a frame longer than it says: {_shown(bytes(buffer[at : end + 1]))}")
-        self._meaning(number, command, bytes(buffer[start:end]))
-        return end + 1
+        return end + 1, self._meaning(number, command, bytes(buffer[start:end]))
 
-    def _meaning(self, number: int, command: bytes, data: bytes) -> None:
+    def _meaning(self, number: int, command: bytes, data: bytes) -> int:
+        """Act on a frame: how many messages it acknowledges."""
         if command == b"serverclose":
             if self.state not in (State.CLOSING, State.CLOSED):
                 raise RelpError("ends the session (serverclose): it is shutting down or refuses us")
             self.state = State.CLOSED
-            return
+            return 0
         if number == 0:
-            return  # a hint that we do not know is nothing to us
+            return 0  # a hint that we do not know is nothing to us
         if command != b"rsp":
             raise RelpError(f"sends the command {_shown(command)}, which only a client has reason to send")
         if self.state is State.CLOSED:
@@ -160,13 +161,13 @@ class Session:
         if self.state is State.CLOSING and not self.waiting:
             # librelp answers `close` with no data at all; whatever it says, that was the end.
             self.state = State.CLOSED
-            return
+            return 0
         if self.state is State.OPENING:
             self._opened(data)
-            return
+            return 0
         self._is_200(data, f"message {number}")
         self.waiting -= 1
-        self._acknowledged = 1
+        return 1
 
     def _answers(self, number: int) -> None:
         """Only the oldest command that is open can be answered."""
@@ -204,13 +205,6 @@ class Session:
         number = self._next
         self._next = number + 1 if number < LAST_NUMBER else 1
         return b"%d %b %d%b\n" % (number, command, len(data), b" " + data if data else b"")
-
-
-_BEGUN_HEADER = re.compile(rb"([0-9]{1,9}( ([A-Za-z]{1,32}( [0-9]{0,9})?)?)?)?")
-
-
-def _may_become_header(begun: bytes) -> bool:
-    return _BEGUN_HEADER.fullmatch(begun) is not None
 
 
 def _shown(data: bytes) -> str:

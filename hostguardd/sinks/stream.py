@@ -20,7 +20,7 @@ from ..destinations import Destination
 from ..record import clean
 from .failures import failure
 from .interface import SinkError
-from .tls import greet, wrapped
+from .tls import greet, prepared, wrapped
 
 SIOCOUTQ: Final = 0x5411
 """tcp(7): the bytes that the other kernel has not acknowledged. (The number of TIOCOUTQ.)"""
@@ -42,6 +42,7 @@ class Stream:
 
     def __init__(self, to: Destination) -> None:
         self._to = to
+        context = prepared(to) if to.tls else None  # our own mistakes first: they need no network to be told
         plain = _connected(to)
         self._socket = plain
         self._tls: ssl.SSLSocket | None = None
@@ -50,8 +51,8 @@ class Stream:
             for level, option, value in KEEPALIVE:
                 plain.setsockopt(level, option, value)
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(to.timeout * 1000))
-            if to.tls:
-                self._socket = self._tls = wrapped(plain, to)
+            if context is not None:
+                self._socket = self._tls = wrapped(context, plain, to)
                 greet(self._tls, to)
             self._socket.setblocking(False)
         except BaseException:
@@ -69,6 +70,7 @@ class Stream:
             self._write_wants_in = True  # to poll for room would come back at once, for ever
             return 0
         except OSError as error:
+            self.read()  # raises what the other end said before it left, which tells more
             raise failure(self._to, error) from None
 
     def read(self) -> bytes | None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Final
 
 from ..destinations import FACILITIES, Destination
@@ -76,8 +77,7 @@ class StreamSink:
             while True:
                 self._listen(stream)
                 self._look(stream)
-                now = time.monotonic()
-                settled = sum(1 for at in self._taken if at + self._settle <= now)
+                settled, now = self._settled(), time.monotonic()
                 if settled or now >= ends or not (self._taken or self._ends):
                     break
                 due = self._taken[0] + self._settle if self._taken else now + LOOK
@@ -148,6 +148,11 @@ class StreamSink:
             self._taken.append(now)
         if self._ends:
             self._overdue()
+
+    def _settled(self) -> int:
+        """How many of the batches taken have had their time."""
+        latest = time.monotonic() - self._settle
+        return sum(1 for _ in takewhile(lambda at: at <= latest, self._taken))
 
     def _push(self, stream: Stream, data: bytes) -> None:
         rest = memoryview(data)

@@ -15,29 +15,8 @@ from .failures import expected, failure
 from .interface import SinkError
 
 
-def wrapped(plain: socket.socket, to: Destination) -> ssl.SSLSocket:
-    context = _context(to)
-    try:
-        return context.wrap_socket(plain, server_hostname=expected(to), do_handshake_on_connect=False)
-    except ValueError:
-        raise SinkError(f"{to.place}: {clean(expected(to))} cannot be the name of a server") from None
-
-
-def greet(tls: ssl.SSLSocket, to: Destination) -> None:
-    """The handshake."""
-    question = "is that port for plain text?"
-    tls.settimeout(to.timeout)
-    try:
-        tls.do_handshake()
-    except TimeoutError:
-        raise SinkError(f"{to.place} does not answer our TLS greeting: {question}") from None
-    except (ssl.SSLEOFError, ConnectionResetError):
-        raise SinkError(f"{to.place} closed the connection on our TLS greeting: {question}") from None
-    except OSError as error:
-        raise failure(to, error) from None
-
-
-def _context(to: Destination) -> ssl.SSLContext:
+def prepared(to: Destination) -> ssl.SSLContext:
+    """What is verified, and with which of our files; read anew each time, for certificates are renewed."""
     for key, path in (("ca", to.ca), ("certificate", to.certificate), ("key", to.key)):
         _readable(to, key, path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -63,6 +42,31 @@ def _context(to: Destination) -> ssl.SSLContext:
                 " (PEM, the key without a password)"
             ) from None
     return context
+
+
+def wrapped(context: ssl.SSLContext, plain: socket.socket, to: Destination) -> ssl.SSLSocket:
+    """TLS over a connection, `greet` yet to come."""
+    name = expected(to)
+    try:
+        # Tried without the socket first: with it, a name that cannot be one leaves it open and out of reach.
+        context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=name)
+    except (ValueError, TypeError):
+        raise SinkError(f"{to.place}: {clean(name)} cannot be the name of a server") from None
+    return context.wrap_socket(plain, server_hostname=name, do_handshake_on_connect=False)
+
+
+def greet(tls: ssl.SSLSocket, to: Destination) -> None:
+    """The handshake."""
+    question = "is that port for plain text?"
+    tls.settimeout(to.timeout)
+    try:
+        tls.do_handshake()
+    except TimeoutError:
+        raise SinkError(f"{to.place} does not answer our TLS greeting: {question}") from None
+    except (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError):
+        raise SinkError(f"{to.place} closed the connection on our TLS greeting: {question}") from None
+    except OSError as error:
+        raise failure(to, error) from None
 
 
 def _readable(to: Destination, key: str, path: str) -> None:

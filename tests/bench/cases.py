@@ -21,6 +21,7 @@ from . import live as crowded
 from . import peers
 from .figures import MIB, Figure, bounded, compared, percentile, told
 from .guard import Guard, Tail
+from .sinks import relp
 
 
 @dataclass(frozen=True)
@@ -367,4 +368,5 @@ BENCHES: Mapping[str, Callable[[Bench], Iterator[Figure]]] = {
     "latency": latency,
     "storm": storm,
     "forward": forward,
+    "relp": relp,
 }

@@ -1,9 +1,11 @@
-"""Alerts to the servers that people have: rsyslog and syslog-ng, told, killed and lied to."""
+"""Alerts to the servers that people have: rsyslog, syslog-ng and journald, told, killed and misunderstood."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -15,6 +17,7 @@ from hostguardd.destinations import Destination
 from hostguardd.envelope import Entry, entry
 from hostguardd.record import GENESIS, render
 from hostguardd.sinks.interface import Sink, SinkError
+from hostguardd.sinks.journald import JournalSink
 from hostguardd.sinks.make import sink
 from hostguardd.sinks.relp import RelpSink
 from hostguardd.sinks.syslog import StreamSink
@@ -275,3 +278,68 @@ def test_a_stream_whose_server_is_killed_is_noticed(papers: Papers, tmp_path: Pa
 def talk_on(sent: Sink) -> None:
     for _ in range(100):
         sent.confirmed(0.1)
+
+
+JOURNALD = next(
+    (
+        path
+        for path in ("/usr/lib/systemd/systemd-journald", "/lib/systemd/systemd-journald")
+        if Path(path).exists()
+    ),
+    "",
+)
+
+
+@pytest.fixture
+def journald(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder that a journald of ours takes for /run. Without a network, audit is out of its reach."""
+    run = tmp_path_factory.mktemp("j")
+    for folder in ("systemd/journal", "systemd/journald.conf.d", "log/journal"):
+        (run / folder).mkdir(parents=True)
+    (run / "systemd/journald.conf.d/ours.conf").write_text(
+        "[Journal]\nStorage=volatile\nReadKMsg=no\nAudit=\nForwardToSyslog=no\nForwardToWall=no\n"
+    )
+    words = ["unshare", "--mount", "--net", "--propagation", "private", "sh", "-c"]
+    with subprocess.Popen([*words, f'mount --bind "{run}" /run && exec {JOURNALD}'], cwd="/") as process:
+        try:
+            assert eventually((run / "systemd/journal/socket").is_socket, PATIENCE)
+            yield run
+        finally:
+            process.terminate()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.skipif(not JOURNALD or not shutil.which("unshare"), reason="needs systemd-journald and unshare")
+def test_journald_keeps_every_field(journald: Path) -> None:
+    sent = JournalSink(
+        Destination("journal", "journald", limit=10**6), str(journald / "systemd/journal/socket")
+    )
+    huge = render(alert(3, data={f"m{n}": "x" * 30_000 for n in range(20)}), IDENTITY, 3, GENESIS)
+    lines = entries(4, 1)[0]._replace(line=b'{"message":"two\\nPRIORITY=0"}')
+    batch = [*entries(1, 2), entry(huge), lines]
+    sent.open()
+    sent.send(batch)
+    assert sent.finish() == 1
+
+    def kept() -> list[dict[str, str]]:
+        asked = subprocess.run(
+            [
+                "journalctl",
+                "-D",
+                journald / "log/journal",
+                "-o",
+                "json",
+                "--all",
+                "SYSLOG_IDENTIFIER=hostguardd",
+            ],
+            capture_output=True,
+            check=False,
+        )
+        return [json.loads(line) for line in asked.stdout.splitlines()]
+
+    assert eventually(lambda: len(kept()) == len(batch), PATIENCE)
+    found = kept()
+    assert [one["HOSTGUARD_RECORD"].encode() for one in found] == [one.line for one in batch]
+    assert [one["HOSTGUARD_SEQUENCE"] for one in found] == ["1", "2", "3", "4"]
+    assert found[0]["MESSAGE"] == json.loads(batch[0].line)["message"]
+    assert (found[3]["MESSAGE"], found[3]["PRIORITY"]) == ("two\nPRIORITY=0", "6")

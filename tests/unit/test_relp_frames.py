@@ -126,8 +126,9 @@ def test_after_the_end_nothing_is_believed() -> None:
     session = sent(3)
     with pytest.raises(RelpError):
         session.receive(b"nonsense\n")
-    with pytest.raises(RelpError):
-        session.receive(frame(2, YES))
+    for later in (frame(2, YES), b"", frame(0, b"", b"serverclose")):
+        with pytest.raises(RelpError, match="what is no RELP: nonsense"):
+            session.receive(later)
     assert session.waiting == 3
 
 
