@@ -58,8 +58,9 @@ class Sending:
         self.process = None
         return code
 
-    def write(self, count: int) -> None:
-        self.log.append([alert(number) for number in range(count)])
+    def write(self, count: int, times: int = 1) -> None:
+        for _ in range(times):
+            self.log.append([alert(number) for number in range(count)])
 
     @property
     def cursor(self) -> int:

@@ -77,7 +77,7 @@ def test_ten_thousand_alerts_whoever_is_killed(
     try:
         with sending(tmp_path / "host", kind, f"127.0.0.1:{server.ports[kind]}") as one:
             for turn in range(40):
-                writer = threading.Thread(target=lambda: [one.write(25) for _ in range(10)])
+                writer = threading.Thread(target=one.write, args=(25, 10))
                 writer.start()
                 threading.Event().wait(dice.uniform(0.0, 0.15))
                 if turn % 2:
