@@ -184,6 +184,21 @@ def test_every_address_is_tried(monkeypatch: pytest.MonkeyPatch, started: Starte
             sent.open()
 
 
+def test_nobody_talks_to_himself(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Chance(socket.socket):
+        """One that the kernel gave the very port it connects to."""
+
+        def connect(self, address: Any) -> None:
+            self.bind(address)
+            super().connect(address)
+
+    with listening() as listener:
+        to = at("tcp", listener)
+    monkeypatch.setattr(socket, "socket", Chance)
+    with pytest.raises(SinkError, match="refuses the connection"):
+        StreamSink(to).open()
+
+
 def test_a_name_that_is_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
