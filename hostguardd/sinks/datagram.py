@@ -107,5 +107,5 @@ class DatagramSink:
         except OSError as error:
             if error.errno != errno.EMSGSIZE:
                 raise
-            room = min(to.getsockopt(*IP_MTU[family]), 65535) - HEADERS[family]
+            room = to.getsockopt(*IP_MTU[family]) - HEADERS[family]
             to.send(syslog(one, self._facility, max(min(room, self._to.limit), LEAST)))
