@@ -176,8 +176,8 @@ def _word(value: str, most: int) -> bytes:
 
 def _value(value: str, most: int) -> bytes:
     """The value of a parameter, section 6.3.3. Ours are plain words; of a forged one, what is harmless."""
-    harmless = clean(value[:most]).replace("\t", "\\x09")
-    return _TO_ESCAPE.sub(rb"\\\g<0>", harmless.encode("ascii", "backslashreplace")[:most])
+    harmless = clean(value[:most]).replace("\t", " ").encode("ascii", "backslashreplace")
+    return _TO_ESCAPE.sub(rb"\\\g<0>", harmless[:most])
 
 
 def shortened(line: bytes, limit: int) -> bytes:

@@ -14,6 +14,7 @@ class Box:
 
     def __init__(self, window: int = 4) -> None:
         self.window = window
+        self.batch = 256
         self.got: list[Entry] = []
         self.kept: list[Entry] = []
         self.confirm = True

@@ -33,9 +33,6 @@ from .standing import CONNECTED, FAILING, Standing
 Sign: TypeAlias = tuple[Mapping[str, str], Mapping[str, Any]]
 """Which host this is, and what its daemon says of itself."""
 
-BATCH: Final = 256
-"""Lines that are read, sent and acknowledged together."""
-
 GLANCE: Final = 0.05
 """Seconds that are waited for an acknowledgement before the log is looked at again."""
 
@@ -218,11 +215,11 @@ class Courier(threading.Thread):
         """How many messages may leave now."""
         rate = self.destination.rate
         if not rate:
-            return BATCH
+            return self._sink.batch
         now = time.monotonic()
         self._tokens = min(float(rate), self._tokens + (now - self._filled) * rate)
         self._filled = now
-        return min(BATCH, int(self._tokens))
+        return min(self._sink.batch, int(self._tokens))
 
     # -- how it goes ---------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from typing import Final
 from ..destinations import Destination
 from ..envelope import Entry, shortened
 from ..record import clean
+from .at_once import AtOnce
 from .interface import SinkError
 
 ENVIRONMENT: Final[Mapping[str, str]] = {
@@ -34,15 +35,15 @@ LOOK: Final = 0.05
 """Seconds from one look at a program to the next, should it have left its output to a child of its own."""
 
 
-class CommandSink:
+class CommandSink(AtOnce):
     """`kind = "command"`. A batch runs as many processes, one after the other."""
 
-    window = 1
+    batch = 1  # what one alert meets is no concern of the others
 
     def __init__(self, to: Destination) -> None:
         self._to = to
+        super().__init__()
         self._ready = False
-        self._sent = 0
         self._told: list[Entry] = []
         """Of a batch that failed half-way: when it comes again, the program need not hear these twice."""
 
@@ -56,8 +57,7 @@ class CommandSink:
         self._ready = True
 
     def send(self, batch: Sequence[Entry]) -> None:
-        if not self._ready:
-            raise SinkError(f"{clean(self._to.command[0])} is not open")
+        self._check()
         for one in batch:
             if one not in self._told:
                 self._run(one)
@@ -65,18 +65,13 @@ class CommandSink:
         self._told.clear()
         self._sent += 1
 
-    def confirmed(self, wait: float) -> int:
-        count, self._sent = self._sent, 0
-        return count
-
-    def finish(self) -> int:
-        count = self.confirmed(0)
-        self.close()
-        return count
-
     def close(self) -> None:
         self._ready = False
-        self._sent = 0
+        super().close()
+
+    def _check(self) -> None:
+        if not self._ready:
+            raise SinkError(f"{clean(self._to.command[0])} is not open")
 
     def _run(self, one: Entry) -> None:
         program = clean(self._to.command[0])

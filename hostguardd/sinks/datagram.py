@@ -17,6 +17,7 @@ from typing import Final
 
 from ..destinations import FACILITIES, Destination
 from ..envelope import Entry, syslog
+from .at_once import AtOnce
 from .failures import failure
 from .interface import SinkError
 from .stream import resolved
@@ -33,16 +34,14 @@ IP_MTU: Final = {socket.AF_INET: (socket.IPPROTO_IP, 14), socket.AF_INET6: (sock
 LEAST: Final = 1024  # what `envelope.syslog` needs
 
 
-class DatagramSink:
+class DatagramSink(AtOnce):
     """`kind = "udp"`."""
-
-    window = 1
 
     def __init__(self, to: Destination) -> None:
         self._to = to
         self._facility = FACILITIES[to.facility]
+        super().__init__()
         self._socket: socket.socket | None = None
-        self._sent = 0
 
     def open(self) -> None:
         self.close()
@@ -76,16 +75,6 @@ class DatagramSink:
             raise failure(self._to, error) from None
         self._sent += 1
 
-    def confirmed(self, wait: float) -> int:
-        self._opened()
-        count, self._sent = self._sent, 0
-        return count
-
-    def finish(self) -> int:
-        count = self.confirmed(0)
-        self.close()
-        return count
-
     def close(self) -> None:
         if self._socket is not None:
             try:
@@ -93,7 +82,10 @@ class DatagramSink:
             except OSError:
                 pass  # nothing is left that could be done about it
         self._socket = None
-        self._sent = 0
+        super().close()
+
+    def _check(self) -> None:
+        self._opened()
 
     def _opened(self) -> socket.socket:
         if self._socket is None:
@@ -107,5 +99,5 @@ class DatagramSink:
         except OSError as error:
             if error.errno != errno.EMSGSIZE:
                 raise
-            room = min(to.getsockopt(*IP_MTU[family]), 65535) - HEADERS[family]
+            room = to.getsockopt(*IP_MTU[family]) - HEADERS[family]
             to.send(syslog(one, self._facility, max(min(room, self._to.limit), LEAST)))

@@ -25,6 +25,7 @@ _FAILURES: Final[Mapping[int, str]] = {
     errno.EPERM: "may not be connected to: a rule of this host (firewall, SELinux, sandbox) forbids it",
     errno.ECONNRESET: "broke the connection off",
     errno.EPIPE: "closed the connection",
+    errno.ENOTCONN: "closed the connection",
     errno.ETIMEDOUT: "does not answer: the connection timed out",
     errno.EADDRNOTAVAIL: "cannot be reached: this host has no address to reach it from",
     errno.EAFNOSUPPORT: "cannot be reached: this host does not speak that kind of address",

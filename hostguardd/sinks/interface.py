@@ -26,6 +26,9 @@ class Sink(Protocol):
     window: int
     """Batches that may be on their way unconfirmed."""
 
+    batch: int
+    """Entries that had better be handed over together, at most."""
+
     def open(self) -> None:
         """Make it ready. Raises SinkError."""
         ...

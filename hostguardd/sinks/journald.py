@@ -25,6 +25,7 @@ from typing import Final
 from ..destinations import Destination
 from ..envelope import SYSLOG_SEVERITIES, Entry, shortened
 from ..record import clean
+from .at_once import AtOnce
 from .interface import SinkError
 
 SOCKET: Final = "/run/systemd/journal/socket"
@@ -35,16 +36,14 @@ SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fc
 TOO_LARGE: Final = (errno.EMSGSIZE, errno.ENOBUFS)
 
 
-class JournalSink:
+class JournalSink(AtOnce):
     """`kind = "journald"`; `path` is journald's socket."""
-
-    window = 1
 
     def __init__(self, to: Destination, path: str = SOCKET) -> None:
         self._to = to
         self._path = path
+        super().__init__()
         self._socket: socket.socket | None = None
-        self._sent = 0
 
     def open(self) -> None:
         self.close()
@@ -67,16 +66,6 @@ class JournalSink:
             raise self._failure(error) from None
         self._sent += 1
 
-    def confirmed(self, wait: float) -> int:
-        self._opened()
-        count, self._sent = self._sent, 0
-        return count
-
-    def finish(self) -> int:
-        count = self.confirmed(0)
-        self.close()
-        return count
-
     def close(self) -> None:
         if self._socket is not None:
             try:
@@ -84,7 +73,10 @@ class JournalSink:
             except OSError:
                 pass  # nothing is left that could be done about it
         self._socket = None
-        self._sent = 0
+        super().close()
+
+    def _check(self) -> None:
+        self._opened()
 
     def _opened(self) -> socket.socket:
         if self._socket is None:

@@ -29,6 +29,7 @@ class RelpSink:
     """`kind = "relp"`."""
 
     window = 16
+    batch = 256
 
     def __init__(self, to: Destination) -> None:
         self._to = to

@@ -8,6 +8,7 @@ Sources: tcp(7), getaddrinfo(3), poll(2).
 
 from __future__ import annotations
 
+import errno
 import select
 import socket
 import ssl
@@ -158,6 +159,10 @@ def _connected(to: Destination) -> socket.socket:
         try:
             made.settimeout(max(share, 0.05))
             made.connect(address)
+            if made.getsockname() == made.getpeername():
+                # A port of this host that nobody listens at may be given to us as our own (RFC 9293,
+                # section 3.5): we would talk to ourselves, and believe it.
+                raise ConnectionRefusedError(errno.ECONNREFUSED, "")
             return made
         except OSError as error:
             made.close()

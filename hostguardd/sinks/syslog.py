@@ -33,7 +33,8 @@ LOOK: Final = 0.05
 class StreamSink:
     """`kind = "tcp"`."""
 
-    window = 1024  # of SETTLE seconds at any rate worth having
+    window = 8192  # of SETTLE seconds at any rate worth having
+    batch = 256
 
     def __init__(self, to: Destination, settle: float = SETTLE) -> None:
         self._to = to
@@ -42,10 +43,8 @@ class StreamSink:
         self._stream: Stream | None = None
         self._proven = False  # whether a batch was ever confirmed on this connection
         self._written = 0
-        self._ends: deque[int] = deque()  # where in the stream each batch ends that the other kernel may lack
-        self._taken: deque[float] = (
-            deque()
-        )  # when it was seen to have taken a batch, for the ones before those
+        self._ends: deque[int] = deque()  # of the batches that the other kernel may lack: where each ends
+        self._taken: deque[float] = deque()  # of the older ones: when it was seen to have them
         self._queued = 0
         self._progress = 0.0  # when the other kernel last took something
 

@@ -24,6 +24,7 @@ from hostguardd.destinations import FACILITIES, Destination
 from hostguardd.envelope import Entry, entry, syslog
 from hostguardd.model import Severity
 from hostguardd.record import GENESIS, render
+from hostguardd.sinks import command
 from hostguardd.sinks import datagram as datagram_sink
 from hostguardd.sinks.command import CommandSink
 from hostguardd.sinks.datagram import DatagramSink
@@ -181,6 +182,21 @@ def test_every_address_is_tried(monkeypatch: pytest.MonkeyPatch, started: Starte
         addresses.pop()
         with pytest.raises(SinkError, match="refuses the connection"):
             sent.open()
+
+
+def test_nobody_talks_to_himself(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Chance(socket.socket):
+        """One that the kernel gave the very port it connects to."""
+
+        def connect(self, address: Any) -> None:
+            self.bind(address)
+            super().connect(address)
+
+    with listening() as listener:
+        to = at("tcp", listener)
+    monkeypatch.setattr(socket, "socket", Chance)
+    with pytest.raises(SinkError, match="refuses the connection"):
+        StreamSink(to).open()
 
 
 def test_a_name_that_is_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -439,9 +455,7 @@ def test_tls_before_1_2_is_not_spoken(
 def test_a_server_that_acknowledges_wrongly(
     answer: Callable[[int], bytes], told: str, started: Started
 ) -> None:
-    there = started(
-        RelpReceiver(answer=lambda number, command: answer(number) if command == b"syslog" else None)
-    )
+    there = started(RelpReceiver(answer=lambda number, name: answer(number) if name == b"syslog" else None))
     sent = RelpSink(there.destination)
     sent.open()
     assert told in until_it_fails(sent, entries(1, 3), times=1)
@@ -450,7 +464,7 @@ def test_a_server_that_acknowledges_wrongly(
 
 
 def test_a_server_that_never_acknowledges(started: Started) -> None:
-    there = started(RelpReceiver(answer=lambda number, command: b"" if command == b"syslog" else None))
+    there = started(RelpReceiver(answer=lambda number, name: b"" if name == b"syslog" else None))
     sent = RelpSink(brief(there.destination))
     sent.open()
     with idle():
@@ -465,7 +479,7 @@ def test_a_server_that_never_acknowledges(started: Started) -> None:
 
 def test_a_batch_is_delivered_when_its_last_message_is(started: Started) -> None:
     last = 3
-    there = started(RelpReceiver(answer=lambda number, command: b"" if number > last else None))
+    there = started(RelpReceiver(answer=lambda number, name: b"" if number > last else None))
     sent = RelpSink(there.destination)
     sent.open()
     sent.send(entries(1, 4))
@@ -527,7 +541,7 @@ def test_a_server_that_reads_only_when_it_is_read_from(started: Started) -> None
 
 
 def test_an_end_without_an_answer_changes_nothing(started: Started) -> None:
-    there = started(RelpReceiver(answer=lambda number, command: b"" if command == b"close" else None))
+    there = started(RelpReceiver(answer=lambda number, name: b"" if name == b"close" else None))
     sent = RelpSink(brief(there.destination))
     sent.open()
     sent.send(entries(1, 2))
@@ -537,7 +551,7 @@ def test_an_end_without_an_answer_changes_nothing(started: Started) -> None:
 
 def test_an_end_in_good_order_is_told(started: Started) -> None:
     heard: list[bytes] = []
-    there = started(RelpReceiver(answer=lambda number, command: heard.append(command)))
+    there = started(RelpReceiver(answer=lambda number, name: heard.append(name)))
     sent = RelpSink(there.destination)
     sent.open()
     sent.send(entries(1, 2))
@@ -866,7 +880,9 @@ def test_strange_programs_that_succeed(program: CommandReceiver, script: str) ->
     sent = CommandSink(replace(program.destination, limit=10**6))
     sent.open()
     begun = time.monotonic()
-    sent.send(entries(1, 1, data={str(number): "x" * 30_000 for number in range(10)}))
+    batch = entries(1, 1, data={str(number): "x" * 30_000 for number in range(10)})
+    with idle():
+        sent.send(batch)
     assert sent.confirmed(0) == 1
     assert time.monotonic() - begun < 2.5
 
@@ -877,6 +893,22 @@ def test_a_program_that_talks_without_end_is_killed(program: CommandReceiver) ->
     sent.open()
     with pytest.raises(SinkError, match="was killed"):
         sent.send(entries(1, 1))
+
+
+def test_what_is_kept_of_what_a_program_says_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = bytearray()
+    calls = 0
+
+    def read(descriptor: int, count: int) -> bytes:
+        nonlocal calls
+        calls += 1
+        assert calls < 3, "and so is how long it is listened to"
+        return b"x" * count
+
+    monkeypatch.setattr(os, "read", read)
+    assert command._listen(0, heard)
+    assert command._listen(0, heard)
+    assert len(heard) == command.HEARD
 
 
 def test_a_batch_that_comes_again_is_gone_on_with(program: CommandReceiver, tmp_path: Path) -> None:

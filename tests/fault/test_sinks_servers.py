@@ -46,6 +46,7 @@ class Papers:
     server: Issued
     client: Issued
     stranger: Issued
+    expired: Issued
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +59,7 @@ def papers(tmp_path_factory: pytest.TempPathFactory) -> Papers:
         authority.issue("server"),
         authority.issue("client", f"DNS:{CLIENT}"),
         authority.issue("stranger", "DNS:stranger.example.org"),
+        authority.issue("expired", days=-1),
     )
 
 
@@ -201,6 +203,16 @@ def test_a_server_of_another_ca_is_not_trusted(rsyslog: LogServer, papers: Paper
     assert "issued by a CA that is not trusted here; check `ca`" in told
     told = refused(replace(destination(rsyslog, name, papers), ca=""))
     assert "issued by a CA that is not trusted here; check `ca`" in told
+
+
+@needs_rsyslog
+def test_a_server_whose_certificate_has_expired(papers: Papers, tmp_path: Path) -> None:
+    server = Rsyslog(tmp_path / "work", papers.ca, papers.expired)
+    try:
+        for name in ("tls", "relps"):
+            assert refused(destination(server, name, papers)).endswith("its certificate has expired")
+    finally:
+        server.kill()
 
 
 @needs_rsyslog

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hostguardd.sinks.relp_frames import ANSWER_LIMIT, LAST_NUMBER, RelpError, Session, State
@@ -189,6 +189,7 @@ answers = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(st.integers(0, 7), answers, st.lists(st.integers(0, 300), max_size=12))
 def test_any_cut_of_the_bytes_gives_the_same(good: int, rest: list[bytes], places: list[int]) -> None:
     data = b"".join(frame(2 + number, YES) for number in range(good)) + b"".join(rest)
@@ -196,6 +197,7 @@ def test_any_cut_of_the_bytes_gives_the_same(good: int, rest: list[bytes], place
     assert outcome([bytes([byte]) for byte in data]) == outcome([data])
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(min_size=1, max_size=40), max_size=8), st.integers(LAST_NUMBER - 6, LAST_NUMBER))
 def test_frames_can_be_read_back(messages: list[bytes], first: int) -> None:
     rest = opened(first).syslog(messages)
@@ -208,6 +210,7 @@ def test_frames_can_be_read_back(messages: list[bytes], first: int) -> None:
     assert rest == b""
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_no_bytes_do_anything_but_count_or_raise(data: bytes) -> None:
     outcome([data])
