@@ -1,8 +1,8 @@
-"""The central log host in a folder: a PostgreSQL cluster, an rsyslogd with the shipped configuration, and hosts.
+"""The central log host in a folder: a PostgreSQL cluster, an rsyslogd as we configure it, and hosts.
 
-The rules kept here: the configuration and the schema are those of `packaging/central`, with nothing changed but
-places and ports; PostgreSQL is reached by a socket in its folder and listens nowhere else; what was started
-is ended, by its own process.
+The rules kept here: the configuration and the schema are those of `packaging/central`, with nothing changed
+but places and ports; PostgreSQL is reached by a socket in its folder and listens nowhere else; what was
+started is ended, by its own process.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ CENTRAL = ROOT / "packaging/central"
 LIMIT = 256 * 1024
 PATIENCE = 60.0
 AUTHPRIV = 10
+CURVE = "ec_paramgen_curve:prime256v1"
 
 
 def missing() -> list[str]:
@@ -94,19 +95,31 @@ class Database:
             known = pwd.getpwnam(name)
             self._user = {"user": known.pw_uid, "group": known.pw_gid, "extra_groups": []}
             os.chown(folder, known.pw_uid, known.pw_gid)
-        self.run("initdb", "-D", "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        self.run(
+            "initdb", "-D", "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"
+        )
         self.start()
         self.psql("CREATE DATABASE hostguard TEMPLATE template0 ENCODING 'UTF8'", database="postgres")
         self.load()
 
     def run(self, program: str, *words: str) -> None:
         done = subprocess.run(
-            [self.bin / program, *words], cwd=self.folder, capture_output=True, text=True, check=False, **self._user
+            [self.bin / program, *words],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            **self._user,
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
     def start(self) -> None:
-        options = [f"-k {self.folder}", "-c listen_addresses=", "-p 5432", *(f"-c {one}" for one in self.settings)]
+        options = [
+            f"-k {self.folder}",
+            "-c listen_addresses=",
+            "-p 5432",
+            *(f"-c {one}" for one in self.settings),
+        ]
         with open(os.devnull, "rb+") as nothing:
             done = subprocess.run(
                 [self.bin / "pg_ctl", "-D", "data", "-l", "log", "-o", " ".join(options), "-w", "start"],
@@ -125,8 +138,8 @@ class Database:
         check: bool = True,
     ) -> str:  # fmt: skip
         done = subprocess.run(
-            ["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", self.folder, "-p", "5432", "-U", user,
-             "-d", database, "-f", file or "-"],
+            ["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", self.folder, "-p", "5432",
+             "-U", user, "-d", database, "-f", file or "-"],
             input=sql, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0 or not check, done.stderr
@@ -152,7 +165,7 @@ class Certificates:
         self.folder = folder
         folder.mkdir(parents=True)
         self._openssl(
-            "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+            "req", "-x509", "-newkey", "ec", "-pkeyopt", CURVE, "-nodes", "-days", "2",
             "-subj", "/CN=ca", "-keyout", "ca.key", "-out", "ca.pem",
         )  # fmt: skip
         self.issue("server", "logs.example.org")
@@ -165,12 +178,12 @@ class Certificates:
     def issue(self, name: str, host: str) -> None:
         (self.folder / "san").write_text(f"subjectAltName=DNS:{host}\n")
         self._openssl(
-            "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", f"/CN={host}",
+            "req", "-newkey", "ec", "-pkeyopt", CURVE, "-nodes", "-subj", f"/CN={host}",
             "-keyout", f"{name}.key", "-out", f"{name}.csr",
         )  # fmt: skip
         self._openssl(
-            "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days",
-            "2", "-extfile", "san", "-out", f"{name}.pem",
+            "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
+            "-days", "2", "-extfile", "san", "-out", f"{name}.pem",
         )  # fmt: skip
 
     def client(self, name: str = "client") -> ssl.SSLContext:
@@ -201,7 +214,12 @@ class Receiver:
             text = text.replace(old, new)
         if certificates is None:  # only the plain input
             text = re.sub(r"global\(\n.*?\n\)\n", "", text, flags=re.DOTALL)
-            text = re.sub(r'input\(type="imrelp" port="\d+" address="127.0.0.1" ruleset[^)]*tls="on".*?\)\n', "", text, flags=re.DOTALL)  # noqa: E501
+            text = re.sub(
+                r'input\(type="imrelp" port="\d+" address="127.0.0.1" ruleset[^)]*tls="on".*?\)\n',
+                "",
+                text,
+                flags=re.DOTALL,
+            )
             text = re.sub(r'module\(load="imtcp".*?\)\ninput.*?\)\n', "", text, flags=re.DOTALL)
         (folder / "central.conf").write_text(text)
         # A host's own configuration has loaded an input before it comes to ours.
@@ -214,7 +232,10 @@ class Receiver:
     def problems(self) -> str:
         """What rsyslogd has to say against its configuration."""
         done = subprocess.run(
-            [self._program, "-N1", "-f", self.folder / "rsyslog.conf"], capture_output=True, text=True, check=False
+            [self._program, "-N1", "-f", self.folder / "rsyslog.conf"],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         return "" if done.returncode == 0 and "rror" not in done.stderr else done.stderr
 
@@ -231,7 +252,8 @@ class Receiver:
         wait(self._listens, "rsyslogd listens")
 
     def _listens(self) -> bool:
-        assert self._process and self._process.poll() is None, (self.folder / "stderr").read_text()
+        assert self._process
+        assert self._process.poll() is None, (self.folder / "stderr").read_text()
         try:
             Relp(self.relp).close()
         except OSError:
@@ -263,7 +285,9 @@ class Relp:
 
     WINDOW = 128
 
-    def __init__(self, port: int, context: ssl.SSLContext | None = None, name: str = "logs.example.org") -> None:
+    def __init__(
+        self, port: int, context: ssl.SSLContext | None = None, name: str = "logs.example.org"
+    ) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._number = 0
@@ -294,19 +318,23 @@ class Relp:
         if not rest.startswith(b"200"):
             raise ConnectionError(f"the server said {rest!r}")
 
+    def post(self, messages: Sequence[bytes]) -> None:
+        """Send, and leave the acknowledgements to `confirm`."""
+        made = []
+        for message in messages:
+            self._number += 1
+            made.append(b"%d syslog %d %b\n" % (self._number, len(message), message))
+        self._socket.sendall(b"".join(made))
+
+    def confirm(self, count: int) -> None:
+        for _ in range(count):
+            self._acknowledged()
+
     def send(self, messages: Sequence[bytes]) -> None:
-        waiting = 0
         for at in range(0, len(messages), self.WINDOW):
             part = messages[at : at + self.WINDOW]
-            made = []
-            for message in part:
-                self._number += 1
-                made.append(b"%d syslog %d %b\n" % (self._number, len(message), message))
-            self._socket.sendall(b"".join(made))
-            waiting += len(part)
-            for _ in range(waiting):
-                self._acknowledged()
-            waiting = 0
+            self.post(part)
+            self.confirm(len(part))
 
     def close(self) -> None:
         if hasattr(self, "_file"):

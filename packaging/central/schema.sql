@@ -391,6 +391,22 @@ BEGIN
     RETURN was;
 END $$;
 
+-- In plpgsql, which keeps its plans for a session; a function in SQL that cannot be inlined is planned anew each time.
+CREATE OR REPLACE FUNCTION techniques(list jsonb) RETURNS text[] LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+BEGIN
+    IF list IS NULL OR jsonb_typeof(list) <> 'array' THEN
+        RETURN NULL;
+    END IF;
+    RETURN ARRAY(SELECT jsonb_array_elements_text(list));
+END $$;
+
+CREATE OR REPLACE FUNCTION signature_of(kind text, action text, key text, sha256 text) RETURNS uuid
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+BEGIN
+    RETURN encode(substring(pg_catalog.sha256(convert_to(
+        jsonb_build_array(kind, action, key, sha256)::text, 'UTF8')) FROM 1 FOR 16), 'hex')::uuid;
+END $$;
+
 -- What became of the findings that a record tells of: its own, and those that it lists.
 CREATE OR REPLACE FUNCTION note_findings(
     host integer, epoch integer, number bigint, said timestamptz, record jsonb
@@ -433,18 +449,6 @@ BEGIN
         WHERE (f.epoch, f.sequence) < (excluded.epoch, excluded.sequence);
     END IF;
 END $$;
-
-CREATE OR REPLACE FUNCTION techniques(list jsonb) RETURNS text[] LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT CASE WHEN jsonb_typeof(list) = 'array'
-                THEN (SELECT array_agg(one ORDER BY place)
-                      FROM jsonb_array_elements_text(list) WITH ORDINALITY all_of (one, place)) END
-$$;
-
-CREATE OR REPLACE FUNCTION signature_of(kind text, action text, key text, sha256 text) RETURNS uuid
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT encode(substring(pg_catalog.sha256(convert_to(
-        jsonb_build_array(kind, action, key, sha256)::text, 'UTF8')) FROM 1 FOR 16), 'hex')::uuid
-$$;
 
 -- On how many hosts the changes of a record were seen. In one order, so that two hosts never wait for each other.
 CREATE OR REPLACE FUNCTION note_spread(host integer, said timestamptz, record jsonb) RETURNS void

@@ -1,4 +1,4 @@
-"""The other end, as `packaging/central` sets it up: a real rsyslogd that files and hands on, a real PostgreSQL.
+"""The other end, as `packaging/central` sets it up: a real rsyslogd that files, and a real PostgreSQL.
 
 What is shown: a message sent twice is there once; a stopped, restarted or cut database loses nothing; what a
 host says can harm nobody else; and each view tells what it is for, and nothing of hosts that are well.
@@ -24,7 +24,7 @@ from typing import Any
 
 import pytest
 
-from hostguardd.envelope import syslog
+from hostguardd.envelope import entry, syslog
 from hostguardd.model import Severity
 from hostguardd.record import clean
 from tests.alerts import FILE, finding
@@ -38,11 +38,11 @@ from tests.central import (
     Receiver,
     Relp,
     central,
-    entry,
     message,
     missing,
     wait,
 )
+from tests.daemon import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -337,13 +337,17 @@ def test_the_same_change_on_many_hosts(database: Database, send: Any) -> None:
         send(*messages(host.tell(finding(None, worm, Severity.CRITICAL, f"w{number}"))))
         send(*messages(host.tell(finding(None, worm, Severity.CRITICAL, f"w{number}"), "changed")))
         send(*messages(host.tell(finding(None, own, Severity.LOW, f"o{number}"))))
-        send(*messages(host.tell(finding(None, replace(worm, sha256=bytes([number] * 32)), name=f"x{number}"))))
+        send(
+            *messages(host.tell(finding(None, replace(worm, sha256=bytes([number] * 32)), name=f"x{number}")))
+        )
         send(*messages(host.group([finding(None, replace(FILE, name=b"libupdated"), name=f"u{number}")] * 4)))
     for host in hosts:
         handled(database, host, 5)
     found = {
         (row["key"], row["sha256"]): row
-        for row in database.rows("SELECT * FROM hostguard.same_change WHERE key LIKE '/tmp/%' OR key LIKE '%updated'")
+        for row in database.rows(
+            "SELECT * FROM hostguard.same_change WHERE key LIKE '/tmp/%' OR key LIKE '%updated'"
+        )
     }
     assert set(found) == {("/tmp/.worm", "66" * 32), ("/etc/libupdated", "")}
     assert {row["hosts"] for row in found.values()} == {12}
@@ -351,8 +355,8 @@ def test_the_same_change_on_many_hosts(database: Database, send: Any) -> None:
 
 
 HOSTILE = (
-    "../../../../etc/cron.d/x", "..", ".", "/", "/etc/passwd", "a/../../b", "-rf", "x" * 5000, "%hostname%", "$(id)",
-    "'; DROP SCHEMA hostguard CASCADE; --", "\\'; SELECT 1; --", "ü\u202eß", "a b",
+    "../../../../etc/cron.d/x", "..", ".", "/", "/etc/passwd", "a/../../b", "-rf", "x" * 5000, "%hostname%",
+    "$(id)", "'; DROP SCHEMA hostguard CASCADE; --", "\\'; SELECT 1; --", "ü\u202eß", "a b",
 )  # fmt: skip
 
 
@@ -450,7 +454,14 @@ def test_what_is_no_alert_is_kept_and_stops_nothing(
 
 
 def test_hostile_strings_in_a_record_arrive_as_they_are(database: Database, send: Any, host: Host) -> None:
-    names = [b"'; DROP SCHEMA hostguard CASCADE; --", b"\\'", b"$$", b"%msg%", "ü€😀".encode(), b"\xff\xfe\n\t\x00\x1b[2J"]
+    names = [
+        b"'; DROP SCHEMA hostguard CASCADE; --",
+        b"\\'",
+        b"$$",
+        b"%msg%",
+        "ü€😀".encode(),
+        b"\xff\xfe\n\t\x00\x1b[2J",
+    ]
     for number, name in enumerate(names):
         host.tell(finding(None, replace(FILE, name=name.replace(b"\0", b"\1")), name=f"f{number}"))
     send(*messages(host.lines))
@@ -468,7 +479,10 @@ def test_hostile_strings_in_a_record_arrive_as_they_are(database: Database, send
 def test_a_shortened_line_is_no_broken_chain_and_a_long_one_arrives_whole(
     database: Database, send: Any, host: Host
 ) -> None:
-    many = [finding(None, replace(FILE, name=b"long" * 40 + b"%d" % number), name=f"f{number}") for number in range(400)]
+    many = [
+        finding(None, replace(FILE, name=b"long" * 40 + b"%d" % number), name=f"f{number}")
+        for number in range(400)
+    ]
     lines = [*host.idle(), *host.group(many), *host.idle()]
     assert max(map(len, lines)) > 80_000
     send(message(lines[0]), *(message(line, 8192) for line in lines[1:-1]), message(lines[-1]))
@@ -506,14 +520,18 @@ def test_a_database_that_was_stopped_lost_nothing(database: Database, receiver: 
                              f"WHERE hostname = '{host.name}'") == []  # fmt: skip
 
 
-def test_a_connection_cut_in_the_middle_loses_nothing(database: Database, receiver: Receiver, send: Any) -> None:
+def test_a_connection_cut_in_the_middle_loses_nothing(
+    database: Database, receiver: Receiver, send: Any
+) -> None:
     """What ompgsql's own transactions lose: see the configuration."""
     hosts = [new_host() for _ in range(5)]
     over = threading.Event()
 
     def cut() -> None:
         while not over.wait(0.05):
-            database.psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'hostguard_writer'")
+            database.psql(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'hostguard_writer'"
+            )
 
     cutter = threading.Thread(target=cut)
     cutter.start()
@@ -593,17 +611,27 @@ def test_tls_takes_those_who_are_named_and_nobody_else(
 
 def test_roles_may_do_what_they_are_for_and_nothing_else(database: Database, host: Host, send: Any) -> None:
     for sql in (
-        "SELECT * FROM hostguard.alerts", "SELECT * FROM hostguard.open_critical", "DELETE FROM hostguard.hosts",
+        "SELECT * FROM hostguard.alerts", "SELECT * FROM hostguard.open_critical",
+        "DELETE FROM hostguard.hosts",
         "SELECT hostguard.take_line('', '', '')", "SELECT hostguard.tend()", "SELECT hostguard.settle(1, '')",
         "CREATE TABLE hostguard.x (y int)", "CREATE TABLE public.x (y int)", "CREATE TEMP TABLE x (y int)",
     ):  # fmt: skip
         said = database.psql(sql, user="hostguard_writer", check=False)
         assert "denied" in said or "must be owner" in said, f"{sql}: {said}"
     database.psql("DROP ROLE IF EXISTS looker; CREATE ROLE looker LOGIN IN ROLE hostguard_reader")
-    for view in (*TROUBLES, "open_findings", "open_critical", "same_change", "blind_hosts", "damaged_lines", "rejects"):
+    for view in (
+        *TROUBLES,
+        "open_findings",
+        "open_critical",
+        "same_change",
+        "blind_hosts",
+        "damaged_lines",
+        "rejects",
+    ):
         database.rows(f"SELECT * FROM hostguard.{view} LIMIT 1", user="looker")
     for sql in (
-        "SELECT hostguard.take('', '', '', '')", "DELETE FROM hostguard.rejects", "SELECT hostguard.retry_rejects()",
+        "SELECT hostguard.take('', '', '', '')", "DELETE FROM hostguard.rejects",
+        "SELECT hostguard.retry_rejects()",
         "UPDATE hostguard.hosts SET retired = true", "SELECT hostguard.settle(1, '')",
     ):  # fmt: skip
         assert "denied" in database.psql(sql, user="looker", check=False), sql
@@ -619,8 +647,30 @@ def test_partitions_come_and_go_and_the_schema_may_be_loaded_again(
     send(*messages(list(old.values())))
     settled(database, host, 3)
     database.load()
-    partition = database.rows("SELECT tableoid::regclass::text AS name, count(*) FROM hostguard.alerts GROUP BY 1")
+    partition = database.rows(
+        "SELECT tableoid::regclass::text AS name, count(*) FROM hostguard.alerts GROUP BY 1"
+    )
     assert "hostguard.alerts_other" in {row["name"] for row in partition}
     database.psql("UPDATE hostguard.alerts_other SET received_at = '2001-01-01'; SELECT hostguard.tend(1)")
     assert count(database, host) == 0
-    assert database.one("SELECT count(*) FROM hostguard.hosts WHERE hostname = "f"'{host.name}'") == 1
+    assert database.one(f"SELECT count(*) FROM hostguard.hosts WHERE hostname = '{host.name}'") == 1
+
+
+def test_the_index_template_knows_every_field_of_the_published_schema() -> None:
+    schema = json.loads((ROOT / "hostguardd/schema/alert.schema.json").read_text())
+    template = json.loads((CENTRAL / "opensearch-template.json").read_text())
+    free = {"by_action", "by_severity", "by_folder"}  # counts under names of all kinds: kept, not searched
+
+    def unknown(asked: dict[str, Any], known: dict[str, Any], at: str) -> list[str]:
+        found = []
+        for name, field in asked.get("properties", {}).items():
+            if "$ref" in field:
+                field = schema["$defs"][field["$ref"].rpartition("/")[2]]
+            field = field.get("items", field) if isinstance(field.get("items"), dict) else field
+            if name in known.get("properties", {}):
+                found += unknown(field, known["properties"][name], f"{at}{name}.")
+            elif name not in free:
+                found.append(at + name)
+        return found
+
+    assert unknown(schema, template["template"]["mappings"], "") == []
