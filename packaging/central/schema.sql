@@ -43,6 +43,7 @@ ALTER ROLE hostguard_writer SET client_min_messages = error;
 
 CREATE SCHEMA IF NOT EXISTS hostguard AUTHORIZATION hostguard_owner;
 REVOKE ALL ON SCHEMA hostguard FROM PUBLIC;
+REVOKE CREATE ON SCHEMA public FROM PUBLIC;  -- before PostgreSQL 15 everybody may
 GRANT USAGE ON SCHEMA hostguard TO hostguard_writer, hostguard_reader;
 
 SET ROLE hostguard_owner;
@@ -297,7 +298,9 @@ BEGIN
     INSERT INTO heartbeats AS h (host, at, received_at, sequence, digest, generation, baseline_digest, blind,
                                  blind_scopes, every, alive, behind_since)
     VALUES (take_heartbeat.host, said, now(), head, head_is, (ours #>> '{baseline,generation}')::bigint,
-            left(ours #>> '{baseline,digest}', 128), coalesce((ours ->> 'blind')::integer, 0),
+            left(ours #>> '{baseline,digest}', 128),
+            CASE jsonb_typeof(ours -> 'blind') WHEN 'number' THEN (ours ->> 'blind')::integer
+                 WHEN 'array' THEN jsonb_array_length(ours -> 'blind') ELSE 0 END,
             coalesce(ours -> 'blind_scopes', '[]'), every, (ours #>> '{daemon,alive}')::timestamptz,
             CASE WHEN head > coalesce(known.last_sequence, 0) THEN coalesce(before.behind_since, now()) END)
     ON CONFLICT ON CONSTRAINT heartbeats_pkey DO UPDATE SET
@@ -570,7 +573,8 @@ BEGIN
 END $$;
 
 -- What rsyslog calls, for each message once. It never fails for what a message says. Where the database itself
--- cannot write (a full disk), it waits: the queue before it has a disk of its own.
+-- cannot write (a full disk), it waits: the queue before it has a disk of its own, and ompgsql would take an
+-- error here for a message that is done with.
 CREATE OR REPLACE FUNCTION take(peer text, name text, sd text, msg text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = hostguard, pg_catalog, pg_temp AS $$
 DECLARE

@@ -39,8 +39,10 @@ OURS = "hostname ~ '^s[0-9]+[.]'"
 """The hosts that send, not those that were loaded."""
 
 RECORD = """jsonb_build_object('@timestamp', at, 'event', jsonb_build_object('sequence', sequence, 'id', id,
-    'action', 'file-changed', 'severity', 47), 'message', 'Changed: /usr/lib/thing/' || i || ' (size, sha256)',
-    'host', jsonb_build_object('hostname', 'l' || host, 'id', md5(host::text)), 'file', jsonb_build_object('path',
+    'action', 'file-changed', 'severity', 47),
+    'message', 'Changed: /usr/lib/thing/' || i || ' (size, sha256)',
+    'host', jsonb_build_object('hostname', 'l' || host, 'id', md5(host::text)),
+    'file', jsonb_build_object('path',
     '/usr/lib/thing/' || i, 'mode', '0644', 'uid', '0', 'size', i), 'hostguard', jsonb_build_object('key',
     '/usr/lib/thing/' || i, 'kind', 'file', 'chain', encode(chain, 'hex')))"""
 
@@ -60,7 +62,7 @@ INSERT INTO troubles (host, epoch, kind, sequence, detail)
 SELECT i % {hosts} + 1, 1, (ARRAY['chain', 'rewound', 'damaged'])[i % 3 + 1], i, 'x'
 FROM generate_series(1, 6000) i;
 INSERT INTO findings
-SELECT i % {hosts} + 1, 'f' || i, 1, i / {hosts} + 1, CASE WHEN i % 50 = 0 THEN 'opened' ELSE 'cleared' END,
+SELECT i / 7 % {hosts} + 1, 'f' || i, 1, i / {hosts} + 1, CASE WHEN i % 50 = 0 THEN 'opened' ELSE 'cleared' END,
        CASE WHEN i % 500 = 0 THEN 99 ELSE 47 END, 'file', 'file-changed', 'usr', NULL, '/usr/lib/thing/' || i,
        'Changed: /usr/lib/thing/' || i, now() - random() * interval '90 days', now()
 FROM generate_series(1, {alerts} / 4) i;
@@ -193,6 +195,10 @@ def simulate(database: Database, receiver: Receiver, hosts: int, each: int) -> i
     beats = database.one(
         f"SELECT count(*) FROM hostguard.heartbeats JOIN hostguard.hosts USING (host) WHERE {OURS}"
     )
+    row = database.one(
+        f"SELECT avg(pg_column_size(a.*)) FROM hostguard.alerts a JOIN hostguard.hosts USING (host) WHERE {OURS}"
+    )
+    print(f"{'a row of theirs, without indexes':40} {float(row):,.0f} bytes")
     silent = hosts - beats
     print(f"{'lost':40} {lost} of {total - hosts:,} alerts; {silent} heartbeats; {wrong} gaps or troubles")
     begun = time.monotonic()

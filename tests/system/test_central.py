@@ -444,7 +444,7 @@ def test_what_is_no_alert_is_kept_and_stops_nothing(
     wait(lambda: rejects(database) == before + len(refused), "all of them are kept")
     reasons = [row["reason"] for row in database.rows("SELECT reason FROM hostguard.rejects ORDER BY reject")]
     assert all(reasons)
-    kept = b"\n".join(receiver.files()["rejects.log"])
+    (kept,) = (b"\n".join(lines) for path, lines in receiver.files().items() if path.startswith("rejects-2"))
     assert kept.count(b"\n") + 1 == len(not_filed)
     assert b"su root" in kept
     assert b"not JSON" in kept
@@ -545,6 +545,35 @@ def test_a_connection_cut_in_the_middle_loses_nothing(
         cutter.join()
     for host in hosts:
         settled(database, host, 600)
+
+
+def test_a_database_without_room_waits_and_loses_nothing(database: Database, send: Any, host: Host) -> None:
+    """A full disk is an error of the statement, which ompgsql would take for the end of the message."""
+    database.psql(
+        """
+        CREATE TABLE public.room (full_ boolean); INSERT INTO public.room VALUES (true);
+        CREATE FUNCTION public.room() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+        BEGIN
+            IF (SELECT full_ FROM public.room) THEN
+                RAISE 'no space left on device' USING ERRCODE = '53100';
+            END IF;
+            RETURN NEW;
+        END $$;
+        CREATE TRIGGER room BEFORE INSERT ON hostguard.alerts FOR EACH ROW EXECUTE FUNCTION public.room();
+        """
+    )
+    try:
+        before = rejects(database)
+        send(*messages(host.idle(20)))
+        time.sleep(1.5)
+        assert count(database, host) == 0
+        database.psql("UPDATE public.room SET full_ = false")
+        settled(database, host, 20)
+        assert rejects(database) == before
+    finally:
+        database.psql(
+            "DROP TRIGGER room ON hostguard.alerts; DROP FUNCTION public.room; DROP TABLE public.room"
+        )
 
 
 def test_a_receiver_killed_and_started_again_has_what_it_acknowledged_in_its_files(
