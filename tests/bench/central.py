@@ -62,7 +62,8 @@ INSERT INTO troubles (host, epoch, kind, sequence, detail)
 SELECT i % {hosts} + 1, 1, (ARRAY['chain', 'rewound', 'damaged'])[i % 3 + 1], i, 'x'
 FROM generate_series(1, 6000) i;
 INSERT INTO findings
-SELECT i / 7 % {hosts} + 1, 'f' || i, 1, i / {hosts} + 1, CASE WHEN i % 50 = 0 THEN 'opened' ELSE 'cleared' END,
+SELECT i / 7 % {hosts} + 1, 'f' || i, 1, i / {hosts} + 1,
+       CASE WHEN i % 50 = 0 THEN 'opened' ELSE 'cleared' END,
        CASE WHEN i % 500 = 0 THEN 99 ELSE 47 END, 'file', 'file-changed', 'usr', NULL, '/usr/lib/thing/' || i,
        'Changed: /usr/lib/thing/' || i, now() - random() * interval '90 days', now()
 FROM generate_series(1, {alerts} / 4) i;
@@ -196,7 +197,8 @@ def simulate(database: Database, receiver: Receiver, hosts: int, each: int) -> i
         f"SELECT count(*) FROM hostguard.heartbeats JOIN hostguard.hosts USING (host) WHERE {OURS}"
     )
     row = database.one(
-        f"SELECT avg(pg_column_size(a.*)) FROM hostguard.alerts a JOIN hostguard.hosts USING (host) WHERE {OURS}"
+        "SELECT avg(pg_column_size(a.*)) FROM hostguard.alerts a "
+        f"JOIN hostguard.hosts USING (host) WHERE {OURS}"
     )
     print(f"{'a row of theirs, without indexes':40} {float(row):,.0f} bytes")
     silent = hosts - beats

@@ -587,6 +587,11 @@ def test_a_receiver_killed_and_started_again_has_what_it_acknowledged_in_its_fil
         receiver.start()
     filed = {line for path, lines in receiver.files().items() if path.startswith(host.name) for line in lines}
     assert filed >= set(host.lines)
+    # What the database's queue held in memory went with it; the files bring it back.
+    (folder,) = (path for path in receiver.logs.iterdir() if path.name.startswith(host.name))
+    replayed(database, folder)
+    settled(database, host, 600)
+    assert of(database, "broken_chains", host) == []
 
 
 def test_a_database_is_filled_from_the_files(
