@@ -211,7 +211,6 @@ def simulate(database: Database, receiver: Receiver, hosts: int, each: int) -> i
         for client, _ in clients:
             client.confirm(1)
     took = time.monotonic() - begun
-    wait(lambda: not list((receiver.folder / "work").glob("*.0*")), "the queue is empty", 600)
     print(f"{'heartbeats acknowledged and filed':40} {hosts * rounds / took:,.0f} messages/s")
     for client, _ in clients:
         client.close()

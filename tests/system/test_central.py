@@ -510,14 +510,61 @@ def test_a_database_that_was_stopped_lost_nothing(database: Database, receiver: 
             send(*messages(host.idle(100)))
         database.stop(how)
         for host in hosts:
-            send(*messages(host.idle(300)))
-        time.sleep(1.5)
+            send(*messages(host.idle(900)))
+        wait(
+            lambda: list((receiver.folder / "work").glob("hostguard-database.0*")),
+            "the queue goes to the disk",
+        )
         database.start()
+        arrived(database, hosts)
+
+
+def test_a_receiver_stopped_while_the_database_is_keeps_its_queue(
+    database: Database, receiver: Receiver
+) -> None:
+    """But for what each worker held in its hands just then, which the files bring back."""
+    hosts = [new_host() for _ in range(5)]
+    client = Relp(receiver.relp)
+    database.stop()
     for host in hosts:
-        settled(database, host, 800)
+        client.send(messages(host.idle(900)))
+    client.close()
+    receiver.stop()
+    receiver.start()
+    client = Relp(receiver.relp)
+    for host in hosts:
+        client.send(messages(host.idle(100)))
+    client.close()
+    database.start()
+    wait(lambda: sum(count(database, host) for host in hosts) >= 5000 - WORKERS, "nearly all is there")
+    for host in hosts:
+        wait(lambda host=host: not database.rows(BUSY), "the queue is empty")
+        (folder,) = (path for path in receiver.logs.iterdir() if path.name.startswith(f"{host.name}@"))
+        replayed(database, folder)
+    arrived(database, hosts)
+
+
+WORKERS = 8
+"""Four of the queue, and as many of its part on the disk."""
+
+BUSY = "SELECT pid FROM pg_stat_activity WHERE usename = 'hostguard_writer' AND state = 'active'"
+
+
+def arrived(database: Database, hosts: list[Host]) -> None:
+    """Wait until all that these hosts wrote is in the database, and see that it is whole."""
+    for host in hosts:
+        settled(database, host, host.sequence)
+        name = quoted(host.name)
+        wait(
+            lambda name=name: (
+                not database.rows(
+                    f"SELECT 1 FROM hostguard.gaps JOIN hostguard.hosts USING (host) WHERE hostname = {name}"
+                )
+            ),
+            f"no gap is left of {host.name}",
+        )
         assert of(database, "broken_chains", host) == []
-        assert database.rows("SELECT * FROM hostguard.gaps JOIN hostguard.hosts USING (host) "
-                             f"WHERE hostname = '{host.name}'") == []  # fmt: skip
+        assert of(database, "rewound_hosts", host) == []
 
 
 def test_a_connection_cut_in_the_middle_loses_nothing(
@@ -640,6 +687,15 @@ def test_tls_takes_those_who_are_named_and_nobody_else(
     bare = ssl.create_default_context(cafile=str(tls.folder / "ca.pem"))
     with pytest.raises((OSError, ConnectionError)):
         Relp(receiver.relp_tls, bare).send(messages(host.idle()))
+    (more,) = messages(host.idle())
+    for context in (tls.client("stranger"), bare):
+        raw = socket.create_connection(("127.0.0.1", receiver.tls), 10)
+        with raw, pytest.raises((OSError, ConnectionError)):  # noqa: PT012
+            plain = context.wrap_socket(raw, server_hostname="logs.example.org")
+            with plain:
+                plain.sendall(b"%d %b" % (len(more), more))
+                if not plain.recv(1):
+                    raise ConnectionError("closed")
     assert count(database, host) == 30
 
 
