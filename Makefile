@@ -14,10 +14,10 @@ PY := $(VENV)/bin/python
 export PYTHON
 .SILENT:
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench techniques rpm rpm-check venv pins clean
+.PHONY: help demo test lint format bench techniques rpm rpm-check central-check venv pins clean
 
 help: ## This list
-	awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.run ## Watch this very host from a folder, and show the alerts as they come
 	$(PY) -m hostguardd.demo $(ARGS)
@@ -55,6 +55,10 @@ rpm-check: $(VENV)/.dev ## rpmlint, and what the RPM does on a host of its own, 
 	tools/system-packages rpm
 	tools/system-packages test
 	HOSTGUARD_RPM=1 $(PY) -m pytest tests/system/test_rpm.py $(ARGS)
+
+central-check: $(VENV)/.dev ## The log host's rsyslog and PostgreSQL (packaging/central), run for real
+	tools/system-packages central
+	HOSTGUARD_CENTRAL=1 $(PY) -m pytest tests/system/test_central.py $(ARGS)
 
 venv: $(VENV)/.dev ## Only the set-up
 
