@@ -28,7 +28,7 @@ from typing import Any
 from hostguardd.describe import Event, finding_alert, group_alerts
 from hostguardd.envelope import Entry, entry, heartbeat, syslog
 from hostguardd.model import Alert, Finding
-from hostguardd.record import GENESIS, Identity, digest, render
+from hostguardd.record import GENESIS, Identity, digest, render, timestamp
 from tests.alerts import NAMES, alert
 from tests.daemon import ROOT
 
@@ -385,13 +385,9 @@ class Host:
             "blind": 0,
             "blind_scopes": [],
             "interval": interval,
-            "daemon": {"alive": json.loads(heartbeat(now(), "", {}).line)["@timestamp"]},
+            "daemon": {"alive": timestamp(now())},
         }
-        made = heartbeat(now(), self.name, said | told)
-        record = json.loads(made.line)
-        record["host"]["id"] = self.machine
-        line = json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()
-        return message(made._replace(line=line))
+        return message(heartbeat(now(), {"hostname": self.name, "id": self.machine}, said | told))
 
 
 def message(one: Entry | bytes, limit: int = LIMIT) -> bytes:
