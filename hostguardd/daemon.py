@@ -7,15 +7,13 @@ elsewhere; this room opens what must be open, in the order in which a failure is
 from __future__ import annotations
 
 import argparse
-import fcntl
 import io
 import os
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import sdnotify
@@ -30,13 +28,14 @@ from .engine.clock import SystemClock
 from .engine.commands import Commands
 from .engine.engine import BACKUP, Engine
 from .engine.once import check_once
-from .errors import AlreadyRunning, BaselineDamaged, BaselineError, Exit, HostguardError, UsageError
+from .errors import BaselineDamaged, BaselineError, Exit, HostguardError, UsageError
 from .host.bundle import Host, image, this_host
 from .host.own import few_heaps
 from .record import Identity
 from .store.alertlog import AlertLog
 from .store.baseline import Baseline
 from .store.database import Database
+from .store.lock import locked
 
 DATABASE = "baseline.db"
 SIGNALS: Mapping[int, str] = {signal.SIGTERM: "stop", signal.SIGINT: "stop", signal.SIGHUP: "reload"}
@@ -97,7 +96,7 @@ def _run(config_file: str | None, config: Config) -> int:
     for folder, mode in ((config.paths.state, 0o700), (config.paths.log, 0o750), (config.paths.run, 0o755)):
         _make(folder, mode)
     clock = SystemClock()
-    with _lock(Path(config.paths.state)):
+    with locked(Path(config.paths.state), "hostguardd"):
         log = AlertLog(config.paths.log, config.alerts, identity(), _known_head(config))
         database = _open(config, log, clock.wall, diagnose)
         engine = Engine(
@@ -176,26 +175,6 @@ def _make(folder: str, mode: int) -> None:
         os.makedirs(folder, mode=mode, exist_ok=True)
     except OSError as error:
         raise HostguardError(f"cannot make {folder}: {error.strerror}") from error
-
-
-@contextmanager
-def _lock(state: Path) -> Iterator[None]:
-    """One daemon for one state folder."""
-    path = state / "lock"
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise HostguardError(f"cannot open {path}: {error.strerror}") from error
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(fd, 0)
-        os.write(fd, f"{os.getpid()}\n".encode())
-        yield
-    except BlockingIOError:
-        holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
-        raise AlreadyRunning(f"{state} is in use by another hostguardd (pid {holder or 'unknown'})") from None
-    finally:
-        os.close(fd)
 
 
 def _known_head(config: Config) -> tuple[int, str] | None:

@@ -26,6 +26,7 @@ from .forwarding.bell import Bell, Ringer
 from .forwarding.courier import Courier
 from .forwarding.report import write_report
 from .sinks.make import sink
+from .store.lock import locked
 from .store.sign import read_sign
 
 TABLES = ("paths", "alerts", "destination")
@@ -92,6 +93,11 @@ class Forwarder:
             state.mkdir(mode=0o750, parents=True, exist_ok=True)
         except OSError as error:
             raise HostguardError(f"cannot make {state}: {error.strerror}") from error
+        with locked(state, "hostguardd-forward"):
+            self._forward()
+        return int(Exit.OK)
+
+    def _forward(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._asked_to_stop)
         signal.signal(signal.SIGHUP, self._asked_to_reload)
@@ -109,7 +115,6 @@ class Forwarder:
         finally:
             ringer.close()
             self._end()
-        return int(Exit.OK)
 
     def _asked_to_stop(self, _number: int, _frame: object) -> None:
         self._stop = True

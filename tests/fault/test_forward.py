@@ -244,6 +244,19 @@ def test_settings_are_read_anew_and_mistakes_change_nothing(tmp_path: Path, rece
     second.stop()
 
 
+def test_a_second_one_is_refused_and_the_first_goes_on(tmp_path: Path, receiver: Receiver) -> None:
+    guard = guard_for(tmp_path, receiver)
+    with guarding(guard.start()), forwarding(guard) as forward:
+        until(lambda: receiver.numbers, "something arrived")
+        second = Forward(guard).start()
+        assert second.process is not None
+        assert second.process.wait(PATIENCE) != 0
+        assert "is in use by another hostguardd-forward (pid" in second.said()
+        (guard.tree / "loud").write_text("once more\n")
+        guard.approve()
+        until(lambda: forward.standing()["behind"] == 0, "the first delivers on")
+
+
 def test_with_nowhere_to_go_it_ends_well(tmp_path: Path) -> None:
     guard = Guard(tmp_path / "guard")
     forward = Forward(guard).start()
