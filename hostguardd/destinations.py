@@ -44,6 +44,8 @@ FACILITIES: Mapping[str, int] = {
 }  # fmt: skip
 """RFC 5424, section 6.2.1, as far as an integrity alert may have reason to use it."""
 
+TOLD = {label: severity for label, severity in SEVERITIES.items() if severity}
+
 _ADDRESS = re.compile(
     r"(?:\[([0-9A-Fa-f]*:[0-9A-Fa-f:.]*(?:%[A-Za-z0-9._-]+)?)\]|([^\[\]:\s/]+)):([0-9]{1,5})"
 )
@@ -84,7 +86,7 @@ class Destination:
     key: str = field(default="", metadata=reads(plain_file()))
     server_name: str = field(default="", metadata=reads(text()))
     command: tuple[str, ...] = field(default=(), metadata=reads(many(text())))
-    severity: Severity = field(default=Severity.INFO, metadata=reads(choice(SEVERITIES)))
+    severity: Severity = field(default=Severity.INFO, metadata=reads(choice(TOLD)))
     facility: str = field(default="authpriv", metadata=reads(choice({name: name for name in FACILITIES})))
     limit: int = field(default=8 * KIB, metadata=reads(size(1 * KIB, 16 * KIB * KIB)))
     rate: int = field(default=0, metadata=reads(whole(0, 1_000_000)))
@@ -98,7 +100,8 @@ class Destination:
             host, port = self.address
             shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
             return f"{self.kind}{'+tls' if self.tls else ''}://{shown}"
-        return " ".join(self.command) if self.kind == COMMAND else self.kind
+        # Not its arguments, which may hold a password.
+        return self.command[0] if self.kind == COMMAND else self.kind
 
 
 def check_destination(one: Destination) -> list[Mistake]:

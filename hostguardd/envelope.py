@@ -54,6 +54,9 @@ EVENT: Final = ("sequence", "id", "severity")
 OURS: Final = ("schema", "kind", "severity", "chain")
 """What is left of one that is: enough to find it."""
 
+PARSED: Final = 1024 * 1024
+"""Bytes of a line beyond which it is not taken apart: that takes ten times as much memory."""
+
 _BY_NUMBER = {number: severity for severity, number in SEVERITY_NUMBERS.items()}
 _HEAD = re.compile(
     rb'\{"@timestamp":"([0-9TZ:.-]+)","event":\{"sequence":([1-9][0-9]{0,17}),"id":"([0-9a-f-]{1,64})",'
@@ -187,6 +190,15 @@ def shortened(line: bytes, limit: int) -> bytes:
     """
     if len(line) <= limit:
         return line
+    if len(line) > PARSED:
+        return _json(NOTHING_FITS)
+    try:
+        return _shortened(line, limit)
+    except RecursionError:
+        return _json(NOTHING_FITS)
+
+
+def _shortened(line: bytes, limit: int) -> bytes:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):

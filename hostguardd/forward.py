@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import sdnotify
@@ -34,6 +35,12 @@ TABLES = ("paths", "alerts", "destination")
 
 REPORT_EVERY, REPORT_AT_LEAST = 1.0, 10.0
 """Seconds between two reports, if there is anything new to report, and if there is not."""
+
+FINISH = 12.0
+"""Seconds for all couriers together to end in good order; what is under way then is sent again next time."""
+
+ENDED = 128 + signal.SIGTERM
+"""The exit code after a signal, so that the service manager can tell it from having nothing to do."""
 
 STUCK = 60.0
 """Seconds, beyond twice what a destination's timeout allows, after which a courier is taken to hang."""
@@ -65,7 +72,14 @@ def arguments() -> argparse.ArgumentParser:
 def say(sentence: str, level: int = 5) -> None:
     """A line for the journal, with its priority as sd-daemon(3) has it; plain on a terminal."""
     prefix = "hostguardd-forward: " if sys.stderr.isatty() else f"<{level}>"
-    print(f"{prefix}{sentence}", file=sys.stderr, flush=True)
+    try:
+        print(f"{prefix}{sentence}", file=sys.stderr, flush=True)
+    except OSError:
+        pass  # nobody listens, or the journal is full: that must not keep alerts from leaving
+
+
+def _said(name: str, level: int, sentence: str) -> None:
+    say(f"{name}: {sentence}", level)
 
 
 class Forwarder:
@@ -80,10 +94,12 @@ class Forwarder:
         self._stop = self._reload = False
         self._notifier = sdnotify.SystemdNotifier()
         self._reported: object = None
+        self._unreported = False
         self._reported_at = 0.0
 
     def run(self) -> int:
-        """Until SIGTERM or SIGINT; SIGHUP reads the settings anew."""
+        """Until SIGTERM or SIGINT, or at once if there is nowhere to send to; SIGHUP reads the settings
+        anew."""
         if not self._config.destinations:
             say("no [[destination]] is configured: there is nothing to forward")
             self._notifier.notify("READY=1")
@@ -95,7 +111,7 @@ class Forwarder:
             raise HostguardError(f"cannot make {state}: {error.strerror}") from error
         with locked(state, "hostguardd-forward"):
             self._forward()
-        return int(Exit.OK)
+        return ENDED
 
     def _forward(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -109,12 +125,14 @@ class Forwarder:
                 ringer.listen(REPORT_EVERY)
                 if self._reload:
                     self._read_anew()
+                self._revive()
                 self._report()
                 if not self._stuck():
                     self._notifier.notify("WATCHDOG=1")
         finally:
             ringer.close()
-            self._end()
+            self._end(self._couriers)
+            self._report(last=True)
 
     def _asked_to_stop(self, _number: int, _frame: object) -> None:
         self._stop = True
@@ -132,23 +150,28 @@ class Forwarder:
         try:
             config = self._read()
         except HostguardError as error:
-            say(f"the settings were not read anew, those of before hold: {error}", level=4)
+            for line in str(error).splitlines():
+                say(f"the settings were not read anew, those of before hold: {line}", level=4)
             return
         if config.paths != self._config.paths:
             say("[paths] takes effect after a restart", level=4)
             return
-        self._end()
         self._config = config
+        gone = [one for one in self._couriers if one.destination not in config.destinations]
+        self._end(gone)
+        self._couriers = [one for one in self._couriers if one not in gone]
         self._start()
         say(f"the settings were read anew: {len(config.destinations)} destinations")
 
     # -- couriers ------------------------------------------------------------------------------------
 
     def _start(self) -> None:
+        """A courier for each destination that has none: at first, after a change, and when one died."""
         paths = self._config.paths
+        running = [one.destination for one in self._couriers]
         for one in self._config.destinations:
-            self._couriers.append(
-                Courier(
+            if one not in running:
+                courier = Courier(
                     one,
                     sink(one),
                     paths.log,
@@ -156,28 +179,30 @@ class Forwarder:
                     self._bell,
                     self._clock,
                     lambda: read_sign(paths.log),
-                    lambda sentence, name=one.name: say(f"{name}: {sentence}"),  # type: ignore[misc]
+                    partial(_said, one.name, 5),
+                    partial(_said, one.name, 4),
                 )
-            )
-        for courier in self._couriers:
-            courier.start()
+                self._couriers.append(courier)
+                courier.start()
 
-    def _end(self) -> None:
-        for courier in self._couriers:
+    def _end(self, some: Sequence[Courier]) -> None:
+        """End these, in good order as far as that is possible within `FINISH`."""
+        ends = time.monotonic() + FINISH
+        for courier in some:
             courier.stop()
-        for courier in self._couriers:
-            courier.join()
-        if self._stop:
-            self._report(last=True)
-        self._couriers = []
+        for courier in some:
+            courier.join(max(0.0, ends - time.monotonic()))
+
+    def _revive(self) -> None:
+        """A courier ends only when it is asked to; one that died of a mistake of ours starts again."""
+        if any(not one.is_alive() for one in self._couriers):
+            self._couriers = [one for one in self._couriers if one.is_alive()]
+            self._start()
 
     def _stuck(self) -> bool:
         """Whether a courier has not come round for longer than all that it waits for may take."""
         now = time.monotonic()
-        return any(
-            now - one.turned > STUCK + 2 * one.destination.timeout or not one.is_alive()
-            for one in self._couriers
-        )
+        return any(now - one.turned > STUCK + 2 * one.destination.timeout for one in self._couriers)
 
     def _report(self, *, last: bool = False) -> None:
         now = time.monotonic()
@@ -188,10 +213,11 @@ class Forwarder:
         try:
             write_report(self._config.paths.forward, self._clock.wall(), standings, last=last)
         except OSError as error:
-            if self._reported is not None:
+            if not self._unreported:
                 say(f"cannot write {self._config.paths.forward}: {error.strerror}", level=4)
-            self._reported, self._reported_at = None, now
+            self._unreported, self._reported_at = True, now
             return
+        self._unreported = False
         self._reported, self._reported_at = standings, now
 
 

@@ -255,9 +255,8 @@ def _forwarding(engine: Engine) -> Check:
             "hostguardd-forward is not running: no alert leaves this host",
             "systemctl status hostguardd-forward says why; ask who stopped it.",
         )
-    wrong = [
-        f"{one['name']} ({one['problem'] or one['state']})" for one in found if one["state"] != "connected"
-    ]
+    failing = [one for one in found if one["state"] != "connected" or one["problem"]]
+    wrong = [f"{one['name']} ({one['problem'] or one['state']})" for one in failing]
     if wrong:
         return Check(
             "forwarding",

@@ -28,7 +28,8 @@ def destinations(config: Config, head: int, now: int) -> list[dict[str, Any]]:
     found = []
     for one in config.destinations:
         standing = asdict(Standing()) | told.get(one.name, {})
-        delivered = max(read_cursor(config.paths.forward, one.name).sequence, standing["delivered"])
+        reached = max(read_cursor(config.paths.forward, one.name).sequence, standing["delivered"])
+        delivered = reached if reached <= head else 0  # a place in another log than ours is none
         found.append(
             {"name": one.name, "place": one.place, "alive": alive, "severity": one.severity.label}
             | standing
@@ -38,9 +39,13 @@ def destinations(config: Config, head: int, now: int) -> list[dict[str, Any]]:
     return found
 
 
-def delivered(config: Config) -> Callable[[], int] | None:
-    """What says up to which number every destination has the alert log; None where there is none."""
+def delivered(config: Config) -> Callable[[int], int] | None:
+    """What says up to which number every destination has the alert log, whose newest number it is given; None
+    where there is no destination."""
     names = [one.name for one in config.destinations]
-    if not names:
-        return None
-    return lambda: min(read_cursor(config.paths.forward, name).sequence for name in names)
+
+    def least(head: int) -> int:
+        reached = [read_cursor(config.paths.forward, name).sequence for name in names]
+        return min(number if number <= head else 0 for number in reached)
+
+    return least if names else None

@@ -28,13 +28,16 @@ from ..sinks.interface import Sink, SinkError
 from .bell import Bell
 from .cursors import Cursor, read_cursor, write_cursor
 from .outgoing import Batch, Outgoing
-from .standing import CONNECTED, FAILING, Standing
+from .standing import CONNECTED, CONNECTING, FAILING, Standing
 
 Sign: TypeAlias = tuple[Mapping[str, str], Mapping[str, Any]]
 """Which host this is, and what its daemon says of itself."""
 
 GLANCE: Final = 0.05
 """Seconds that are waited for an acknowledgement before the log is looked at again."""
+
+STANDS: Final = 3.0
+"""Seconds after which a connection on which nothing is to be sent counts as working."""
 
 IDLE: Final = 1.0
 """Seconds after which a connection that has nothing to do is looked at."""
@@ -68,13 +71,14 @@ class Courier(threading.Thread):
         clock: Clock,
         sign: Callable[[], Sign],
         say: Callable[[str], None],
+        warn: Callable[[str], None],
     ) -> None:
-        super().__init__(name=f"to {destination.name}")
+        super().__init__(name=f"to {destination.name}", daemon=True)
         self.destination = destination
         self.turned = time.monotonic()
         """When it last came round, in seconds of the monotonic clock."""
         self._sink, self._log, self._state, self._bell, self._clock = sink, log, state, bell, clock
-        self._sign, self._say = sign, say
+        self._sign, self._say, self._warn = sign, say, warn
         self._halt = threading.Event()
         self._cursor = read_cursor(state, destination.name)
         self._kept = self._cursor
@@ -85,6 +89,7 @@ class Courier(threading.Thread):
         self._tokens, self._filled = float(destination.rate), time.monotonic()
         self._held = False
         self._attempts = 0
+        self._opened_at = 0.0
         self._standing = Standing(
             since=self._now(), sent=self._cursor.sequence, delivered=self._cursor.sequence
         )
@@ -129,6 +134,8 @@ class Courier(threading.Thread):
             if delivered := self._sink.confirmed(0 if sent or not self._waiting else GLANCE):
                 self._delivered(delivered)
             elif not sent and not self._waiting:
+                if time.monotonic() - self._opened_at >= STANDS:
+                    self._proved()
                 self._keep()
                 self._bell.wait(rung, GLANCE if self._held else self._until_beat())
         self._delivered(self._sink.finish())
@@ -137,7 +144,7 @@ class Courier(threading.Thread):
         """Send what comes next; whether there was anything to read."""
         assert self._outgoing is not None
         most = self._budget()
-        if not most:
+        if most <= 0:
             return False
         batch = self._outgoing.loud(most) if self._held else None
         if batch is None:
@@ -145,15 +152,15 @@ class Courier(threading.Thread):
             self._held = self.destination.rate > 0 and batch is not None
         if batch is None:
             return False
-        if self._outgoing.take_begun_anew():
-            self._say("the alert log was begun anew: it is sent from its beginning")
+        if self._outgoing.take_went_back():
+            self._warn("the alert log is not what was sent of it: it is sent again from where it differs")
         self._hand_over(batch)
         return True
 
     def _hand_over(self, batch: Batch, *, beat: bool = False) -> None:
         if batch.entries:
             self._sink.send(batch.entries)
-            self._tokens -= len(batch.entries)
+            self._tokens -= 0 if beat else len(batch.entries)
             at = batch.entries[0].at
             self._waiting.append(_Sent(batch.place, at, beat))
             if not beat:
@@ -174,12 +181,14 @@ class Courier(threading.Thread):
     def _delivered(self, count: int) -> None:
         if not count:
             return
-        beat = False
-        for _ in range(count):
+        beat = beats = False
+        for number in range(count):
             done = self._waiting.popleft()
             self._cursor = done.place
-            beat = beat or done.heartbeat
-        self._attempts = 0
+            beats = beats or done.heartbeat
+            beat = done.heartbeat and (beat or not number)
+        if not beat:
+            self._proved()
         now = self._now()
         oldest = next((one.at for one in self._waiting if not one.heartbeat), "")
         self._standing = replace(
@@ -187,7 +196,7 @@ class Courier(threading.Thread):
             delivered=self._cursor.sequence,
             delivered_at=now,
             oldest=oldest,
-            heartbeat_at=now if beat else self._standing.heartbeat_at,
+            heartbeat_at=now if beats else self._standing.heartbeat_at,
         )
         if time.monotonic() - self._kept_at >= KEEP_EVERY:
             self._keep()
@@ -224,6 +233,13 @@ class Courier(threading.Thread):
     # -- how it goes ---------------------------------------------------------------------------------
 
     def _connected(self) -> None:
+        """After a failure an open connection proves nothing yet: see `_proved`."""
+        self._opened_at = time.monotonic()
+        if self._standing.state == CONNECTING:
+            self._proved()
+
+    def _proved(self) -> None:
+        self._attempts = 0
         if self._standing.state != CONNECTED:
             self._standing = replace(self._standing, state=CONNECTED, problem="", since=self._now())
             self._say(f"delivers to {self.destination.place}")
@@ -232,7 +248,7 @@ class Courier(threading.Thread):
         if self._halt.is_set():
             return
         if self._standing.state != FAILING or self._standing.problem != problem:
-            self._say(f"cannot deliver to {self.destination.place}: {problem}")
+            self._warn(f"cannot deliver: {problem}")
         since = self._standing.since if self._standing.state == FAILING else self._now()
         self._standing = replace(
             self._standing, state=FAILING, problem=problem, since=since, failures=self._standing.failures + 1
@@ -261,10 +277,12 @@ class Courier(threading.Thread):
         try:
             write_cursor(self._state, self.destination.name, self._cursor)
             self._kept = self._cursor
+            if self._standing.state == CONNECTED and self._standing.problem:
+                self._standing = replace(self._standing, problem="")
         except OSError as error:
             problem = f"its cursor cannot be written in {self._state}: {error.strerror}"
             if self._standing.problem != problem:
-                self._say(f"{problem}; after a restart alerts may be sent again")
+                self._warn(f"{problem}; after a restart alerts may be sent again")
             self._standing = replace(self._standing, problem=problem)
 
     def _now(self) -> str:

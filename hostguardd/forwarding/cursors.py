@@ -36,11 +36,6 @@ def read_cursor(folder: str, name: str) -> Cursor:
     return _cursor(os.path.join(folder, name + SUFFIX)) or START
 
 
-def has_cursor(folder: str, name: str) -> bool:
-    """Whether anything was ever delivered there."""
-    return _cursor(os.path.join(folder, name + SUFFIX)) is not None
-
-
 def write_cursor(folder: str, name: str, cursor: Cursor) -> None:
     """Keep it. Raises OSError, and then the older one is still there."""
     path = os.path.join(folder, name + SUFFIX)

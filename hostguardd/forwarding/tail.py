@@ -1,21 +1,28 @@
 """Reading the alert log on from a place, while it grows, is rotated, mended, removed or begun anew.
 
-It keeps one file open and its place in it, so that a look which finds nothing new costs a stat(2). Whatever
-happens to the files, the rule is the same: **the number of a line is its place**. Behind a rotation the next
-number is looked for in the files there are; what was read once is passed over; and a log that was begun anew,
-whose numbers start again, is read from its beginning, because a line sent twice is a smaller evil than a line
-not sent.
+It keeps one file open and its place in it, so that a look which finds nothing new costs next to nothing. What
+was read may turn out not to be the log: foreign bytes that the daemon takes away, lines that did not reach
+the disk and were written again otherwise, a log that was wiped. So the rule is: **before it reads on it sees
+that what it read last still stands there**. If not, it goes back to the newest line that it read and the log
+still has; if there is none, to the beginning. A line sent twice is a smaller evil than a line not sent.
 """
 
 from __future__ import annotations
 
 import os
+from collections import deque
 from contextlib import ExitStack
+from typing import Final
 
 from ..record import digest, sequence_of
-from ..store.chain import CURRENT, LONGEST, last_line, open_files, read
+from ..store.chain import CURRENT, last_line, open_files, read
 
-BLOCK = 256 * 1024
+BLOCK: Final = 256 * 1024
+LONGEST: Final = 4 * 1024 * 1024
+"""Bytes of a line beyond which it is none of ours, and is not kept in memory."""
+
+REMEMBERED: Final = 1024
+"""Lines read of which number and digest are known, to go back to."""
 
 
 class Tail:
@@ -25,15 +32,17 @@ class Tail:
     """
 
     def __init__(self, folder: str, after: int = 0, digest: str = "") -> None:
+        self.number, self.digest = after, digest
+        """Of the last numbered line that was read."""
         self._folder = folder
         self._path = os.path.join(folder, CURRENT)
-        self._digest = digest
+        self._known = deque([(after, digest)] if after and digest else (), REMEMBERED)
         self._fd = -1
         self._at = 0  # in the file, behind the last line read
-        self._number = after
+        self._last = (0, "")  # that line's length and digest
         self._reached = False
         self._checked = after == 0
-        self._begun_anew = False
+        self._went_back = False
 
     def close(self) -> None:
         """Let go of the file; `read` opens it again."""
@@ -41,9 +50,10 @@ class Tail:
             os.close(self._fd)
             self._fd = -1
 
-    def take_begun_anew(self) -> bool:
-        """Whether the log turned out to be another than the one the place was in; said once."""
-        said, self._begun_anew = self._begun_anew, False
+    def take_went_back(self) -> bool:
+        """Whether it reads again from an earlier `number`, because the log is not what was read; said
+        once."""
+        said, self._went_back = self._went_back, False
         return said
 
     def read(self, most: int) -> list[bytes]:
@@ -51,31 +61,48 @@ class Tail:
 
         Raises AlertLogError for a log that may not be read, OSError for one that cannot be.
         """
-        if not self._checked and not self._check():
+        if not self._checked and not self._find_again():
             return []
         if self._fd < 0 and not self._seek():
+            return []
+        if not self._stands() and not (self._find_again() and self._seek()):
             return []
         if lines := self._lines(most):
             return lines
         if not self._left():
             return []
         # What was written to it between our reading and its rotation comes first.
-        return self._lines(most) or (self._lines(most) if self._seek() else [])
+        if lines := self._lines(most):
+            return lines
+        return self._lines(most) if self._find_again() and self._seek() else []
 
     def _lines(self, most: int) -> list[bytes]:
         found: list[bytes] = []
         while not found and (block := self._block()):  # one block at a time bounds what is in memory
             for line in block.split(b"\n")[:-1]:
                 self._at += len(line) + 1
+                self._last = (len(line) + 1, "")
                 number = sequence_of(line)
-                self._reached = self._reached or (number is not None and number >= self._number)
-                if not self._reached or (number is not None and number <= self._number):
+                self._reached = self._reached or (number is not None and number >= self.number)
+                if not self._reached or (number is not None and number <= self.number):
                     continue
-                self._number = number or self._number
+                if number is not None:
+                    self.number, self.digest = number, digest(line)
+                    self._known.append((number, self.digest))
                 found.append(line)
                 if len(found) == most:
                     break
+            self._remember_last()
         return found
+
+    def _remember_last(self) -> None:
+        length, _ = self._last
+        self._last = (length, digest(os.pread(self._fd, length, self._at - length)))
+
+    def _stands(self) -> bool:
+        """Whether the file still has what was read of it last."""
+        length, known = self._last
+        return not length or digest(os.pread(self._fd, length, self._at - length)) == known
 
     def _block(self) -> bytes:
         """Whole lines from our place on, at least one; b"" when there is none."""
@@ -87,9 +114,10 @@ class Tail:
             if len(data) < size:
                 return b""
             if size < LONGEST:
-                size *= 8
+                size *= 4
             else:
                 self._at += len(data)  # no line of ours, and no end of it in sight
+                self._last = (0, "")
 
     def _left(self) -> bool:
         """Whether the file in hand is the current one no more."""
@@ -98,11 +126,7 @@ class Tail:
         except FileNotFoundError:
             return False  # removed: the daemon puts it back with its next line
         mine = os.fstat(self._fd)
-        if (mine.st_dev, mine.st_ino) != (current.st_dev, current.st_ino):
-            return True
-        if mine.st_size < self._at:
-            self._at, self._reached = 0, False  # cut
-        return False
+        return (mine.st_dev, mine.st_ino) != (current.st_dev, current.st_ino)
 
     def _seek(self) -> bool:
         """Open the first file with a number that is still to be read, else the newest; False for none."""
@@ -114,12 +138,16 @@ class Tail:
                 return False
             if not files:
                 return False
-            chosen = next((fd for fd in files if _last_number(fd) > self._number), files[-1])
-            self._fd, self._at, self._reached = os.dup(chosen), 0, self._number == 0
+            chosen = next((fd for fd in files if _last_number(fd) > self.number), files[-1])
+            self._fd, self._at, self._last = os.dup(chosen), 0, (0, "")
+            self._reached = self.number == 0
         return True
 
-    def _check(self) -> bool:
-        """Whether there is a log; finds out whether it is the one that the place is in."""
+    def _find_again(self) -> bool:
+        """Go to the newest line that was read and is in the log; False when there is no log to say.
+
+        A line that was rotated away, or damaged meanwhile, is no reason to send everything again.
+        """
         with ExitStack() as keep:
             try:
                 files = open_files(self._folder, keep)
@@ -129,11 +157,18 @@ class Tail:
         if not newest:
             return False
         self._checked = True
-        number, line = next(read(self._folder, self._number - 1, self._number), (0, b""))
-        # A line that was rotated away, or damaged meanwhile, is no reason to send everything again.
-        other = bool(number and self._digest and digest(line) != self._digest)
-        if other or newest < self._number:
-            self._number, self._begun_anew = 0, True
+        known, best, other = dict(self._known), 0, newest < self.number
+        lowest = min(known, default=self.number)
+        for number, line in read(self._folder, lowest - 1) if self.number else ():
+            if number > self.number:
+                break
+            if number in known:
+                same = digest(line) == known[number]
+                best, other = (number, other) if same else (best, True)
+        if other and best < self.number:
+            self._went_back = True
+            self.number, self.digest = best, known.get(best, "")
+            self._known = deque(((n, d) for n, d in self._known if n <= best), REMEMBERED)
         return True
 
 

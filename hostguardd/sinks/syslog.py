@@ -26,6 +26,9 @@ from .interface import SinkError
 from .stream import Stream
 
 SETTLE: Final = 5.0
+SLOW: Final = 0.5
+"""Seconds from one look to the next while there is no room to send."""
+
 LOOK: Final = 0.05
 """Seconds from one look at the queue to the next: the kernel has no event for it."""
 
@@ -136,10 +139,7 @@ class StreamSink:
         """See what the other kernel has taken."""
         if not self._ends:
             return
-        queued, now = stream.unacknowledged(), time.monotonic()
-        if queued < self._queued or not queued:
-            self._progress = now
-        self._queued = queued
+        queued, now = self._take_note(stream), time.monotonic()
         # Under TLS the queue's bytes are more than the ones we count: then this errs on the safe side.
         taken = self._written - queued
         while self._ends and self._ends[0] <= taken:
@@ -147,6 +147,14 @@ class StreamSink:
             self._taken.append(now)
         if self._ends:
             self._overdue()
+
+    def _take_note(self, stream: Stream) -> int:
+        """Bytes that the other kernel lacks; that they become fewer is progress."""
+        queued = stream.unacknowledged()
+        if queued < self._queued or not queued:
+            self._progress = time.monotonic()
+        self._queued = queued
+        return queued
 
     def _settled(self) -> int:
         """How many of the batches taken have had their time."""
@@ -163,8 +171,10 @@ class StreamSink:
                 self._written += taken
                 self._progress = time.monotonic()
             else:
-                stream.wait(self._progress + self._to.timeout - time.monotonic(), room=True)
+                # A reader that is slow takes from the kernel long before there is room for more again.
+                stream.wait(min(SLOW, self._progress + self._to.timeout - time.monotonic()), room=True)
                 self._listen(stream)
+                self._take_note(stream)
                 self._overdue()
 
     def _overdue(self) -> None:

@@ -82,8 +82,9 @@ class AlertLog:
         self._given = False
         self._reserve = Reserve(os.path.join(folder, RESERVE), settings.reserve)
         self._unsent = 0
-        self.delivered: Callable[[], int] | None = None
-        """The number up to which every destination has the log; None: there is none."""
+        self.delivered: Callable[[int], int] | None = None
+        """The number up to which every destination has the log, which ends at the number given; None: there
+        is none."""
         try:
             os.makedirs(folder, mode=0o750, exist_ok=True)
             self._finish_rename()
@@ -225,7 +226,7 @@ class AlertLog:
             files = rotated_files(self.folder)
             spare = len(files) - max(self._settings.keep, 1)
             must_go = len(files) - max(self._settings.keep, self._settings.keep_unsent, 1)
-            delivered = self.delivered() if self.delivered and spare > 0 else None
+            delivered = self.delivered(self.head[0]) if self.delivered and spare > 0 else None
             for at, (_, name) in enumerate(files[:spare] if spare > 0 else ()):
                 last = files[at + 1][0] - 1  # there is one: the file that was just filled is kept
                 if delivered is not None and last > delivered:

@@ -15,7 +15,11 @@ from typing import Any
 def replace_file(path: str, content: bytes, *, sync: bool = False, mode: int = 0o640) -> None:
     """A file with that content in place of what was there, whole at every moment. Raises OSError."""
     draft = f"{path}.next"
-    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    try:
+        os.unlink(draft)  # of a process that was killed, or somebody's FIFO
+    except FileNotFoundError:
+        pass
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     try:
         os.fchmod(fd, mode)
         view = memoryview(content)

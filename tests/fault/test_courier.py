@@ -61,6 +61,7 @@ class Trial:
             SystemClock(),
             lambda: ({"hostname": "web1", "id": "42"}, {"blind": 0}),
             self.said.append,
+            self.said.append,
         )
         self.courier.start()
 
@@ -156,7 +157,7 @@ def test_a_failure_is_told_once_and_its_end(trial: Trial) -> None:
 def test_pauses_grow_and_differ_between_hosts(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     trial.courier = Courier(
-        QUIET, trial.box, "", "", trial.bell, SystemClock(), lambda: ({}, {}), trial.said.append
+        QUIET, trial.box, "", "", trial.bell, SystemClock(), lambda: ({}, {}), print, print
     )
     pauses = [trial.courier._pause() for _ in range(40)]
     assert pauses[0] <= room.FIRST_PAUSE
@@ -194,6 +195,25 @@ def test_a_rate_holds_back_what_is_quiet_and_drops_nothing(tmp_path: Path) -> No
     assert sorted(numbers) == list(range(1, 404))
     assert numbers.index(401) < 350
     assert [n for n in numbers if n <= 400] == list(range(1, 401))
+
+
+def test_heartbeats_count_for_no_rate(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, Destination(name="central", kind="relp", heartbeat=0.1, rate=10))
+    trial.write(40, Severity.INFO)
+    began = time.monotonic()
+    with trial.running():
+        until(lambda: len(trial.box.numbers) == 40, "all have arrived")
+    assert 2.0 < time.monotonic() - began < 20
+
+
+def test_a_cursor_that_can_be_written_again_is_no_problem_any_more(trial: Trial) -> None:
+    os.rmdir(trial.state)
+    with trial.running():
+        trial.write(1)
+        until(lambda: "cursor" in trial.courier.standing.problem, "it is said")
+        trial.state.mkdir()
+        trial.write(1)
+        until(lambda: trial.courier.standing.problem == "", "it is over")
 
 
 def test_only_what_is_loud_enough_leaves(tmp_path: Path) -> None:

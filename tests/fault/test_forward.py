@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from hostguardd.forward import ENDED
 from tests.daemon import PATIENCE, Guard, guarding, until
 
 
@@ -174,7 +175,7 @@ def test_a_change_is_on_the_other_host_within_a_second(tmp_path: Path, receiver:
             "the daemon's sign is in it",
         )
         assert receiver.records[-1]["host"]["hostname"] == socket.gethostname()
-        assert forward.end() == 0
+        assert forward.end() == ENDED
 
 
 def test_a_test_alert_says_how_far_it_got(tmp_path: Path, receiver: Receiver) -> None:
@@ -186,7 +187,7 @@ def test_a_test_alert_says_how_far_it_got(tmp_path: Path, receiver: Receiver) ->
         assert f"tcp://127.0.0.1:{receiver.port}: delivered" in shown.stdout
         assert [one["rule"]["name"] for one in receiver.alerts] == ["alert.tested"]
         assert "✓ forwarding" in guard.ctl("doctor").stdout
-        assert forward.end() == 0
+        assert forward.end() == ENDED
         shown = guard.ctl("test-alert")
         assert shown.returncode == 1
         assert "hostguardd-forward is not running" in shown.stdout
@@ -240,7 +241,7 @@ def test_settings_are_read_anew_and_mistakes_change_nothing(tmp_path: Path, rece
         until(lambda: second.numbers, "the second has something")
         assert second.numbers[0] == 1
         guard.config.write_text(good)
-        assert forward.end() == 0
+        assert forward.end() == ENDED
     second.stop()
 
 

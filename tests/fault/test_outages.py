@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from hostguardd.forward import ENDED
 from tests.certificates import Authority, Issued
 from tests.daemon import until
 from tests.logservers import Rsyslog, rsyslog_lacks
@@ -94,7 +95,7 @@ def test_ten_thousand_alerts_whoever_is_killed(
             assert missing == []
             assert in_order(numbers)
             assert one.memory() <= 40 * 2**20
-            assert one.end() == 0
+            assert one.end() == ENDED
     finally:
         server.kill()
 
@@ -176,6 +177,6 @@ def test_a_day_without_the_receiver(tmp_path: Path, ca: Path, server_certificate
             until(lambda: one.cursor == 86_400, "all are acknowledged")
             assert arrived(server, "relp") == list(range(1, 86_401))
             assert one.memory() <= 32 * 2**20, f"{one.memory() // 1024} KiB"
-            assert one.end() == 0
+            assert one.end() == ENDED
     finally:
         server.kill()

@@ -234,6 +234,13 @@ def test_what_is_none_of_ours_is_not_cut_but_replaced(raw: bytes) -> None:
     assert json.loads(shortened(raw, 1024))["hostguard"]["cut"] == ["*"]
 
 
+@pytest.mark.parametrize(
+    "raw", [b'{"hostguard":' + b"[" * 970 + b"]" * 970 + b"}", b'{"x":"' + b"y" * 2_000_000 + b'"}']
+)
+def test_what_would_cost_too_much_to_shorten_is_replaced(raw: bytes) -> None:
+    assert json.loads(shortened(raw, 1024))["hostguard"]["cut"] == ["*"]
+
+
 def test_a_heartbeat() -> None:
     one = heartbeat(NOW, {"hostname": "web1", "id": "42"}, {"sent": 12, "waiting": 0})
     assert (one.sequence, one.kind, one.severity) == (0, HEARTBEAT, Severity.INFO)

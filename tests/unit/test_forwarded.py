@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from hostguardd.config import AlertLogConfig, Config, Paths
 from hostguardd.destinations import Destination
 from hostguardd.engine.forwarded import delivered, destinations
-from hostguardd.forwarding.cursors import Cursor, write_cursor
+from hostguardd.forwarding.cursors import Cursor, read_cursor, write_cursor
 from hostguardd.forwarding.report import NAME, write_report
 from hostguardd.forwarding.standing import CONNECTED, Standing
 from hostguardd.model import Blind, Generation
@@ -38,6 +39,22 @@ def test_a_forwarder_that_never_ran_is_stopped_and_all_is_behind(tmp_path: Path)
     (one,) = destinations(configured(tmp_path / "none", CENTRAL), 9, NOW)
     assert (one["state"], one["alive"], one["behind"], one["delivered"]) == ("stopped", False, 9, 0)
     assert one["place"] == "relp+tls://logs.example.org:2514"
+
+
+def test_a_cursor_of_another_log_is_none(tmp_path: Path) -> None:
+    config = configured(tmp_path, CENTRAL)
+    write_cursor(str(tmp_path), "central", Cursor(20, "x", 0))
+    (one,) = destinations(config, 9, NOW)
+    assert (one["delivered"], one["behind"]) == (0, 9)
+    least = delivered(config)
+    assert least is not None
+    assert (least(9), least(25)) == (0, 20)
+
+
+def test_a_draft_that_is_in_the_way_stops_nobody(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "central.cursor.next")
+    write_cursor(str(tmp_path), "central", Cursor(20, "x", 0))
+    assert read_cursor(str(tmp_path), "central").sequence == 20
 
 
 def test_what_it_says_is_shown_as_long_as_it_lives(tmp_path: Path) -> None:
@@ -90,7 +107,7 @@ def filled(folder: Path, taken: int | None, *, keep: int, keep_unsent: int) -> A
         str(folder), AlertLogConfig(rotate=4000, keep=keep, keep_unsent=keep_unsent, reserve=0), IDENTITY
     )
     if taken is not None:
-        log.delivered = lambda: taken
+        log.delivered = lambda head: min(taken, head)
     for number in range(120):
         log.append([alert(number)])
     return log

@@ -131,13 +131,13 @@ def test_a_log_begun_anew_is_read_from_its_beginning(tmp_path: Path) -> None:
     second.append([alert(n, message="another") for n in range(3)])
     tail = Tail(str(tmp_path / "log"), place.sequence, place.digest)
     assert rest(tail) == [1, 2, 3]
-    assert tail.take_begun_anew()
-    assert not tail.take_begun_anew()
+    assert tail.take_went_back()
+    assert not tail.take_went_back()
     # Longer than the old one already: only the digest tells.
     second.append([alert(n, message="another") for n in range(20)])
     tail = Tail(str(tmp_path / "log"), place.sequence, place.digest)
     assert rest(tail) == list(range(1, 24))
-    assert tail.take_begun_anew()
+    assert tail.take_went_back()
 
 
 def test_a_place_in_the_log_is_found_again(tmp_path: Path) -> None:
@@ -147,13 +147,97 @@ def test_a_place_in_the_log_is_found_again(tmp_path: Path) -> None:
     for after, line in list(read(str(tmp_path), 0)):
         tail = Tail(str(tmp_path), after, digest(line))
         assert rest(tail) == list(range(after + 1, 61))
-        assert not tail.take_begun_anew()
+        assert not tail.take_went_back()
 
 
 def test_lines_of_any_length(tmp_path: Path) -> None:
     log = opened(tmp_path)
     log.append([alert(1), alert(2, data={"filler": ["x" * 30_000] * 100}), alert(3)])
     assert rest(Tail(str(tmp_path))) == [1, 2, 3]
+
+
+def test_a_log_begun_anew_under_our_eyes(tmp_path: Path) -> None:
+    first = opened(tmp_path / "log")
+    first.append([alert(n) for n in range(9)])
+    tail = Tail(str(tmp_path / "log"))
+    assert rest(tail) == list(range(1, 10))
+    first.close()
+    shutil.rmtree(tmp_path / "log")
+    second = opened(tmp_path / "log")
+    second.append([alert(n, message="another") for n in range(3)])
+    assert rest(tail) == [1, 2, 3]
+    assert tail.take_went_back()
+    second.append([alert(n, message="another") for n in range(20)])
+    assert rest(tail) == list(range(4, 24))
+
+
+@pytest.mark.parametrize("foreign", [b"x\n", b"x" * 3000 + b"\n", b"\n\n"])
+def test_foreign_bytes_that_are_taken_away_again(tmp_path: Path, foreign: bytes) -> None:
+    log = opened(tmp_path)
+    log.append([alert(1)])
+    tail = Tail(str(tmp_path))
+    found = rest(tail)
+    for number in range(2, 8):
+        with open(log.path, "ab") as file:
+            file.write(foreign)
+        found += rest(tail)
+        log.append([alert(number)])
+        found += rest(tail)
+    assert [one for one in found if one] == list(range(1, 8))
+
+
+def test_a_forged_number_leads_nowhere(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    log.append([alert(n) for n in range(3)])
+    tail = Tail(str(tmp_path))
+    found = rest(tail)
+    forged = (
+        Path(log.path).read_bytes().splitlines()[-1].replace(b'"sequence":3,', b'"sequence":999999999999,')
+    )
+    with open(log.path, "ab") as file:
+        file.write(forged + b"\n")
+    found += rest(tail)
+    log.append([alert(4)])
+    found += rest(tail)
+    log.append([alert(5)])
+    found += rest(tail)
+    assert [one for one in found if one < 999999999999] == [1, 2, 3, 4, 5]
+
+
+def test_what_was_read_and_then_written_otherwise_is_read_again(tmp_path: Path) -> None:
+    """A write that did not reach the disk is taken back, and its numbers are used again."""
+    log = opened(tmp_path)
+    log.append([alert(n) for n in range(3)])
+    size, head = log.size, log.head
+    tail = Tail(str(tmp_path))
+    log.append([alert(n, message="not on the disk") for n in range(3)])
+    assert rest(tail) == [1, 2, 3, 4, 5, 6]
+    os.truncate(log.path, size)
+    log.size, log.head = size, head
+    log.append([alert(n, message="on the disk") for n in range(9)])
+    assert rest(tail) == list(range(4, 13))
+    assert tail.take_went_back()
+
+
+def test_a_log_that_is_cut_and_grows_past_our_place(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    log.append([alert(n) for n in range(3)])
+    tail = Tail(str(tmp_path))
+    assert rest(tail) == [1, 2, 3]
+    os.truncate(log.path, 0)
+    log.append([alert(n) for n in range(9)])
+    assert rest(tail) == list(range(4, 13))
+
+
+def test_a_line_of_no_size_at_all_is_not_kept(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    log.append([alert(1)])
+    with open(log.path, "ab") as file:
+        file.write(b"y" * 20_000_000 + b"\n")
+    tail = Tail(str(tmp_path))
+    assert max(map(len, tail.read(9) + tail.read(9))) < 5_000_000
+    log.append([alert(2)])
+    assert rest(tail) == [2]
 
 
 # -- what is sent ------------------------------------------------------------------------------------
@@ -209,6 +293,20 @@ def test_the_overtaking_ends_when_the_others_have_caught_up(tmp_path: Path) -> N
     ahead = out.loud(9)
     assert ahead is not None
     assert [one.sequence for one in ahead.entries] == [3]
+
+
+def test_a_damaged_line_does_not_overtake(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    graded(log, *[Severity.HIGH if n % 5 == 4 else Severity.INFO for n in range(20)])
+    lines = Path(log.path).read_bytes().split(b"\n")
+    lines[6] = b"garbage"
+    Path(log.path).write_bytes(b"\n".join(lines))
+    out = Outgoing(str(tmp_path), START, Severity.INFO)
+    ahead: list[int] = []
+    while batch := out.loud(2):
+        ahead += [one.sequence for one in batch.entries]
+    assert ahead == [5, 10, 15, 20]
+    assert sent(out) == [n if n != 7 else 0 for n in range(1, 21) if n % 5]
 
 
 def test_a_cursor_that_is_damaged_is_none(tmp_path: Path) -> None:
