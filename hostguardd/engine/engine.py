@@ -48,8 +48,10 @@ from .update import OwnUpdate
 from .work import Work
 
 ALIVE_EVERY = 30.0
-SIGN_EVERY = 10.0
 """Seconds between two notes of being alive, from which the next start tells the gap."""
+
+SIGN_EVERY = 10.0
+"""Seconds between two signs of life for heartbeats."""
 
 TICK = 1.0
 APPROVALS = (

@@ -22,8 +22,6 @@ from .interface import SinkError
 from .relp_frames import RelpError, Session, State
 from .stream import Stream
 
-NO_ANSWER = "does not acknowledge what it was sent"
-
 
 class RelpSink:
     """`kind = "relp"`."""
