@@ -153,6 +153,9 @@ CREATE TABLE IF NOT EXISTS troubles (
     UNIQUE (host, epoch, kind, sequence)
 );
 
+ALTER TABLE troubles DROP CONSTRAINT IF EXISTS troubles_kind_check;
+ALTER TABLE troubles ADD CONSTRAINT troubles_kind_check CHECK (kind IN ('chain', 'rewound', 'damaged', 'address'));
+
 -- What became of each finding last. Those that are over stay for a while: what opened them may come later.
 CREATE TABLE IF NOT EXISTS findings (
     host       integer NOT NULL REFERENCES hosts ON DELETE CASCADE,
@@ -263,7 +266,7 @@ $$;
 CREATE OR REPLACE FUNCTION take_heartbeat(host integer, record jsonb) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     ours     jsonb := record -> 'hostguard';
-    said     timestamptz := (record ->> '@timestamp')::timestamptz;
+    said     timestamptz := least((record ->> '@timestamp')::timestamptz, now());
     head     bigint := (ours #>> '{last,sequence}')::bigint;
     head_is  bytea := digest_of(ours #>> '{last,chain}');
     every    interval := make_interval(secs => least(greatest(coalesce((ours ->> 'interval')::float8, 60), 1), 86400));
@@ -462,6 +465,10 @@ DECLARE
     turn  integer;
     fresh boolean;
 BEGIN
+    -- All hosts share these rows: no host's clock moves them out of the time in which it spoke.
+    IF said NOT BETWEEN now() - interval '7 days' AND now() + interval '10 minutes' THEN
+        said := now();
+    END IF;
     FOR one IN
         SELECT DISTINCT signature_of(all_of.kind, all_of.action, all_of.key, all_of.sha256) AS signature, all_of.*
         FROM (
@@ -495,10 +502,21 @@ BEGIN
     END LOOP;
 END $$;
 
+CREATE OR REPLACE FUNCTION parsed(line bytea) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    said text := convert_from(line, 'UTF8');
+BEGIN
+    IF said ~ '[0-9][eE][-+]?[0-9]{3}'
+       AND regexp_replace(said, '"(?:[^"\\]|\\.)*"', '', 'g') ~ '[0-9][eE][-+]?[0-9]{3}' THEN
+        RAISE EXCEPTION 'a number that is longer written out than here';
+    END IF;
+    RETURN said::jsonb;
+END $$;
+
 -- One line, as bytes. May fail: `take` catches that.
 CREATE OR REPLACE FUNCTION take_line(peer text, name text, line bytea) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-    record  jsonb := convert_from(line, 'UTF8')::jsonb;
+    record  jsonb := parsed(line);
     ours    jsonb := record -> 'hostguard';
     event   jsonb := record -> 'event';
     kind    text := ours ->> 'kind';
@@ -513,6 +531,13 @@ DECLARE
 BEGIN
     IF jsonb_typeof(ours) IS DISTINCT FROM 'object' OR kind IS NULL OR (ours ->> 'schema') IS DISTINCT FROM '1' THEN
         RAISE EXCEPTION 'no record of schema 1';
+    END IF;
+    IF record ->> '@timestamp' !~ '^(19[7-9]|20[0-9]|21[0-9])[0-9]-[0-9][0-9]-[0-9][0-9]T[0-9:.]{8,18}Z$'
+       OR ours #>> '{daemon,alive}' !~ '^(19[7-9]|20[0-9]|21[0-9])[0-9]-[0-9][0-9]-[0-9][0-9]T[0-9:.]{8,18}Z$' THEN
+        RAISE EXCEPTION 'a time that is none';
+    END IF;
+    IF (event ->> 'sequence')::numeric >= 1e18 OR (ours #>> '{last,sequence}')::numeric NOT BETWEEN 0 AND 1e18 - 1 THEN
+        RAISE EXCEPTION 'a number beyond what is counted';
     END IF;
     IF kind = 'damaged' THEN
         -- It tells no host: the name that the message came under must do, or the address that it came from.
@@ -529,6 +554,11 @@ BEGIN
     who := host_of(label, left(coalesce(record #>> '{host,id}', ''), 64));
     INSERT INTO peers (host, peer) SELECT who, take_line.peer
     WHERE NOT EXISTS (SELECT FROM peers p WHERE p.host = who AND p.peer = take_line.peer) ON CONFLICT DO NOTHING;
+    IF FOUND AND EXISTS (SELECT FROM peers p WHERE p.host = who AND p.peer <> take_line.peer) THEN
+        PERFORM note_trouble(who, 0, 'address',
+            ('x' || encode(substring(sha256(convert_to(take_line.peer, 'UTF8')) FROM 1 FOR 7), 'hex'))::bit(56)::bigint,
+            format('%s speaks as this host, which no one there did before', take_line.peer));
+    END IF;
     IF kind = 'heartbeat' THEN
         -- The next one says the same and more: not worth waiting for the disk.
         PERFORM set_config('synchronous_commit', 'off', true);
@@ -599,6 +629,13 @@ BEGIN
                     problem := SQLERRM;
                 END IF;
                 PERFORM pg_sleep(random() * 0.01);
+            WHEN out_of_memory OR configuration_limit_exceeded THEN
+                -- May be the message's own doing: not for ever.
+                tries := tries + 1;
+                IF tries > 5 THEN
+                    problem := SQLSTATE || ' ' || SQLERRM;
+                END IF;
+                PERFORM pg_sleep(1);
             WHEN insufficient_resources OR system_error OR read_only_sql_transaction THEN
                 PERFORM pg_sleep(1);
             WHEN OTHERS THEN
@@ -725,6 +762,11 @@ CREATE OR REPLACE VIEW rewound_hosts AS
 SELECT h.hostname, h.machine_id, t.host, t.sequence, t.detail, t.first_seen, t.last_seen, t.times, t.epoch, t.trouble
 FROM troubles t JOIN hosts h USING (host)
 WHERE t.kind = 'rewound' AND (t.settled_at IS NULL OR t.last_seen > t.settled_at);
+
+CREATE OR REPLACE VIEW moved_hosts AS
+SELECT h.hostname, h.machine_id, t.host, t.detail, t.first_seen, t.trouble
+FROM troubles t JOIN hosts h USING (host)
+WHERE t.kind = 'address' AND (t.settled_at IS NULL OR t.last_seen > t.settled_at);
 
 CREATE OR REPLACE VIEW damaged_lines AS
 SELECT h.hostname, h.machine_id, t.host, t.detail, t.first_seen, t.last_seen, t.times, t.trouble

@@ -438,6 +438,14 @@ def test_what_is_no_alert_is_kept_and_stops_nothing(
         but(hostguard=record["hostguard"] | {"schema": 2}),
         but(hostguard=record["hostguard"] | {"chain": "12"}),
         but(**{"@timestamp": "whenever"}),
+        *(
+            but(**{"@timestamp": word})
+            for word in ("now", "infinity", "-infinity", "4714-11-24 BC", "294276-12-31")
+        ),
+        but(hostguard=record["hostguard"] | {"daemon": {"alive": "-infinity"}}),
+        but(event=record["event"] | {"sequence": 10**18}),
+        # Numbers that are short here and a thousand times as long when they are written out.
+        head + line[:-1] + b',"n":[' + b",".join([b"1e131071"] * 2000) + b"]}",
     ]
     before = rejects(database)
     send(*not_filed, *refused, good)
