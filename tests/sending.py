@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,6 +32,16 @@ timeout = "3s"
 """
 
 
+def launched(config: Path, said: Path, words: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+    """A forwarder's process, run by `words`, whose own words go to the end of `said`."""
+    with said.open("ab") as heard:
+        return subprocess.Popen(
+            [*words, sys.executable, "-m", "hostguardd.forward", "--config", str(config)],
+            stdin=subprocess.DEVNULL, stdout=heard, stderr=heard, cwd="/",
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+
+
 class Sending:
     """An alert log, and the forwarder that sends it; `words` run it, in another network perhaps."""
 
@@ -44,12 +54,7 @@ class Sending:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        with (self.folder / "words").open("ab") as words:
-            self.process = subprocess.Popen(
-                [*self.words, sys.executable, "-m", "hostguardd.forward", "--config", str(self.config)],
-                stdin=subprocess.DEVNULL, stdout=words, stderr=words, cwd="/",
-                env=os.environ | {"PYTHONPATH": str(ROOT)},
-            )  # fmt: skip
+        self.process = launched(self.config, self.folder / "words", self.words)
 
     def end(self, number: int = signal.SIGTERM) -> int:
         assert self.process is not None

@@ -181,13 +181,9 @@ class Courier(threading.Thread):
     def _delivered(self, count: int) -> None:
         if not count:
             return
-        beat = beats = False
-        for number in range(count):
-            done = self._waiting.popleft()
-            self._cursor = done.place
-            beats = beats or done.heartbeat
-            beat = done.heartbeat and (beat or not number)
-        if not beat:
+        done = [self._waiting.popleft() for _ in range(count)]
+        self._cursor = done[-1].place
+        if not all(one.heartbeat for one in done):
             self._proved()
         now = self._now()
         oldest = next((one.at for one in self._waiting if not one.heartbeat), "")
@@ -196,7 +192,7 @@ class Courier(threading.Thread):
             delivered=self._cursor.sequence,
             delivered_at=now,
             oldest=oldest,
-            heartbeat_at=now if beats else self._standing.heartbeat_at,
+            heartbeat_at=now if any(one.heartbeat for one in done) else self._standing.heartbeat_at,
         )
         if time.monotonic() - self._kept_at >= KEEP_EVERY:
             self._keep()

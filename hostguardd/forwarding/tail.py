@@ -81,7 +81,6 @@ class Tail:
         while not found and (block := self._block()):  # one block at a time bounds what is in memory
             for line in block.split(b"\n")[:-1]:
                 self._at += len(line) + 1
-                self._last = (len(line) + 1, "")
                 number = sequence_of(line)
                 self._reached = self._reached or (number is not None and number >= self.number)
                 if not self._reached or (number is not None and number <= self.number):
@@ -92,12 +91,8 @@ class Tail:
                 found.append(line)
                 if len(found) == most:
                     break
-            self._remember_last()
+            self._last = (len(line) + 1, digest(line + b"\n"))
         return found
-
-    def _remember_last(self) -> None:
-        length, _ = self._last
-        self._last = (length, digest(os.pread(self._fd, length, self._at - length)))
 
     def _stands(self) -> bool:
         """Whether the file still has what was read of it last."""

@@ -244,6 +244,8 @@ def _destination_rows(paper: Paper, destinations: Sequence[Data]) -> list[str]:
                 text += f" (the oldest of {paper.when(one['oldest'])})"
         if not good and one.get("since"):
             text += f", so since {paper.when(one['since'])}"
+        if one.get("sent_at"):
+            text += f", last sent {paper.when(one['sent_at'])}"
         if one.get("delivered_at"):
             text += f", last delivered {paper.when(one['delivered_at'])}"
         lines += _row(paper, "" if lines else "forwarding", text, "" if good else "warn")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import socket
+from abc import ABC, abstractmethod
 
-class AtOnce:
-    """Batches that were handed over count as delivered when next asked. `_check` is the sink's own: it raises
-    SinkError where that is not open."""
+from .interface import SinkError
+
+
+class AtOnce(ABC):
+    """Batches that were handed over count as delivered when next asked."""
 
     window = 1
     batch = 256
@@ -26,5 +30,32 @@ class AtOnce:
     def close(self) -> None:
         self._sent = 0
 
+    @abstractmethod
     def _check(self) -> None:
-        raise NotImplementedError
+        """Raises SinkError where it is not open."""
+
+
+class DatagramAtOnce(AtOnce):
+    """The same by a socket, which is open or None; `name` is what it is called in a sentence."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+        self._socket: socket.socket | None = None
+
+    def close(self) -> None:
+        if self._socket is not None:
+            try:
+                self._socket.close()
+            except OSError:
+                pass  # nothing is left that could be done about it
+        self._socket = None
+        super().close()
+
+    def _opened(self) -> socket.socket:
+        if self._socket is None:
+            raise SinkError(f"{self._name} is not open")
+        return self._socket
+
+    def _check(self) -> None:
+        self._opened()

@@ -17,7 +17,7 @@ from typing import Final
 
 from ..destinations import FACILITIES, Destination
 from ..envelope import Entry, syslog
-from .at_once import AtOnce
+from .at_once import DatagramAtOnce
 from .failures import failure
 from .interface import SinkError
 from .stream import resolved
@@ -34,14 +34,13 @@ IP_MTU: Final = {socket.AF_INET: (socket.IPPROTO_IP, 14), socket.AF_INET6: (sock
 LEAST: Final = 1024  # what `envelope.syslog` needs
 
 
-class DatagramSink(AtOnce):
+class DatagramSink(DatagramAtOnce):
     """`kind = "udp"`."""
 
     def __init__(self, to: Destination) -> None:
         self._to = to
         self._facility = FACILITIES[to.facility]
-        super().__init__()
-        self._socket: socket.socket | None = None
+        super().__init__(to.place)
 
     def open(self) -> None:
         self.close()
@@ -74,23 +73,6 @@ class DatagramSink(AtOnce):
                 raise SinkError(f"{self._to.place} refuses our messages: nothing listens there") from None
             raise failure(self._to, error) from None
         self._sent += 1
-
-    def close(self) -> None:
-        if self._socket is not None:
-            try:
-                self._socket.close()
-            except OSError:
-                pass  # nothing is left that could be done about it
-        self._socket = None
-        super().close()
-
-    def _check(self) -> None:
-        self._opened()
-
-    def _opened(self) -> socket.socket:
-        if self._socket is None:
-            raise SinkError(f"{self._to.place} is not open")
-        return self._socket
 
     def _send(self, to: socket.socket, one: Entry) -> None:
         family = socket.AddressFamily(to.family)

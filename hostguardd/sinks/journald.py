@@ -25,7 +25,7 @@ from typing import Final
 from ..destinations import Destination
 from ..envelope import SYSLOG_SEVERITIES, Entry, shortened
 from ..record import clean
-from .at_once import AtOnce
+from .at_once import DatagramAtOnce
 from .interface import SinkError
 
 SOCKET: Final = "/run/systemd/journal/socket"
@@ -36,14 +36,13 @@ SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fc
 TOO_LARGE: Final = (errno.EMSGSIZE, errno.ENOBUFS)
 
 
-class JournalSink(AtOnce):
+class JournalSink(DatagramAtOnce):
     """`kind = "journald"`; `path` is journald's socket."""
 
     def __init__(self, to: Destination, path: str = SOCKET) -> None:
         self._to = to
         self._path = path
-        super().__init__()
-        self._socket: socket.socket | None = None
+        super().__init__(f"journald at {path}")
 
     def open(self) -> None:
         self.close()
@@ -65,23 +64,6 @@ class JournalSink(AtOnce):
             self.close()
             raise self._failure(error) from None
         self._sent += 1
-
-    def close(self) -> None:
-        if self._socket is not None:
-            try:
-                self._socket.close()
-            except OSError:
-                pass  # nothing is left that could be done about it
-        self._socket = None
-        super().close()
-
-    def _check(self) -> None:
-        self._opened()
-
-    def _opened(self) -> socket.socket:
-        if self._socket is None:
-            raise SinkError(f"journald at {self._path} is not open")
-        return self._socket
 
     def _failure(self, error: OSError) -> SinkError:
         if isinstance(error, FileNotFoundError):

@@ -206,6 +206,13 @@ def test_a_reserve_that_was_given_up_is_taken_again_though_nothing_is_told(tmp_p
         assert inside.engine.log.head == told
 
 
+def test_alerts_that_went_before_every_destination_had_them_are_told(inside: Inside) -> None:
+    with inside.running():
+        inside.engine.log._unsent = 3
+        assert inside.told("log.unsent-lost")["message"].startswith("3 alerts were removed")
+        assert inside.engine.log.take_unsent() == 0
+
+
 def test_sleep_is_no_step(inside: Inside) -> None:
     with inside.running():
         inside.clock.slept = 8 * HOUR

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import socketserver
@@ -20,6 +19,7 @@ import pytest
 
 from hostguardd.forward import ENDED
 from tests.daemon import PATIENCE, Guard, guarding, until
+from tests.sending import launched
 
 
 class Receiver:
@@ -85,12 +85,7 @@ class Forward:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Forward:
-        with self.words.open("ab") as words:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "hostguardd.forward", "--config", str(self.guard.config)],
-                stdin=subprocess.DEVNULL, stdout=words, stderr=words, cwd="/",
-                env=os.environ | self.guard.environ,
-            )  # fmt: skip
+        self.process = launched(self.guard.config, self.words)
         return self
 
     def end(self, number: int = signal.SIGTERM) -> int:

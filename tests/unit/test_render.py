@@ -244,6 +244,27 @@ def test_status_before_there_is_anything() -> None:
     assert any("there is none yet" in line for line in pages.status(PLAIN, {"state": "starting"}))
 
 
+def test_status_says_of_each_destination_how_far_it_got_and_since_when() -> None:
+    central = {
+        "name": "central", "place": "relp://logs:2514", "state": "failing", "problem": "connection refused",
+        "since": "2026-01-01T00:00:00Z", "sent_at": "2026-01-02T00:00:00Z",
+        "delivered_at": "2026-01-03T00:00:00Z",
+        "behind": 7, "oldest": "2026-01-04T00:00:00Z",
+    }  # fmt: skip
+
+    def shown(*destinations: dict[str, object]) -> str:
+        data = fakeengine.status() | {"destinations": list(destinations)}
+        return " ".join(" ".join(pages.status(PLAIN, data)).split())
+
+    assert re.search(
+        r"central \(relp://logs:2514\): failing, behind by 7 alerts \(the oldest of [^)]*2026-01-04[^)]*\), "
+        r"so since .*2026-01-01.*, last sent .*2026-01-02.*, last delivered .*2026-01-03.* connection "
+        r"refused",
+        shown(central),
+    ), shown(central)
+    assert "alerts stay on this host" in shown()
+
+
 def test_history_marks_the_present_and_the_unreviewed() -> None:
     lines = pages.history(PLAIN, {"generations": [generation(1, False), generation(2)]})
     assert lines[1].lstrip().startswith("*2 ")

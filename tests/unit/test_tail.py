@@ -16,7 +16,7 @@ from hostguardd.forwarding.cursors import START, Cursor, read_cursor, write_curs
 from hostguardd.forwarding.outgoing import Outgoing
 from hostguardd.forwarding.tail import Tail
 from hostguardd.model import Severity
-from hostguardd.record import digest
+from hostguardd.record import digest, sequence_of
 from hostguardd.store.alertlog import AlertLog
 from hostguardd.store.chain import read, rotated_files
 from tests.alerts import IDENTITY, alert
@@ -217,6 +217,25 @@ def test_what_was_read_and_then_written_otherwise_is_read_again(tmp_path: Path) 
     log.append([alert(n, message="on the disk") for n in range(9)])
     assert rest(tail) == list(range(4, 13))
     assert tail.take_went_back()
+
+
+def test_what_is_written_otherwise_while_we_read_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = opened(tmp_path)
+    log.append([alert(1)])
+    size, head = log.size, log.head
+    tail = Tail(str(tmp_path))
+    assert rest(tail) == [1]
+    log.append([alert(2, message="not on the disk")])
+
+    def meanwhile(line: bytes) -> int | None:
+        if b"not on the disk" in line and log.head[0] == 2:
+            os.truncate(log.path, size)
+            log.size, log.head = size, head
+            log.append([alert(2, message="it is on the disk"), alert(3)])
+        return sequence_of(line)
+
+    monkeypatch.setattr("hostguardd.forwarding.tail.sequence_of", meanwhile)
+    assert rest(tail) == [2, 2, 3]
 
 
 def test_a_log_that_is_cut_and_grows_past_our_place(tmp_path: Path) -> None:
