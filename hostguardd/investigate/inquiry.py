@@ -1,0 +1,133 @@
+"""Asks every check, each in its own time, and puts the answers together. `CHECKS` is the whole list.
+
+The rule kept: one check that fails, runs long or finds a million things harms no other one; each of the three
+is said in the report.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from .checks import hidden
+from .interface import Found, Item, Moment, Result, Unseen, Verdict
+from .scene import Scene
+
+MOST_ITEMS: Final = 2000
+"""Items of one check that are kept, the worst."""
+
+MOST_MOMENTS: Final = 50_000
+"""Moments that are kept in all, the worst and the newest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One row of the inquiry. `title` is what a report calls it, `guide` what an administrator does by hand,
+    `about` what is looked at and for what. `packages`: it takes as long as verifying packages does, and is
+    left out where that was not asked for."""
+
+    name: str
+    title: str
+    guide: str
+    about: str
+    look: Callable[[Scene], Iterator[Found]]
+    packages: bool = False
+
+
+CHECKS: Final[tuple[Check, ...]] = (
+    Check(
+        "hidden",
+        "Hidden things",
+        "nmap from elsewhere; find -name '..*'",
+        "Processes, ports and files that one view of the host shows and another one does not",
+        hidden.look,
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """All results in the order of the checks, and the moments of all, the oldest first."""
+
+    began: float
+    ended: float
+    results: tuple[Result, ...]
+    moments: tuple[Moment, ...]
+    lost_moments: int = 0
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of all."""
+        return max((one.verdict for one in self.results), default=Verdict.FINE)
+
+
+def inquire(
+    scene: Scene, checks: Sequence[Check] = CHECKS, report: Callable[[str, int, int], None] = lambda *_: None
+) -> Inquiry:
+    """Ask them all. `report` is told each check's title as it begins, its number and how many there are."""
+    began = time.time()
+    results: list[Result] = []
+    moments: list[Moment] = []
+    for number, check in enumerate(checks):
+        report(check.title, number, len(checks))
+        results.append(_ask(check, scene, moments))
+    report("", len(checks), len(checks))
+    lost = max(0, len(moments) - MOST_MOMENTS)
+    if lost:
+        moments.sort(key=lambda one: (-one.verdict, -one.at))
+        del moments[MOST_MOMENTS:]
+    moments.sort(key=lambda one: (one.at, one.kind, one.says))
+    return Inquiry(began, time.time(), tuple(results), tuple(moments), lost)
+
+
+def _ask(check: Check, scene: Scene, moments: list[Moment]) -> Result:
+    """What one check finds; its moments go to `moments`."""
+    scene.begin()
+    began = time.monotonic()
+    items: list[Item] = []
+    unseen: dict[Unseen, None] = {}
+    counts: Counter[Verdict] = Counter()
+    cut = False
+    try:
+        for found in check.look(scene):
+            if isinstance(found, Moment):
+                moments.append(found)
+            elif isinstance(found, Unseen):
+                unseen[found] = None
+            else:
+                counts[found.verdict] += 1
+                items.append(found)
+                if len(items) >= 2 * MOST_ITEMS:
+                    items = _worst(items)
+            if scene.stop():
+                cut = True
+                break
+    except Exception as error:  # noqa: BLE001 - who can make one check fail must not blind the others
+        unseen[Unseen(check.title, f"this check failed: {type(error).__name__}: {error}", "")] = None
+    if cut:
+        limit = f"its time of {scene.options.patience:.0f} s ran out"
+        unseen[Unseen(check.title, f"{limit}: what it found until then is shown", "--patience SECONDS")] = (
+            None
+        )
+    kept = _worst(items)
+    verdict = max(counts, default=Verdict.FINE)
+    if unseen:
+        verdict = max(verdict, Verdict.UNSEEN)
+    return Result(
+        check.name,
+        verdict,
+        tuple(kept),
+        tuple(unseen),
+        dict(counts),
+        sum(counts.values()) - len(kept),
+        time.monotonic() - began,
+        cut,
+    )
+
+
+def _worst(items: Iterable[Item]) -> list[Item]:
+    """The worst of them, in the order of the check within each verdict."""
+    return sorted(items, key=lambda one: -one.verdict)[:MOST_ITEMS]

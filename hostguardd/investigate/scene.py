@@ -1,0 +1,194 @@
+"""What all checks of an inquiry share: the host, its settings, the baseline, the clock, one look at each thing.
+
+The rules kept: every sensor is asked once, when the first check needs it; what it could not see becomes an
+`Unseen` of whoever asked; and `stop` says when a check's time is up, so that no input can hold the inquiry.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final, TypeVar
+
+from ..accounts import User, passwd
+from ..config import Config
+from ..engine.clock import SystemClock
+from ..engine.parts import Parts, build
+from ..host.bundle import Host
+from ..host.live import Process
+from ..model import (
+    AccountFact,
+    Blind,
+    Depth,
+    EventFact,
+    Fact,
+    HiddenFact,
+    KeyFact,
+    ListenerFact,
+    LogFact,
+    LoginFact,
+    ModuleFact,
+    MountFact,
+    ProcessFact,
+    SetIdFact,
+    SettingFact,
+)
+from ..packages.interface import NoPackages, PackageHost
+from ..sensors.interface import Sensor
+from .approved import Approved
+from .interface import Known, Unseen, text
+
+SUDO: Final = "sudo hostguardctl investigate"
+"""What an ordinary user is told to run to see what only root sees."""
+
+MOST_ACCOUNTS: Final = 16 * 1024**2
+
+SomeFact = TypeVar("SomeFact", bound=Fact)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What whoever asks may choose. `days` is how far back things are looked at; `packages`: every packaged
+    file is verified, too; `probe`: listeners on loopback are asked for a banner; `patience` is the longest
+    that one check may take, in seconds."""
+
+    days: float = 7.0
+    packages: bool = True
+    probe: bool = False
+    patience: float = 120.0
+
+
+@dataclass(slots=True)
+class Seen:
+    """What the sensors of one kind brought."""
+
+    facts: list[Fact] = field(default_factory=list)
+    blinds: dict[tuple[str, bytes], Blind] = field(default_factory=dict)
+
+
+class Scene:
+    """One inquiry's view of the host. `now` is in seconds since the epoch; `uid` is who looks."""
+
+    def __init__(
+        self,
+        host: Host,
+        config: Config,
+        approved: Approved,
+        options: Options,
+        *,
+        uid: int,
+        packages: PackageHost | None = None,
+        clock: SystemClock | None = None,
+    ) -> None:
+        self.host = host
+        self.approved = approved
+        self.options = options
+        self.uid = uid
+        self.packages: PackageHost = packages if packages is not None else NoPackages()
+        self.clock = clock or SystemClock()
+        self.now = self.clock.wall() / 1e9
+        self.since = self.now - options.days * 86400
+        self.parts: Parts = build(config, host, self.clock, lambda folder: None)
+        self.config = self.parts.config
+        self._seen: dict[type[Fact], Seen] = {}
+        self._deadline = float("inf")
+
+    @property
+    def is_root(self) -> bool:
+        """Whether the one who looks may look at everything."""
+        return self.uid == 0
+
+    # -- time ---------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """A check begins: its time runs from now."""
+        self._deadline = time.monotonic() + self.options.patience
+
+    def stop(self) -> bool:
+        """Whether the time of the present check is up."""
+        return time.monotonic() > self._deadline
+
+    # -- facts --------------------------------------------------------------------------------------
+
+    def facts(self, fact: type[SomeFact]) -> list[SomeFact]:
+        """All facts of a kind, by the sensors that the daemon uses; for all kinds but files.
+
+        KeyFact, AccountFact, MountFact, ModuleFact, SettingFact, LogFact, LoginFact, EventFact, HiddenFact,
+        ListenerFact, ProcessFact and SetIdFact are looked at; looked at once.
+        """
+        return [one for one in self._look(fact).facts if isinstance(one, fact)]
+
+    def blind(self, fact: type[Fact]) -> Iterator[Unseen]:
+        """What of a kind could not be seen."""
+        for blind in self._look(fact).blinds.values():
+            yield self.unseen(blind)
+
+    def unseen(self, blind: Blind) -> Unseen:
+        """A Blind in the words of an inquiry."""
+        what = blind.kind if blind.scope == b"*" else f"{blind.kind} {text(blind.scope)}"
+        return Unseen(what, blind.reason, "" if self.is_root else SUDO)
+
+    def known(self, fact: Fact) -> Known:
+        """How it stands to the approved baseline."""
+        return self.approved.known(fact)
+
+    def _look(self, fact: type[Fact]) -> Seen:
+        found = self._seen.get(fact)
+        if found is None:
+            found = self._seen[fact] = Seen()
+            depth = Depth.QUICK if fact in (ListenerFact, SetIdFact) else Depth.FULL
+            for sensor in self._sensors(fact):
+                for sweep in sensor.sweep(depth, self.stop):
+                    found.blinds.update(((one.kind, one.scope), one) for one in sweep.blinds)
+                    found.facts += [_whole(fact, row) for row in sweep.rows]
+        return found
+
+    def _sensors(self, fact: type[Fact]) -> Iterable[Sensor]:
+        if fact not in KINDS:
+            raise ValueError(f"{fact.KIND} is no kind that an inquiry sweeps")
+        return [one for one in self.parts.sensors() if one.fact is fact]
+
+    # -- what several checks need --------------------------------------------------------------------
+
+    @cached_property
+    def processes(self) -> Mapping[int, Process]:
+        """Every process, by pid."""
+        live = self.host.live
+        found = ((pid, live.process(pid)) for pid in live.pids())
+        return {pid: process for pid, process in found if process is not None}
+
+    @cached_property
+    def users(self) -> tuple[User, ...]:
+        """The table of accounts."""
+        return tuple(passwd(self.host.texts.read(b"/etc/passwd", MOST_ACCOUNTS).data or b"")[0])
+
+    @cached_property
+    def _names(self) -> Mapping[int, str]:
+        names: dict[int, str] = {}
+        for user in self.users:
+            if user.uid is not None:
+                names.setdefault(user.uid, text(user.name))
+        return names
+
+    def user(self, uid: int | None) -> str:
+        """The name of a uid by the host's own table; `uid 1234` where it has none."""
+        return "" if uid is None else self._names.get(uid, f"uid {uid}")
+
+    def began(self, process: Process) -> float:
+        """When a process was started, in seconds since the epoch."""
+        live = self.host.live
+        return self.now - live.uptime() + live.seconds(process.started)
+
+
+def _whole(fact: type[Fact], row: tuple[object, ...]) -> Fact:
+    """A fact of a row that may hold its quick fields only."""
+    missing = len(fact.columns()) - len(row)
+    return fact.of((*row, *(None,) * missing))  # type: ignore[arg-type]
+
+
+KINDS: Final[frozenset[type[Fact]]] = frozenset({
+    AccountFact, EventFact, HiddenFact, KeyFact, ListenerFact, LogFact, LoginFact, ModuleFact, MountFact,
+    ProcessFact, SetIdFact, SettingFact,
+})  # fmt: skip
