@@ -85,8 +85,8 @@ class Item:
     `name` is what it is about (a path, an account, `tcp 0.0.0.0:22`, `pid 4711 /usr/sbin/sshd`), the same in
     every inquiry of an unchanged host; `says` one sentence: what it is and, if it is not fine, why. `means`
     says what an intruder would have it for, `next` what to do about it; both are "" for what is fine.
-    `details` are the rest, by short names, as str, int, float, bool or lists of those. `parent` is the name of the item
-    that this one hangs under (a process's parent). `technique` is an ATT&CK id.
+    `details` are the rest, by short names, as str, int, float, bool or lists of those. `parent` is the name
+    of the item that this one hangs under (a process's parent). `technique` is an ATT&CK id.
     """
 
     name: str
