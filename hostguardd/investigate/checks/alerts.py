@@ -36,7 +36,7 @@ def look(scene: Scene) -> Iterator[Found]:
         yield Unseen("the alert log", str(error), "" if scene.is_root else SUDO)
         return
     if not verified.ok and not verified.lines and "no such" in verified.problem:
-        yield Item("alert log", Verdict.FINE, f"there is no alert log in {folder}")
+        yield Item("alert log", Verdict.FINE, f"there is none in {folder}")
         return
     if verified.ok:
         yield Item("alert log", Verdict.FINE, f"{folder}: {verified.sentence}")
@@ -45,7 +45,7 @@ def look(scene: Scene) -> Iterator[Found]:
             "alert log",
             Verdict.SUSPICIOUS,
             f"the alert log was edited or damaged: {verified.sentence}",
-            "Every line holds the digest of the one before it; no program of ours writes what does not follow.",
+            "Every line holds the digest of the one before it; the daemon writes none that does not follow.",
             "Compare with the copy on the log host: what stands there and not here is what somebody removed.",
             technique="T1070.002",
             evidence=(Evidence(f"{verified.file}:{verified.line}", verified.problem),),
@@ -111,7 +111,7 @@ def _told(scene: Scene, folder: str, confidence: Confidence) -> Iterator[Found]:
             "alerts",
             Verdict.NOTABLE if loud else Verdict.FINE,
             f"in the last {scene.options.days:g} days the alert log told {told}",
-            "What was alerted may have been accepted or have cleared since; it is part of the story all the same."
+            "What was alerted may have been accepted or have cleared since; it is part of the story."
             if loud
             else "",
             "hostguardctl alerts --severity high shows them; the time line has each in its place."

@@ -1,4 +1,4 @@
-"""Inquiries into a clean host, a watched one and one that was broken into; what each cost; what they moved."""
+"""Inquiries into a clean host, a watched one and one that was broken into: what they say, cost and move."""
 
 from __future__ import annotations
 

@@ -20,8 +20,8 @@ BOOT_TIME, USER_PROCESS = 2, 7
 
 @dataclass(frozen=True)
 class Plant:
-    """`checks` are those that must say it (one of them is enough), by an item that holds all of `words` in its
-    name, its sentence or its evidence, and is at least as bad as `verdict`."""
+    """`checks` are those that must say it (one of them is enough), by an item that holds all of `words` in
+    its name, its sentence or its evidence, and is at least as bad as `verdict`."""
 
     name: str
     guide: str
