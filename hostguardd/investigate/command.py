@@ -1,4 +1,4 @@
-"""One inquiry from start to end: what the settings are, which host, which baseline; and the files it may leave.
+"""One inquiry from start to end: the settings, the host, the baseline, and the files that it may leave.
 
 The rule kept: it works where little else does. Settings that cannot be read, a baseline that is damaged, a
 daemon that is gone: each is said in the report, and the rest goes on.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -27,13 +27,13 @@ DATABASE: Final = "baseline.db"
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What was asked for. `config` is a file ("": the installed one); `root` the folder of a mounted image, or
-    "/"; `only` names checks (none: all)."""
+    """What was asked for. `config` is a file (None: the installed one); `root` the folder of a mounted image,
+    or "/"; `only` names checks (none: all)."""
 
     config: str | None = None
     root: str = "/"
     only: tuple[str, ...] = ()
-    options: Options = Options()
+    options: Options = field(default_factory=Options)
 
 
 def prepare(wanted: Wanted) -> tuple[Scene, tuple[Unseen, ...]]:
