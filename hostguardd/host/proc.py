@@ -22,7 +22,18 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from . import parse
-from .live import ANONYMOUS, DELETED, REPLACED, RUNNING, Inside, Owners, Process, Sockets
+from .live import (
+    ANONYMOUS,
+    DELETED,
+    REPLACED,
+    RUNNING,
+    Connections,
+    Inside,
+    Origin,
+    Owners,
+    Process,
+    Sockets,
+)
 from .reading import BLOCK, READ_FLAGS, read_path
 from .sockets import SocketTable, owners
 
@@ -325,6 +336,24 @@ class ProcHost:
         """As `LiveHost.cookies`."""
         with self._turn:
             return self._table.cookies(proto)
+
+    def connections(self, proto: str) -> Connections:
+        """As `LiveHost.connections`."""
+        return self._table.connections(proto)
+
+    def origin(self, pid: int) -> Origin | None:
+        """As `LiveHost.origin`."""
+        folder = b"%s/%d" % (self._proc, pid)
+        real = parse.real_uid(_read(folder + b"/status") or b"")
+        if real is None:
+            return None
+        return Origin(
+            parse.recorded(_read(folder + b"/loginuid") or b""),
+            parse.recorded(_read(folder + b"/sessionid") or b"") or 0,
+            real,
+            parse.variable(_read(folder + b"/environ", ENVIRON) or b"", b"SSH_CONNECTION")[:128],
+            (_link(folder + b"/fd/0"), _link(folder + b"/fd/1"), _link(folder + b"/fd/2")),
+        )
 
     def owners(self, inodes: Collection[int]) -> Owners:
         """As `LiveHost.owners`. Costs a walk over every open file of the host (10 ms for 500
