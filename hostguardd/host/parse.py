@@ -198,9 +198,7 @@ def connections(text: bytes) -> list[Connection]:
         (own, _, port), (peer, _, peer_port) = (word.partition(b":") for word in parts[1:3])
         addresses = [plain(_address(one)) for one in (own, peer)]
         ports = int(port, 16), int(peer_port, 16)
-        found.append(
-            Connection(addresses[0], ports[0], addresses[1], ports[1], int(parts[7]), int(parts[9]))
-        )
+        found.append(Connection(addresses[0], ports[0], addresses[1], ports[1], int(parts[7]), int(parts[9])))
     return found
 
 

@@ -1,0 +1,273 @@
+"""The tree of processes, and which of them are not what they seem.
+
+By hand: `ps -axf`, looking for services that one does not know, for several super-servers of the inetd kind,
+and then for the file of each on disk. A root kit's `ps` shows what it likes; here the kernel is asked, and each
+process is held against its file, its name, what is mapped into it, and who started it.
+
+Workers of one parent that are alike are told as one item, so that a web server does not fill the tree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from ...facts.live import SIGNS, ProcessFact
+from ...host.live import Process
+from ...sensors.commands import script
+from ...sensors.signs import signs
+from .. import programs as kith
+from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict, text
+from ..programs import Odd, Programs
+from ..scene import SUDO, Scene
+
+ALIKE: Final = 3
+"""Children of one parent that are alike, from which on they are told as one."""
+
+SUSPICIOUS: Final[Mapping[str, str]] = {
+    "false-name": "T1036.004",
+    "library-hidden": "T1574.006",
+    "library-memory": "T1620",
+    "library-temporary": "T1574.006",
+    "preload-odd": "T1574.006",
+    "script-odd": "T1059",
+    "writable": "T1574.010",
+}
+"""Signs that a healthy host does not have, with the technique."""
+
+NOTABLE: Final = frozenset(
+    {"library-gone", "library-path-odd", "preload", "script-temporary", "traced", "working-hidden"}
+)
+"""Signs that have honest reasons as well. The others are fine, and told in the details."""
+
+SUPER_SERVERS: Final = frozenset(
+    b"inetd xinetd openbsd-inetd inetutils-inetd rinetd tcpserver tcpsvd".split()
+)
+
+SWITCHERS: Final = frozenset(
+    b"su sudo doas pkexec runuser sg newgrp sshd sshd-session sshd-auth login cron crond atd systemd"
+    b" (sd-pam) gdm-session-worker lightdm sddm-helper polkit-agent-helper-1 userhelper ksu calife op".split()
+)
+"""Programs that lead from one account to another by asking somebody's leave."""
+
+HELPING: Final = 60.0
+"""Seconds that a helper which the kernel itself starts (modprobe, a dump of a crash) may run."""
+
+MEANS: Final = {
+    Verdict.SUSPICIOUS: "This is how an intruder's program looks: it hides what it is, where it is, or whose it is.",
+    Verdict.NOTABLE: "It has honest reasons on many hosts, and an intruder's as well: know which this is.",
+}
+NEXT: Final = {
+    Verdict.SUSPICIOUS: (
+        "Do not kill it and do not reboot: copy /proc/{pid}/exe, maps and environ away first, look at what it "
+        "talks to (connections), and ask the owner of the account {who}."
+    ),
+    Verdict.NOTABLE: "Ask the owner of the account {who} what pid {pid} is for, and note its command line.",
+}
+
+
+def look(scene: Scene) -> Iterator[Found]:
+    """The tree, parents before their children."""
+    blind = scene.host.live.blind
+    if blind:
+        yield Unseen("processes", blind)
+        return
+    processes = scene.processes
+    children: dict[int, list[int]] = {}
+    for pid, process in processes.items():
+        parent = process.parent if process.parent in processes and process.parent != pid else 0
+        children.setdefault(parent, []).append(pid)
+    programs = Programs(scene, processes.values())
+    known = _Known(scene)
+    supers = _super_servers(scene)
+    hidden = 0
+    pending = [(0, "")]
+    while pending:
+        parent, name = pending.pop()
+        groups: dict[object, list[Process]] = {}
+        for pid in children.pop(parent, ()):
+            process = processes[pid]
+            groups.setdefault(_likeness(process), []).append(process)
+        for group in groups.values():
+            hidden += sum(one.exe is None and not one.namespace for one in group)
+            told = [(one, list(_odd(scene, programs, one, supers))) for one in group]
+            plain = [one for one, odd in told if kith.worst(odd) is Verdict.FINE]
+            together = len(plain) >= ALIKE
+            if together:
+                shared = _shared(scene, programs, plain, name, known)
+                yield shared
+                pending += [(one.pid, shared.name) for one in plain if one.pid in children]
+            for process, odd in told:
+                if together and kith.worst(odd) is Verdict.FINE:
+                    continue
+                item = _item(scene, programs, process, odd, name, known.of(process))
+                yield item
+                pending += [(process.pid, item.name)] if process.pid in children else []
+                if item.verdict is not Verdict.FINE:
+                    yield _moment(scene, process, item)
+            if scene.stop():
+                return
+    if hidden:
+        yield Unseen(
+            "processes of others",
+            f"the programs of {hidden} processes may not be seen by this account",
+            "" if scene.is_root else SUDO,
+        )
+
+
+def _likeness(process: Process) -> object:
+    """What makes siblings alike."""
+    if process.kernel:
+        return "kernel"
+    return process.exe, process.uid, process.unit, process.namespace, process.argv[:1], process.state
+
+
+# -- items ---------------------------------------------------------------------------------------------
+
+
+class _Known:
+    """How a process stands to the approved services, without a question where there is no baseline."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._facts: dict[tuple[object, ...], Known] = {}
+        if scene.approved.generation is not None:
+            for fact in scene.facts(ProcessFact):
+                self._facts[fact.exe, fact.uid, fact.script] = scene.known(fact)
+
+    def of(self, process: Process) -> Known:
+        """NOT_ASKED also for what is no service: what runs in a login is in no baseline."""
+        if not self._facts or not process.exe:
+            return Known.NOT_ASKED
+        runs = script(process.exe, process.argv, process.cwd)
+        return self._facts.get((process.exe, process.uid, runs), Known.NOT_ASKED)
+
+
+def _shared(scene: Scene, programs: Programs, group: list[Process], parent: str, known: _Known) -> Item:
+    """Many that are alike."""
+    first = min(group, key=lambda one: (one.started, one.pid))
+    if first.kernel:
+        name, says = "threads of the kernel", f"{len(group)} threads of the kernel"
+        return Item(name, Verdict.FINE, says, details={"count": len(group)}, parent=parent)
+    program = kith.program(first)
+    name = f"{program} ({scene.user(first.uid)}) below pid {first.parent}"
+    says = f"{len(group)} processes of {program} as {scene.user(first.uid)}"
+    more = {"count": len(group), "pids": [one.pid for one in group[:20]]}
+    return Item(
+        name,
+        Verdict.FINE,
+        says,
+        known=known.of(first),
+        details=kith.details(scene, programs, first) | more,
+        parent=parent,
+    )
+
+
+def _item(
+    scene: Scene, programs: Programs, process: Process, odd: list[Odd], parent: str, known: Known
+) -> Item:
+    verdict = kith.worst(odd)
+    who = scene.user(process.uid)
+    subject = f"{kith.program(process)} runs as {who}"
+    if known is Known.NEW and verdict is Verdict.FINE:
+        subject += ", a service that is not in the baseline"
+    words = kith.words(process)
+    return Item(
+        kith.called(process),
+        verdict,
+        kith.sentence(subject, odd),
+        MEANS.get(verdict, ""),
+        NEXT[verdict].format(pid=process.pid, who=who) if verdict in NEXT else "",
+        known,
+        kith.technique(odd) if verdict is not Verdict.FINE else "",
+        kith.details(scene, programs, process) if not process.kernel else {"pid": process.pid},
+        (Evidence(f"ps -fp {process.pid}", words),) if verdict is not Verdict.FINE else (),
+        parent,
+    )
+
+
+def _moment(scene: Scene, process: Process, item: Item) -> Moment:
+    return Moment(
+        scene.began(process),
+        "process",
+        f"{item.name} began",
+        f"/proc/{process.pid}/stat",
+        Confidence.SURE,
+        item.verdict,
+        scene.user(process.uid),
+    )
+
+
+# -- signs ---------------------------------------------------------------------------------------------
+
+
+def _odd(scene: Scene, programs: Programs, process: Process, supers: list[int]) -> Iterator[Odd]:
+    """What is odd about one process."""
+    if process.kernel:
+        return
+    yield from programs.odd(process)
+    yield from _inside(scene, process)
+    yield from _powers(scene, process, programs)
+    if process.pid in supers:
+        yield Odd(
+            Verdict.SUSPICIOUS, f"is one of {len(supers)} super-servers, and a host has but one", "T1543"
+        )
+    if process.exe == b"" and not process.argv and process.pid != 1:
+        yield Odd(Verdict.NOTABLE, "runs, and has neither a program nor arguments")
+    parent = scene.processes.get(process.parent)
+    if process.parent == 2 and parent is not None and parent.kernel:
+        if scene.now - scene.began(process) > HELPING:
+            yield Odd(Verdict.SUSPICIOUS, "was started by the kernel itself, and stays", "T1547.006")
+    if not process.namespace and not _has_account(scene, process.uid) and process.uid < DYNAMIC.start:
+        yield Odd(Verdict.NOTABLE, "runs for an account that does not exist in /etc/passwd", "T1078")
+
+
+DYNAMIC: Final = range(61184, 65520)
+"""Uids that systemd gives to services for as long as they run (systemd.exec(5), DynamicUser=); those of
+directories and of containers lie above."""
+
+
+def _has_account(scene: Scene, uid: int) -> bool:
+    return not scene.users or scene.user(uid) != f"uid {uid}"
+
+
+def _inside(scene: Scene, process: Process) -> Iterator[Odd]:
+    """What it runs besides its image, by the signs that the daemon goes by."""
+    if process.exe is None or process.namespace:
+        return
+    inside = scene.host.live.inside(process.pid)
+    if inside is None:
+        return
+    runs = script(process.exe, process.argv, process.cwd)
+    told, evidence = signs(process, inside, runs)
+    for word in told.decode("ascii", "replace").split():
+        bad = Verdict.SUSPICIOUS if word in SUSPICIOUS else Verdict.FINE
+        if word in NOTABLE:
+            bad = Verdict.NOTABLE
+        about = f" ({text(evidence, 200)})" if bad is not Verdict.FINE else ""
+        yield Odd(bad, f"shows this: {SIGNS[word]}{about}", SUSPICIOUS.get(word, ""))
+
+
+def _powers(scene: Scene, process: Process, programs: Programs) -> Iterator[Odd]:
+    """Root's processes that an ordinary account's process started, past all that asks for leave."""
+    if process.uid != 0 or process.namespace or kith.base(process) in SWITCHERS:
+        return
+    parent = scene.processes.get(process.parent)
+    if parent is None or parent.uid == 0 or parent.kernel or kith.base(parent) in SWITCHERS:
+        return
+    above = scene.host.live.origin(parent.pid)
+    inside = scene.host.live.inside(process.pid)
+    if above is None or above.real == 0 or (inside is not None and inside.mode & 0o4000):
+        return
+    yield Odd(
+        Verdict.SUSPICIOUS,
+        f"is root's, and pid {parent.pid} of {scene.user(parent.uid)} started it without su or sudo",
+        "T1068",
+    )
+
+
+def _super_servers(scene: Scene) -> list[int]:
+    """The pids of the programs that start others for connections, when there are several. One that they
+    forked for a connection is no further one."""
+    named = {pid: one for pid, one in scene.processes.items() if kith.base(one) in SUPER_SERVERS}
+    found = [pid for pid, one in named.items() if one.parent not in named and not one.namespace]
+    return found if len(found) > 1 else []
