@@ -21,6 +21,8 @@ from ..host.bundle import Host
 from ..host.live import Process
 from ..model import Blind, Depth, Fact, FileFact, Sweep
 from ..packages.interface import NoPackages, PackageHost
+from ..sensors.commands import script
+from ..sensors.signs import LOOKS
 from .approved import Approved
 from .interface import Known, Unseen, text
 
@@ -132,6 +134,21 @@ class Scene:
         live = self.host.live
         found = ((pid, live.process(pid)) for pid in live.pids())
         return {pid: process for pid, process in found if process is not None}
+
+    @cached_property
+    def signs(self) -> Mapping[int, tuple[tuple[str, bytes], ...]]:
+        """What is odd about how processes run, as (sign, what it is about), of those that have any."""
+        found = {}
+        for pid, process in self.processes.items():
+            if process.kernel or process.namespace or process.exe is None:
+                continue
+            inside = self.host.live.inside(pid)
+            if inside is not None:
+                runs = script(process.exe, process.argv, process.cwd)
+                told = {word: about for look in LOOKS for word, about in look(process, inside, runs)}
+                if told:
+                    found[pid] = tuple(sorted(told.items()))
+        return found
 
     @cached_property
     def users(self) -> tuple[User, ...]:

@@ -1,8 +1,8 @@
 """The tree of processes, and which of them are not what they seem.
 
-By hand: `ps -axf`, looking for services that one does not know, for several super-servers of the inetd kind,
-and then for the file of each on disk. A root kit's `ps` shows what it likes; here the kernel is asked, and each
-process is held against its file, its name, what is mapped into it, and who started it.
+By hand: `ps -axf`, looking for services that one does not know, for several super-servers of the inetd
+kind, and then for the file of each on disk. A root kit's `ps` shows what it likes; here the kernel is asked,
+and each process is held against its file, its name, what is mapped into it, and who started it.
 
 Workers of one parent that are alike are told as one item, so that a web server does not fill the tree.
 """
@@ -15,7 +15,6 @@ from typing import Final
 from ...facts.live import SIGNS, ProcessFact
 from ...host.live import Process
 from ...sensors.commands import script
-from ...sensors.signs import signs
 from .. import programs as kith
 from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict, text
 from ..programs import Odd, Programs
@@ -214,9 +213,9 @@ def _odd(scene: Scene, programs: Programs, process: Process, supers: list[int]) 
     if process.exe == b"" and not process.argv and process.pid != 1:
         yield Odd(Verdict.NOTABLE, "runs, and has neither a program nor arguments")
     parent = scene.processes.get(process.parent)
-    if process.parent == 2 and parent is not None and parent.kernel:
-        if scene.now - scene.began(process) > HELPING:
-            yield Odd(Verdict.SUSPICIOUS, "was started by the kernel itself, and stays", "T1547.006")
+    of_kernel = process.parent == 2 and parent is not None and parent.kernel
+    if of_kernel and scene.now - scene.began(process) > HELPING:
+        yield Odd(Verdict.SUSPICIOUS, "was started by the kernel itself, and stays", "T1547.006")
     if not process.namespace and not _has_account(scene, process.uid) and process.uid < DYNAMIC.start:
         yield Odd(Verdict.NOTABLE, "runs for an account that does not exist in /etc/passwd", "T1078")
 
@@ -232,19 +231,12 @@ def _has_account(scene: Scene, uid: int) -> bool:
 
 def _inside(scene: Scene, process: Process) -> Iterator[Odd]:
     """What it runs besides its image, by the signs that the daemon goes by."""
-    if process.exe is None or process.namespace:
-        return
-    inside = scene.host.live.inside(process.pid)
-    if inside is None:
-        return
-    runs = script(process.exe, process.argv, process.cwd)
-    told, evidence = signs(process, inside, runs)
-    for word in told.decode("ascii", "replace").split():
+    for word, about in scene.signs.get(process.pid, ()):
         bad = Verdict.SUSPICIOUS if word in SUSPICIOUS else Verdict.FINE
         if word in NOTABLE:
             bad = Verdict.NOTABLE
-        about = f" ({text(evidence, 200)})" if bad is not Verdict.FINE else ""
-        yield Odd(bad, f"shows this: {SIGNS[word]}{about}", SUSPICIOUS.get(word, ""))
+        said = f"shows this: {SIGNS[word]}" + (f" ({text(about, 200)})" if about else "")
+        yield Odd(bad, said, SUSPICIOUS.get(word, ""))
 
 
 def _powers(scene: Scene, process: Process, programs: Programs) -> Iterator[Odd]:
