@@ -106,8 +106,8 @@ class Owners(NamedTuple):
 
 
 class Connection(NamedTuple):
-    """One socket that talks to a peer. Addresses as people write them; `uid` is who made it, `inode` is 0 when
-    nobody holds it any more."""
+    """One socket that talks to a peer. Addresses as people write them; `uid` is who made it, `inode` is 0
+    when nobody holds it any more."""
 
     address: bytes
     port: int
@@ -209,7 +209,7 @@ class LiveHost(Protocol):
         ...
 
     def connections(self, proto: str) -> Connections:
-        """The connections of one of CONNECTED, also those that are being made. Costs a walk over all of them."""
+        """The connections of one of CONNECTED, also those that are being made. Walks over all of them."""
         ...
 
     def origin(self, pid: int) -> Origin | None:

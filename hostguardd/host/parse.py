@@ -279,6 +279,16 @@ def local_addresses(trie: bytes) -> list[bytes]:
     return sorted(set(_LOCAL.findall(trie)))
 
 
+def local_addresses_6(text: bytes) -> list[bytes]:
+    """This host's IPv6 addresses in /proc/net/if_inet6, but for those of one link only."""
+    words = (line.split() for line in text.split(b"\n"))
+    packed = {bytes.fromhex(one[0].decode()) for one in words if len(one) == 6 and _HEX.fullmatch(one[0])}
+    return sorted(socket.inet_ntop(socket.AF_INET6, one).encode() for one in packed if one[:2] != b"\xfe\x80")
+
+
+_HEX = re.compile(rb"[0-9a-f]{32}")
+
+
 def numbers(text: bytes) -> list[int]:
     """One number a line, as in cgroup.procs; other lines are passed over."""
     return [int(line) for line in text.split(b"\n") if line.isdigit() and len(line) < 11]

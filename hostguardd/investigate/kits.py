@@ -1,4 +1,4 @@
-"""Names that known root kits, back doors and miners leave behind: path or module, and the family's name. Pure.
+"""Names that known root kits, back doors and miners leave: path or module, and the family's name. Pure.
 
 A list of names finds only who does not care to change them. Each stands in the published lists of the
 scanners that look for root kits, or in a report on the family, and none is one that a distribution or a

@@ -177,6 +177,39 @@ def held_ports(host: ViewHost, proto: str, stop: Stop) -> list[int]:
     return found
 
 
+def scanned(host: ViewHost) -> list[bytes]:
+    """The own addresses to connect to: one of the loopback, and one that others use. Who waits at any address
+    waits at both, and what waits at a single one is found by bind(2)."""
+    own = host.addresses()
+    loops = [one for one in own if one.startswith(b"127.")]
+    return loops[:1] + [one for one in own if not one.startswith(b"127.") and one != b"::1"][:1]
+
+
+def answering_ports(host: ViewHost, stop: Stop) -> Iterator[tuple[bytes, int]]:
+    """(address, port) of this host's own where a connection is accepted though no table shows a socket there,
+    unconfirmed. Only ports are tried that no table shows, so that no service notices."""
+    told = host.told("tcp")
+    for address in scanned(host):
+        for first in range(1, 65536, CHUNK):
+            if stop():
+                return
+            ports = [port for port in range(first, min(first + CHUNK, 65536)) if port not in told]
+            yield from ((address, port) for port in host.accepting(address, ports))
+
+
+def check_answers(host: ViewHost, ends: list[tuple[bytes, int]]) -> Finds:
+    """Those of `ends` that accept a connection and that no table shows, before or after."""
+    before = host.told("tcp")
+    found = [(address, port) for address, port in ends if host.accepting(address, (port,))]
+    after = host.told("tcp")
+    detail = b"a connection to %s is accepted there, and no table of sockets shows it"
+    return {
+        b"tcp %d" % port: Found(UNLISTED, b"", detail % address)
+        for address, port in found
+        if port not in before and port not in after
+    }
+
+
 def check_ports(host: ViewHost, proto: str, ports: list[int]) -> Finds:
     """Those of `ports` that somebody holds and no table shows, before or after; for TCP, that answer."""
     before = host.told(proto)

@@ -31,12 +31,12 @@ MOST_PEERS: Final = 5000
 NAMED: Final = 8
 
 MEANS: Final = {
-    True: "An intruder's own connection: what goes out passes most firewalls, and the host obeys what comes back.",
+    True: "An intruder's own connection: what goes out passes most firewalls, and what comes back is obeyed.",
     False: "Worth knowing who is at the other end: this is how data leaves and how orders come in.",
 }
 NEXT: Final = (
-    "Write down the peer's address and port and since when; do not kill it before /proc/{pid}/exe and its memory "
-    "are saved. Then look for the same peer in the logs and in the histories of the account."
+    "Write down the peer's address and port and since when; do not kill it before /proc/{pid}/exe and its "
+    "memory are saved. Then look for the same peer in the logs and in the histories of the account."
 )
 
 
@@ -163,7 +163,8 @@ def _shell(
     way = f"it was started for it by {server}" if server else (
         "whoever is there types to it" if kith.is_shell(process) else "it hands the connection on"
     )  # fmt: skip
-    says = f"{kith.program(process)} of {scene.user(process.uid)} has a connection to {peer} for its terminal: {way}"
+    who = f"{kith.program(process)} of {scene.user(process.uid)}"
+    says = f"{who} has a connection to {peer} for its terminal: {way}"
     yield Item(
         f"{kith.called(process)} {proto}",
         verdict,
@@ -239,7 +240,8 @@ def _session(scene: Scene, one: Connection, holders: dict[int, list[int]]) -> It
     if process is not None:
         since = int(scene.now - scene.began(process))
         peer = address(one.peer, one.peer_port)
-        yield f"{peer}: pid {process.pid} of {scene.user(process.uid)}, {text(process.comm, 40)}, for {since} s"
+        who = f"pid {process.pid} of {scene.user(process.uid)}, {text(process.comm, 40)}"
+        yield f"{peer}: {who}, for {since} s"
 
 
 def _outbound(
@@ -266,8 +268,9 @@ def _outbound(
     for (proto, name, uid), group in sorted(groups.items(), key=lambda one: one[0]):
         members = [processes[pid] for pid in sorted(group.pids)]
         odd = [one for member in members for one in _odd(scene, programs, member, group)]
-        yield _outward(scene, programs, f"outbound {proto} {name} ({scene.user(uid)})", name, uid, group, odd, members,
-                       _evidence(proto, first[proto, name, uid]))  # fmt: skip
+        told = f"outbound {proto} {name} ({scene.user(uid)})"
+        evidence = _evidence(proto, first[proto, name, uid])
+        yield _outward(scene, programs, told, name, uid, group, odd, members, evidence)
 
 
 def _odd(scene: Scene, programs: Programs, process: Process, group: Group) -> Iterator[Odd]:

@@ -53,13 +53,13 @@ HELPING: Final = 60.0
 """Seconds that a helper which the kernel itself starts (modprobe, a dump of a crash) may run."""
 
 MEANS: Final = {
-    Verdict.SUSPICIOUS: "This is how an intruder's program looks: it hides what it is, where it is, or whose it is.",
+    Verdict.SUSPICIOUS: "This is how an intruder's program looks: it hides what, where or whose it is.",
     Verdict.NOTABLE: "It has honest reasons on many hosts, and an intruder's as well: know which this is.",
 }
 NEXT: Final = {
     Verdict.SUSPICIOUS: (
-        "Do not kill it and do not reboot: copy /proc/{pid}/exe, maps and environ away first, look at what it "
-        "talks to (connections), and ask the owner of the account {who}."
+        "Do not kill it and do not reboot: copy /proc/{pid}/exe, maps and environ away first, look at what "
+        "it talks to (connections), and ask the owner of the account {who}."
     ),
     Verdict.NOTABLE: "Ask the owner of the account {who} what pid {pid} is for, and note its command line.",
 }

@@ -28,17 +28,17 @@ SYMBOLS: Final = 64 * 1024 * 1024
 """Bytes of /proc/kallsyms that are read: 16 MiB on a large kernel."""
 
 NEXT: Final = (
-    "Trust no program of this host: save disk and memory from outside (a snapshot, or its disk in another host) "
-    "before anything else, and do not reboot."
+    "Trust no program of this host: save disk and memory from outside (a snapshot, or its disk in another "
+    "host) before anything else, and do not reboot."
 )
 MEANS: Final = {
-    "preload": "A library named here is loaded into every program, sshd and ps included: it sees and hides all.",
+    "preload": "A library named here is loaded into every program, sshd and ps included: it sees and hides.",
     "linker": "Whoever may put a library into a folder that is searched puts code into every program.",
     "module": "What is in the kernel can hide files, processes and connections from everything on this host.",
     "taint": "The kernel keeps these marks until it is booted anew; a root kit in it leaves some of them.",
     "helper": "The kernel itself runs this program as root, without any process having asked for it.",
     "mount": "What is mounted over something hides it, and puts other content in its place.",
-    "bpf": "Pinned eBPF programs stay in the kernel although no process holds them, and can hide and redirect.",
+    "bpf": "Pinned eBPF programs stay in the kernel although no process holds them: they hide and redirect.",
     "listen": "The interface hands over what is meant for other hosts: passwords, sessions.",
     "kit": "A file of this name belongs to a known root kit, back door or miner.",
     "tool": "With this tool one looks for intruders, or logs in: it is what a root kit replaces first.",
@@ -48,8 +48,8 @@ MEANS: Final = {
 
 def look(scene: Scene) -> Iterator[Found]:
     """Every sign of a root kit."""
-    for part in (_preload, _preloaded, _linker, _taints, _modules, _symbols, _helpers, _ours, _pinned, _mounts,
-                 _listening, _files, _tools):  # fmt: skip
+    for part in (_preload, _preloaded, _linker, _taints, _modules, _symbols, _helpers, _ours, _pinned,
+                 _mounts, _listening, _files, _tools):  # fmt: skip
         yield from part(scene)
         if scene.stop():
             return
@@ -197,7 +197,7 @@ def _taints(scene: Scene) -> Iterator[Found]:
         if verdict is Verdict.FINE:
             yield Item(text(fact.label), verdict, says, known=scene.known(fact), evidence=(evidence,))
         else:
-            then = "dmesg tells which module or event it was and when; ask whoever runs this host whether it is theirs."
+            then = "dmesg tells which module or event it was and when; ask who runs this host whether it is theirs."
             yield _bad(text(fact.label), verdict, says, "taint", "T1547.006", evidence, then)
 
 
@@ -227,8 +227,8 @@ def _modules(scene: Scene) -> Iterator[Found]:
         elif traits & {"foreign", "unsigned"}:
             words = " and ".join(word for trait, word in ABOUT.items() if trait in traits)
             then = "modinfo names its file; know which package or driver (DKMS) brought it."
-            yield _bad(name, Verdict.NOTABLE, f"the module {text(fact.name)} is {words}", "module", "T1547.006",
-                       evidence, then)  # fmt: skip
+            says = f"the module {text(fact.name)} is {words}"
+            yield _bad(name, Verdict.NOTABLE, says, "module", "T1547.006", evidence, then)
         else:
             continue
         loud += 1
@@ -325,7 +325,7 @@ def _ours(scene: Scene) -> Iterator[Found]:
             yield _bad(
                 text(fact.label, 300),
                 Verdict.SUSPICIOUS if bad else Verdict.NOTABLE,
-                f"in this very process: {text(fact.name, 300)} {text(fact.value, 300)} {text(fact.detail, 100)}".strip(),
+                f"in this very process: {text(b' '.join((fact.name, fact.value, fact.detail)), 600)}",
                 "self",
                 "T1055" if bad else "",
                 Evidence("/proc/self", text(fact.detail, 200)),
@@ -379,7 +379,8 @@ def _mounts(scene: Scene) -> Iterator[Found]:
             says = f"{text(fact.fstype)} is mounted over {point}: that process is hidden behind it"
             yield _bad(f"mount {point}", Verdict.SUSPICIOUS, says, "mount", "T1564.013", evidence)
         elif _covers(fact):
-            says = f"{text(fact.fstype)} {text(fact.root, 200)} is mounted over {point}: what lies there is not seen"
+            source = f"{text(fact.fstype)} {text(fact.root, 200)}"
+            says = f"{source} is mounted over {point}: what lies there is not seen"
             yield _bad(f"mount {point}", Verdict.SUSPICIOUS, says, "mount", "T1564.013", evidence)
         else:
             whole += 1
@@ -405,9 +406,9 @@ def _listening(scene: Scene) -> Iterator[Found]:
         if fact.topic == "interface":
             name = text(fact.name, 60)
             then = "The packet sockets among the listeners tell which program; ask who runs it, and what for."
-            yield _bad(f"interface {name}", Verdict.NOTABLE,
-                       f"the interface {name} was made to hear what is not meant for this host", "listen", "T1040",
-                       Evidence("ip -d link", text(fact.detail, 200)), then)  # fmt: skip
+            says = f"the interface {name} was made to hear what is not meant for this host"
+            evidence = Evidence("ip -d link", text(fact.detail, 200))
+            yield _bad(f"interface {name}", Verdict.NOTABLE, says, "listen", "T1040", evidence, then)
 
 
 # -- files ---------------------------------------------------------------------------------------------
@@ -434,7 +435,8 @@ TOOLS: Final = tuple(
         b"ls", b"ps", b"netstat", b"ss", b"top", b"find", b"du", b"stat", b"lsof", b"login", b"sshd", b"ssh",
         b"su", b"sudo", b"who", b"w", b"last", b"lastb", b"passwd", b"ip", b"ifconfig", b"kill", b"pgrep",
         b"crontab", b"bash", b"dash", b"lsmod", b"modprobe", b"journalctl", b"systemctl", b"rpm", b"dpkg",
-        b"md5sum", b"sha256sum", b"grep", b"strings", b"env", b"agetty", b"rsyslogd", b"auditd", b"unix_chkpwd",
+        b"md5sum", b"sha256sum", b"grep", b"strings", b"env", b"agetty", b"rsyslogd", b"auditd",
+        b"unix_chkpwd",
     )
 )  # fmt: skip
 """What a root kit replaces: the tools one looks with, and the doors one comes in by."""
@@ -455,8 +457,9 @@ def _tools(scene: Scene) -> Iterator[Found]:
         elif SERIOUS.intersection(one.changed) and not one.diverted and not one.owner.config:
             wrong += 1
             says = f"{text(one.path)} is not as {one.owner.package} brought it: {', '.join(one.changed)}"
-            yield _bad(text(one.path), Verdict.SUSPICIOUS, says, "tool", "T1554",
-                       Evidence(f"{scene.packages.name} verify", one.detail), package=one.owner.package)  # fmt: skip
+            evidence = Evidence(f"{scene.packages.name} --verify", one.detail)
+            yield _bad(text(one.path), Verdict.SUSPICIOUS, says, "tool", "T1554", evidence,
+                       package=one.owner.package)  # fmt: skip
     if owned and not wrong and not scene.stop():
         yield Item(
             "system tools", Verdict.FINE, f"{len(owned)} tools for looking and logging in are as packaged"
