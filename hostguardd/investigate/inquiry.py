@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from .checks import alerts, drift, hidden
+from .checks import alerts, connections, drift, hidden, listeners, probes, processes, rootkit
 from .interface import Found, Item, Moment, Result, Unseen, Verdict
 from .scene import Scene
 
@@ -53,11 +53,46 @@ CHECKS: Final[tuple[Check, ...]] = (
         alerts.look,
     ),
     Check(
+        "listeners",
+        "Who waits to be talked to",
+        "netstat -an; fuser -vn tcp PORT; lsof -i; netstat -lp",
+        "Every port, raw and packet socket that waits, with its program, package, unit, parents and login",
+        listeners.look,
+    ),
+    Check(
+        "connections",
+        "Who talks to whom",
+        "netstat -an",
+        "Every connection by program and peer, and shells whose terminal is one",
+        connections.look,
+    ),
+    Check(
+        "processes",
+        "The tree of processes",
+        "ps -axf",
+        "Each process against its file, its name, what is loaded into it, and who started it",
+        processes.look,
+    ),
+    Check(
+        "probes",
+        "What the ports say",
+        "telnet localhost PORT",
+        "Whether a port of this host answers with a prompt or a banner; only by --probe",
+        probes.look,
+    ),
+    Check(
         "hidden",
         "Hidden things",
         "nmap from elsewhere; find -name '..*'",
         "Processes, ports and files that one view of the host shows and another one does not",
         hidden.look,
+    ),
+    Check(
+        "rootkit",
+        "Signs of a root kit",
+        "the page on root kits that the guide points to",
+        "Preloads, the kernel's modules, helpers and marks, mounts, known names, replaced tools",
+        rootkit.look,
     ),
 )
 

@@ -27,12 +27,14 @@ SHELL: Final = re.compile(
 
 ASKS: Final = re.compile(rb"(?i)^[^\r\n]{0,60}(?:pass(?:word|wd|code)?|pwd|key|auth)\s*[:?>]\s*$")
 
-GREETINGS: Final = (
-    re.compile(rb"SSH-[12]\."), re.compile(rb"220[ -]"), re.compile(rb"\+OK"),
-    re.compile(rb"\* (?:OK|PREAUTH)"), re.compile(rb"HTTP/1\.[01] "), re.compile(rb"-(?:ERR|NOAUTH|DENIED) "), re.compile(rb"RFB \d{3}\.\d{3}"),
-    re.compile(rb".\x00\x00\x00[\x0a\xff]", re.DOTALL), re.compile(rb"@RSYNCD: "), re.compile(rb"AMQP"),
-    re.compile(rb"[\xff\x15\x16]"), re.compile(rb"ERROR\r\n"), re.compile(rb"(?:200|201) "),
-    re.compile(rb"<[?!a-z]"),
+GREETINGS: Final = tuple(
+    re.compile(one, re.DOTALL)
+    for one in (
+        rb"SSH-[12]\.", rb"220[ -]", rb"\+OK", rb"\* (?:OK|PREAUTH)", rb"HTTP/1\.[01] ",
+        rb"-(?:ERR|NOAUTH|DENIED) ",
+        rb"RFB \d{3}\.\d{3}", rb".\x00\x00\x00[\x0a\xff]", rb"@RSYNCD: ", rb"AMQP", rb"[\xff\x15\x16]",
+        rb"ERROR\r\n", rb"20[01] ", rb"<[?!a-z]",
+    )
 )  # fmt: skip
 """How well-known protocols begin: SSH, SMTP and FTP, POP3, IMAP, HTTP, Redis, VNC, MySQL, rsync, AMQP,
 telnet and TLS, memcached, NNTP, and what speaks in marks."""
@@ -52,7 +54,7 @@ def look(scene: Scene) -> Iterator[Found]:
         yield Item(
             "probes",
             Verdict.FINE,
-            "no port was connected to: hostguardctl investigate --probe asks each of this host for its greeting",
+            "no port was connected to: hostguardctl investigate --probe asks each for its greeting",
         )
         return
     if scene.host.live.blind:

@@ -118,7 +118,7 @@ def _likeness(process: Process) -> object:
     """What makes siblings alike."""
     if process.kernel:
         return "kernel"
-    return process.exe, process.uid, process.unit, process.namespace, process.argv[:1], process.state
+    return kith.program(process), process.uid, process.namespace
 
 
 # -- items ---------------------------------------------------------------------------------------------
@@ -148,7 +148,8 @@ def _shared(scene: Scene, programs: Programs, group: list[Process], parent: str,
         name, says = "threads of the kernel", f"{len(group)} threads of the kernel"
         return Item(name, Verdict.FINE, says, details={"count": len(group)}, parent=parent)
     program = kith.program(first)
-    name = f"{program} ({scene.user(first.uid)}) below pid {first.parent}"
+    inside = f" in {first.namespace}" if first.namespace else ""
+    name = f"{program} ({scene.user(first.uid)}) below pid {first.parent}{inside}"
     says = f"{len(group)} processes of {program} as {scene.user(first.uid)}"
     more = {"count": len(group), "pids": [one.pid for one in group[:20]]}
     return Item(

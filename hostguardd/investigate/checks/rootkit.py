@@ -197,7 +197,9 @@ def _taints(scene: Scene) -> Iterator[Found]:
         if verdict is Verdict.FINE:
             yield Item(text(fact.label), verdict, says, known=scene.known(fact), evidence=(evidence,))
         else:
-            then = "dmesg tells which module or event it was and when; ask who runs this host whether it is theirs."
+            then = (
+                "dmesg tells which module or event it was and when; ask who runs this host if it is theirs."
+            )
             yield _bad(text(fact.label), verdict, says, "taint", "T1547.006", evidence, then)
 
 
