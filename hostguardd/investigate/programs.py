@@ -200,13 +200,13 @@ WAYS: Final = (
 
 def way_in(scene: Scene, process: Process, origin: Origin | None) -> str:
     """The login that a process belongs to, as a clause; "" when it is nobody's."""
-    chain = [process, *kin(scene, process)]
+    chain = kin(scene, process)
     way = next((how for how, names in WAYS for one in chain if base(one).startswith(names)), "")
     if origin is not None and origin.login not in (None, 0):
         who = scene.user(origin.login)
     elif process.unit.startswith(b"session-") or way in ("ssh", "telnet", "the console"):
         # Where no login uid is kept: who the nearest ancestor that is not root is.
-        who = scene.user(next((one.uid for one in chain if one.uid), process.uid))
+        who = scene.user(next((one.uid for one in (process, *chain) if one.uid), 0))
     elif origin is not None and origin.login == 0:
         who = "root"
     else:

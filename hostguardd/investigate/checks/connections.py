@@ -86,7 +86,7 @@ def look(scene: Scene) -> Iterator[Found]:
     listening: dict[tuple[str, int], ListenerFact] = {}
     for fact in scene.facts(ListenerFact):
         listening.setdefault((fact.proto.rstrip("6"), fact.port), fact)
-    typed = dict(_typed_to(scene))
+    typed = _typed_to(scene)
     inbound: dict[tuple[str, int], Group] = {}
     few: dict[tuple[str, int], list[Connection]] = {}
     outward: list[tuple[str, Connection]] = []
@@ -141,16 +141,19 @@ def look(scene: Scene) -> Iterator[Found]:
         )
 
 
-def _typed_to(scene: Scene) -> Iterator[tuple[int, Process]]:
-    """(inode, process) of the shells and tools that have a socket for a terminal."""
-    for process in scene.processes.values():
+def _typed_to(scene: Scene) -> dict[int, Process]:
+    """Inode -> the shell or tool that has this socket for a terminal; of several the oldest, of which the
+    others were born."""
+    found: dict[int, Process] = {}
+    for process in sorted(scene.processes.values(), key=lambda one: (one.started, one.pid)):
         if not kith.is_shell(process) and kith.base(process) not in kith.TALKERS:
             continue
         origin = scene.host.live.origin(process.pid)
         for stream in origin.streams if origin is not None else ():
             number = stream.removeprefix(b"socket:[").removesuffix(b"]")
             if number != stream and number.isdigit():
-                yield int(number), process
+                found.setdefault(int(number), process)
+    return found
 
 
 def _shell(

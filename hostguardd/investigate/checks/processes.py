@@ -88,7 +88,7 @@ def look(scene: Scene) -> Iterator[Found]:
             process = processes[pid]
             groups.setdefault(_likeness(process), []).append(process)
         for group in groups.values():
-            hidden += sum(one.exe is None and not one.namespace for one in group)
+            hidden += sum(one.exe is None and not (one.namespace or one.kernel) for one in group)
             told = [(one, list(_odd(scene, programs, one, supers))) for one in group]
             plain = [one for one, odd in told if kith.worst(odd) is Verdict.FINE]
             together = len(plain) >= ALIKE

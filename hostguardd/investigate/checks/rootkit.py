@@ -84,8 +84,8 @@ def _bad(
 
 def _preload(scene: Scene) -> Iterator[Found]:
     plain, raw = scene.host.views.texts(PRELOAD)
-    words = list(dict.fromkeys((raw + b" " + plain).replace(b":", b" ").split()))
-    libraries = [word for word in words if not word.startswith(b"#")]
+    lines = (line.partition(b"#")[0] for line in (raw + b"\n" + plain).split(b"\n"))
+    libraries = list(dict.fromkeys(word for line in lines for word in line.replace(b":", b" ").split()))
     if not libraries:
         yield Item("/etc/ld.so.preload", Verdict.FINE, "no library is preloaded into every program")
         return
@@ -241,7 +241,7 @@ def _modules(scene: Scene) -> Iterator[Found]:
 
 
 _MODULE = re.compile(rb"\t\[([\w-]+)\]$", re.MULTILINE)
-_PROGRAM = re.compile(rb"\tbpf_prog_[0-9a-f]{16}(?:_(\w+))?\t\[bpf\]$", re.MULTILINE)
+_PROGRAM = re.compile(rb" bpf_prog_[0-9a-f]{16}(?:_(\w+))?\t\[bpf\]$", re.MULTILINE)
 NO_MODULES: Final = frozenset({b"bpf", b"__builtin__ftrace", b"__builtin__kprobes"})
 
 
