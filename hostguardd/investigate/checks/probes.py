@@ -19,11 +19,13 @@ SECONDS: Final = 1.0
 MOST: Final = 1000
 
 SHELL: Final = re.compile(
-    rb"uid=\d+\(|gid=\d+\(|(?:^|[\r\n])[^\r\n]{0,120}[\w~/\])-][#$%>] ?$|(?:ba|da|z|k|c)?sh(?:-[\d.]+)?[#$] "
-    rb"|: (?:command )?not found|Microsoft Windows \[Version|(?:^|[\r\n])(?:Linux \S+ \d+\.\d+\.\d+\S* )"
-    rb"|no job control in this shell|cannot set terminal process group",
+    rb"uid=\d+\(|gid=\d+\(|: (?:command )?not found|Microsoft Windows \[Version"
+    rb"|(?:^|[\r\n])Linux \S+ \d+\.\d+\.\d|no job control in this shell|cannot set terminal process group"
 )
-"""What shells say: the answer of id(1) or uname(1), a prompt, a complaint."""
+"""What shells say: the answer of id(1) or uname(1), a complaint."""
+
+PROMPT: Final = re.compile(rb"(?:^|[\r\n])[^\r\n]{0,120}(?:[#$%]|[\w~/\])]>) ?$")
+"""How shells ask for a command."""
 
 ASKS: Final = re.compile(rb"(?i)^[^\r\n]{0,60}(?:pass(?:word|wd|code)?|pwd|key|auth)\s*[:?>]\s*$")
 
@@ -94,13 +96,14 @@ def _item(scene: Scene, fact: ListenerFact, end: tuple[bytes, int], accepted: bo
         return Item(
             name, Verdict.FINE, f"{who} at {text(fact.label)} takes connections and waits", details=more
         )
-    if SHELL.search(said) and not GREETINGS[0].match(said):
+    greets = any(one.match(said) for one in GREETINGS)
+    if SHELL.search(said) or (PROMPT.search(said) and not greets):
         says = f"{who} at {text(fact.label)} answers as a shell does: {shown}"
         return Item(name, Verdict.SUSPICIOUS, says, MEANS, NEXT, known, "T1059", more, evidence)
     if ASKS.search(said) and fact.port != 23:
         says = f"{who} at {text(fact.label)} asks for a password, by no protocol that is known: {shown}"
         return Item(name, Verdict.SUSPICIOUS, says, MEANS, NEXT, known, "T1205", more, evidence)
-    if not any(one.match(said) for one in GREETINGS):
+    if not greets:
         says = f"{who} at {text(fact.label)} greets in an unusual way: {shown}"
         return Item(name, Verdict.NOTABLE, says, ODD, ASK, known, "", more, evidence)
     return Item(

@@ -52,12 +52,12 @@ def test_a_clean_server(live: FakeLive) -> None:
     assert not told.moments
     web = told.named("inbound tcp 443")
     assert web.details["count"] == 300
-    assert len(web.details["peers"]) == 7
+    assert len(web.details["peers"]) == 7  # type: ignore[arg-type]
     assert "198.51.100.0 (x43)" in web.says
     ssh = told.named("inbound tcp 22")
     assert "203.0.113.9:50412: pid" in ssh.details["sessions"][0]  # type: ignore[index]
     assert told.named("outbound tcp /opt/app/bin/app (www-data)").details["peers"] == ["192.0.2.9:5432"]
-    assert told.named("outbound udp /usr/sbin/chronyd (root)")
+    assert told.named("outbound udp /usr/sbin/chronyd (root)").details["peers"] == ["192.0.2.123:123"]
 
 
 @pytest.mark.parametrize(("exe", "argv"), [

@@ -16,6 +16,7 @@ from hostguardd.host.live import ANONYMOUS, DELETED, NoLiveHost
 from hostguardd.host.proc import ProcHost
 from hostguardd.investigate.checks import listeners
 from hostguardd.investigate.interface import Confidence, Item, Known, Verdict
+from hostguardd.model import ListenerFact
 from tests.fakelive import FakeLive
 from tests.owning import Owning
 from tests.scenes import Findings, looked, scene
@@ -74,7 +75,7 @@ def test_a_clean_server_has_nothing_but_fine(live: FakeLive) -> None:
     ],
 )
 def test_a_back_door(live: FakeLive, exe: bytes, fields: dict[str, object], clause: str) -> None:
-    item = one(live, exe, **fields)
+    item = one(live, exe, **fields)  # type: ignore[arg-type]
     assert item.verdict is Verdict.SUSPICIOUS
     assert clause in item.says
     assert item.means
@@ -166,8 +167,8 @@ def test_what_the_baseline_says(live: FakeLive, monkeypatch: pytest.MonkeyPatch)
 
 def test_another_owner_than_the_approved(live: FakeLive, monkeypatch: pytest.MonkeyPatch) -> None:
     where = scene(live=live, packages=Owning())
-    (fact,) = [one for one in where.facts(listeners.ListenerFact) if one.label == b"tcp 0.0.0.0:22"]
-    before = listeners.ListenerFact.of((*fact.row()[:4], b"/usr/sbin/dropbear", *fact.row()[5:]))
+    (fact,) = [one for one in where.facts(ListenerFact) if one.label == b"tcp 0.0.0.0:22"]
+    before = ListenerFact.of((*fact.row()[:4], b"/usr/sbin/dropbear", *fact.row()[5:]))
     monkeypatch.setattr(where.approved, "known", lambda fact: Known.CHANGED)
     monkeypatch.setattr(where.approved, "of", lambda kind, scope: {b"0.0.0.0:22": before.row()})
     item = looked(listeners.look, where).named("tcp 0.0.0.0:22")

@@ -135,9 +135,8 @@ def test_root_without_su_or_sudo(live: FakeLive) -> None:
 
 def test_an_account_that_is_not_there(live: FakeLive) -> None:
     assert of(live, live.add_process(b"/usr/sbin/d", uid=54321, age=9)).verdict is Verdict.NOTABLE
-    assert (
-        of(live, live.add_process(b"/usr/sbin/d", uid=61184, age=9)).verdict is Verdict.FINE
-    )  # DynamicUser=
+    dynamic = live.add_process(b"/usr/sbin/d", uid=61184, age=9)
+    assert of(live, dynamic).verdict is Verdict.FINE
     inside = live.add_process(b"/usr/sbin/d", uid=54321, age=9, namespace="pid:[4]")
     assert of(live, inside).verdict is Verdict.FINE
 

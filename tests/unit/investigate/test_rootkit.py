@@ -195,7 +195,7 @@ def test_an_interface_that_hears_all(rig: Rig) -> None:
 
 @pytest.mark.parametrize("path", sorted(path for path in kits.PATHS if not path.startswith(b"/proc/"))[::7])
 def test_a_name_of_a_known_kit(rig: Rig, path: bytes) -> None:
-    rig.packages = Owning(folders=())
+    rig.packages = Owning(strangers=frozenset({path}))
     rig.write(path.decode())
     assert kits.PATHS[path] in rig.bad()
 
