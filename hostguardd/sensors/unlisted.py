@@ -177,24 +177,22 @@ def held_ports(host: ViewHost, proto: str, stop: Stop) -> list[int]:
     return found
 
 
-def scanned(host: ViewHost) -> list[bytes]:
-    """The own addresses to connect to: one of the loopback, and one that others use. Who waits at any address
-    waits at both, and what waits at a single one is found by bind(2)."""
+def scanned(host: ViewHost) -> bytes:
+    """The own address to connect to: one by which others reach this host, if there is any. Who waits at the
+    loopback only is found by bind(2), as whoever else has a socket."""
     own = host.addresses()
-    loops = [one for one in own if one.startswith(b"127.")]
-    return loops[:1] + [one for one in own if not one.startswith(b"127.") and one != b"::1"][:1]
+    return next((one for one in own if not one.startswith(b"127.") and one != b"::1"), own[0])
 
 
 def answering_ports(host: ViewHost, stop: Stop) -> Iterator[tuple[bytes, int]]:
     """(address, port) of this host's own where a connection is accepted though no table shows a socket there,
     unconfirmed. Only ports are tried that no table shows, so that no service notices."""
-    told = host.told("tcp")
-    for address in scanned(host):
-        for first in range(1, 65536, CHUNK):
-            if stop():
-                return
-            ports = [port for port in range(first, min(first + CHUNK, 65536)) if port not in told]
-            yield from ((address, port) for port in host.accepting(address, ports))
+    told, address = host.told("tcp"), scanned(host)
+    for first in range(1, 65536, CHUNK):
+        if stop():
+            return
+        ports = [port for port in range(first, min(first + CHUNK, 65536)) if port not in told]
+        yield from ((address, port) for port in host.accepting(address, ports))
 
 
 def check_answers(host: ViewHost, ends: list[tuple[bytes, int]]) -> Finds:

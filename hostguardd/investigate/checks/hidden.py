@@ -2,7 +2,7 @@
 
 The guide scans a host's ports from elsewhere and compares with what the host itself admits; the same is done
 here from within, for ports, processes and files, by `sensors.hidden`, and by connecting to every port of this
-host's own addresses that no table shows: on a healthy host each is refused.
+host's own address that no table shows: on a healthy host each is refused.
 
 What views disagree on is always suspicious. A name that is merely odd, or hidden where none belongs, may be a
 careless installer's: it is suspicious when there is something in it to be run, or something new.
@@ -44,7 +44,7 @@ ASK: Final = (
 )
 
 SCANNING: Final = 5.0
-"""Seconds that connecting to our own ports may take in all: some 1.5 for each of two addresses."""
+"""Seconds that connecting to our own ports may take in all; 1.5 suffice on an idle host."""
 
 MOST_INSIDE: Final = 200
 """Entries of a hidden folder that are looked at, two levels deep."""
@@ -144,11 +144,10 @@ def _scan(scene: Scene, told: set[bytes]) -> Iterator[Found]:
         if name not in told:
             yield from _told(scene, HiddenFact("ports", name, *found))
     if late:
-        yield Unseen(
-            "ports by connecting", f"in {SCANNING:.0f} s not all ports of all own addresses were tried"
-        )
+        yield Unseen("ports by connecting", f"not all ports could be tried in {SCANNING:.0f} s")
     elif not finds:
-        own = " and ".join(text(one) for one in unlisted.scanned(views))
         yield Item(
-            "ports by connecting", Verdict.FINE, f"at {own} no port answers that the kernel does not list"
+            "ports by connecting",
+            Verdict.FINE,
+            f"at {text(unlisted.scanned(views))} no port answers that the kernel does not list",
         )
