@@ -45,8 +45,6 @@ TALKERS: Final = frozenset(
 
 SHELLS: Final = frozenset(b"sh bash dash rbash ash ksh mksh zsh csh tcsh fish busybox".split())
 
-UNKNOWN_PLACE: Final = "It runs, and nothing that an administrator installs runs from there."
-
 
 class Odd(NamedTuple):
     """Something about a program: `says` is a clause with the program for its subject."""

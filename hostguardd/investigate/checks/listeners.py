@@ -71,7 +71,9 @@ def _item(
     programs: Programs,
 ) -> Item:
     verdict = kith.worst(odd)
-    who = kith.program(process) if process is not None else text(fact.exe or b"") or "an unseen program"
+    who = text(fact.exe or b"") or "an unseen program"
+    if process is not None:
+        who = f"{kith.program(process)} (pid {process.pid}, {scene.user(process.uid)})"
     if fact.exe == KERNEL:
         who = "the kernel itself"
     says = kith.sentence(f"{who} listens at {text(fact.label)}", odd)

@@ -54,6 +54,7 @@ def test_a_clean_server_has_nothing_but_fine(live: FakeLive) -> None:
     assert sshd.details["package"] == "base-files 12.4"
     assert sshd.details["parents"] == "systemd (1)"
     assert sshd.details["unit"] == "sshd.service"
+    assert "/usr/sbin/sshd (pid 101, root) listens at" in sshd.says
     assert sshd.evidence[0].source == "ss -lntp 'sport = :22'"
     assert "kernel" in told.named("udp 0.0.0.0:2049").says
 

@@ -98,6 +98,15 @@ def test_one_bad_worker_among_many_is_told_alone(live: FakeLive) -> None:
     assert any(one.details.get("count") == 8 for one in found(live).items)
 
 
+def test_of_very_many_that_are_alike_a_sample_is_looked_into_and_who_differs_is_seen(live: FakeLive) -> None:
+    parent = live.add_process(b"/usr/sbin/apache2", age=100)
+    workers = [live.add_process(b"/usr/sbin/apache2", parent=parent, age=90) for _ in range(500)]
+    live.run_inside(workers[499], mapped=(b"/dev/shm/x.so",))
+    live.calls.clear()
+    assert of(live, workers[499]).verdict is Verdict.SUSPICIOUS
+    assert live.calls["inside"] < 200
+
+
 def test_what_an_update_left_is_told_apart(live: FakeLive) -> None:
     replaced = live.add_process(b"/usr/sbin/cupsd", age=500, state=REPLACED)
     assert "update" in of(live, replaced).says
