@@ -199,10 +199,11 @@ class FakeLive:
         real: int | None = None,
         client: bytes = b"",
         streams: tuple[bytes, bytes, bytes] = (b"/dev/null",) * 3,
+        leave: bytes = b"",
     ) -> None:
         """Change whence a process came."""
         real = self._processes[pid].uid if real is None else real
-        self.origins[pid] = Origin(login, session, real, client, streams)
+        self.origins[pid] = Origin(login, session, real, client, streams, leave)
 
     def close(self, made: FakeSocket) -> None:
         """Close a socket for good."""

@@ -129,8 +129,9 @@ class Origin(NamedTuple):
 
     `login` is the account that logged in (loginuid; None: nobody did), `session` the number of that login
     (audit's; 0: none), `real` the real uid. `client` is what sshd(8) tells of the other end in the
-    environment that the process was started with (SSH_CONNECTION: address and port of the client, then ours):
-    whoever starts a program may write there what he likes. `streams` is where descriptors 0, 1 and 2
+    environment that the process was started with (SSH_CONNECTION: address and port of the client, then ours),
+    `leave` what sudo(8), pkexec(1) or doas(1) tell there (`SUDO_UID=1000`): whoever starts a program may
+    write there what he likes. `streams` is where descriptors 0, 1 and 2
     point (`socket:[4711]`). What is closed, or not for us to see, is b"".
     """
 
@@ -139,6 +140,7 @@ class Origin(NamedTuple):
     real: int
     client: bytes
     streams: tuple[bytes, bytes, bytes]
+    leave: bytes = b""
 
 
 CONNECTED: Final = ("tcp", "tcp6", "udp", "udp6", "sctp", "sctp6")

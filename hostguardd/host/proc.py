@@ -49,6 +49,9 @@ COMPARED: Final = 64 * 1024 * 1024
 REMEMBERED: Final = 4096
 """How many digests are kept."""
 
+LEAVES: Final = (b"SUDO_UID", b"PKEXEC_UID", b"DOAS_USER")
+"""What programs that lend rights put into the environment."""
+
 CMDLINE: Final = 64 * 1024
 ENVIRON: Final = 128 * 1024
 MOST_ENVIRON: Final = 8 * 1024 * 1024
@@ -347,12 +350,15 @@ class ProcHost:
         real = parse.real_uid(_read(folder + b"/status") or b"")
         if real is None:
             return None
+        environ = _read(folder + b"/environ", ENVIRON) or b""
+        leaves = ((name, parse.variable(environ, name)) for name in LEAVES)
         return Origin(
             parse.recorded(_read(folder + b"/loginuid") or b""),
             parse.recorded(_read(folder + b"/sessionid") or b"") or 0,
             real,
-            parse.variable(_read(folder + b"/environ", ENVIRON) or b"", b"SSH_CONNECTION")[:128],
+            parse.variable(environ, b"SSH_CONNECTION")[:128],
             (_link(folder + b"/fd/0"), _link(folder + b"/fd/1"), _link(folder + b"/fd/2")),
+            next((name + b"=" + value[:64] for name, value in leaves if value), b""),
         )
 
     def owners(self, inodes: Collection[int]) -> Owners:

@@ -45,7 +45,8 @@ SUPER_SERVERS: Final = frozenset(
 
 SWITCHERS: Final = frozenset(
     b"su sudo doas pkexec runuser sg newgrp sshd sshd-session sshd-auth login cron crond atd systemd"
-    b" (sd-pam) gdm-session-worker lightdm sddm-helper polkit-agent-helper-1 userhelper ksu calife op".split()
+    b" gdm-session-worker lightdm sddm-helper polkit-agent-helper-1 userhelper ksu calife op Xorg"
+    b" dbus-daemon dbus-broker-launch".split()
 )
 """Programs that lead from one account to another by asking somebody's leave."""
 
@@ -242,20 +243,26 @@ def _inside(scene: Scene, process: Process) -> Iterator[Odd]:
 
 def _powers(scene: Scene, process: Process, programs: Programs) -> Iterator[Odd]:
     """Root's processes that an ordinary account's process started, past all that asks for leave."""
-    if process.uid != 0 or process.namespace or kith.base(process) in SWITCHERS:
+    if process.uid != 0 or process.namespace or _is_switcher(process):
         return
     parent = scene.processes.get(process.parent)
-    if parent is None or parent.uid == 0 or parent.kernel or kith.base(parent) in SWITCHERS:
+    if parent is None or parent.uid == 0 or parent.kernel or _is_switcher(parent):
         return
     above = scene.host.live.origin(parent.pid)
     inside = scene.host.live.inside(process.pid)
     if above is None or above.real == 0 or (inside is not None and inside.mode & 0o4000):
         return
-    yield Odd(
-        Verdict.SUSPICIOUS,
-        f"is root's, and pid {parent.pid} of {scene.user(parent.uid)} started it without su or sudo",
-        "T1068",
-    )
+    own = scene.host.live.origin(process.pid)
+    who = f"pid {parent.pid} of {scene.user(parent.uid)}"
+    if own is not None and own.leave:  # pkexec(1) becomes what it was asked for, and sudo(8) may
+        says = f"is root's, and {who} started it, by its environment with leave ({text(own.leave, 80)})"
+        yield Odd(Verdict.NOTABLE, says)
+    else:
+        yield Odd(Verdict.SUSPICIOUS, f"is root's, and {who} started it without su or sudo", "T1068")
+
+
+def _is_switcher(process: Process) -> bool:
+    return kith.base(process) in SWITCHERS and (process.exe or b"").startswith(kith.SYSTEM)
 
 
 def _super_servers(scene: Scene) -> list[int]:

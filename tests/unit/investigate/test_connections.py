@@ -225,7 +225,7 @@ def test_whence_a_process_came() -> None:
             [sys.executable, "-c", "print(1, flush=True); input()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={"A": "1", "SSH_CONNECTION": "203.0.113.9 1 192.0.2.1 22"},
+            env={"A": "1", "SSH_CONNECTION": "203.0.113.9 1 192.0.2.1 22", "SUDO_UID": "7"},
         )  # fmt: skip
         try:
             assert child.stdout is not None
@@ -235,7 +235,7 @@ def test_whence_a_process_came() -> None:
             child.communicate(b"\n")
         assert origin is not None
         assert origin.client.startswith(b"203.0.113.9 ")
-        assert origin.real == 0
+        assert (origin.real, origin.leave) == (0, b"SUDO_UID=7")
         assert origin.streams[0].startswith(b"pipe:[")
         assert real.origin(child.pid) is None
     assert parse.recorded(b"4294967295") is None

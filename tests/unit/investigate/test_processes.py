@@ -135,6 +135,10 @@ def test_root_without_su_or_sudo(live: FakeLive) -> None:
     item = of(live, raised)
     assert item.verdict is Verdict.SUSPICIOUS
     assert item.technique == "T1068"
+    false = live.add_process(b"/home/a/sudo", parent=shell, age=40)
+    assert of(live, false).verdict is Verdict.SUSPICIOUS
+    live.come_from(raised, leave=b"PKEXEC_UID=64001")
+    assert of(live, raised).verdict is Verdict.NOTABLE
     live.run_inside(raised, mode=0o104755)
     assert of(live, raised).verdict is Verdict.FINE
     live.run_inside(raised)
