@@ -7,10 +7,10 @@ daemon that is gone: each is said in the report, and the rest goes on.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
 from ..config import Config, parse
 from ..defaults import default_sources
@@ -18,8 +18,8 @@ from ..errors import ConfigError, UsageError
 from ..host.bundle import Host, image, this_host
 from ..packages.make import packages_of
 from .approved import Approved
-from .inquiry import CHECKS, Check, Inquiry, inquire
-from .interface import Result, Unseen, Verdict
+from .inquiry import CHECKS, Check
+from .interface import Unseen
 from .scene import SUDO, Options, Scene
 
 DATABASE: Final = "baseline.db"
@@ -36,34 +36,20 @@ class Wanted:
     options: Options = field(default_factory=Options)
 
 
-def prepare(wanted: Wanted) -> tuple[Scene, tuple[Unseen, ...]]:
-    """The scene, and what could not be had for it. UsageError, ConfigError for what the asker got wrong."""
+def prepare(wanted: Wanted) -> Scene:
+    """The scene. UsageError, ConfigError for what the asker got wrong."""
     config, problems = _settings(wanted.config)
     host = _host(wanted.root)
     state = Path(config.paths.state) / DATABASE
-    approved = Approved(state if wanted.root == "/" else Path(wanted.root, str(state).lstrip("/")))
-    return (
-        Scene(host, config, approved, wanted.options, uid=os.geteuid(), packages=packages_of(host)),
-        problems,
+    return Scene(
+        host,
+        config,
+        Approved(state if wanted.root == "/" else Path(wanted.root, *state.parts[1:])),
+        wanted.options,
+        uid=os.geteuid(),
+        packages=packages_of(host),
+        problems=problems,
     )
-
-
-def conduct(
-    wanted: Wanted, scene: Scene, problems: Sequence[Unseen], report: Callable[[Mapping[str, Any]], None]
-) -> Inquiry:
-    """Ask all checks that are wanted. `report` is told how far it is, as `progress.ProgressBar` takes it."""
-    checks = chosen(wanted.only, wanted.options)
-    found = inquire(
-        scene,
-        checks,
-        lambda title, done, total: report(
-            {"phase": "investigating", "done": done, "total": total, "where": title}
-        ),
-    )
-    if not problems:
-        return found
-    settings = Result("settings", Verdict.UNSEEN, (), tuple(problems), {}, 0, 0.0)
-    return Inquiry(found.began, found.ended, (settings, *found.results), found.moments, found.lost_moments)
 
 
 def chosen(only: Sequence[str], options: Options) -> tuple[Check, ...]:

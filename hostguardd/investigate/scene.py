@@ -7,7 +7,7 @@ The rules kept: every sensor is asked once, when the first check needs it; what 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, TypeVar
@@ -45,7 +45,8 @@ class Options:
 
 
 class Scene:
-    """One inquiry's view of the host. `now` is in seconds since the epoch; `uid` is who looks."""
+    """One inquiry's view of the host. `now` is in seconds since the epoch; `uid` is who looks; `problems` are
+    what was missing already when it was set up."""
 
     def __init__(
         self,
@@ -57,11 +58,13 @@ class Scene:
         uid: int,
         packages: PackageHost | None = None,
         clock: SystemClock | None = None,
+        problems: Sequence[Unseen] = (),
     ) -> None:
         self.host = host
         self.approved = approved
         self.options = options
         self.uid = uid
+        self.problems = tuple(problems)
         self.packages: PackageHost = packages if packages is not None else NoPackages()
         self.clock = clock or SystemClock()
         self.now = self.clock.wall() / 1e9
