@@ -24,12 +24,12 @@ from .control.address import socket_path
 from .control.server import ControlServer
 from .defaults import default_sources
 from .diagnostics import Diagnose, diagnostics
-from .engine.clock import SystemClock
 from .engine.commands import Commands
 from .engine.engine import BACKUP, Engine
 from .engine.once import check_once
 from .errors import BaselineDamaged, BaselineError, Exit, HostguardError, UsageError
 from .host.bundle import Host, image, this_host
+from .host.clock import SystemClock
 from .host.own import few_heaps
 from .record import Identity
 from .store.alertlog import AlertLog

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..config import Hints
+from ..host.clock import Clock
 from ..model import Hint
 from ..sensors.watch import Overflow, Signal, Watcher, WatcherDied, WatchFailed
-from .clock import Clock
 from .hints import Due, Settler
 from .pulse import Pulse
 

@@ -27,6 +27,7 @@ from ..facts.accounts import USERS
 from ..homes import plausible
 from ..host.atwork import PackageManagers, account_tool
 from ..host.bundle import Host
+from ..host.clock import Clock, read, step_between
 from ..model import AccountFact, Alert, Fact, Generation, Row, split
 from ..record import parse
 from ..store.alertlog import AlertLog
@@ -34,7 +35,6 @@ from ..store.baseline import Baseline
 from ..store.database import Database
 from ..store.findings import Findings
 from .announcer import Announcer
-from .clock import Clock, read, step_between
 from .coverage import SECOND, Coverage, Loss
 from .forwarded import delivered
 from .inbox import Inbox, Priority

@@ -14,6 +14,7 @@ from typing import Protocol
 from ..config import Sweeps
 from ..control.job import Job
 from ..errors import StoreError
+from ..host.clock import Clock
 from ..host.own import give_back
 from ..model import (
     Alert,
@@ -28,7 +29,6 @@ from ..model import (
 from ..sensors.interface import Request
 from ..store.baseline import Baseline
 from ..store.database import Database
-from .clock import Clock
 from .coverage import SECOND
 from .hints import EVERYTHING, Due
 from .inbox import Inbox, Priority

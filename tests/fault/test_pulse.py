@@ -14,8 +14,8 @@ import pytest
 
 from hostguardd.config import Rule, Watch
 from hostguardd.engine import pulse as room
-from hostguardd.engine.clock import SystemClock
 from hostguardd.engine.pulse import Pulse
+from hostguardd.host.clock import SystemClock
 from hostguardd.host.files import LinuxFiles, Mark
 from hostguardd.host.inode import FS_IOC_GETFLAGS
 from hostguardd.model import Hint, Severity, join
