@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Protocol
 
-from ..config import Sweeps
 from ..control.job import Job
 from ..errors import StoreError
 from ..host.clock import Clock
@@ -26,6 +25,7 @@ from ..model import (
     join,
     split,
 )
+from ..sections import Sweeps
 from ..sensors.interface import Request
 from ..store.baseline import Baseline
 from ..store.database import Database

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from hostguardd.config import AlertLogConfig
 from hostguardd.destinations import Destination
 from hostguardd.forwarding import courier as room
 from hostguardd.forwarding.bell import Bell, Ringer
 from hostguardd.forwarding.courier import Courier
 from hostguardd.host.clock import SystemClock
 from hostguardd.model import Severity
+from hostguardd.sections import AlertLogConfig
 from hostguardd.store.alertlog import AlertLog
 from hostguardd.store.cursors import read_cursor
 from hostguardd.store.standing import CONNECTED, FAILING

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from hostguardd.config import AlertLogConfig, Config, Paths
+from hostguardd.config import Config
 from hostguardd.destinations import Destination
 from hostguardd.engine.forwarded import delivered, destinations
 from hostguardd.model import Blind, Generation
+from hostguardd.sections import AlertLogConfig, Paths
 from hostguardd.store import sign
 from hostguardd.store.alertlog import AlertLog, verify
 from hostguardd.store.chain import read, rotated_files

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostguardd.config import Config, Rule, Watch, parse
+from hostguardd.config import Config, parse
 from hostguardd.engine.parts import build, rehouse
 from hostguardd.errors import ConfigError
 from hostguardd.globs import compile_path
@@ -19,7 +19,9 @@ from hostguardd.host.bundle import image
 from hostguardd.host.clock import SystemClock
 from hostguardd.model import Depth, MountFact, Severity
 from hostguardd.policy import Policy
+from hostguardd.rules import Rule
 from hostguardd.watches import Watches
+from hostguardd.watchlist import Watch
 from tests.fakekernel import FakeKernel
 from tests.verdicts.files import added, file
 

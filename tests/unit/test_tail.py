@@ -10,12 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hostguardd.config import AlertLogConfig
 from hostguardd.envelope import entry
 from hostguardd.forwarding.outgoing import Outgoing
 from hostguardd.forwarding.tail import Tail
 from hostguardd.model import Severity
 from hostguardd.record import digest, sequence_of
+from hostguardd.sections import AlertLogConfig
 from hostguardd.store.alertlog import AlertLog
 from hostguardd.store.chain import read, rotated_files
 from hostguardd.store.cursors import START, Cursor, read_cursor, write_cursor
