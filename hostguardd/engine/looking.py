@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Protocol
 
 from ..control.job import Job
 from ..errors import StoreError
 from ..host.clock import Clock
 from ..host.own import give_back
 from ..model import (
-    Alert,
     Blind,
     Depth,
     FileFact,
@@ -32,6 +30,7 @@ from ..store.database import Database
 from .coverage import SECOND
 from .hints import EVERYTHING, Due
 from .inbox import Inbox, Priority
+from .interface import Tell
 from .keeper import Keeper
 from .lanes import Batch, Done, Lane, Task
 from .parts import Parts
@@ -57,12 +56,6 @@ TOLD_BLINDS = 5
 """Blind spots of one sweep that are told one by one; the rest is counted."""
 
 Produce = Callable[[Callable[[], bool]], Iterator[Sweep]]
-
-
-class Tell(Protocol):
-    """Alerts about ourselves."""
-
-    def __call__(self, code: str, /, **params: int | float | str | bytes) -> Alert: ...
 
 
 class Looking:

@@ -25,8 +25,8 @@ from ..model import FileFact, Generation, Row, Value, join
 from ..store.baseline import Baseline
 from ..store.database import Database
 from ..store.findings import ACCEPTED, Findings
+from .interface import Tell
 from .keeper import Change
-from .looking import Tell
 
 SECOND = 1_000_000_000
 WAIT = 15 * 60 * SECOND
