@@ -2,8 +2,8 @@
 
 The rules kept here: only this loop writes; it never reads a file of the host and never waits for a
 client, so a hint on a critical path is answered in milliseconds whatever else goes on. What it is
-asked for by control requests is in `commands`; this room is about what happens by itself: start,
-hints, periodic sweeps, losses, the clock, the end.
+asked for by control requests is in `commands` and `queries`; this room is about what happens by itself:
+start, hints, periodic sweeps, losses, the clock, the end.
 """
 
 from __future__ import annotations
