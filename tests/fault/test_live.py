@@ -23,9 +23,10 @@ import psutil
 import pytest
 
 from hostguardd.host import sockets as tables
+from hostguardd.host.digests import LARGEST
 from hostguardd.host.live import ANONYMOUS, DELETED, REPLACED, RUNNING, Process, Sockets
 from hostguardd.host.netlink import Netlink
-from hostguardd.host.proc import LARGEST, ProcHost
+from hostguardd.host.proc import ProcHost
 from hostguardd.model import Depth, ListenerFact, ProcessFact
 from hostguardd.sections import ListenersConfig, ProcessesConfig
 from hostguardd.sensors import processes
