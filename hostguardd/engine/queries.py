@@ -21,6 +21,7 @@ from ..model import Depth, Generation, Severity
 from ..record import escape, timestamp
 from ..store.findings import OPEN
 from ..subjects import fact_json
+from .blinds import note_blinds
 from .coverage import SECOND
 from .doctor import examine, examine_host
 from .engine import Engine
@@ -208,6 +209,7 @@ class Queries:
     def swept(self, job: Job, finish: Callable[[Work], None]) -> Callable[[Work], None]:
         """After a sweep that somebody waited for: tell what it found, then `finish`; unless it was broken
         off."""
+        engine = self._engine
 
         def end(work: Work) -> None:
             if work.failed or work.cancelled:
@@ -216,8 +218,8 @@ class Queries:
                 )
                 return
             try:
-                self._engine.announcer.flush()
-                self._engine.looking.note_blinds(work)
+                engine.announcer.flush()
+                note_blinds(work, engine.baseline, engine.clock.wall(), engine.tell)
                 finish(work)
             except HostguardError as error:
                 job.fail(error)
