@@ -14,10 +14,10 @@ from typing import Final, TypeVar
 
 from ..accounts import User, passwd
 from ..config import Config
-from ..engine.clock import SystemClock
 from ..engine.once import remind
 from ..engine.parts import Parts, build
 from ..host.bundle import Host
+from ..host.clock import SystemClock
 from ..host.live import Process
 from ..model import Blind, Depth, Fact, FileFact, Sweep
 from ..packages.interface import NoPackages, PackageHost

@@ -17,10 +17,11 @@ import pytest
 
 import hostguardd
 from hostguardd.cli import COMMANDS
-from hostguardd.config import Rule, Watch
 from hostguardd.destinations import Destination
 from hostguardd.health import CONDITIONS, message_id
+from hostguardd.rules import Rule
 from hostguardd.store.database import VERSION
+from hostguardd.watchlist import Watch
 
 ROOT = Path(__file__).parents[2]
 PACKAGING = ROOT / "packaging"

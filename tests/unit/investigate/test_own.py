@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from hostguardd.config import AlertLogConfig, Config
+from hostguardd.config import Config
 from hostguardd.investigate.approved import Approved
 from hostguardd.investigate.checks import alerts, drift
 from hostguardd.investigate.interface import Known, Verdict
 from hostguardd.investigate.scene import Options, Scene
 from hostguardd.model import FileFact, Severity
+from hostguardd.sections import AlertLogConfig
 from hostguardd.store.alertlog import AlertLog
 from tests import scenes
 from tests.alerts import IDENTITY, alert
