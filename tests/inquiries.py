@@ -104,10 +104,20 @@ SERVICES = (
 
 
 def _healthy() -> dict[str, list[Item]]:
-    processes = [fine("pid 1 /usr/lib/systemd/systemd", "systemd (pid 1) of root", user="root", began="80 d ago")]
+    processes = [
+        fine("pid 1 /usr/lib/systemd/systemd", "systemd (pid 1) of root", user="root", began="80 d ago")
+    ]
     top = processes[0].name
     for name, pid, user, exe, _, _ in SERVICES:
-        processes.append(fine(f"pid {pid} {exe}", f"{name} (pid {pid}) of {user}", parent=top, user=user, unit=f"{name}.service"))
+        processes.append(
+            fine(
+                f"pid {pid} {exe}",
+                f"{name} (pid {pid}) of {user}",
+                parent=top,
+                user=user,
+                unit=f"{name}.service",
+            )
+        )
     processes += [
         fine("pid 2210 /usr/sbin/sshd", "sshd (pid 2210) of root: alice [priv]", parent="pid 812 /usr/sbin/sshd", user="root"),
         fine("pid 2212 /usr/bin/bash", "bash (pid 2212) of alice", parent="pid 2210 /usr/sbin/sshd", user="alice"),
@@ -163,7 +173,13 @@ def _daily() -> list[Moment]:
         for day in range(7)
     ]  # fmt: skip
     found += [
-        Moment(NOW - n * 3.1 * HOUR, "refusal", f"bob refused from 203.0.113.{n}", "/var/log/secure", Confidence.LIKELY)
+        Moment(
+            NOW - n * 3.1 * HOUR,
+            "refusal",
+            f"bob refused from 203.0.113.{n}",
+            "/var/log/secure",
+            Confidence.LIKELY,
+        )
         for n in range(40)
     ]
     found.append(Moment(NOW - 80 * DAY, "reboot", "the host was started", "wtmp", Confidence.LIKELY))
@@ -350,8 +366,12 @@ def clean() -> dict[str, Any]:
 def broken_into() -> dict[str, Any]:
     """The report of a host with an intruder in it."""
     unseen = {
-        "connections": [Unseen("network namespace net:[4026532201]", "its sockets are shown to nobody outside of it")],
-        "garbled": [Unseen("/var/log/messages-20251109.xz", "it is packed in a way that cannot be read here")],
+        "connections": [
+            Unseen("network namespace net:[4026532201]", "its sockets are shown to nobody outside of it")
+        ],
+        "garbled": [
+            Unseen("/var/log/messages-20251109.xz", "it is packed in a way that cannot be read here")
+        ],
     }
     return build(inquiry(_bad(), _break_in(), unseen, {"recent": 1812}), about(), CHECKS)
 
@@ -400,7 +420,10 @@ def hostile(names: Sequence[str] = HOSTILE, *, escaped: bool = True) -> dict[str
         for at in (NOW - n * 1000, float("inf"), float("nan"), -1e30, 1e30)
     ]
     unseen = {"logins": [Unseen(word, word, word) for word in words]}
-    facts = {name: words[0] for name in ("hostname", "host_id", "system", "kernel", "by", "baseline", "packages_problem")}
+    facts = {
+        name: words[0]
+        for name in ("hostname", "host_id", "system", "kernel", "by", "baseline", "packages_problem")
+    }
     return build(inquiry(items, moments, unseen), about(**facts), CHECKS)
 
 

@@ -82,7 +82,9 @@ def build(inquiry: Inquiry, about: About, checks: Sequence[Check] = CHECKS) -> D
         "headline": [_sentence(results, verdict), _by_name(results, verdict), _trust(results, about)],
         "checks": [_check(check, result) for check, result in results],
         "timeline": {"moments": [_moment(one) for one in inquiry.moments], "lost": inquiry.lost_moments},
-        "unseen": [{"check": check.name, **_unseen(one)} for check, result in results for one in result.unseen],
+        "unseen": [
+            {"check": check.name, **_unseen(one)} for check, result in results for one in result.unseen
+        ],
         "remedy": "" if about.root else SUDO,
         "ask": _ask(results),
         "next_steps": _steps(results, verdict, about, inquiry.moments),
@@ -208,7 +210,9 @@ def _sentence(results: Results, verdict: Verdict) -> str:
     if verdict is Verdict.NOTABLE:
         return f"No sign of an intrusion; {_count(found, 'thing')} that somebody should be able to explain."
     if verdict is Verdict.UNSEEN:
-        return f"No sign of an intrusion in what could be seen; {_count(blind, 'thing')} could not be looked at."
+        return (
+            f"No sign of an intrusion in what could be seen; {_count(blind, 'thing')} could not be looked at."
+        )
     return "No sign of an intrusion was found."
 
 
@@ -240,7 +244,9 @@ def _trust(results: Results, about: About) -> str:
             + ("" if about.generation.reviewed else ", which nobody has reviewed")
         )
     said.append(_verified(about))
-    said.append(f"{_count(blind, 'thing')} could not be looked at" if blind else "nothing stayed out of sight")
+    said.append(
+        f"{_count(blind, 'thing')} could not be looked at" if blind else "nothing stayed out of sight"
+    )
     return clean("; ".join(said)) + "."
 
 
@@ -356,7 +362,9 @@ def _broken_into(results: Results, host: str, elsewhere: Data, moments: Sequence
     ]
     first = min((one.at for one in moments if one.verdict is Verdict.SUSPICIOUS), default=0.0)
     named = f" Here: {', '.join(ports[:5])}{' and others' if len(ports) > 5 else ''}." if ports else ""
-    since = f" The first sign in the time line is of {_time(first)[:16].replace('T', ' ')} UTC." if first else ""
+    since = (
+        f" The first sign in the time line is of {_time(first)[:16].replace('T', ' ')} UTC." if first else ""
+    )
     return [
         _step(
             "Stay calm; do not reboot, do not shut down",

@@ -54,7 +54,9 @@ def check(page: str) -> Reader:
     links = reader.values("href")
     assert all(re.fullmatch("#[a-z0-9-]+", link) for link in links)
     assert {link[1:] for link in links} | set(" ".join(reader.values("aria-labelledby")).split()) <= set(ids)
-    harmful = [char for char in page if char not in "\n\t" and not char.isprintable() and category(char) != "Zs"]
+    harmful = [
+        char for char in page if char not in "\n\t" and not char.isprintable() and category(char) != "Zs"
+    ]
     assert not harmful, harmful[:5]
     return reader
 
@@ -70,7 +72,9 @@ def test_its_policy_allows_its_own_style_sheet_and_nothing_else() -> None:
     page = html(inquiries.broken_into())
     (style,) = re.findall("<style>(.*?)</style>", page, re.S)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = next(a["content"] for _, a in Reader(page).tags if a.get("http-equiv") == "Content-Security-Policy")
+    policy = next(
+        a["content"] for _, a in Reader(page).tags if a.get("http-equiv") == "Content-Security-Policy"
+    )
     assert policy == f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     assert "url(" not in style
     assert "@import" not in style
@@ -99,7 +103,9 @@ def test_the_worst_comes_first_with_why_evidence_and_what_to_do() -> None:
     text = re.sub(r"\s+", " ", Reader(html(report)).text)
     for line in report["headline"]:
         assert line in text
-    suspicious = [item for one in report["checks"] for item in one["items"] if item["verdict"] == "suspicious"]
+    suspicious = [
+        item for one in report["checks"] for item in one["items"] if item["verdict"] == "suspicious"
+    ]
     assert len(suspicious) == 10
     for item in suspicious:
         for part in (item["name"], item["says"], item["means"], item["next"], item["evidence"][0]["text"]):
@@ -109,7 +115,12 @@ def test_the_worst_comes_first_with_why_evidence_and_what_to_do() -> None:
         assert all(command in text for command in step["commands"])
     for asked in report["ask"]:
         assert all(question in text for question in asked["questions"])
-    order = ["What is suspicious", "What somebody should explain", "What to do next", "What could not be looked at"]
+    order = [
+        "What is suspicious",
+        "What somebody should explain",
+        "What to do next",
+        "What could not be looked at",
+    ]
     places = [text.rindex(f" {title} ") for title in order]
     assert places == sorted(places)
 
@@ -128,7 +139,9 @@ def test_a_clean_host_is_told_in_a_short_page() -> None:
 
 
 def test_headings_go_down_one_level_at_a_time() -> None:
-    levels = [int(tag[1]) for tag, _ in Reader(html(inquiries.broken_into())).tags if re.fullmatch("h[1-6]", tag)]
+    levels = [
+        int(tag[1]) for tag, _ in Reader(html(inquiries.broken_into())).tags if re.fullmatch("h[1-6]", tag)
+    ]
     assert levels[0] == 1
     assert levels.count(1) == 1
     assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
@@ -155,8 +168,16 @@ def test_every_kind_of_moment_has_a_lane_and_a_rule_that_hides_it() -> None:
 def test_a_moment_is_in_the_periods_it_falls_into() -> None:
     at = {"an hour": NOW - 60, "a day": NOW - 7200, "a week": NOW - 2 * 86400, "older": NOW - 30 * 86400}
     moments = [Moment(when, "login", name, "wtmp", Confidence.LIKELY) for name, when in at.items()]
-    page = html(build(inquiries.inquiry({}, sorted(moments, key=lambda one: one.at)), inquiries.about(), inquiries.CHECKS))
-    rows = re.findall(r'<tr class="l-login is-fine ([a-z -]*)">.*?class="raw">([a-z ]+)<|<tr class="l-login', page, re.S)
+    page = html(
+        build(
+            inquiries.inquiry({}, sorted(moments, key=lambda one: one.at)),
+            inquiries.about(),
+            inquiries.CHECKS,
+        )
+    )
+    rows = re.findall(
+        r'<tr class="l-login is-fine ([a-z -]*)">.*?class="raw">([a-z ]+)<|<tr class="l-login', page, re.S
+    )
     assert dict((name.strip(), periods) for periods, name in rows) == {
         "an hour": "t-hour t-day t-week t-all",
         "a day": "t-day t-week t-all",

@@ -7,18 +7,23 @@ stops being read, every check has its share of the page, and the worst come firs
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from markupsafe import escape
-
 from ..trees import Node, is_tree, natural, pruned, tree
-from .timeline import Clock, seconds, timeline
+from .room import LONG, SHORT, Room, cut
+from .timeline import Clock, timeline
 
 Data: TypeAlias = Mapping[str, Any]
 
-SHARE: Final = 2_600_000
+SHARE: Final = 1_800_000
 """Characters for the rows of all checks together."""
+
+FULL: Final = 1_000_000
+"""Characters for what is told in full."""
+
+ASIDE: Final = 200_000
+"""Characters for what was not looked at, and as many for what to ask."""
 
 CARDS: Final = 150
 """Suspicious things that are told in full, and as many notable ones."""
@@ -26,11 +31,8 @@ CARDS: Final = 150
 ODD_ROWS: Final = 400
 FINE_ROWS: Final = 200
 TREE: Final = 1200
-BLIND: Final = 200
-ASKED: Final = 200
-
-LONG: Final = 600
-SHORT: Final = 240
+QUESTIONS: Final = 20
+EVIDENCE: Final = 4
 
 COLUMNS: Final = 4
 """Details that get a column of their own in a check's table."""
@@ -91,8 +93,9 @@ class Page(NamedTuple):
 def page(report: Data) -> dict[str, Any]:
     """The variables of the template."""
     clock = Clock(report["look"]["zone"])
-    suspicious = _worst(report, "suspicious")
-    notable = _worst(report, "notable")
+    full = Room(FULL)
+    suspicious = full.of(_worst(report, "suspicious"), 1400, _told)
+    notable = full.of(_worst(report, "notable"), 1400, _told)
     cards = {id(item): number for number, (_, item) in enumerate([*suspicious, *notable], 1)}
     pages = _pages(report["checks"], cards)
     return {
@@ -110,30 +113,18 @@ def page(report: Data) -> dict[str, Any]:
         "places": {one.check["name"]: one.number for one in pages},
         "titles": {check["name"]: check["title"] for check in report["checks"]},
         "timeline": timeline(report["timeline"]["moments"], report["look"]["ended"], clock),
-        "blind": report["unseen"][:BLIND],
-        "asked": report["ask"][:ASKED],
-        "ago": lambda at: ago(seconds(report["look"]["ended"]) - seconds(at)),
+        "blind": Room(ASIDE).of(
+            report["unseen"], 600, lambda one: _cuts(one["scope"], one["reason"], one["remedy"])
+        ),
+        "asked": Room(ASIDE).of(
+            report["ask"], 200, lambda one: _cuts(one["account"], *one["questions"][:QUESTIONS])
+        ),
     }
-
-
-def cut(text: object, most: int = LONG) -> str:
-    """A text as far as anybody reads it."""
-    said = str(text)
-    return said if len(said) <= most else f"{said[: most - 1]}…"
 
 
 def label(name: str) -> str:
     """The name of a detail as a heading."""
     return cut(name.replace("_", " "), 40)
-
-
-def ago(span: float) -> str:
-    """How long before the look, in words."""
-    for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
-        if span >= size:
-            number = int(span // size)
-            return f"{number} {unit}{'' if number == 1 else 's'} before the look"
-    return "at the time of the look"
 
 
 def value(found: object) -> str:
@@ -147,15 +138,24 @@ def value(found: object) -> str:
 
 def _worst(report: Data, verdict: str) -> list[tuple[Data, Data]]:
     """(check, item) of what is told in full: one of each check before a second one of any."""
-    lists = [[(check, item) for item in check["items"] if item["verdict"] == verdict] for check in report["checks"]]
-    most = CARDS
-    shares = [0] * len(lists)
-    while most > 0 and any(share < len(one) for share, one in zip(shares, lists, strict=True)):
-        for number, one in enumerate(lists):
-            if most > 0 and shares[number] < len(one):
-                shares[number] += 1
-                most -= 1
-    return [pair for share, one in zip(shares, lists, strict=True) for pair in one[:share]]
+    lists = [
+        [(check, item) for item in check["items"] if item["verdict"] == verdict] for check in report["checks"]
+    ]
+    deepest = min(CARDS, max(map(len, lists), default=0))
+    turns = [pair for turn in range(deepest) for one in lists for pair in one[turn : turn + 1]]
+    return turns[:CARDS]
+
+
+def _cuts(*texts: str) -> list[str]:
+    return [cut(text) for text in texts]
+
+
+def _told(pair: tuple[Data, Data]) -> Iterator[str]:
+    """What a card says."""
+    item = pair[1]
+    yield from _cuts(item["name"], item["says"], item["means"], item["next"])
+    for one in item["evidence"][:EVIDENCE]:
+        yield from (cut(one["source"], SHORT), cut(one["text"], SHORT))
 
 
 def _grouped(pages: Sequence[Page]) -> list[tuple[str, list[Page]]]:
@@ -168,10 +168,10 @@ def _grouped(pages: Sequence[Page]) -> list[tuple[str, list[Page]]]:
 
 def _pages(checks: Sequence[Data], cards: Mapping[int, int]) -> list[Page]:
     share = SHARE // max(1, len(checks))
-    return [_page(number, check, cards, share) for number, check in enumerate(checks, 1)]
+    return [_page(number, check, cards, Room(share)) for number, check in enumerate(checks, 1)]
 
 
-def _page(number: int, check: Data, cards: Mapping[int, int], share: int) -> Page:
+def _page(number: int, check: Data, cards: Mapping[int, int], room: Room) -> Page:
     items = check["items"]
     as_tree = is_tree(items)
     columns = [] if as_tree else _columns(items)
@@ -185,8 +185,7 @@ def _page(number: int, check: Data, cards: Mapping[int, int], share: int) -> Pag
         if not as_tree and (odd > ODD_ROWS or fine > FINE_ROWS):
             break
         seat = _seat(item, columns, cards.get(id(item), 0))
-        share -= _weight(seat)
-        if share < 0:
+        if not room.fits(900 + 120 * (len(seat.cells) + len(seat.rest)), *_written(seat)):
             break
         seats.append(seat)
     branches: list[Branch] = []
@@ -214,7 +213,9 @@ def _columns(items: Sequence[Data]) -> list[str]:
             if name != "ask" and not isinstance(found, list):
                 there[name] += 1
                 length[name] += len(value(found))
-    fitting = [name for name, number in there.items() if number * 2 > len(items) and length[name] <= number * NARROW]
+    fitting = [
+        name for name, number in there.items() if number * 2 > len(items) and length[name] <= number * NARROW
+    ]
     return fitting[:COLUMNS]
 
 
@@ -233,12 +234,11 @@ def _seat(item: Data, columns: Sequence[str], card: int) -> Seat:
     )
 
 
-def _weight(seat: Seat) -> int:
-    """About how many characters of the file it takes."""
-    texts: Iterable[str] = (cut(seat.item["name"], SHORT), seat.says, *seat.cells, *(v for _, v in seat.rest))
-    evidence = [cut(one[part], SHORT) for one in seat.item["evidence"][:3] for part in ("source", "text")]
-    measured: Callable[[str], int] = lambda text: len(escape(text))  # noqa: E731
-    return 420 + 60 * (len(seat.cells) + len(seat.rest)) + sum(map(measured, [*texts, *evidence]))
+def _written(seat: Seat) -> Iterator[str]:
+    """What a seat says."""
+    yield from (cut(seat.item["name"], SHORT), seat.says, *seat.cells, *(found for _, found in seat.rest))
+    for one in seat.item["evidence"][:EVIDENCE]:
+        yield from (cut(one["source"], SHORT), cut(one["text"], SHORT))
 
 
 def _branches(seats: Sequence[Seat]) -> list[Branch]:

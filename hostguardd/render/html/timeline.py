@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from .room import SHORT, Room, cut
+
 Data: TypeAlias = Mapping[str, Any]
 
 MARKS: Final = 150
@@ -24,9 +26,19 @@ LANE: Final = 24
 ROWS: Final = 1000
 """Moments in the table."""
 
+TABLE: Final = 700_000
+"""Characters for it, and for what is said of marks."""
+
+SAID: Final = 350_000
+
 RANK: Final = {"fine": 0, "could not look": 1, "notable": 2, "suspicious": 3}
 
-PERIODS: Final = (("hour", "Last hour", 3600), ("day", "Last day", 86400), ("week", "Last week", 604800), ("all", "All", 0))
+PERIODS: Final = (
+    ("hour", "Last hour", 3600),
+    ("day", "Last day", 86400),
+    ("week", "Last week", 604800),
+    ("all", "All", 0),
+)
 """Name, title, length in seconds before the look ended."""
 
 KINDS: Final = {
@@ -121,13 +133,20 @@ def timeline(moments: Sequence[Data], end: str, clock: Clock) -> Timeline:
     kinds = [(kind, KINDS[kind], count) for kind, count in counts.items() if count]
     bad = [at for at, _, one in timed if one["verdict"] == "suspicious"]
     first = min((at for at, _, _ in timed), default=ends - 1)
+    said = Room(SAID)
     pictures = [
-        _picture(name, title, ends - length if length else min(first, ends - 1), ends, timed, kinds, clock)
+        _picture(
+            name, title, ends - length if length else min(first, ends - 1), ends, timed, kinds, clock, said
+        )
         for name, title, length in PERIODS
     ]
     shown = next((name for name, _, length in PERIODS if length and bad and ends - min(bad) <= length), "")
     return Timeline(
-        pictures, kinds, _rows(timed, ends, clock), len(timed), shown or ("all" if bad or not _any(pictures, "week") else "week")
+        pictures,
+        kinds,
+        _rows(timed, ends, clock),
+        len(timed),
+        shown or ("all" if bad or not _any(pictures, "week") else "week"),
     )
 
 
@@ -139,7 +158,14 @@ Timed: TypeAlias = list[tuple[float, float, Data]]
 
 
 def _picture(
-    name: str, title: str, begins: float, ends: float, timed: Timed, kinds: list[tuple[str, str, int]], clock: Clock
+    name: str,
+    title: str,
+    begins: float,
+    ends: float,
+    timed: Timed,
+    kinds: list[tuple[str, str, int]],
+    clock: Clock,
+    said: Room,
 ) -> Picture:
     scale = MARKS / (ends - begins)
     places: dict[str, dict[int, list[Data]]] = {kind: {} for kind, _, _ in kinds}
@@ -153,7 +179,12 @@ def _picture(
             count += 1
             places[one["kind"]].setdefault(_place(at, begins, scale), []).append(one)
     lanes = [
-        Lane(kind, label, _described(label, places[kind]), [*_spans(spans[kind]), *_marks(places[kind], begins, scale, clock)])
+        Lane(
+            kind,
+            label,
+            _described(label, places[kind]),
+            [*_spans(spans[kind]), *_marks(places[kind], clock, said)],
+        )
         for kind, label, _ in kinds
     ]
     ticks = [clock.of(begins + (ends - begins) * quarter / 4)[:16] for quarter in range(5)]
@@ -170,12 +201,18 @@ def _described(label: str, places: Mapping[int, list[Data]]) -> str:
     return f"{label}: {len(found)}" + (f", the worst {worst}" if found else "")
 
 
-def _marks(places: Mapping[int, list[Data]], begins: float, scale: float, clock: Clock) -> list[Mark]:
+def _marks(places: Mapping[int, list[Data]], clock: Clock, said: Room) -> list[Mark]:
     marks = []
     for place, several in sorted(places.items()):
         worst = max(several, key=lambda one: RANK[one["verdict"]])
         height = HEIGHTS[worst["verdict"]]
-        says = f"{clock.show(worst['at'])} {worst['says'][:80]}" + (f" (and {len(several) - 1} more)" if len(several) > 1 else "")
+        says = clock.show(worst["at"])
+        if worst["verdict"] != "fine":
+            says += f" {cut(worst['says'], 80)}"
+        if len(several) > 1:
+            says += f" (and {len(several) - 1:,} more)"
+        if not said.fits(20, says):
+            says = ""
         look = f"{worst['verdict'].split()[0]} {worst['confidence']}"
         marks.append(Mark(place * UNIT, LANE - 1 - height, UNIT - 1, height, look, says))
     return marks
@@ -195,9 +232,14 @@ def _spans(covered: set[int]) -> list[Mark]:
 def _rows(timed: Timed, ends: float, clock: Clock) -> list[Row]:
     """The worst and the newest, in the order of time."""
     kept = sorted(range(len(timed)), key=lambda n: (-RANK[timed[n][2]["verdict"]], -n))[:ROWS]
+    kept = Room(TABLE).of(
+        kept, 700, lambda n: (cut(timed[n][2]["says"], SHORT), cut(timed[n][2]["source"], SHORT))
+    )
     rows = []
     for number in sorted(kept):
         at, _, one = timed[number]
-        periods = " ".join(f"t-{name}" for name, _, length in PERIODS if not length or 0 <= ends - at <= length)
+        periods = " ".join(
+            f"t-{name}" for name, _, length in PERIODS if not length or 0 <= ends - at <= length
+        )
         rows.append(Row(one, clock.of(at), clock.show(one["until"]) if one["until"] else "", periods))
     return rows
