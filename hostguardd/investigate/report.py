@@ -283,10 +283,9 @@ def _ask(results: Results) -> list[Data]:
 
 def _questions(details: Mapping[str, object]) -> Iterator[str]:
     found = details.get("ask")
-    if isinstance(found, str):
-        yield from [found] if found else []
-    elif isinstance(found, Iterable):
-        yield from map(str, found)
+    several = [found] if isinstance(found, str) else found
+    if isinstance(several, Iterable):
+        yield from (question for question in map(str, several) if question)
 
 
 # -- what to do next ----------------------------------------------------------------------------------
