@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from .moments import runs_of
 from .paper import Data, Paper, cells, count, duration
 from .trees import Node, is_tree, natural, tree
 
@@ -222,7 +223,7 @@ def _branch(paper: Paper, node: Node, open_ends: list[bool]) -> list[str]:
 def _moments(paper: Paper, report: Data, everything: bool) -> Iterator[str]:
     moments = report["timeline"]["moments"]
     odd = [one for one in moments if one["verdict"] in ("notable", "suspicious")]
-    runs = _runs(moments if everything else odd)
+    runs = runs_of(moments if everything else odd)
     shown = runs if everything else _last(runs)
     if not shown:
         return
@@ -236,17 +237,6 @@ def _moments(paper: Paper, report: Data, everything: bool) -> Iterator[str]:
         times = f", {len(run):,} times until {paper.stamp(run[-1]['at'])}" if len(run) > 1 else ""
         yield from paper.wrap(f"{one['says']}{times} ({one['source']}{doubt})", cells(stamp) + 4, first=lead)
     yield from paper.wrap(f"{count(len(moments) + report['timeline']['lost'], 'moment')} in all", 2, "dim")
-
-
-def _runs(moments: Sequence[Data]) -> list[list[Data]]:
-    """The same said again and again, in a row, counts as one."""
-    runs: list[list[Data]] = []
-    for one in moments:
-        if runs and all(one[name] == runs[-1][0][name] for name in ("says", "kind", "verdict")):
-            runs[-1].append(one)
-        else:
-            runs.append([one])
-    return runs
 
 
 def _last(runs: Sequence[list[Data]]) -> list[list[Data]]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from ..moments import runs_of
 from .room import SHORT, Room, cut
 
 Data: TypeAlias = Mapping[str, Any]
@@ -24,7 +25,7 @@ HEIGHTS: Final = {"fine": 8, "could not look": 8, "notable": 14, "suspicious": 2
 LANE: Final = 24
 
 ROWS: Final = 1000
-"""Moments in the table."""
+"""Lines of the table."""
 
 TABLE: Final = 700_000
 """Characters for it, and for what is said of marks."""
@@ -105,22 +106,24 @@ class Picture(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A moment in the table. `periods` are those it falls into."""
+    """A moment in the table, that came so many `times`, or lasted, `until` then. `periods` are those it falls into."""
 
     moment: Data
     when: str
     until: str
+    times: int
     periods: str
 
 
 class Timeline(NamedTuple):
-    """All of it. `period` is the one shown first."""
+    """All of it. `period` is the one shown first; `cut`: there was no room for some in the table."""
 
     pictures: list[Picture]
     kinds: list[tuple[str, str, int]]
     rows: list[Row]
     total: int
     period: str
+    cut: bool
 
 
 def timeline(moments: Sequence[Data], end: str, clock: Clock) -> Timeline:
@@ -140,18 +143,16 @@ def timeline(moments: Sequence[Data], end: str, clock: Clock) -> Timeline:
         )
         for name, title, length in PERIODS
     ]
-    shown = next((name for name, _, length in PERIODS if length and bad and ends - min(bad) <= length), "")
-    return Timeline(
-        pictures,
-        kinds,
-        _rows(timed, ends, clock),
-        len(timed),
-        shown or ("all" if bad or not _any(pictures, "week") else "week"),
-    )
+    rows = _rows(moments, ends, clock)
+    lost = sum(row.times for row in rows) < len(timed)
+    return Timeline(pictures, kinds, rows, len(timed), _opened(bad, pictures, ends), lost)
 
 
-def _any(pictures: list[Picture], name: str) -> bool:
-    return any(one.count for one in pictures if one.name == name)
+def _opened(bad: Sequence[float], pictures: Sequence[Picture], ends: float) -> str:
+    """The shortest period with all that is suspicious; where nothing is, a week, if anything is in it."""
+    if bad:
+        return next(name for name, _, length in PERIODS if not length or ends - min(bad) <= length)
+    return "week" if any(one.count for one in pictures if one.name == "week") else "all"
 
 
 Timed: TypeAlias = list[tuple[float, float, Data]]
@@ -229,17 +230,22 @@ def _spans(covered: set[int]) -> list[Mark]:
     return [Mark(a * UNIT, LANE - 3, (b - a) * UNIT + UNIT - 1, 2, "span", "") for a, b in runs]
 
 
-def _rows(timed: Timed, ends: float, clock: Clock) -> list[Row]:
-    """The worst and the newest, in the order of time."""
-    kept = sorted(range(len(timed)), key=lambda n: (-RANK[timed[n][2]["verdict"]], -n))[:ROWS]
+def _rows(moments: Sequence[Data], ends: float, clock: Clock) -> list[Row]:
+    """The worst and the newest, in the order of time; the same again and again as one."""
+    runs = runs_of(moments)
+    best = sorted(range(len(runs)), key=lambda n: (-RANK[runs[n][0]["verdict"]], -n))[:ROWS]
     kept = Room(TABLE).of(
-        kept, 700, lambda n: (cut(timed[n][2]["says"], SHORT), cut(timed[n][2]["source"], SHORT))
+        best, 700, lambda n: (cut(runs[n][0]["says"], SHORT), cut(runs[n][0]["source"], SHORT))
     )
     rows = []
     for number in sorted(kept):
-        at, _, one = timed[number]
-        periods = " ".join(
-            f"t-{name}" for name, _, length in PERIODS if not length or 0 <= ends - at <= length
+        first, last = runs[number][0], runs[number][-1]
+        age = ends - seconds(last["at"])
+        periods = " ".join(f"t-{name}" for name, _, length in PERIODS if not length or 0 <= age <= length)
+        until = last["at"] if last is not first else first["until"]
+        rows.append(
+            Row(
+                first, clock.show(first["at"]), clock.show(until) if until else "", len(runs[number]), periods
+            )
         )
-        rows.append(Row(one, clock.of(at), clock.show(one["until"]) if one["until"] else "", periods))
     return rows
