@@ -7,19 +7,21 @@ daemon that is gone: each is said in the report, and the rest goes on.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 from ..config import Config, parse
 from ..defaults import default_sources
 from ..errors import ConfigError, UsageError
 from ..host.bundle import Host, image, this_host
 from ..packages.make import packages_of
+from .about import about
 from .approved import Approved
-from .inquiry import CHECKS, Check
+from .inquiry import CHECKS, Check, inquire
 from .interface import Unseen
+from .report import build
 from .scene import SUDO, Options, Scene
 
 DATABASE: Final = "baseline.db"
@@ -34,6 +36,26 @@ class Wanted:
     root: str = "/"
     only: tuple[str, ...] = ()
     options: Options = field(default_factory=Options)
+
+
+def investigate(
+    wanted: Wanted, environment: Mapping[str, str], tell: Callable[[Mapping[str, Any]], None]
+) -> tuple[Scene, dict[str, Any]]:
+    """Ask the checks that are wanted: the scene, for whoever saves evidence, and the report.
+
+    `tell` is told how far it is, as `progress.ProgressBar` takes it. UsageError, ConfigError for what the
+    asker got wrong.
+    """
+    checks = chosen(wanted.only, wanted.options)
+    scene = prepare(wanted)
+    found = inquire(
+        scene,
+        checks,
+        lambda title, done, total: tell(
+            {"phase": "investigating", "done": done, "total": total, "where": title}
+        ),
+    )
+    return scene, build(found, about(scene, environment), checks)
 
 
 def prepare(wanted: Wanted) -> Scene:
