@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, TypeVar
 
 from ..accounts import User, passwd
 from ..config import Config
-from ..engine.clock import SystemClock
 from ..engine.once import remind
 from ..engine.parts import Parts, build
 from ..host.bundle import Host
+from ..host.clock import SystemClock
 from ..host.live import Process
 from ..model import Blind, Depth, Fact, FileFact, Sweep
 from ..packages.interface import NoPackages, PackageHost
@@ -51,7 +51,8 @@ class Options:
 
 
 class Scene:
-    """One inquiry's view of the host. `now` is in seconds since the epoch; `uid` is who looks."""
+    """One inquiry's view of the host. `now` is in seconds since the epoch; `uid` is who looks; `problems` are
+    what was missing already when it was set up."""
 
     def __init__(
         self,
@@ -63,11 +64,13 @@ class Scene:
         uid: int,
         packages: PackageHost | None = None,
         clock: SystemClock | None = None,
+        problems: Sequence[Unseen] = (),
     ) -> None:
         self.host = host
         self.approved = approved
         self.options = options
         self.uid = uid
+        self.problems = tuple(problems)
         self.packages: PackageHost = packages if packages is not None else NoPackages()
         self.clock = clock or SystemClock()
         self.now = self.clock.wall() / 1e9
