@@ -82,29 +82,20 @@ def look(scene: Scene) -> Iterator[Found]:
     supers = _super_servers(scene)
     hidden = 0
     pending = [(0, "")]
-    while pending:
-        parent, name = pending.pop()
+    while pending or children:  # those whose parents name each other hang below nothing
+        parent, name = pending.pop() if pending else (next(iter(children)), "")
         groups: dict[object, list[Process]] = {}
         for pid in children.pop(parent, ()):
             process = processes[pid]
             groups.setdefault(_likeness(process), []).append(process)
         for group in groups.values():
             hidden += sum(one.exe is None and not (one.namespace or one.kernel) for one in group)
-            told = [(one, list(_odd(scene, programs, one, supers))) for one in group]
-            plain = [one for one, odd in told if kith.worst(odd) is Verdict.FINE]
-            together = len(plain) >= ALIKE
-            if together:
-                shared = _shared(scene, programs, plain, name, known)
-                yield shared
-                pending += [(one.pid, shared.name) for one in plain if one.pid in children]
-            for process, odd in told:
-                if together and kith.worst(odd) is Verdict.FINE:
-                    continue
-                item = _item(scene, programs, process, odd, name, known.of(process))
+            for members, odd in _told(scene, programs, group, supers):
+                item = _item(scene, programs, members, odd, name, known.of(members[0]))
                 yield item
-                pending += [(process.pid, item.name)] if process.pid in children else []
+                pending += [(one.pid, item.name) for one in members if one.pid in children]
                 if item.verdict is not Verdict.FINE:
-                    yield _moment(scene, process, item)
+                    yield _moment(scene, members[0], item)
             if scene.stop():
                 return
     if hidden:
@@ -142,46 +133,53 @@ class _Known:
         return self._facts.get((process.exe, process.uid, runs), Known.NOT_ASKED)
 
 
-def _shared(scene: Scene, programs: Programs, group: list[Process], parent: str, known: _Known) -> Item:
-    """Many that are alike."""
-    first = min(group, key=lambda one: (one.started, one.pid))
-    if first.kernel:
-        name, says = "threads of the kernel", f"{len(group)} threads of the kernel"
-        return Item(name, Verdict.FINE, says, details={"count": len(group)}, parent=parent)
-    program = kith.program(first)
-    inside = f" in {first.namespace}" if first.namespace else ""
-    name = f"{program} ({scene.user(first.uid)}) below pid {first.parent}{inside}"
-    says = f"{len(group)} processes of {program} as {scene.user(first.uid)}"
-    more = {"count": len(group), "pids": [one.pid for one in group[:20]]}
-    return Item(
-        name,
-        Verdict.FINE,
-        says,
-        known=known.of(first),
-        details=kith.details(scene, programs, first) | more,
-        parent=parent,
-    )
+def _told(
+    scene: Scene, programs: Programs, group: list[Process], supers: list[int]
+) -> Iterator[tuple[list[Process], list[Odd]]]:
+    """A group of siblings in the pieces to be told, each the oldest first: together who differs in nothing
+    that is odd, and each alone that is suspicious."""
+    pieces: dict[object, tuple[list[Process], list[Odd]]] = {}
+    for process in sorted(group, key=lambda one: (one.started, one.pid)):
+        odd = list(_odd(scene, programs, process, supers))
+        alike = frozenset(one.says for one in odd if one.verdict is not Verdict.FINE)
+        bad = kith.worst(odd) is Verdict.SUSPICIOUS
+        pieces.setdefault(process.pid if bad else alike, ([], odd))[0].append(process)
+    for members, odd in pieces.values():
+        if len(members) >= ALIKE:
+            yield members, odd
+        else:
+            yield from (([one], odd) for one in members)
 
 
 def _item(
-    scene: Scene, programs: Programs, process: Process, odd: list[Odd], parent: str, known: Known
+    scene: Scene, programs: Programs, group: list[Process], odd: list[Odd], parent: str, known: Known
 ) -> Item:
-    verdict = kith.worst(odd)
-    who = scene.user(process.uid)
-    subject = f"{kith.program(process)} runs as {who}"
+    """One process, or many that are alike."""
+    first, count, verdict = group[0], len(group), kith.worst(odd)
+    who, program = scene.user(first.uid), kith.program(first)
+    more: dict[str, object] = {"pid": first.pid} if first.kernel else kith.details(scene, programs, first)
+    if count == 1:
+        name, subject = kith.called(first), f"{program} runs as {who}"
+    else:
+        more |= {"count": count, "pids": [one.pid for one in group[:20]]}
+        inside = f" in {first.namespace}" if first.namespace else ""
+        noted = f", {verdict.label} from pid {first.pid} on" if verdict is not Verdict.FINE else ""
+        name = f"{program} ({who}) below pid {first.parent}{inside}{noted}"
+        subject = f"{count} processes of {program} run as {who}"
+    if first.kernel and count > 1:
+        name, subject = "threads of the kernel", f"{count} threads of the kernel"
     if known is Known.NEW and verdict is Verdict.FINE:
         subject += ", a service that is not in the baseline"
-    words = kith.words(process)
     return Item(
-        kith.called(process),
+        name,
         verdict,
         kith.sentence(subject, odd),
         MEANS.get(verdict, ""),
-        NEXT[verdict].format(pid=process.pid, who=who) if verdict in NEXT else "",
+        NEXT[verdict].format(pid=first.pid, who=who) if verdict in NEXT else "",
         known,
         kith.technique(odd) if verdict is not Verdict.FINE else "",
-        kith.details(scene, programs, process) if not process.kernel else {"pid": process.pid},
-        (Evidence(f"ps -fp {process.pid}", words),) if verdict is not Verdict.FINE else (),
+        more,
+        (Evidence(f"ps -fp {first.pid}", kith.words(first)),) if verdict is not Verdict.FINE else (),
         parent,
     )
 

@@ -172,11 +172,24 @@ def test_what_has_honest_reasons_as_well_is_worth_a_note(live: FakeLive) -> None
     assert of(live, other).verdict is Verdict.NOTABLE
 
 
+def test_what_is_worth_a_note_in_many_workers_is_noted_once(live: FakeLive) -> None:
+    parent = live.add_process(b"/usr/sbin/apache2", age=100)
+    workers = [live.add_process(b"/usr/sbin/apache2", parent=parent, age=90) for _ in range(50)]
+    for pid in workers[:40]:
+        live.run_inside(pid, linker={b"LD_PRELOAD": b"/usr/lib/libown.so"})
+    told = found(live)
+    (noted,) = told.of(Verdict.NOTABLE)
+    assert noted.details["count"] == 40
+    assert noted.name.endswith(f"notable from pid {workers[0]} on")
+    assert len(told.moments) == 1
+
+
 def test_parents_that_name_each_other_end(live: FakeLive) -> None:
     one = live.add_process(b"/usr/sbin/a", age=9)
     two = live.add_process(b"/usr/sbin/b", parent=one, age=9)
     live.edit(one, parent=two)
-    assert found(live).items  # neither is below anything, and nothing runs for ever
+    names = {item.name for item in found(live).items}
+    assert {f"pid {one} /usr/sbin/a", f"pid {two} /usr/sbin/b"} <= names
 
 
 def test_an_image_and_an_ordinary_user(live: FakeLive) -> None:
