@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from .interface import Evidence, Item, Verdict
+
 PATHS: Final[Mapping[bytes, str]] = {
     # Preloaded libraries.
     b"/xochikit": "Jynx",
@@ -98,3 +100,44 @@ MODULES: Final[Mapping[bytes, str]] = {
     b"suterusu": "Suterusu",
     b"syslogk": "Syslogk",
 }
+
+NEXT: Final = (
+    "Trust no program of this host: save disk and memory from outside (a snapshot, or its disk in another "
+    "host) before anything else, and do not reboot."
+)
+MEANS: Final = {
+    "preload": "A library named here is loaded into every program, sshd and ps included: it sees and hides.",
+    "linker": "Whoever may put a library into a folder that is searched puts code into every program.",
+    "module": "What is in the kernel can hide files, processes and connections from everything on this host.",
+    "taint": "The kernel keeps these marks until it is booted anew; a root kit in it leaves some of them.",
+    "helper": "The kernel itself runs this program as root, without any process having asked for it.",
+    "mount": "What is mounted over something hides it, and puts other content in its place.",
+    "bpf": "Pinned eBPF programs stay in the kernel although no process holds them: they hide and redirect.",
+    "listen": "The interface hands over what is meant for other hosts: passwords, sessions.",
+    "kit": "A file of this name belongs to a known root kit, back door or miner.",
+    "tool": "With this tool one looks for intruders, or logs in: it is what a root kit replaces first.",
+    "self": "Something was put into the very process that looks here: what it says is in doubt.",
+}
+
+
+def sign(
+    name: str,
+    verdict: Verdict,
+    says: str,
+    means: str,
+    technique: str,
+    evidence: Evidence,
+    then: str = "",
+    **more: object,
+) -> Item:
+    """A sign of a root kit as an item. `means` is a word of MEANS; `then` what to do, if not NEXT."""
+    return Item(
+        name,
+        verdict,
+        says,
+        MEANS[means],
+        then or NEXT,
+        technique=technique,
+        details=more,
+        evidence=(evidence,),
+    )

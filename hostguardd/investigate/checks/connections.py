@@ -8,7 +8,7 @@ owners are looked for where they tell something: of what goes out, and of ports 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -29,6 +29,9 @@ MOST_PEERS: Final = 5000
 """Different peers of one group that are counted one by one."""
 
 NAMED: Final = 8
+
+Holders = Mapping[int, Sequence[int]]
+"""Inode -> the pids that hold it."""
 
 MEANS: Final = {
     True: "An intruder's own connection: what goes out passes most firewalls, and what comes back is obeyed.",
@@ -117,13 +120,12 @@ def look(scene: Scene) -> Iterator[Found]:
         one.inode for some in few.values() if len(some) <= FEW for one in some if one.inode
     }
     holders, hidden = scene.host.live.owners(wanted) if wanted else ({}, 0)
-    processes = {
-        pid: scene.processes[pid] for pids in holders.values() for pid in pids[:1] if pid in scene.processes
-    }
+    held = {pid for pids in holders.values() for pid in (*pids[:1], *pids[-1:])}
+    processes = {pid: scene.processes[pid] for pid in held if pid in scene.processes}
     programs = Programs(scene, [*processes.values(), *typed.values()])
     for inode, (proto, one, at) in sorted(shells.items(), key=lambda item: typed[item[0]].pid):
         yield from _shell(scene, programs, typed[inode], proto, one, at in listening)
-    yield from _inbound(scene, listening, inbound, few, holders)
+    yield from _inbound(scene, programs, listening, inbound, few, holders)
     yield from _outbound(scene, programs, outward, holders, processes)
     if passed:
         yield Unseen(
@@ -213,49 +215,58 @@ def _evidence(proto: str, one: Connection) -> Evidence:
 
 def _inbound(
     scene: Scene,
+    programs: Programs,
     listening: dict[tuple[str, int], ListenerFact],
     groups: dict[tuple[str, int], Group],
     few: dict[tuple[str, int], list[Connection]],
-    holders: object,
+    holders: Holders,
 ) -> Iterator[Found]:
-    """What came to the ports that wait: one item for each port."""
-    assert isinstance(holders, dict)
+    """What came to the ports that wait: one item for each port. Whoever else takes its own end to such a
+    port passes for one of its clients; so the programs are looked at here, too."""
     for at, group in sorted(groups.items()):
-        fact = listening[at]
-        who = text(fact.exe or b"") or "an unseen program"
+        who = text(listening[at].exe or b"") or "an unseen program"
         more: dict[str, object] = {"direction": "inbound", "count": group.count, "peers": group.told()}
+        odd: list[Odd] = []
         if len(few[at]) <= FEW:
-            more["sessions"] = [line for one in few[at] for line in _session(scene, one, holders)][:FEW]
+            held = [(one, _holder(scene, holders, one)) for one in few[at]]
+            more["sessions"] = [_session(scene, one, process) for one, process in held if process]
+            odd = [sign for _, process in held if process for sign in programs.odd(process)]
         plural = "connection" if group.count == 1 else "connections"
+        says = f"{group.count} {plural} to {who} at {at[0]} port {at[1]}, from {', '.join(group.told())}"
+        verdict = kith.worst(odd)
         yield Item(
             f"inbound {at[0]} {at[1]}",
-            Verdict.FINE,
-            f"{group.count} {plural} to {who} at {at[0]} port {at[1]}, from {', '.join(group.told())}",
+            verdict,
+            kith.sentence(says, odd),
+            MEANS[verdict is Verdict.SUSPICIOUS] if verdict is not Verdict.FINE else "",
+            NEXT.format(pid=listening[at].pid) if verdict is not Verdict.FINE else "",
+            technique=kith.technique(odd),
             details=more,
             evidence=(Evidence(f"ss -np 'sport = :{at[1]}'"),),
         )
 
 
-def _session(scene: Scene, one: Connection, holders: dict[int, list[int]]) -> Iterator[str]:
-    process = next(
-        (scene.processes[p] for p in reversed(holders.get(one.inode, [])) if p in scene.processes), None
+def _holder(scene: Scene, holders: Holders, one: Connection) -> Process | None:
+    """The youngest that holds a connection: of sshd, the one that serves it."""
+    return next(
+        (scene.processes[p] for p in reversed(holders.get(one.inode, ())) if p in scene.processes), None
     )
-    if process is not None:
-        since = int(scene.now - scene.began(process))
-        peer = address(one.peer, one.peer_port)
-        who = f"pid {process.pid} of {scene.user(process.uid)}, {text(process.comm, 40)}"
-        yield f"{peer}: {who}, for {since} s"
+
+
+def _session(scene: Scene, one: Connection, process: Process) -> str:
+    since = int(scene.now - scene.began(process))
+    who = f"pid {process.pid} of {scene.user(process.uid)}, {text(process.comm, 40)}"
+    return f"{address(one.peer, one.peer_port)}: {who}, for {since} s"
 
 
 def _outbound(
     scene: Scene,
     programs: Programs,
     outward: list[tuple[str, Connection]],
-    holders: object,
+    holders: Holders,
     processes: dict[int, Process],
 ) -> Iterator[Found]:
     """What goes out, by program and account."""
-    assert isinstance(holders, dict)
     groups: dict[tuple[str, str, int], Group] = {}
     first: dict[tuple[str, str, int], Connection] = {}
     for proto, one in outward:

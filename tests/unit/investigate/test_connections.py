@@ -84,6 +84,13 @@ def test_a_bind_shell_is_found_though_its_port_waits_for_more(live: FakeLive) ->
     assert item.details["inbound"] is True
 
 
+def test_who_takes_the_port_of_a_server_for_his_own_end_is_no_client_of_it(live: FakeLive) -> None:
+    live.connect("tcp6", 22, b"203.0.113.66", 443, live.add_process(b"/dev/shm/x", age=30))
+    item = found(live).named("inbound tcp 22")
+    assert item.verdict is Verdict.SUSPICIOUS
+    assert item.next
+
+
 def test_a_shell_with_the_journal_s_socket_is_none(live: FakeLive) -> None:
     pid = live.add_process(b"/usr/bin/bash", age=30)
     live.come_from(pid, streams=(NULL, b"socket:[99]", b"socket:[99]"))
