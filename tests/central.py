@@ -41,7 +41,7 @@ CURVE = "ec_paramgen_curve:prime256v1"
 
 def missing() -> list[str]:
     """What must be installed and is not."""
-    modules = ("imrelp", "ompgsql", "imtcp", "lmnsd_gtls")
+    modules = ("imrelp", "omprog", "imtcp", "lmnsd_gtls")
     places = ("/usr/lib/*/rsyslog", "/usr/lib64/rsyslog", "/usr/lib/rsyslog")
     found = [name for name in modules if not any(glob.glob(f"{place}/{name}.so") for place in places)]
     return [
@@ -64,11 +64,13 @@ def _postgres() -> Path | None:
     return Path(plain).parent if plain else None
 
 
-def wait(what: Callable[[], Any], message: str, patience: float = PATIENCE) -> Any:
-    """The first true value of `what`."""
+def wait(what: Callable[[], Any], message: str | Callable[[], str], patience: float = PATIENCE) -> Any:
+    """The first true value of `what`. A message that is called says what is there instead."""
     deadline = time.monotonic() + patience
     while not (value := what()):
-        assert time.monotonic() < deadline, f"waited {patience:.0f} s in vain: {message}"
+        if time.monotonic() >= deadline:
+            said = message if isinstance(message, str) else message()
+            raise AssertionError(f"waited {patience:.0f} s in vain: {said}")
         time.sleep(0.05)
     return value
 
@@ -205,7 +207,7 @@ class Receiver:
         for old, new in (
             ("/var/log/hostguard/", f"{self.logs}/"),
             ("/etc/hostguard-central/", f"{certificates}/"),
-            ("/var/run/postgresql", str(database)),
+            ("/usr/libexec/rsyslog/hand-in /var/run/postgresql", f"{CENTRAL}/hand-in {database}"),
             ('port="601"', f'port="{self.relp}"'),
             ('port="2514"', f'port="{self.relp_tls}" address="127.0.0.1"'),
             ('port="6514"', f'port="{self.tls}" address="127.0.0.1"'),

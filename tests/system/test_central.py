@@ -111,7 +111,10 @@ def quoted(text: str) -> str:
 
 
 def settled(database: Database, host: Host, number: int) -> None:
-    wait(lambda: count(database, host) == number, f"{number} alerts of {host.name} are in the database")
+    wait(
+        lambda: count(database, host) == number,
+        lambda: f"{number} alerts of {host.name} are in the database, which has {count(database, host)}",
+    )
 
 
 def handled(database: Database, host: Host, number: int) -> None:
@@ -580,7 +583,6 @@ def arrived(database: Database, hosts: list[Host]) -> None:
 def test_a_connection_cut_in_the_middle_loses_nothing(
     database: Database, receiver: Receiver, send: Any
 ) -> None:
-    """What ompgsql's own transactions lose: see the configuration."""
     hosts = [new_host() for _ in range(5)]
     over = threading.Event()
 
@@ -604,8 +606,35 @@ def test_a_connection_cut_in_the_middle_loses_nothing(
         settled(database, host, 600)
 
 
+def test_a_statement_that_is_cut_again_and_again_is_not_given_up(
+    database: Database, send: Any, host: Host
+) -> None:
+    """What ompgsql gives up after the second time: see the configuration."""
+    database.psql(
+        """
+        CREATE SEQUENCE public.cuts;
+        CREATE FUNCTION public.cut() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+        BEGIN
+            IF nextval('public.cuts') <= 3 THEN
+                PERFORM pg_terminate_backend(pg_backend_pid());
+            END IF;
+            RETURN NEW;
+        END $$;
+        CREATE TRIGGER cut BEFORE INSERT ON hostguard.alerts FOR EACH ROW EXECUTE FUNCTION public.cut();
+        """
+    )
+    try:
+        send(*messages(host.idle(5)))
+        settled(database, host, 5)
+        assert database.one("SELECT last_value FROM public.cuts") == 8
+    finally:
+        database.psql(
+            "DROP TRIGGER cut ON hostguard.alerts; DROP FUNCTION public.cut; DROP SEQUENCE public.cuts"
+        )
+
+
 def test_a_database_without_room_waits_and_loses_nothing(database: Database, send: Any, host: Host) -> None:
-    """A full disk is an error of the statement, which ompgsql would take for the end of the message."""
+    """A full disk is an error of the statement, which stays the same however often it is handed in."""
     database.psql(
         """
         CREATE TABLE public.room (full_ boolean); INSERT INTO public.room VALUES (true);
