@@ -634,8 +634,8 @@ BEGIN
 END $$;
 
 -- What rsyslog calls, for each message once. It never fails for what a message says. Where the database itself
--- cannot write (a full disk), it waits: the queue before it has a disk of its own, and ompgsql would take an
--- error here for a message that is done with.
+-- cannot write (a full disk), it waits: the queue before it has a disk of its own, and an error would only be handed in
+-- again.
 CREATE OR REPLACE FUNCTION take(peer text, name text, sd text, msg text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = hostguard, pg_catalog, pg_temp AS $$
 DECLARE
@@ -740,6 +740,7 @@ END $$;
 
 -- Counts anew on which hosts these changes were seen within a week.
 CREATE OR REPLACE FUNCTION recount(signatures uuid[]) RETURNS void LANGUAGE sql AS $$
+    SELECT FROM spreads s WHERE s.signature = ANY (signatures) ORDER BY s.signature FOR UPDATE;
     DELETE FROM spread_hosts h WHERE h.signature = ANY (signatures) AND h.at < now() - interval '7 days';
     UPDATE spreads s SET hosts = seen.hosts, first_at = seen.first_at, last_at = seen.last_at
     FROM (SELECT h.signature, count(*) AS hosts, min(h.at) AS first_at, max(h.at) AS last_at FROM spread_hosts h
@@ -835,25 +836,26 @@ SELECT h.hostname, h.machine_id, g.host, g.lo, g.hi, g.hi - g.lo + 1 AS missing,
 FROM gaps g JOIN hosts h USING (host) LEFT JOIN heartbeats b USING (host)
 WHERE g.since < now() - coalesce(b.every, interval '60 s');
 
+CREATE OR REPLACE VIEW open_troubles AS
+SELECT h.hostname, h.machine_id, t.host, t.sequence, t.detail, t.first_seen, t.last_seen, t.times, t.epoch, t.trouble,
+       t.kind
+FROM troubles t LEFT JOIN hosts h USING (host)
+WHERE t.settled_at IS NULL OR t.last_seen > t.settled_at;
+
 CREATE OR REPLACE VIEW broken_chains AS
-SELECT h.hostname, h.machine_id, t.host, t.sequence, t.detail, t.first_seen, t.last_seen, t.times, t.epoch, t.trouble
-FROM troubles t JOIN hosts h USING (host)
-WHERE t.kind = 'chain' AND (t.settled_at IS NULL OR t.last_seen > t.settled_at);
+SELECT hostname, machine_id, host, sequence, detail, first_seen, last_seen, times, epoch, trouble
+FROM open_troubles WHERE kind = 'chain';
 
 CREATE OR REPLACE VIEW rewound_hosts AS
-SELECT h.hostname, h.machine_id, t.host, t.sequence, t.detail, t.first_seen, t.last_seen, t.times, t.epoch, t.trouble
-FROM troubles t JOIN hosts h USING (host)
-WHERE t.kind = 'rewound' AND (t.settled_at IS NULL OR t.last_seen > t.settled_at);
+SELECT hostname, machine_id, host, sequence, detail, first_seen, last_seen, times, epoch, trouble
+FROM open_troubles WHERE kind = 'rewound';
 
 CREATE OR REPLACE VIEW moved_hosts AS
-SELECT h.hostname, h.machine_id, t.host, t.detail, t.first_seen, t.trouble
-FROM troubles t JOIN hosts h USING (host)
-WHERE t.kind = 'address' AND (t.settled_at IS NULL OR t.last_seen > t.settled_at);
+SELECT hostname, machine_id, host, detail, first_seen, trouble FROM open_troubles WHERE kind = 'address';
 
 CREATE OR REPLACE VIEW damaged_lines AS
-SELECT h.hostname, h.machine_id, t.host, t.detail, t.first_seen, t.last_seen, t.times, t.trouble
-FROM troubles t LEFT JOIN hosts h USING (host)
-WHERE t.kind = 'damaged' AND (t.settled_at IS NULL OR t.last_seen > t.settled_at);
+SELECT hostname, machine_id, host, detail, first_seen, last_seen, times, trouble
+FROM open_troubles WHERE kind = 'damaged';
 
 -- The host has written more than came: on its way, held back, or taken out.
 CREATE OR REPLACE VIEW held_back AS
