@@ -21,7 +21,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -883,6 +883,15 @@ def test_a_host_that_floods_is_slowed_down_loses_nothing_and_delays_nobody(
             assert behind > 0, "the other one's alert does not wait for the flood"
             assert time.monotonic() - begun > 0.8 * least
         settled(database, loud, len(flood))
+
+        def connect() -> socket.socket:
+            return socket.create_connection(("127.0.0.1", receiver.relp), 3, ("127.0.0.7", 0))
+
+        with ExitStack() as held:
+            for _ in range(8):
+                held.enter_context(connect())
+            with pytest.raises(TimeoutError):
+                connect()
 
     try:
         apart(flooded)
