@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ..host.pages import Column
+from ..host.texts import TextHost
 from ..sensors.logins import SESSIONS, UTMP, UTMP_BEFORE, logind
 from ..sensors.wtmp import LARGEST, WTMP, origin_of
 from ..utmp import LATEST, USER_PROCESS, Login, logins
@@ -91,17 +92,20 @@ def _attendance(scene: Scene) -> Attendance:
     values, found.database = rows(texts, WTMPDB, b"wtmp")
     _database(ledger, values)
     ledger.finish()
-    for path in (UTMP, UTMP_BEFORE):
-        read = texts.read(path, LARGEST)
-        found.problem = read.problem
-        if read.data is not None:
-            found.present = list(logins(read.data))
-        if read.data is not None or read.problem:
-            break
+    found.present, found.problem = utmp(texts)
     here = list(_present(scene, found))
     ledger.sessions = _join([*_still(scene, ledger.sessions, here), *here])
     found.index()
     return found
+
+
+def utmp(texts: TextHost) -> tuple[list[Login] | None, str]:
+    """The records of who is logged in, None when there are none to be read; and the clause why."""
+    for path in (UTMP, UTMP_BEFORE):
+        read = texts.read(path, LARGEST)
+        if read.data is not None or read.problem:
+            return (None if read.data is None else list(logins(read.data))), read.problem
+    return None, ""
 
 
 def _database(ledger: Ledger, values: Iterable[list[Column]]) -> None:

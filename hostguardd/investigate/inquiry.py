@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from .checks import hidden
+from .checks import hidden, sessions
 from .interface import Found, Item, Moment, Result, Unseen, Verdict
 from .scene import Scene
 
@@ -38,6 +38,14 @@ class Check:
 
 
 CHECKS: Final[tuple[Check, ...]] = (
+    Check(
+        "sessions",
+        "Who is logged in",
+        "w, who -H",
+        "Who is here, from where, since when and doing what, as utmp, logind and the processes have it: "
+        "records that were wiped or edited, unusual origins",
+        sessions.look,
+    ),
     Check(
         "hidden",
         "Hidden things",

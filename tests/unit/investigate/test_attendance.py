@@ -94,7 +94,8 @@ def test_who_was_there(tmp_path: Path) -> None:
     assert [one.user for one in found.at(NOW)] == ["root", "bob"]
     assert found.covers(NOW)
     assert not found.covers(NOW - 31 * 86400)
-    assert not look(tmp_path / "none" if (tmp_path / "none").mkdir() else tmp_path / "none").covers(NOW)
+    (tmp_path / "none").mkdir()
+    assert not look(tmp_path / "none").covers(NOW)
 
 
 def test_a_session_without_an_end_is_believed_while_something_of_it_is_there(tmp_path: Path) -> None:
@@ -102,8 +103,10 @@ def test_a_session_without_an_end_is_believed_while_something_of_it_is_there(tmp
     here = live.add_process(b"/usr/sbin/sshd", age=3000.0)
     write(
         tmp_path,
-        record("here", line="pts/0", at=NOW - 1990, pid=here), record("gone", line="pts/1", at=NOW - 1980, pid=70),
-        record("used", line="pts/2", at=NOW - 4000, pid=here), record("noted", line="pts/3", at=NOW - 1970, pid=71),
+        record("here", line="pts/0", at=NOW - 1990, pid=here),
+        record("gone", line="pts/1", at=NOW - 1980, pid=70),
+        record("used", line="pts/2", at=NOW - 4000, pid=here),
+        record("noted", line="pts/3", at=NOW - 1970, pid=71),
     )  # fmt: skip
     write(tmp_path, record("noted", line="pts/3", at=NOW - 1970, pid=71), name="run/utmp")
     found = look(tmp_path, live=live)
