@@ -6,7 +6,8 @@ there is worth nothing for a time of which there is no record.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -84,9 +85,9 @@ def _attendance(scene: Scene) -> Attendance:
     ledger = Ledger()
     found = Attendance(ledger, books(texts, WTMP), None)
     for book in found.books:
-        ledger.part()
+        ledger.part(book.name)
         for number, one in book.records(texts):
-            ledger.feed(one, book.place(number))
+            ledger.feed(number, one)
             if not number % 4096 and scene.stop():
                 break
     values, found.database = rows(texts, WTMPDB, b"wtmp")
@@ -97,6 +98,16 @@ def _attendance(scene: Scene) -> Attendance:
     ledger.sessions = _join([*_still(scene, ledger.sessions, here), *here])
     found.index()
     return found
+
+
+def _file(one: Session) -> str:
+    return one.source.partition(", ")[0]
+
+
+def near(times: Sequence[float], at: float) -> bool:
+    """Whether one of the sorted `times` is that of a record which tells of the same as one of `at`."""
+    index = bisect_left(times, at - NEAR)
+    return index < len(times) and times[index] <= at + NEAR
 
 
 def utmp(texts: TextHost) -> tuple[list[Login] | None, str]:
@@ -148,10 +159,13 @@ def _present(scene: Scene, found: Attendance) -> Iterator[Session]:
 
 
 def _join(sessions: Iterable[Session]) -> list[Session]:
-    """Each session once, of the record that is named first, in the order of their beginnings."""
+    """Each session once, of the file that is named first, in the order of their beginnings. Within one file
+    none is told twice."""
     known: dict[tuple[str, str], list[Session]] = {}
     for one in sessions:
         others = known.setdefault((one.user, one.line), [])
-        if not any(abs(one.began - other.began) <= NEAR for other in others[-3:]):
+        if not any(
+            abs(one.began - other.began) <= NEAR and _file(one) != _file(other) for other in others[-3:]
+        ):
             others.append(one)
     return sorted((one for some in known.values() for one in some), key=lambda one: one.began)

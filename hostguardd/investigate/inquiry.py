@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from .checks import hidden, sessions
+from .checks import hidden, logins, sessions
 from .interface import Found, Item, Moment, Result, Unseen, Verdict
 from .scene import Scene
 
@@ -45,6 +45,14 @@ CHECKS: Final[tuple[Check, ...]] = (
         "Who is here, from where, since when and doing what, as utmp, logind and the processes have it: "
         "records that were wiped or edited, unusual origins",
         sessions.look,
+    ),
+    Check(
+        "logins",
+        "Login history",
+        "last -N",
+        "Who was here, from where and when, by wtmp, btmp, lastlog and their successors: records that were "
+        "zeroed, taken out or cut, unusual origins and hours, accounts that nobody should log in by",
+        logins.look,
     ),
     Check(
         "hidden",

@@ -22,7 +22,7 @@ UNUSUAL: Final = "A stolen password or key is used from where, and when, its own
 
 @dataclass(slots=True)
 class Usage:
-    """`facts` are the origins that the sensor has, by (user, origin); `first` the first login of each account.
+    """`facts` are the sensor's origins by (user, origin); `first` is the first login of each account.
     `since` is where the time begins that is looked at; `covered`: there are records of what was before."""
 
     habits: Habits

@@ -52,8 +52,9 @@ def ends(found: Attendance) -> list[tuple[str, float, float, str]]:
 
 def ledger(*records: bytes) -> Ledger:
     found = Ledger()
+    found.part("wtmp")
     for number, one in enumerate(logins(b"".join(records))):
-        found.feed(one, f"record {number + 1}")
+        found.feed(number, one)
     found.finish()
     return found
 
@@ -127,6 +128,11 @@ def test_who_is_here_although_no_record_of_the_past_says_so(tmp_path: Path) -> N
     assert [(one.user, one.source) for one in found.at(NOW)] == [
         ("alice", "/run/utmp"), ("bob", "/run/systemd/sessions/7"),
     ]  # fmt: skip
+
+
+def test_short_sessions_one_after_the_other_are_several(tmp_path: Path) -> None:
+    write(tmp_path, *(one for n in range(9) for one in (record(at=NOW + n), logout(NOW + n))))
+    assert len(look(tmp_path).sessions) == 9
 
 
 def test_archives_come_first_compressed_or_not(tmp_path: Path) -> None:
@@ -204,9 +210,9 @@ BLANK = bytes(384)
 
 
 def test_records_that_were_zeroed_or_garbled() -> None:
-    assert odd(record(), BLANK, record(at=NOW + 10)) == [("zeroed", "record 2")]
-    assert odd(record(), b"\xff" * 384, record(at=NOW + 10)) == [("garbled", "record 2")]
-    assert odd(record(), record(at=NOW - 90_000)) == [("backwards", "record 2")]
+    assert odd(record(), BLANK, record(at=NOW + 10)) == [("zeroed", "wtmp, record 2")]
+    assert odd(record(), b"\xff" * 384, record(at=NOW + 10)) == [("garbled", "wtmp, record 2")]
+    assert odd(record(), record(at=NOW - 90_000)) == [("backwards", "wtmp, record 2")]
     assert odd(boot(NOW), record(), logout(NOW + 5), down(NOW + 10)) == []
 
 
@@ -221,8 +227,8 @@ def test_zeros_that_a_power_cut_left() -> None:
 
 def test_a_logout_without_its_login() -> None:
     """What zap and its like leave: the record that holds no name."""
-    assert odd(boot(NOW - 9), logout(NOW)) == [("orphan", "record 2")]
-    assert odd(record(), logout(NOW + 5), logout(NOW + 500, pid=950)) == [("orphan", "record 3")]
+    assert odd(boot(NOW - 9), logout(NOW)) == [("orphan", "wtmp, record 2")]
+    assert odd(record(), logout(NOW + 5), logout(NOW + 500, pid=950)) == [("orphan", "wtmp, record 3")]
     assert odd(boot(NOW - 9), record(), logout(NOW + 5), logout(NOW + 6)) == []  # told twice
     assert odd(logout(NOW)) == []  # its login may be in an archive
     assert odd(boot(NOW - 9), logout(NOW, "tty1")) == []  # a getty that nobody used
