@@ -17,9 +17,11 @@ from ..sensors.logins import SESSIONS, UTMP, UTMP_BEFORE, logind
 from ..sensors.wtmp import LARGEST, WTMP, origin_of
 from ..utmp import LATEST, USER_PROCESS, Login, logins
 from .interface import text
-from .ledger import DAY, LOST, OPEN, Boot, Ledger, Session
 from .records import Book, books, rows
+from .register import DAY, LOST, OPEN, Boot, Register, Session
 from .scene import Scene
+
+__all__ = ["Attendance", "Boot", "Session", "attendance"]
 
 WTMPDB: Final = b"/var/lib/wtmpdb/wtmp.db"
 LONG: Final = 7 * DAY
@@ -33,7 +35,7 @@ class Attendance:
     `present` are the records of utmp, None when there is no utmp; `database` is the clause why wtmpdb
     cannot be read."""
 
-    ledger: Ledger
+    register: Register
     books: list[Book]
     present: list[Login] | None
     database: str = ""
@@ -44,16 +46,16 @@ class Attendance:
     @property
     def sessions(self) -> list[Session]:
         """All of them that are kept."""
-        return self.ledger.sessions
+        return self.register.sessions
 
     @property
     def boots(self) -> list[Boot]:
         """All that are recorded."""
-        return self.ledger.boots
+        return self.register.boots
 
     def covers(self, seconds: float) -> bool:
         """Whether there are records of that time, so that `at` knows who was there."""
-        return 0 < self.ledger.since <= seconds
+        return 0 < self.register.since <= seconds
 
     def at(self, seconds: float) -> list[Session]:
         """Who was logged in then, in the order in which they came."""
@@ -82,20 +84,20 @@ def attendance(scene: Scene) -> Attendance:
 
 def _attendance(scene: Scene) -> Attendance:
     texts = scene.host.texts
-    ledger = Ledger()
-    found = Attendance(ledger, books(texts, WTMP), None)
+    register = Register()
+    found = Attendance(register, books(texts, WTMP), None)
     for book in found.books:
-        ledger.part(book.name)
+        register.part(book.name)
         for number, one in book.records(texts):
-            ledger.feed(number, one)
+            register.feed(number, one)
             if not number % 4096 and scene.stop():
                 break
     values, found.database = rows(texts, WTMPDB, b"wtmp")
-    _database(ledger, values)
-    ledger.finish()
+    _database(register, values)
+    register.finish()
     found.present, found.problem = utmp(texts)
     here = list(_present(scene, found))
-    ledger.sessions = _join([*_still(scene, ledger.sessions, here), *here])
+    register.sessions = _join([*_still(scene, register.sessions, here), *here])
     found.index()
     return found
 
@@ -119,7 +121,7 @@ def utmp(texts: TextHost) -> tuple[list[Login] | None, str]:
     return None, ""
 
 
-def _database(ledger: Ledger, values: Iterable[list[Column]]) -> None:
+def _database(register: Register, values: Iterable[list[Column]]) -> None:
     """The rows of wtmpdb(8): id, type, user, login and logout in microseconds, terminal, origin, service."""
     name = text(WTMPDB)
     for number, row in enumerate(values):
@@ -127,7 +129,7 @@ def _database(ledger: Ledger, values: Iterable[list[Column]]) -> None:
             case [_, int(kind), bytes(user), int(login), logout, *rest] if 0 < login < LATEST * 10**6:
                 line, host = ([one if isinstance(one, bytes) else b"" for one in rest] + [b"", b""])[:2]
                 ended = logout / 1e6 if isinstance(logout, int) else 0.0
-                ledger.row(kind, user, line, host, login / 1e6, ended, f"{name}, row {number + 1}")
+                register.row(kind, user, line, host, login / 1e6, ended, f"{name}, row {number + 1}")
 
 
 def _still(scene: Scene, sessions: Iterable[Session], here: Iterable[Session]) -> Iterator[Session]:

@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 from ..accounts import User
 from ..loglines import CONSOLE
 from .interface import Verdict, text
-from .ledger import DAY, Session
+from .register import DAY, Session
 
 ENOUGH: Final = 20
 DAYS: Final = 14

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from .checks import hidden, logins, sessions
+from .checks import hidden, logins, reboots, sessions
 from .interface import Found, Item, Moment, Result, Unseen, Verdict
 from .scene import Scene
 
@@ -53,6 +53,14 @@ CHECKS: Final[tuple[Check, ...]] = (
         "Who was here, from where and when, by wtmp, btmp, lastlog and their successors: records that were "
         "zeroed, taken out or cut, unusual origins and hours, accounts that nobody should log in by",
         logins.look,
+    ),
+    Check(
+        "reboots",
+        "Reboots",
+        "dmesg, messages: traces of a reboot",
+        "When the host came up, by wtmp, the journal, the kernel and its log; what led to it; when the clock "
+        "was set",
+        reboots.look,
     ),
     Check(
         "hidden",

@@ -17,8 +17,8 @@ from ..utmp import BOOT_TIME, USER_PROCESS
 from .attendance import NEAR, WTMPDB, Attendance, near
 from .interface import Evidence, Found, Item, Unseen, Verdict, text
 from .lasts import LastLogin
-from .ledger import Ledger, stamp
 from .records import Book
+from .register import Register, stamp
 from .scene import SUDO, Scene
 
 SHOWN: Final = 8
@@ -65,10 +65,10 @@ def files(books: Iterable[Book], partial: bool) -> Iterator[Found]:
             yield Unseen(book.name, f"it is too large to be read whole: {left_out} were not looked at")
 
 
-def records(name: str, ledger: Ledger) -> Iterator[Item]:
+def records(name: str, register: Register) -> Iterator[Item]:
     """Records that no program has written so."""
-    for what, count in ledger.odds.items():
-        some = [one for one in ledger.odd if one.what == what]
+    for what, count in register.odds.items():
+        some = [one for one in register.odd if one.what == what]
         innocent = all(one.crash for one in some) and len(some) == count
         says = f"{count} record{'s' * (count > 1)} of {name}: {ODD[what]}"
         if innocent:
@@ -86,7 +86,9 @@ def history(scene: Scene, past: Attendance, lasts: Iterable[LastLogin]) -> Itera
     yield from _times(scene, past)
     books = [one for one in past.books if one.path == WTMP and not one.problem]
     firsts = [one.first for one in past.books if one.first]
-    whole = not past.ledger.dropped and not any(one.problem or (one.packed and one.cut) for one in past.books)
+    whole = not past.register.dropped and not any(
+        one.problem or (one.packed and one.cut) for one in past.books
+    )
     if not books or not whole:
         return
     lines: dict[str, list[float]] = {}

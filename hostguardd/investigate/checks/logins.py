@@ -15,8 +15,8 @@ from ..attendance import WTMPDB, Attendance, attendance, near
 from ..habits import LOCAL, Oddity
 from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict, text
 from ..lasts import last_logins
-from ..ledger import LOST, MOST, Ledger, Session, stamp
 from ..records import books
+from ..register import LOST, MOST, Register, Session, stamp
 from ..scene import SUDO, Scene
 from ..usage import Usage, arrivals, usage
 from ..wiped import SAVE, files, history, records, unwritten
@@ -44,7 +44,7 @@ def look(scene: Scene) -> Iterator[Found]:
     uses = usage(scene)
     lasts, problems = last_logins(scene.host.texts, scene.users)
     yield from files(past.books, partial=True)
-    yield from records("/var/log/wtmp", past.ledger)
+    yield from records("/var/log/wtmp", past.register)
     yield from history(scene, past, lasts)
     remote = Counter(one.user for one in past.sessions if one.origin != LOCAL)
     several = {
@@ -65,14 +65,14 @@ def look(scene: Scene) -> Iterator[Found]:
 
 def _summary(past: Attendance) -> Item:
     """How much history there is."""
-    ledger = past.ledger
-    count = len(past.sessions) + ledger.dropped
+    register = past.register
+    count = len(past.sessions) + register.dropped
     says = f"{count} logins are recorded"
-    if ledger.since:
-        says += f", from {stamp(ledger.since)} on"
-    if ledger.dropped:
+    if register.since:
+        says += f", from {stamp(register.since)} on"
+    if register.dropped:
         says += f"; the newest {MOST} were looked at"
-    if not past.books and not ledger.count:
+    if not past.books and not register.count:
         says = "this host keeps no record of logins (wtmp, wtmpdb)"
     ends = Counter(one.end for one in past.sessions)
     sources = [one.name for one in past.books]
@@ -189,15 +189,15 @@ def _heard(scene: Scene, past: Attendance) -> Iterator[Item]:
 
 def _refused(scene: Scene) -> Iterator[Found]:
     """btmp: how many were refused, from where, and what was done to the file."""
-    texts, ledger = scene.host.texts, Ledger()
+    texts, register = scene.host.texts, Register()
     sources: Counter[str] = Counter()
     users: Counter[str] = Counter()
     recent = 0
     found = books(texts, BTMP)
     for book in found:
-        ledger.part(book.name)
+        register.part(book.name)
         for number, one in book.records(texts):
-            ledger.feed(number, one._replace(line=b""))
+            register.feed(number, one._replace(line=b""))
             if one.sane and one.at >= scene.since:
                 recent += 1
                 if len(sources) < PAIRS:
@@ -206,14 +206,14 @@ def _refused(scene: Scene) -> Iterator[Found]:
             if not number % 4096 and scene.stop():
                 return
     yield from files(found, partial=False)
-    yield from records("/var/log/btmp", ledger)
+    yield from records("/var/log/btmp", register)
     if found and not all(book.problem for book in found):
         yield Item(
             "refused logins in btmp",
             Verdict.FINE,
-            f"{ledger.count} refused logins are recorded, {recent} of them in the time that is looked at",
+            f"{register.count} refused logins are recorded, {recent} of them in the time that is looked at",
             details={
-                "count": ledger.count,
+                "count": register.count,
                 "recent": recent,
                 "origins": [f"{source}: {count}" for source, count in sources.most_common(SHOWN)],
                 "accounts": [f"{user}: {count}" for user, count in users.most_common(SHOWN)],

@@ -21,8 +21,8 @@ from ...utmp import SIZE, WIDE, flaws
 from ..attendance import NEAR, Attendance, attendance
 from ..habits import Oddity
 from ..interface import Evidence, Found, Item, Known, Unseen, Verdict, text
-from ..ledger import Boot, Session
 from ..presence import RECORDING, Presence, Seat, presence
+from ..register import Boot, Session
 from ..scene import SUDO, Scene
 from ..usage import Usage, usage
 

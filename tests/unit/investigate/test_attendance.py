@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from hostguardd.host.pages import rows_of, values_of
 from hostguardd.investigate.attendance import Attendance, attendance
-from hostguardd.investigate.ledger import CRASH, DOWN, LOGOUT, LOST, OPEN, REPLACED, Ledger
 from hostguardd.investigate.records import LARGEST
+from hostguardd.investigate.register import CRASH, DOWN, LOGOUT, LOST, OPEN, REPLACED, Register
 from hostguardd.utmp import BOOT_TIME, DEAD_PROCESS, NEW_TIME, OLD_TIME, RUN_LVL, logins
 from tests.fakelive import FakeLive
 from tests.records import NOW, A, record
@@ -50,8 +50,8 @@ def ends(found: Attendance) -> list[tuple[str, float, float, str]]:
     return [(one.user, one.began - NOW, one.ended and one.ended - NOW, one.end) for one in found.sessions]
 
 
-def ledger(*records: bytes) -> Ledger:
-    found = Ledger()
+def register(*records: bytes) -> Register:
+    found = Register()
     found.part("wtmp")
     for number, one in enumerate(logins(b"".join(records))):
         found.feed(number, one)
@@ -60,7 +60,7 @@ def ledger(*records: bytes) -> Ledger:
 
 
 def odd(*records: bytes) -> list[tuple[str, str]]:
-    return [(one.what, one.source) for one in ledger(*records).odd]
+    return [(one.what, one.source) for one in register(*records).odd]
 
 
 def test_a_session_ends_with_its_logout_the_next_login_a_shutdown_or_a_boot(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_any_bytes_are_a_database_or_none(data: bytes) -> None:
 
 
 def test_steps_of_the_clock() -> None:
-    found = ledger(record("", "", "{", NOW, NEW_TIME), record("", "", "|", NOW, OLD_TIME),
+    found = register(record("", "", "{", NOW, NEW_TIME), record("", "", "|", NOW, OLD_TIME),
                    record("", "", "{", NOW + 7200, NEW_TIME))  # fmt: skip
     assert [(one.before, one.after) for one in found.steps] == [(NOW, NOW + 7200)]
 
@@ -217,11 +217,11 @@ def test_records_that_were_zeroed_or_garbled() -> None:
 
 
 def test_zeros_that_a_power_cut_left() -> None:
-    found = ledger(record(), BLANK, record(at=NOW + 10), BLANK, BLANK, boot(NOW + 20))
+    found = register(record(), BLANK, record(at=NOW + 10), BLANK, BLANK, boot(NOW + 20))
     assert [(one.what, one.crash) for one in found.odd] == [
         ("zeroed", False), ("zeroed", True), ("zeroed", True),
     ]  # fmt: skip
-    found = ledger(record(), down(NOW + 5), BLANK, boot(NOW + 20))
+    found = register(record(), down(NOW + 5), BLANK, boot(NOW + 20))
     assert [one.crash for one in found.odd] == [False]
 
 
@@ -243,7 +243,7 @@ def test_a_huge_file_of_garbage_has_an_end(tmp_path: Path) -> None:
     (book,) = found.books
     assert book.cut
     assert LARGEST - 384 * 400 <= book.size - book.skipped <= LARGEST
-    assert found.ledger.odds["zeroed"] == (book.size - book.skipped) // 384
+    assert found.register.odds["zeroed"] == (book.size - book.skipped) // 384
 
 
 def test_a_bomb_in_an_archive_has_an_end(tmp_path: Path) -> None:
@@ -251,13 +251,13 @@ def test_a_bomb_in_an_archive_has_an_end(tmp_path: Path) -> None:
     write(tmp_path, record())
     found = look(tmp_path)
     assert found.books[0].cut
-    assert found.ledger.odds["zeroed"] == LARGEST // 384
+    assert found.register.odds["zeroed"] == LARGEST // 384
     assert [one.user for one in found.sessions] == ["alice"]
 
 
 @given(st.lists(st.binary(min_size=384, max_size=384), max_size=8))
 def test_any_bytes_are_records(records: list[bytes]) -> None:
-    found = ledger(*records)
+    found = register(*records)
     assert all(not one.ended or one.ended >= one.began for one in found.sessions)
 
 

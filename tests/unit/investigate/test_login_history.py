@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hostguardd.investigate.checks.logins import look
 from hostguardd.investigate.habits import Habits, elsewhere, network
 from hostguardd.investigate.interface import Verdict
-from hostguardd.investigate.ledger import Session
+from hostguardd.investigate.register import Session
 from hostguardd.utmp import BOOT_TIME, DEAD_PROCESS, LOGIN_PROCESS, SIZE
 from tests.fakelive import FakeLive
 from tests.records import NOW, A, record

@@ -44,6 +44,9 @@ USER: Final = 3
 MOST: Final = 50_000
 """Sessions that are kept, the newest."""
 
+BOOTS: Final = 1000
+"""Boots that are kept, at least, the newest."""
+
 KEPT: Final = 100
 """Flaws of each sort, and steps of the clock, that are kept; more are counted."""
 
@@ -98,7 +101,7 @@ class Step(NamedTuple):
 
 
 @dataclass(slots=True)
-class Ledger:
+class Register:
     """What the records tell, fed in their order. `since` is the time of the oldest one, 0 if there is none;
     `newest` that of the newest. `odd` holds up to KEPT of each sort, `odds` counts all."""
 
@@ -164,7 +167,7 @@ class Ledger:
             self.sessions += [one._replace(ended=max(began, one.began), end=end) for one in self._waiting]
             self._waiting.clear()
             if not any(abs(one.at - began) <= PAIR for one in self.boots[-KEPT:]):
-                self.boots.append(Boot(began, text(host, 100), self._ended, before, source))
+                self._boot(Boot(began, text(host, 100), self._ended, before, source))
             self._ended = ended
         elif kind == USER and user:
             names = text(user, 100), text(origin(host), 300), text(line.removeprefix(b"/dev/"), 100)
@@ -208,7 +211,7 @@ class Ledger:
         source = self._place(number)
         if one.kind == BOOT_TIME:
             self._all(at, DOWN if self._down else CRASH)
-            self.boots.append(Boot(at, text(one.host, 100), self._down, self._top, source))
+            self._boot(Boot(at, text(one.host, 100), self._down, self._top, source))
             self._booted, self._down = True, 0.0
             self._closed.clear()
         elif one.kind == RUN_LVL and one.user == b"shutdown":
@@ -217,9 +220,13 @@ class Ledger:
         elif one.kind == OLD_TIME:
             self._old = at
         elif one.kind == NEW_TIME and self._old:
-            if len(self.steps) < KEPT:
-                self.steps.append(Step(self._old, at, source))
+            self.steps = [*self.steps[1 - KEPT :], Step(self._old, at, source)]
             self._old = 0.0
+
+    def _boot(self, boot: Boot) -> None:
+        self.boots.append(boot)
+        if len(self.boots) > 2 * BOOTS:
+            del self.boots[:BOOTS]
 
     def _line(self, one: Login, at: float, number: int) -> None:
         line = one.line
