@@ -24,7 +24,7 @@ LARGEST: Final = 16 << 20
 ARCHIVES: Final = 12
 """Rotated files of one record that are read, the newest."""
 
-TOGETHER: Final = 48 << 20
+TOGETHER: Final = 32 << 20
 """Bytes of a record and its archives that are read together."""
 
 CHUNK: Final = 9600 * 100
@@ -137,7 +137,7 @@ def books(texts: TextHost, path: bytes) -> list[Book]:
     found: list[Book] = []
     left = TOGETHER
     for one in (path, *(name for _, name in archives[:ARCHIVES])):
-        if left <= 0:
+        if left < CHUNK:
             break
         opened = book(texts, one, min(LARGEST, left))
         if opened is not None:

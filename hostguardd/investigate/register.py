@@ -117,6 +117,7 @@ class Register:
     _name: str = ""
     _open: dict[bytes, Session] = field(default_factory=dict)
     _closed: dict[bytes, tuple[int, int]] = field(default_factory=dict)
+    _shown: dict[tuple[bytes, ...], tuple[str, str, str]] = field(default_factory=dict)
     _booted: bool = False
     _down: float = 0.0
     _old: float = 0.0
@@ -187,6 +188,17 @@ class Register:
 
     # -- inside ----------------------------------------------------------------------------------
 
+    def _texts(self, one: Login) -> tuple[str, str, str]:
+        """User, origin and line, to show. The same ones come again and again."""
+        key = one.user, one.host, one.address, one.line
+        found = self._shown.get(key)
+        if found is None:
+            if len(self._shown) >= MOST:
+                self._shown.clear()
+            found = text(one.user, 100), text(origin_of(one), 300), text(one.line, 100)
+            self._shown[key] = found
+        return found
+
     def _place(self, number: int) -> str:
         return f"{self._name}, record {number + 1}"
 
@@ -239,8 +251,7 @@ class Register:
             self._closed.pop(line, None)
         if one.kind == USER_PROCESS and one.user:
             self._closed.pop(line, None)
-            names = text(one.user, 100), text(origin_of(one), 300), text(line, 100)
-            self._open[line] = Session(*names, at, 0.0, self._place(number), OPEN, one.pid)
+            self._open[line] = Session(*self._texts(one), at, 0.0, self._place(number), OPEN, one.pid)
             if len(self._open) > MOST:
                 self._close(self._open.pop(next(iter(self._open))), at, LOST)
 

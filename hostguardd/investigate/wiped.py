@@ -19,7 +19,7 @@ from .interface import Evidence, Found, Item, Unseen, Verdict, text
 from .lasts import LastLogin
 from .records import Book
 from .register import Register, stamp
-from .scene import SUDO, Scene
+from .scene import Scene
 
 SHOWN: Final = 8
 LATE: Final = 3600
@@ -42,8 +42,9 @@ KEPT: Final = (WTMP_NAME, text(WTMPDB))
 _NUMBERED = re.compile(rb"wtmp\.(\d{1,4})(?:\.[a-z0-9]{1,4})?")
 
 
-def files(books: Iterable[Book], partial: bool) -> Iterator[Found]:
-    """What is wrong with the files themselves. `partial`: it is worth saying that one was not read whole."""
+def files(books: Iterable[Book], remedy: str, *, partial: bool) -> Iterator[Found]:
+    """What is wrong with the files themselves. `remedy` is for those that cannot be read; `partial`: it is
+    worth saying that one was not read whole."""
     for book in books:
         if book.link:
             yield _item(
@@ -52,7 +53,7 @@ def files(books: Iterable[Book], partial: bool) -> Iterator[Found]:
                 [Evidence(f"ls -l {book.name}", text(book.link))],
             )  # fmt: skip
         elif book.problem:
-            yield Unseen(book.name, f"this record cannot be read: it {_clause(book.problem)}", SUDO)
+            yield Unseen(book.name, f"this record cannot be read: it {_clause(book.problem)}", remedy)
         if book.rest:
             yield _item(
                 f"{book.name} (length)", Verdict.SUSPICIOUS,

@@ -43,7 +43,8 @@ def look(scene: Scene) -> Iterator[Found]:
     past = attendance(scene)
     uses = usage(scene)
     lasts, problems = last_logins(scene.host.texts, scene.users)
-    yield from files(past.books, partial=True)
+    remedy = "" if scene.is_root else SUDO
+    yield from files(past.books, remedy, partial=True)
     yield from records("/var/log/wtmp", past.register)
     yield from history(scene, past, lasts)
     remote = Counter(one.user for one in past.sessions if one.origin != LOCAL)
@@ -54,9 +55,9 @@ def look(scene: Scene) -> Iterator[Found]:
         lasts, past, {user: at for user, at in several.items() if user in uses.accounts.users}
     )
     for path, problem in problems.items():
-        yield Unseen(text(path), f"the last logins cannot be read: {problem}", "" if scene.is_root else SUDO)
+        yield Unseen(text(path), f"the last logins cannot be read: {problem}", remedy)
     if past.database:
-        yield Unseen(text(WTMPDB), f"this database {past.database}", "" if scene.is_root else SUDO)
+        yield Unseen(text(WTMPDB), f"this database {past.database}", remedy)
     yield from _pairs(scene, past, uses)
     yield from _heard(scene, past)
     yield from _refused(scene)
@@ -205,7 +206,7 @@ def _refused(scene: Scene) -> Iterator[Found]:
                     users[text(one.user, 100)] += 1
             if not number % 4096 and scene.stop():
                 return
-    yield from files(found, partial=False)
+    yield from files(found, "" if scene.is_root else SUDO, partial=False)
     yield from records("/var/log/btmp", register)
     if found and not all(book.problem for book in found):
         yield Item(

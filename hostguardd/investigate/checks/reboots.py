@@ -62,7 +62,11 @@ def look(scene: Scene) -> Iterator[Found]:
     past = attendance(scene)
     found = boots(scene, past)
     if found.problem:
-        yield Unseen("boots in the journal", f"the journal does not tell of them: {found.problem}", SUDO)
+        yield Unseen(
+            "boots in the journal",
+            f"the journal does not tell of them: {found.problem}",
+            "" if scene.is_root else SUDO,
+        )
     recent = [one for one in found.found if one.at >= scene.since]
     first = min((one.at for one in recent), default=scene.now) - UPDATED - SOON
     transactions = list(scene.packages.transactions(first)) if recent else []

@@ -85,7 +85,8 @@ def look(scene: Scene, pause: float = PAUSE) -> Iterator[Found]:
     windows = [seat for seat in now.seats.values() if not seat.is_login]
     yield _summary(scene, now, windows)
     if past.problem:
-        yield Unseen(text(UTMP), f"the records of who is logged in cannot be read: {past.problem}", SUDO)
+        remedy = "" if scene.is_root else SUDO
+        yield Unseen(text(UTMP), f"the records of who is logged in cannot be read: {past.problem}", remedy)
     if scene.host.live.blind:
         yield Unseen("sessions", scene.host.live.blind)
     yield from scene.blind(LoginFact)
