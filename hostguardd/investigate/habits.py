@@ -118,7 +118,7 @@ class Accounts:
         if account is None or account.uid is None:
             if self.elsewhere:
                 return None
-            verdict = Verdict.SUSPICIOUS if brief else Verdict.NOTABLE
+            verdict = Verdict.SUSPICIOUS if brief and source != LOCAL else Verdict.NOTABLE
             means = "An account that was made for an intrusion, and removed after it, leaves this behind."
             return Oddity(verdict, "there is no such account (any more)", means, "T1136.001")
         if source == LOCAL or known:

@@ -122,7 +122,7 @@ class Register:
     _down: float = 0.0
     _old: float = 0.0
     _top: float = 0.0
-    _set: bool = False  # the record ahead is of the host itself: the clock may have been wrong until here
+    _unset: bool = False  # since the host came up nobody logged in: the clock may have been wrong until here
     _blank: int = 0  # zeroed records in a row just now
     _waiting: list[Session] = field(default_factory=list)  # of a database, without an end
     _ended: float = 0.0  # when the boot before was shut down, by the database
@@ -145,13 +145,13 @@ class Register:
         self._after_blanks(one)
         if one.kind in (BOOT_TIME, NEW_TIME, OLD_TIME, RUN_LVL):
             self._host(one, at, number)
-            self._top, self._set = at, True
+            self._top, self._unset = at, True
         else:
             if self._top and at < self._top - DAY:
-                self._note("backwards", number, at, crash=self._set)
+                self._note("backwards", number, at, crash=self._unset)
             self._line(one, at, number)
-            self._top = at if self._set else max(self._top, at)
-            self._set = False
+            self._top = at if self._unset else max(self._top, at)
+            self._unset = self._unset and one.kind != USER_PROCESS
         self.since = min(self.since or at, at)
         self.newest = max(self.newest, at)
 
@@ -248,7 +248,7 @@ class Register:
         elif before is not None:
             self._close(before, at, LOGOUT if one.kind != USER_PROCESS else REPLACED)
         if one.kind in (LOGIN_PROCESS, INIT_PROCESS):
-            self._closed.pop(line, None)
+            self._closed[line] = (one.pid, one.at)  # a getty that nobody uses ends by the same record
         if one.kind == USER_PROCESS and one.user:
             self._closed.pop(line, None)
             self._open[line] = Session(*self._texts(one), at, 0.0, self._place(number), OPEN, one.pid)

@@ -16,6 +16,8 @@ from .interface import Known, Verdict, text
 from .scene import Scene
 
 SSSD: Final = b"/etc/sssd"
+HOMED: Final = b"/var/lib/systemd/home"
+"""Accounts of systemd-homed, which are in no table."""
 
 UNUSUAL: Final = "A stolen password or key is used from where, and when, its owner would not."
 
@@ -73,7 +75,7 @@ def _usage(scene: Scene) -> Usage:
     there = texts.lstat(SSSD) is not None
     names = texts.names(SSSD, 64) if there else []  # None: only root may look into it
     sssd = names is None or b"sssd.conf" in names or bool(texts.names(SSSD + b"/conf.d", 1))
-    outside = elsewhere(texts.read(b"/etc/nsswitch.conf", 1 << 16).data, sssd)
+    outside = elsewhere(texts.read(b"/etc/nsswitch.conf", 1 << 16).data, sssd) or bool(texts.names(HOMED, 1))
     accounts = Accounts({text(one.name): one for one in reversed(scene.users)}, outside)
     first: dict[str, float] = {}
     for one in sessions:

@@ -12,8 +12,9 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from ..sensors.wtmp import WTMP
-from ..utmp import BOOT_TIME, USER_PROCESS
+from ..loglines import CONSOLE
+from ..sensors.wtmp import WTMP, origin_of
+from ..utmp import BOOT_TIME, USER_PROCESS, Login
 from .attendance import NEAR, WTMPDB, Attendance, near
 from .interface import Evidence, Found, Item, Unseen, Verdict, text
 from .lasts import LastLogin
@@ -149,11 +150,16 @@ def _claims(
     ]
     for record in past.present or ():
         if record.kind == USER_PROCESS and record.sane and record.user:
-            line, remote = text(record.line, 100), record.host and not record.host.startswith(b":")
-            if line.startswith("tty") or (line.startswith("pts/") and remote):
+            line = text(record.line, 100)
+            if line.startswith("tty") or (line.startswith("pts/") and _came_in(record)):
                 found.append((frozenset({text(record.user, 100)}), float(record.at), line, "who -aH", "utmp"))
     boots = [one.at for one in past.present or () if one.kind == BOOT_TIME]
     yield from sorted(found, key=lambda one: (one[1] < max(boots, default=0), -one[1]))
+
+
+def _came_in(record: Login) -> bool:
+    """Whether it is of a login from elsewhere: windows and screen(1) write records to utmp alone."""
+    return origin_of(record) != CONSOLE and b":S." not in record.host
 
 
 def _archives(past: Attendance) -> Iterator[Item]:

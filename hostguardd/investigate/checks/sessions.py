@@ -19,7 +19,7 @@ from ...sensors.logins import UTMP, VIEWS
 from ...sensors.wtmp import WTMP
 from ...utmp import SIZE, WIDE, flaws
 from ..attendance import NEAR, Attendance, attendance
-from ..habits import Oddity
+from ..habits import LOCAL, Oddity
 from ..interface import Evidence, Found, Item, Known, Unseen, Verdict, text
 from ..presence import RECORDING, Presence, Seat, presence
 from ..register import Boot, Session
@@ -178,7 +178,14 @@ def _would_record(
     wtmp = [one for one in past.sessions if _in_wtmp(one.source)]
     here = [one for one in wtmp if one.line == text(seat.line) and abs(one.began - began) <= NEAR]
     boot = scene.host.boots.began() / 1e9
-    same = [one for one in wtmp if boot and one.began >= boot and one.line[:3] == text(seat.line)[:3]]
+    same = [
+        one
+        for one in wtmp
+        if boot
+        and one.began >= boot
+        and one.line[:3] == text(seat.line)[:3]
+        and (one.origin != LOCAL or seat.door != b"sshd")
+    ]
     return bool(here or same)
 
 

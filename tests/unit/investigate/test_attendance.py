@@ -17,7 +17,7 @@ from hostguardd.host.pages import rows_of, values_of
 from hostguardd.investigate.attendance import Attendance, attendance
 from hostguardd.investigate.records import LARGEST
 from hostguardd.investigate.register import CRASH, DOWN, LOGOUT, LOST, OPEN, REPLACED, Register
-from hostguardd.utmp import BOOT_TIME, DEAD_PROCESS, NEW_TIME, OLD_TIME, RUN_LVL, logins
+from hostguardd.utmp import BOOT_TIME, DEAD_PROCESS, LOGIN_PROCESS, NEW_TIME, OLD_TIME, RUN_LVL, logins
 from tests.fakelive import FakeLive
 from tests.records import NOW, A, record
 from tests.scenes import scene
@@ -232,6 +232,18 @@ def test_a_logout_without_its_login() -> None:
     assert odd(boot(NOW - 9), record(), logout(NOW + 5), logout(NOW + 6)) == []  # told twice
     assert odd(logout(NOW)) == []  # its login may be in an archive
     assert odd(boot(NOW - 9), logout(NOW, "tty1")) == []  # a getty that nobody used
+    getty = record("LOGIN", "", "pts/0", NOW - 5, LOGIN_PROCESS)
+    assert odd(boot(NOW - 9), getty, logout(NOW)) == []  # the same in a container
+
+
+def test_a_clock_that_is_set_after_the_host_came_up() -> None:
+    """What was written until then has another year; nobody logs in before."""
+    future = NOW + 400 * 86400
+    getty = record("LOGIN", "", "tty1", future + 3, LOGIN_PROCESS)
+    found = register(boot(future), getty, record(), logout(NOW + 60), record(at=NOW + 100))
+    assert [(one.what, one.crash) for one in found.odd] == [("backwards", True)]
+    found = register(boot(future), record(at=future + 9), record())
+    assert [(one.what, one.crash) for one in found.odd] == [("backwards", False)]
 
 
 def test_a_huge_file_of_garbage_has_an_end(tmp_path: Path) -> None:

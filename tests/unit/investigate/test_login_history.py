@@ -160,6 +160,12 @@ def test_a_login_taken_out_while_it_lasts(machine: Machine) -> None:
     assert machine.look().suspicious == ["bob on pts/3, missing"]
 
 
+def test_windows_and_screens_write_utmp_alone(machine: Machine) -> None:
+    ones = [record("bob", host, "pts/3", NOW - 50) for host in ("203.0.113.9:S.0", ":0", "tmux(99).%0")]
+    (machine.root / "run/utmp").write_bytes(boot() + b"".join(ones))
+    assert bad(machine.look()) == []
+
+
 def test_the_end_cut_off_and_the_file_written(machine: Machine) -> None:
     machine.write(*machine.wtmp[:-4], at=NOW)
     assert bad(machine.look()) == ["/var/log/wtmp (times)"]

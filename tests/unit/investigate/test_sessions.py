@@ -207,6 +207,12 @@ def test_a_host_whose_programs_write_no_utmp(machine: Machine) -> None:
     assert bad(machine.look()) == []
 
 
+def test_windows_that_write_records_say_nothing_of_sshd(machine: Machine) -> None:
+    machine.login(utmp=False, wtmp=False)
+    machine.wtmp += [record("alice", ":0", line="pts/5", at=NOW - 800)]
+    assert machine.look().suspicious == []
+
+
 def test_a_container_with_nothing_but_sshd(machine: Machine) -> None:
     machine.login(utmp=False, wtmp=False, logind=False, unit=False)
     machine.wtmp, machine.utmp = [], []
