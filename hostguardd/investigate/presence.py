@@ -46,12 +46,14 @@ class Seat:
 
 @dataclass(slots=True)
 class Presence:
-    """Who is here. `bare` are logind's sessions without a terminal, `scopes` the sessions by name that
-    processes are in: name -> one of them. `managed`: logind keeps sessions on this host. `records` are
-    all of utmp, None when there is no utmp."""
+    """Who is here. `bare` are logind's sessions without a terminal, `silent` what a login program started
+    without one, outside of all those; `scopes` are the sessions by name that processes are in, each with one
+    of them. `managed`: logind keeps sessions on this host. `records` are all of utmp, None when there is no
+    utmp."""
 
     seats: dict[bytes, Seat]
     bare: list[logins.Session]
+    silent: list[tuple[bytes, Process]]
     scopes: Mapping[bytes, Process]
     managed: bool
     records: list[Login] | None
@@ -83,6 +85,7 @@ def gather(
     seats: dict[bytes, Seat] = {}
     scopes: dict[bytes, Process] = {}
     bare = []
+    silent = []
 
     def seat(line: bytes) -> Seat:
         return seats.setdefault(line, Seat(line))
@@ -102,6 +105,9 @@ def gather(
             scopes.setdefault(process.unit[len(SESSION[0]) : -len(SESSION[1])], process)
         line = terminal(process.tty)
         if not line:
+            door = _door(process, processes)
+            if door and not process.comm.startswith(tuple(DOORS)) and not process.unit.startswith(SESSION[0]):
+                silent.append((door, process))
             continue
         here = seat(line)
         here.running.append(process)
@@ -110,11 +116,11 @@ def gather(
             here.door = _door(process, processes)
     for here in seats.values():
         here.running.sort(key=lambda process: process.started)
-    return Presence(seats, bare, scopes, managed, records)
+    return Presence(seats, bare, silent, scopes, managed, records)
 
 
 def _door(leader: Process, processes: Mapping[int, Process]) -> bytes:
-    """The program that let the leader of a terminal's session in, which is its parent."""
+    """The program that let the first process of a session in, which is its parent."""
     parent = processes.get(leader.parent)
     if parent is None:
         return b""

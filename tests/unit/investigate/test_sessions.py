@@ -263,6 +263,20 @@ def test_a_session_without_a_terminal(machine: Machine) -> None:
     assert found.named(f"alice from {A} without a terminal").verdict is Verdict.FINE
 
 
+def test_a_shell_without_a_terminal_that_passed_by_pam(machine: Machine) -> None:
+    """`ssh -T`: in no record there is; logind has it, unless a back door let it in."""
+    sshd = machine.live.add_process(
+        b"/usr/sbin/sshd", parent=machine.sshd, unit=b"sshd.service", comm=b"sshd"
+    )
+    machine.live.add_process(b"/bin/sh", parent=sshd, unit=b"sshd.service", argv=(b"sh", b"-i"))
+    found = machine.look()
+    assert bad(found) == []  # nothing here knows logind
+    assert found.named("root by sshd without a terminal").details["doing"] == "sh -i"
+    machine.login()
+    found = machine.look()
+    assert bad(found) == ["root without a terminal, unmanaged"]
+
+
 def test_what_ends_while_we_look_is_nothing(machine: Machine) -> None:
     """A record goes a moment before its session."""
     machine.login("alice", 0)
