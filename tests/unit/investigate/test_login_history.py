@@ -158,6 +158,8 @@ def test_a_login_and_its_logout_taken_out(machine: Machine) -> None:
 def test_a_login_taken_out_while_it_lasts(machine: Machine) -> None:
     (machine.root / "run/utmp").write_bytes(boot() + record("bob", A, "pts/3", NOW - 50))
     assert machine.look().suspicious == ["bob on pts/3, missing"]
+    (machine.root / "run/utmp").write_bytes(boot() + record("bob", A, "pts/3", NOW - 3))
+    assert machine.look().suspicious == []  # who came while we looked
 
 
 def test_windows_and_screens_write_utmp_alone(machine: Machine) -> None:
@@ -303,7 +305,7 @@ def test_a_huge_file_of_garbage(machine: Machine) -> None:
     os.truncate(machine.write(), 2 << 30)
     began = time.monotonic()
     found = machine.look()
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 10
     assert any("too large to be read whole" in one.reason for one in found.unseen)
     assert "/var/log/wtmp (zeroed)" in found.suspicious
 
@@ -312,7 +314,7 @@ def test_many_logins_are_bounded_on_the_time_line(machine: Machine) -> None:
     machine.wtmp += [one for n in range(6000, 0, -1) for one in visit("alice", NOW - n * 10)]
     began = time.monotonic()
     found = machine.look()
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 10
     assert len(found.moments) == 5000
     assert any("are not put on it" in one.reason for one in found.unseen)
 
