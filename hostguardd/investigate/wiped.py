@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from ..loglines import CONSOLE
-from ..sensors.wtmp import WTMP, origin_of
-from ..utmp import BOOT_TIME, USER_PROCESS, Login
+from ..sensors.wtmp import WTMP
+from ..utmp import BOOT_TIME, USER_PROCESS, Login, origin_of
 from .attendance import NEAR, WTMPDB, Attendance, near
 from .interface import Evidence, Found, Item, Unseen, Verdict, text
 from .lasts import LastLogin

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from hostguardd.investigate.checks.logins import look
 from hostguardd.investigate.habits import Habits, elsewhere, network
-from hostguardd.investigate.interface import Verdict
+from hostguardd.investigate.interface import Known, Verdict
 from hostguardd.investigate.register import Session
 from hostguardd.utmp import BOOT_TIME, DEAD_PROCESS, LOGIN_PROCESS, SIZE
 from tests.fakelive import FakeLive
@@ -339,6 +339,32 @@ def test_a_host_without_records(tmp_path: Path) -> None:
 
 def test_this_machine() -> None:
     assert looked(look, scene()).suspicious == []
+
+
+class Approved:
+    """A baseline in which everything stands to it as `word` says."""
+
+    def __init__(self, word: Known) -> None:
+        self.word = word
+
+    def known(self, fact: object) -> Known:
+        return self.word
+
+
+@pytest.mark.parametrize(
+    ("word", "user", "verdict"),
+    [
+        (Known.NEW, "alice", Verdict.NOTABLE), (Known.KNOWN, "alice", Verdict.FINE),
+        (Known.KNOWN, "root", Verdict.FINE), (Known.NEW, "root", Verdict.NOTABLE),
+        (Known.KNOWN, "ghost", Verdict.SUSPICIOUS),
+    ],
+)  # fmt: skip
+def test_what_the_baseline_says(machine: Machine, word: Known, user: str, verdict: Verdict) -> None:
+    machine.write(*machine.wtmp, *visit(user, machine.last + DAY - 3600, A))
+    where = scene(os.fsencode(machine.root), now=float(NOW))
+    where.approved = Approved(word)  # type: ignore[assignment]
+    one = looked(look, where).named(f"{user} from {A}")
+    assert (one.known, one.verdict) == (word, verdict)
 
 
 # -- habits ------------------------------------------------------------------------------------------------
