@@ -47,7 +47,7 @@ def read_frame(source: BinaryIO) -> bytes | None:
     return source.read(size)
 
 
-def write_frame(target: BinaryIO, value: object) -> None:
+def write_frame(target: BinaryIO, value: tuple[Any, ...]) -> None:
     """Send a value of plain ones, in a worker."""
     data = marshal.dumps(value)
     target.write(HEADER.pack(len(data)) + data)

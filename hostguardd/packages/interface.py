@@ -42,15 +42,14 @@ class Owner(NamedTuple):
 
 ATTRIBUTES: Final = (
     "missing", "type", "content", "size", "mode", "owner", "group", "link", "device", "capabilities", "mtime",
-    "unreadable",
 )  # fmt: skip
-"""What may depart from the package, in the words of the `Departure`."""
+"""What may depart from the package, in the words of the `Departure`. What cannot be read is a Blind."""
 
 
 class Departure(NamedTuple):
     """A packaged path that is not as packaged. `changed` are words of ATTRIBUTES, in that order; `detail`
-    says what was packaged and what is there, as text. `diverted`: the administrator put it aside (dpkg-divert,
-    dpkg-statoverride), so that it departs by intent."""
+    says what was packaged and what is there, as text. `diverted`: the administrator had the packaged file put
+    aside (dpkg-divert), so that what is there now is nobody's; `changed` may then be empty."""
 
     path: bytes
     owner: Owner
@@ -81,6 +80,16 @@ class Transaction(NamedTuple):
     before: str
     after: str
     source: str
+
+
+class Doubt(NamedTuple):
+    """What speaks against believing the database itself. `about` is a package, or a path of the database.
+    `grave`: no healthy host has it."""
+
+    about: str
+    says: str
+    source: str
+    grave: bool = False
 
 
 class PackageHost(Protocol):
@@ -121,6 +130,10 @@ class PackageHost(Protocol):
         """What it did since then, by its own logs, the oldest first."""
         ...
 
+    def doubts(self) -> Iterator[Doubt]:
+        """What makes the database look as if somebody had written in it by hand."""
+        ...
+
 
 class NoPackages:
     """No package manager that is known here."""
@@ -150,4 +163,8 @@ class NoPackages:
 
     def transactions(self, since: float) -> Iterator[Transaction]:
         """Nothing happened."""
+        return iter(())
+
+    def doubts(self) -> Iterator[Doubt]:
+        """Nothing to doubt."""
         return iter(())
