@@ -10,8 +10,7 @@ import hashlib
 import re
 import stat
 import time
-import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property
 from typing import Final, NamedTuple
 
@@ -23,17 +22,16 @@ from .aliases import Aliases
 from .checking import compared
 from .expected import Expected
 from .interface import Departure, Doubt, Installed, Level, Owner, Transaction
+from .logfiles import lines, rotated
 from .reader import Told
 from .tables import Ids
 
 ADMIN: Final = b"/var/lib/dpkg"
 STATUS: Final = ADMIN + b"/status"
 INFO: Final = ADMIN + b"/info"
-LOG: Final = b"/var/log/dpkg.log"
 
 MOST_STATUS: Final = 64 * 1024**2
 MOST_TABLE: Final = 16 * 1024**2
-MOST_LOG: Final = 64 * 1024**2
 MOST_NAMES: Final = 200_000
 
 LEEWAY: Final = 64 * 1024**2
@@ -273,24 +271,11 @@ class Dpkg:
 
     def transactions(self, since: float) -> Iterator[Transaction]:
         """By its log and what was rotated of it; times are of this machine's zone, as dpkg writes them."""
-        for path in _rotated(self._texts.names(b"/var/log", MOST_NAMES) or (), b"dpkg.log"):
-            seen = self._texts.lstat(b"/var/log/" + path)
-            if seen is None or seen.st_mtime < since:
-                continue
-            source = f"/var/log/{path.decode()}"
-            for number, line in enumerate(self._lines(b"/var/log/" + path), 1):
-                one = dpkgdb.logged(line, f"{source}:{number}", time.mktime)  # type: ignore[arg-type]
+        for path in rotated(self._texts, b"dpkg.log", since):
+            for number, line in lines(self._texts, path):
+                one = dpkgdb.logged(line, f"{escape(path)}:{number}", time.mktime)  # type: ignore[arg-type]
                 if one is not None and one.at >= since:
                     yield one
-
-    def _lines(self, path: bytes) -> Iterable[bytes]:
-        data = self._texts.read(path, MOST_LOG).data or b""
-        if data.startswith(b"\x1f\x8b"):
-            try:
-                data = zlib.decompressobj(wbits=31).decompress(data, MOST_LOG)
-            except zlib.error:
-                return ()
-        return data.split(b"\n")
 
     def doubts(self) -> Iterator[Doubt]:
         """Digests that are younger than the unpacking of their package, and packages without any."""
@@ -311,15 +296,3 @@ def _id(name: bytes, table: Mapping[bytes, int]) -> int | None:
     if name.startswith(b"#") and name[1:].isdigit():
         return int(name[1:10])
     return table.get(name)
-
-
-def _rotated(names: Iterable[bytes], base: bytes) -> list[bytes]:
-    """A log and its rotated ones, the oldest first."""
-    found = []
-    for name in names:
-        one = re.fullmatch(re.escape(base) + rb"(?:[.-](\d{1,8}))?(?:\.gz)?", name)
-        if one is not None:
-            number = int(one[1] or 0)
-            # `.1`, `.2`, … count backwards, `-20260101` and so on forwards; the log itself is the newest.
-            found.append((one[1] is None, number if number > 9999 else -number, name))
-    return [name for *_, name in sorted(found)]

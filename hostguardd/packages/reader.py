@@ -98,6 +98,8 @@ class Reader:
                     raise
                 except OSError as error:
                     problem = _reason(error)
+                except ValueError:  # as a FIPS host does with MD5
+                    problem = f"this host refuses {expected.algorithm}"
         elif stat.S_ISLNK(found.st_mode):
             link = folder.readlink(name)
         seen = Seen(
