@@ -12,6 +12,8 @@ import stat
 import struct
 from typing import Final, NamedTuple
 
+from ..record import clean, escape
+
 
 class Expected(NamedTuple):
     """One packaged path. `key` is a number by which the manager knows it again. None: nothing is said of it.
@@ -79,14 +81,14 @@ def differences(expected: Expected, seen: Seen) -> tuple[list[str], list[str]]:
     if expected.type is not None and kind != expected.type:
         told("type", TYPES.get(expected.type, "unknown"), TYPES.get(kind, "unknown"))
         if kind == stat.S_IFLNK:
-            clauses[-1] += f" to {seen.link.decode('utf-8', 'backslashreplace')}"
+            clauses[-1] += f" to {escape(seen.link)}"
         return words, clauses  # the rest is then of something else
     size_differs = expected.size is not None and kind == stat.S_IFREG and seen.size != expected.size
     if expected.digest and kind == stat.S_IFREG:
         if size_differs or seen.size > expected.largest:
             told("content", "packaged", "another one (not read, as its size tells)")
         elif seen.digest is not None and seen.digest != expected.digest:
-            told("content", expected.digest[:DIGITS], f"{seen.digest[:DIGITS]} ({expected.algorithm})")
+            told("content", clean(expected.digest[:DIGITS]), f"{seen.digest[:DIGITS]} ({expected.algorithm})")
     if size_differs:
         told("size", expected.size, seen.size)
     if expected.mode is not None and kind != stat.S_IFLNK and (expected.mode ^ seen.mode) & 0o7777:
@@ -100,14 +102,13 @@ def differences(expected: Expected, seen: Seen) -> tuple[list[str], list[str]]:
         if expected.group is not None and expected.group != seen.group:
             told("group", f"gid {expected.group}", f"gid {seen.group}")
     if expected.link is not None and kind == stat.S_IFLNK and expected.link != seen.link:
-        shown = (one.decode("utf-8", "backslashreplace") for one in (expected.link, seen.link))
-        told("link", next(shown), next(shown))
+        told("link", escape(expected.link), escape(seen.link))
     if expected.device is not None and (expected.device ^ seen.device) & 0xFFFF:  # rpm keeps no more of it
         told("device", expected.device, seen.device)
     if expected.capabilities is not None and kind == stat.S_IFREG:
         packaged, present = from_text(expected.capabilities), from_xattr(seen.capabilities)
         if packaged != present:
-            told("capabilities", expected.capabilities or "none", to_text(present))
+            told("capabilities", clean(expected.capabilities) or "none", to_text(present))
     if expected.mtime is not None and kind == stat.S_IFREG and expected.mtime != seen.mtime:
         told("mtime", expected.mtime, seen.mtime)
     return words, clauses

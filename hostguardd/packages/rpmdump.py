@@ -1,7 +1,7 @@
 """What rpm is asked for, and how its answers are read. Pure.
 
-The rule kept: strings come through `:shescape`, so that no name, not even one with a newline or with bytes that
-are no UTF-8, can pass for another field; what does not parse is told, never guessed.
+The rule kept: strings come through `:shescape`, so that no name, not even one with a newline or with bytes
+that are no UTF-8, can pass for another field; what does not parse is told, never guessed.
 
 Sources: rpm's docs/manual/queryformat.md, lib/formats.c (shescapeFormat), rpmfiles.h (RPMFILE_*, RPMVERIFY_*,
 RPMFILE_STATE_*), rpmpgp.h (PGPHASHALGO_*), lib/rpmdb.c and lib/package.c (what -vv says of each header). The
@@ -94,7 +94,7 @@ def number(field: bytes) -> int:
 
 
 class Package(NamedTuple):
-    """An installed package. `number` is that of its header, `algorithm` "" if it is one that we do not know."""
+    """An installed package. `number` is that of its header; `algorithm` is "" if nobody here knows it."""
 
     number: int
     name: str
@@ -237,7 +237,7 @@ def signatures(told: Iterable[bytes]) -> dict[int, Signature]:
     return found
 
 
-# -- what it did ------------------------------------------------------------------------------------------------
+# -- what it did -----------------------------------------------------------------------------------------
 
 _LOGGED: Final = re.compile(
     rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:Z|[+-]\d\d:?\d\d)) \S{1,20} "

@@ -1,8 +1,8 @@
 """Runs rpm, the one program of the host that is trusted to read its own database.
 
-The rules kept: it is /usr/bin/rpm and nothing else, if only root may write it; it gets neither our environment
-nor our input, nor a shell; its output is read as bytes and bounded, and so is the time for which it is silent.
-Where the database lies is told to it, because macros may name another place.
+The rules kept: it is /usr/bin/rpm and nothing else, if only root may write it; it gets neither our
+environment nor our input, nor a shell; its output is read as bytes and bounded, and so is the time for which
+it is silent. Where the database lies is told to it, because macros may name another place.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Every packaged file against its package, as `rpm -Va` and `debsums -a` do it, without them.
 
-The database that says what was packaged belongs to root, and so to an intruder who was root: how far each word
-can be believed is told with it, and what the database itself looks like is looked at first.
+The database that says what was packaged belongs to root, and so to an intruder who was root: how far each
+word can be believed is told with it, and what the database itself looks like is looked at first.
 """
 
 from __future__ import annotations

@@ -25,9 +25,9 @@ STARTED: Final = tuple(
     b"/etc/" + name
     for name in (
         b"cron.d", b"cron.hourly", b"cron.daily", b"cron.weekly", b"cron.monthly", b"init.d",
-        b"rc.d/init.d", b"profile.d", b"pam.d", b"systemd/system", b"systemd/user", b"xinetd.d", b"udev/rules.d",
-        b"modules-load.d", b"ld.so.conf.d", b"apt/apt.conf.d", b"NetworkManager/dispatcher.d", b"update-motd.d",
-        b"sudoers.d",
+        b"rc.d/init.d", b"profile.d", b"pam.d", b"systemd/system", b"systemd/user", b"xinetd.d",
+        b"udev/rules.d", b"modules-load.d", b"ld.so.conf.d", b"apt/apt.conf.d",
+        b"NetworkManager/dispatcher.d", b"update-motd.d", b"sudoers.d",
     )
 )  # fmt: skip
 """Folders of settings whose files are obeyed by being there."""
@@ -86,11 +86,7 @@ def look(scene: Scene) -> Iterator[Found]:
             came[split(one.path)[0]].append(one.at)
     trees: dict[tuple[bytes, Verdict], list[Stray]] = defaultdict(list)
     for one in found:
-        if (
-            one.path not in owned
-            and not (one.target and one.target in owned)
-            and not MADE.fullmatch(one.path)
-        ):
+        if one.path not in owned and one.target not in owned and not _is_made(one):
             trees[_tree(one), _verdict(scene, one, came[split(one.path)[0]])].append(one)
     for (tree, verdict), strays in sorted(trees.items()):
         if len(strays) <= SHOWN or verdict is Verdict.SUSPICIOUS:
