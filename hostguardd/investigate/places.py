@@ -10,7 +10,7 @@ BIN: Final = (b"/usr/bin/", b"/usr/sbin/", b"/bin/", b"/sbin/")
 
 _PROGRAM: Final = re.compile(
     rb"(?:/usr)?/(?:s?bin|libexec|lib/modules)/.*"
-    rb"|/boot/(?:vmlinuz|vmlinux|kernel|xen)[^/]*"
+    rb"|/boot/(?:vmlinuz|vmlinux|kernel|xen)[^/]*|/(?:boot/)?efi/.*\.(?i:efi)"
 )
 _LIBRARY: Final = re.compile(rb".*/[^/]+\.so(?:\.[0-9][^/]*)?")
 _MODULE: Final = re.compile(rb".*/lib/modules/.*\.ko(?:\.(?:xz|gz|zst))?")

@@ -17,7 +17,7 @@ from typing import Final
 from ..host.files import LinuxFiles
 from ..host.workers import Worker, WorkerError, dismiss
 from .expected import Expected
-from .reader import Reader, Told
+from .reader import Reader, Stopped, Told
 
 BATCH: Final = 256
 AHEAD: Final = 2
@@ -38,13 +38,7 @@ def compared(root: bytes, paths: Iterable[Expected], stop: Callable[[], bool]) -
     paths = iter(paths)
     first = list(islice(paths, FEW + 1))
     if len(first) <= FEW:
-        reader = Reader(LinuxFiles(root))
-        for one in first:
-            if stop():
-                break
-            if (told := reader.look(one)) is not None:
-                yield told
-        reader.close()
+        yield from _alone(root, first, stop)
         return
     workers: list[Worker] = []
     try:
@@ -55,6 +49,23 @@ def compared(root: bytes, paths: Iterable[Expected], stop: Callable[[], bool]) -
         yield from _shared_out(workers, first, paths, stop)
     finally:
         dismiss(workers)
+
+
+def _alone(root: bytes, paths: list[Expected], stop: Callable[[], bool]) -> Iterator[Told]:
+    def beat() -> None:
+        if stop():
+            raise Stopped
+
+    reader = Reader(LinuxFiles(root))
+    try:
+        for one in paths:
+            beat()
+            if (told := reader.look(one, beat)) is not None:
+                yield told
+    except Stopped:
+        pass
+    finally:
+        reader.close()
 
 
 def _shared_out(

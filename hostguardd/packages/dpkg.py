@@ -12,6 +12,7 @@ import stat
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property
+from itertools import islice
 from typing import Final, NamedTuple
 
 from ..host.bundle import Host
@@ -30,8 +31,8 @@ ADMIN: Final = b"/var/lib/dpkg"
 STATUS: Final = ADMIN + b"/status"
 INFO: Final = ADMIN + b"/info"
 
-MOST_STATUS: Final = 64 * 1024**2
 MOST_TABLE: Final = 16 * 1024**2
+MOST_PACKAGES: Final = 50_000
 MOST_NAMES: Final = 200_000
 
 LEEWAY: Final = 64 * 1024**2
@@ -62,14 +63,14 @@ class Dpkg:
 
     @cached_property
     def _status(self) -> tuple[list[_Entry], str]:
-        text = self._texts.read(STATUS, MOST_STATUS)
+        text = self._texts.read(STATUS, MOST_TABLE)
         if text.data is None:
             return [], f"{STATUS.decode()} {text.problem or 'is not there'}"
-        if len(text.data) >= MOST_STATUS:
-            return [], f"{STATUS.decode()} is larger than {MOST_STATUS} bytes"
+        if len(text.data) >= MOST_TABLE:
+            return [], f"{STATUS.decode()} is larger than {MOST_TABLE} bytes"
         names = set(self._texts.names(INFO, MOST_NAMES) or ())
         found = []
-        for package in dpkgdb.status(text.data):
+        for package in islice(dpkgdb.status(text.data), MOST_PACKAGES):
             several = package.name + b":" + package.architecture
             base = several if several + b".list" in names else package.name
             found.append(_Entry(package, base, escape(base)))
@@ -101,7 +102,7 @@ class Dpkg:
         )
 
     def _info(self, base: bytes, which: bytes) -> bytes | None:
-        return self._texts.read(b"%s/%s.%s" % (INFO, base, which), MOST_STATUS).data
+        return self._texts.read(b"%s/%s.%s" % (INFO, base, which), MOST_TABLE).data
 
     def _listed(self, entry: _Entry) -> list[bytes] | None:
         text = self._info(entry.base, b"list")
@@ -226,8 +227,10 @@ class Dpkg:
                 )
                 blinds.append(Blind("package", entry.base, f"package {entry.name}: {says}"))
                 continue
-            text = self._info(entry.base, b"md5sums")
-            digests, bad = dpkgdb.digests(text or b"")
+            digests, bad = dpkgdb.digests(self._info(entry.base, b"md5sums") or b"")
+            if len(listed) >= dpkgdb.MOST_PATHS:
+                says = f"only the first {len(listed)} of its files were compared"
+                blinds.append(Blind("package", entry.base, f"package {entry.name}: {says}"))
             if bad:
                 blinds.append(
                     Blind(

@@ -11,10 +11,14 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Final, NamedTuple
 
 from ..record import escape
 from .interface import Transaction
+
+MOST_PATHS: Final = 300_000
+"""Paths of one package that are read: the sources of a kernel have 80,000."""
 
 ON_DISK: Final = frozenset((
     b"installed", b"unpacked", b"half-configured", b"triggers-awaited", b"triggers-pending",
@@ -26,6 +30,8 @@ _FIELD: Final = re.compile(
 )
 _CONFFILES: Final = re.compile(rb"^Conffiles:[^\n]*\n((?:[ \t][^\n]*\n?)*)", re.MULTILINE)
 _CONFFILE: Final = re.compile(rb"[ \t]+(/[^\n]*?) ([0-9a-f]{32}|newconffile)((?: [a-z-]+)*)[ \t]*")
+_LINE: Final = re.compile(rb"[^\n]+")
+_PATH: Final = re.compile(rb"^/[^\n]*", re.MULTILINE)
 _DIGEST: Final = re.compile(rb"([0-9a-f]{32})  ?(?:\*|\./)?([^\n]+)")
 
 
@@ -81,19 +87,20 @@ def _paragraphs(text: bytes) -> Iterator[tuple[int, int]]:
 
 
 def listed(text: bytes) -> list[bytes]:
-    """The paths of a list. dpkg's own lists name `/.` for the root; that is no path of a package."""
-    return [line for line in text.split(b"\n") if line.startswith(b"/") and line != b"/." and _plain(line)]
+    """The paths of a list, at most MOST_PATHS. The root, `/.`, is no path of a package."""
+    found = (line[0] for line in _PATH.finditer(text))
+    return list(islice((path for path in found if path != b"/." and _plain(path)), MOST_PATHS))
 
 
 def digests(text: bytes) -> tuple[dict[bytes, str], int]:
     """Path -> MD5 of a package's digests, and how many lines say nothing."""
     found: dict[bytes, str] = {}
     bad = 0
-    for line in text.split(b"\n"):
-        one = _DIGEST.fullmatch(line)
-        if one is not None and _plain(path := b"/" + one[2].lstrip(b"/")):
+    for line in _LINE.finditer(text):
+        one = _DIGEST.fullmatch(line[0])
+        if one is not None and len(found) < MOST_PATHS and _plain(path := b"/" + one[2].lstrip(b"/")):
             found[path] = one[1].decode()
-        elif line:
+        else:
             bad += 1
     return found, bad
 

@@ -110,7 +110,10 @@ class PackageHost(Protocol):
         ...
 
     def owners(self, paths: Collection[bytes]) -> Mapping[bytes, Owner]:
-        """The owners of those of `paths` that have one. Knows that /bin is /usr/bin where that is so."""
+        """The owners of those of `paths` that have one. Knows that /bin is /usr/bin where that is so.
+
+        Ask `problem` afterwards: where the answer is not whole, that says so.
+        """
         ...
 
     def owned_below(self, folder: bytes) -> frozenset[bytes]:

@@ -29,6 +29,10 @@ OPEN: Final = 32
 CAPABILITY: Final = "security.capability"
 
 
+class Stopped(Exception):
+    """Whoever asked does not want to know any more; raised through a look by its `beat`."""
+
+
 class Told(NamedTuple):
     """What a reader says of a path: what departs, or (`problem`, a clause) why it could not look."""
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property
+from itertools import islice
 from typing import Final
 
 from ..host.bundle import Host
 from ..model import Blind, join
-from ..record import escape
+from ..record import clean, escape
 from . import rpmdump
 from .aliases import Aliases
 from .checking import FEW, compared
@@ -31,9 +32,11 @@ DATABASES: Final = frozenset((b"rpmdb.sqlite", b"Packages.db", b"Packages"))
 """SQLite, ndb and Berkeley DB."""
 
 MOST_NAMES: Final = 10_000
+MOST_PACKAGES: Final = 50_000
+MOST_PATHS: Final = 1_000_000
 UNCHECKED: Final = (b"--nosignature", b"--nodigest")
 
-CHANGES: Final = re.compile(r"^\d+:")
+_EPOCH: Final = re.compile(r"^\d+:")
 ALIKE: Final = 86400.0
 """Seconds within which an entry of the log and a header's time of installation are of the same deed."""
 
@@ -56,6 +59,7 @@ class Rpm:
         self._root = host.files.root
         self._stop = stop
         folder = database(host)
+        self._failed = ""
         self._place = join(self._root, folder.lstrip(b"/")) if folder else b""
 
     # -- the database ----------------------------------------------------------------------------------
@@ -76,18 +80,20 @@ class Rpm:
     def _packages(self) -> tuple[dict[int, Package], str]:
         if not self._place:
             return {}, "there is no database of rpm"
+        told = bytearray()
         try:
-            lines = self._asked(rpmdump.PACKAGE, b"-a", *UNCHECKED, stop=self._stop)
-            found = {one.number: one for one in map(rpmdump.package, lines)}
+            lines = self._asked(rpmdump.PACKAGE, b"-a", *UNCHECKED, stop=self._stop, errors=told)
+            found = {one.number: one for one in map(rpmdump.package, islice(lines, MOST_PACKAGES))}
         except OSError as error:
             return {}, str(error)
-        return found, "" if found else "rpm lists no package"
+        says = clean(bytes(told[:200]).decode("utf-8", "backslashreplace")).strip()
+        return found, "" if found else f"rpm lists no package{says and f': {says}'}"
 
     @cached_property
     def _signatures(self) -> dict[int, Signature]:
         told = bytearray()
         try:
-            for _ in self._asked("", b"-a", b"-vv", stop=self._stop, errors=told):
+            for _ in self._asked(r"\n", b"-a", b"-vv", stop=self._stop, errors=told):
                 pass
         except OSError:
             return {}
@@ -95,8 +101,8 @@ class Rpm:
 
     @property
     def problem(self) -> str:
-        """Why nothing can be said."""
-        return self._packages[1]
+        """Why nothing can be said; also when rpm failed later on, so that no part is taken for the whole."""
+        return self._failed or self._packages[1]
 
     @cached_property
     def _aliases(self) -> Aliases:
@@ -139,8 +145,9 @@ class Rpm:
                     and state not in rpmdump.ABSENT
                 ):
                     found[path] = self._owner(number, rpmdump.is_config(flags))
-        except OSError:
-            pass  # what rpm does not say has no owner that is known
+        except OSError as error:
+            self._failed = str(error)
+            return {}
         return {path: found[real] for path in paths if (real := self._aliases.real(path)) in found}
 
     def _owner(self, number: int, config: bool) -> Owner:
@@ -157,13 +164,15 @@ class Rpm:
         """Every packaged path below a folder."""
         start = self._aliases.real(folder.rstrip(b"/") + b"/")
         try:
-            return frozenset(
+            found = (
                 path
                 for fields in self._asked(rpmdump.NAMES, *UNCHECKED, b"-a", stop=self._stop)
                 if (path := self._aliases.real(rpmdump.string(fields[1]))).startswith(start)
                 and rpmdump.number(fields[3]) not in rpmdump.ABSENT
             )
-        except OSError:
+            return frozenset(islice(found, MOST_PATHS))
+        except OSError as error:
+            self._failed = str(error)
             return frozenset()
 
     # -- comparing -----------------------------------------------------------------------------------------
@@ -243,4 +252,4 @@ def _is_key(package: Package) -> bool:
 
 def _bare(version: str) -> str:
     """A version without its epoch, which logs leave out where it is 0."""
-    return CHANGES.sub("", version)
+    return _EPOCH.sub("", version)

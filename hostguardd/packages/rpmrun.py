@@ -15,13 +15,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
+from ..host.workers import PATIENCE
+
 PROGRAM: Final = b"/usr/bin/rpm"
 ENVIRONMENT: Final = {"LC_ALL": "C", "PATH": "/usr/bin:/bin", "HOME": "/nonexistent"}
 
 SILENCE: Final = 60.0
 """Seconds without output after which it is ended."""
 
-MOST_OUTPUT: Final = 1 << 30
+MOST_OUTPUT: Final = 1 << 29
 MOST_ERRORS: Final = 16 * 1024**2
 
 
@@ -47,7 +49,7 @@ def asked(
 ) -> Iterator[bytes]:
     """The standard output of rpm with these arguments, in pieces; its standard error goes to `errors`.
 
-    Raises RpmError when it may not be run, falls silent, says too much, or fails without a word.
+    Raises RpmError when it may not be run, falls silent, says too much, or is ended by somebody else.
     """
     problem = trusted()
     if problem:
@@ -85,8 +87,13 @@ def asked(
                         told += data
                 if time.monotonic() - heard > SILENCE:
                     raise RpmError(f"rpm said nothing for {SILENCE:.0f} s")
+            if not ready.get_map() and (status := process.wait(PATIENCE)) < 0:
+                raise RpmError(f"rpm was ended by signal {-status}")
     finally:
         process.kill()  # it has ended, or is not to go on
         process.stdout.close()
         process.stderr.close()
-        process.wait()
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            pass  # in a system call that no signal ends; it is reaped when that returns

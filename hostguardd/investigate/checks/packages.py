@@ -164,8 +164,19 @@ CERTIFICATES: Final = re.compile(rb".*/(?:cacert|ca-bundle|ca-certificates|cert|
 TRUSTED: Final = (
     "Whoever adds a root certificate can pretend to be any server; so does a site's own inspection."
 )
-PASSING: Final = (b"/run/", b"/var/run/", b"/var/cache/", b"/var/tmp/", b"/tmp/", b"/boot/efi/", b"/efi/")
-"""Where things come and go, and where a file system has neither modes nor owners."""
+PASSING: Final = (b"/run/", b"/var/run/", b"/var/cache/", b"/var/tmp/", b"/tmp/")
+"""Where things come and go."""
+
+RIGHTLESS: Final = (b"/boot/efi/", b"/efi/")
+"""Where a file system has neither modes nor owners."""
+
+_MODE: Final = re.compile(r"\bmode ([0-7]{4}), now ([0-7]{4})")
+
+
+def _gained(detail: str) -> int:
+    """The bits of the mode that are there and were not packaged."""
+    found = _MODE.search(detail)
+    return int(found[2], 8) & ~int(found[1], 8) if found else 0
 
 
 def judge(one: Departure, now: int, elf: bool) -> Judged:
@@ -177,11 +188,13 @@ def judge(one: Departure, now: int, elf: bool) -> Judged:
         return Judged(
             Verdict.NOTABLE, REPLACED, "Ask who diverted it (`dpkg-divert --list`), and why.", "T1036"
         )
+    if path.startswith(RIGHTLESS):
+        changed -= {"mode", "owner", "group"}
     if changed & {"mode", "owner", "group", "capabilities"}:
-        others = not stat.S_ISLNK(now) and now & 0o002 and not (stat.S_ISDIR(now) and now & stat.S_ISVTX)
-        if "mode" in changed and stat.S_ISREG(now) and now & (stat.S_ISUID | stat.S_ISGID):
+        gained = _gained(one.detail) if "mode" in changed else 0
+        if stat.S_ISREG(now) and gained & (stat.S_ISUID | stat.S_ISGID):
             return Judged(Verdict.SUSPICIOUS, RIGHTS, REINSTALL, "T1548.001")
-        if "mode" in changed and others:
+        if gained & 0o002 and not (stat.S_ISDIR(now) and now & stat.S_ISVTX):
             return Judged(Verdict.SUSPICIOUS, RIGHTS, REINSTALL, "T1222.002")
         if "capabilities" in changed and not one.detail.endswith("now none"):
             return Judged(Verdict.SUSPICIOUS, RIGHTS, REINSTALL, "T1548.001")

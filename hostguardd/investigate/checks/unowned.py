@@ -10,10 +10,12 @@ from __future__ import annotations
 import re
 import stat
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Final, NamedTuple
 
-from ...model import join, split
+from ...host.files import Folder
+from ...model import Row, join, split
 from .. import places
 from ..interface import Evidence, Found, Item, Unseen, Verdict, text
 from ..scene import SUDO, Scene
@@ -41,7 +43,9 @@ MADE: Final = re.compile(
 )
 """What packages' own scripts and the system's tools make."""
 
-MOST_ENTRIES: Final = 200_000
+MOST_ENTRIES: Final = 20_000
+MOST_NAMES: Final = 1_000_000
+MOST_FOUND: Final = 300_000
 MOST_FOLDERS: Final = 100_000
 DEPTH: Final = 24
 SHOWN: Final = 5
@@ -77,9 +81,14 @@ def look(scene: Scene) -> Iterator[Found]:
         yield Unseen("unowned files", packages.problem, "" if scene.is_root else SUDO)
         return
     unseen: list[Unseen] = []
-    found = list(_candidates(scene, unseen))
+    found = list(islice(_candidates(scene, unseen), MOST_FOUND))
+    if len(found) == MOST_FOUND:
+        unseen.append(Unseen("unowned files", f"there are more than {MOST_FOUND} programs and libraries"))
     asked = {one.path for one in found} | {one.target for one in found if one.target}
     owned = packages.owners(asked)
+    if packages.problem or (found and not owned):
+        yield Unseen("unowned files", packages.problem or f"{packages.name} owns none of {len(found)} files")
+        return
     came: dict[bytes, list[float]] = defaultdict(list)
     for one in found:
         if one.path in owned:
@@ -127,26 +136,39 @@ def _candidates(scene: Scene, unseen: list[Unseen]) -> Iterator[Stray]:
                 return
             try:
                 with files.open_folder(path) as folder:
-                    rows = folder.entries(MOST_ENTRIES)
+                    rows: Iterable[Row] | None = folder.entries(MOST_ENTRIES)
+                    if rows is None:  # so many that they are looked at one by one
+                        rows = _one_by_one(scene, folder)
+                    for row in rows:
+                        name, mode, mtime, ctime = row[1], row[2], row[6], row[7]
+                        assert isinstance(name, bytes)
+                        assert isinstance(mode, int)
+                        assert isinstance(mtime, int)
+                        assert isinstance(ctime, int)
+                        if stat.S_ISDIR(mode) and depth < DEPTH:
+                            pending.append((join(path, name), depth + 1))
+                            continue
+                        at = max(mtime, ctime) / 1e9
+                        if one := _stray(scene, join(path, name), mode, at, top in STARTED):
+                            yield one
             except FileNotFoundError:
                 continue
             except OSError as error:
                 remedy = "" if scene.is_root else SUDO
                 unseen.append(Unseen(text(path), f"cannot be listed: {error.strerror}", remedy))
                 continue
-            if rows is None:
-                unseen.append(Unseen(text(path), f"it has more than {MOST_ENTRIES} entries"))
-                continue
-            for row in rows:
-                name, mode, mtime, ctime = row[1], row[2], row[6], row[7]
-                assert isinstance(name, bytes)
-                assert isinstance(mode, int)
-                assert isinstance(mtime, int)
-                assert isinstance(ctime, int)
-                if stat.S_ISDIR(mode) and depth < DEPTH:
-                    pending.append((join(path, name), depth + 1))
-                elif one := _stray(scene, join(path, name), mode, max(mtime, ctime) / 1e9, top in STARTED):
-                    yield one
+
+
+def _one_by_one(scene: Scene, folder: Folder) -> Iterator[Row]:
+    for name in folder.names(MOST_NAMES):
+        if scene.stop():
+            return
+        try:
+            row = folder.entry(name)
+        except OSError:
+            continue
+        if row is not None:
+            yield row
 
 
 def _stray(scene: Scene, path: bytes, mode: int, at: float, started: bool) -> Stray | None:

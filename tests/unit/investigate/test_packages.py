@@ -229,17 +229,26 @@ FILE = stat.S_IFREG | 0o644
         (b"/usr/share/doc/x", OWNER, ("missing",), 0, Verdict.FINE),
         (b"/var/spool/x", OWNER, ("mode",), stat.S_IFDIR | 0o1777, Verdict.NOTABLE),
         (b"/var/spool/x", OWNER, ("mode",), stat.S_IFDIR | 0o777, Verdict.SUSPICIOUS),
+        (b"/usr/bin/x", OWNER, ("mode",), stat.S_IFREG | 0o6644, Verdict.SUSPICIOUS),
+        (b"/boot/efi/EFI/x.efi", OWNER, ("mode",), stat.S_IFREG | 0o777, Verdict.FINE),
+        (b"/boot/efi/EFI/x.EFI", OWNER, ("content", "mode"), stat.S_IFREG | 0o777, Verdict.SUSPICIOUS),
         (b"/dev/x", OWNER, ("device",), stat.S_IFCHR | 0o600, Verdict.SUSPICIOUS),
         (b"/etc/pki/tls/certs/ca-bundle.crt", OWNER, ("content",), FILE, Verdict.NOTABLE),
     ],
 )
 def test_judging(path: bytes, owner: Owner, changed: tuple[str, ...], now: int, verdict: Verdict) -> None:
-    judged = judge(Departure(path, owner, changed, ""), now, elf=False)
+    detail = f"mode 0644, now {stat.S_IMODE(now):04o}" if "mode" in changed else ""
+    judged = judge(Departure(path, owner, changed, detail), now, elf=False)
     assert judged.verdict is verdict
     assert bool(judged.means) == (verdict is not Verdict.FINE)
 
 
-def test_a_million_departures_are_bounded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_set_id_program_with_less_of_its_mode_gained_nothing() -> None:
+    one = Departure(b"/usr/bin/x", OWNER, ("mode",), "mode 4755, now 4711")
+    assert judge(one, stat.S_IFREG | 0o4711, elf=True).verdict is Verdict.NOTABLE
+
+
+def test_many_departures_are_one_item(tmp_path: Path) -> None:
     class Many(NoPackages):
         problem = ""
 

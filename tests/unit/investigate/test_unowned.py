@@ -192,3 +192,11 @@ def test_without_a_package_manager_nothing_is_claimed(tmp_path: Path) -> None:
     findings = looked(unowned.look, scene(os.fsencode(tmp_path), packages=NoPackages()))
     assert findings.items == []
     assert len(findings.unseen) == 1
+
+
+def test_a_folder_of_very_many_names_hides_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unowned, "MOST_ENTRIES", 5)
+    for number in range(10):
+        plant(root, f"usr/bin/{number}", 0o644)
+    plant(root, "usr/bin/zz")
+    assert found(root).suspicious == ["/usr/bin/zz"]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from hostguardd.host.bundle import image
 from hostguardd.packages import rpmrun
 from hostguardd.packages.interface import Level
 from hostguardd.packages.rpm import Rpm
@@ -194,7 +195,7 @@ def test_what_it_did_is_read_from_dnfs_log_and_from_the_headers(root: Path) -> N
 def test_a_database_of_garbage_is_a_problem_and_no_exception(root: Path) -> None:
     for path in (root / packaged.FOLDER).iterdir():
         path.write_bytes(os.urandom(10_000))
-    packages = Rpm(packaged.image(os.fsencode(root)))
+    packages = Rpm(image(os.fsencode(root)))
     assert packages.problem
     assert packages.installed() == []
     assert packages.owners([b"/usr/bin/tool"]) == {}
@@ -233,3 +234,17 @@ def test_rpm_gets_no_environment_of_ours(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("LD_PRELOAD_OF_OURS", "x")
     told = b"".join(rpmrun.asked([], lambda: False)).split()
     assert sorted(line.partition(b"=")[0] for line in told) == [b"HOME", b"LC_ALL", b"PATH"]
+
+
+def test_an_answer_that_broke_off_is_no_answer(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packages = manager(root)
+    assert packages.problem == ""
+    ends = tmp_path / "ends"
+    ends.write_text('#!/bin/sh\n/usr/bin/rpm "$@" | head -n 3\nkill -9 $$\n')
+    ends.chmod(0o755)
+    monkeypatch.setattr(rpmrun, "trusted", lambda: "")
+    monkeypatch.setattr(rpmrun, "PROGRAM", os.fsencode(ends))
+    assert packages.owners([b"/usr/bin/tool", b"/usr/bin/plain"]) == {}
+    assert "signal 9" in packages.problem

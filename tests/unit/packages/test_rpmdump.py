@@ -31,7 +31,7 @@ def test_any_names_come_back_however_the_pieces_are_cut(names: list[bytes], piec
 
 def test_garbage_is_counted_and_does_not_grow() -> None:
     lines = Lines(NAMES)
-    found = []
+    found: list[tuple[bytes, ...]] = []
     for _ in range(100):
         found += lines.feed(b"\xff" * 10_000)
     found += lines.feed(b"\n7 '/usr' 0 0\n")
