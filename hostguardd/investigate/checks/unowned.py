@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import stat
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -86,8 +86,9 @@ def look(scene: Scene) -> Iterator[Found]:
         unseen.append(Unseen("unowned files", f"there are more than {MOST_FOUND} programs and libraries"))
     asked = {one.path for one in found} | {one.target for one in found if one.target}
     owned = packages.owners(asked)
-    if packages.problem or (found and not owned):
-        yield Unseen("unowned files", packages.problem or f"{packages.name} owns none of {len(found)} files")
+    problem = scene.packages.problem  # it may have come up while it answered
+    if problem or (found and not owned):
+        yield Unseen("unowned files", problem or f"{packages.name} owns none of {len(found)} files")
         return
     came: dict[bytes, list[float]] = defaultdict(list)
     for one in found:
@@ -118,6 +119,7 @@ def _candidates(scene: Scene, unseen: list[Unseen]) -> Iterator[Stray]:
     """What a package could have brought and that could do harm, each folder by its one name."""
     seen: set[bytes] = set()
     files = scene.host.files
+    away = {mount.point for mount in files.mounts() if mount.network or mount.pseudo}
     folders = 0
     for top in (*PROGRAMS, *TREES, *STARTED):
         try:
@@ -130,16 +132,18 @@ def _candidates(scene: Scene, unseen: list[Unseen]) -> Iterator[Stray]:
             if path in seen:
                 continue
             seen.add(path)
+            if path in away:
+                unseen.append(Unseen(text(path), "another machine answers for it, so it was not walked"))
+                continue
             folders += 1
             if folders > MOST_FOLDERS:
                 unseen.append(Unseen(text(top), f"there are more than {MOST_FOLDERS} folders"))
                 return
             try:
                 with files.open_folder(path) as folder:
-                    rows: Iterable[Row] | None = folder.entries(MOST_ENTRIES)
-                    if rows is None:  # so many that they are looked at one by one
-                        rows = _one_by_one(scene, folder)
-                    for row in rows:
+                    rows = folder.entries(MOST_ENTRIES)
+                    # Very many are looked at one by one.
+                    for row in rows if rows is not None else _one_by_one(scene, folder):
                         name, mode, mtime, ctime = row[1], row[2], row[6], row[7]
                         assert isinstance(name, bytes)
                         assert isinstance(mode, int)
@@ -232,7 +236,7 @@ def _in_search_path(path: bytes) -> bool:
 
 def _tree(one: Stray) -> bytes:
     """The folder whose strays are told together: where a language's package, or a vendor's, begins."""
-    path = one.target if one.target != one.path and one.target else one.path
+    path = one.target or one.path
     foreign = places.FOREIGN.fullmatch(path)
     if foreign:
         return foreign[1]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hostguardd.host.mounts import Mount
 from hostguardd.investigate.checks import unowned
 from hostguardd.investigate.interface import Item, Verdict
 from hostguardd.investigate.scene import Options
@@ -186,6 +187,16 @@ def test_hostile_entries_hold_nobody(root: Path) -> None:
     findings = found(root)
     assert {"/usr/bin/\\x1b[2J", "/usr/bin/\\xff\\x0a"} <= set(findings.suspicious)
     assert all(item.says.isprintable() for item in findings.items)
+
+
+def test_what_lies_on_another_machine_is_not_walked(root: Path) -> None:
+    plant(root, "usr/lib/share/x")
+    where = scene(os.fsencode(root), packages=manager(root))
+    share = Mount(b"/usr/lib/share", b"nfs4", b"server:/x", 1, b"/", b"rw")
+    where.host.files.mounts = lambda: [share]  # type: ignore[method-assign]
+    findings = looked(unowned.look, where)
+    assert [item.name for item in findings.items] == ["owned files"]
+    assert [one.scope for one in findings.unseen] == ["/usr/lib/share"]
 
 
 def test_without_a_package_manager_nothing_is_claimed(tmp_path: Path) -> None:
