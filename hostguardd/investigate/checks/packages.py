@@ -33,10 +33,13 @@ LIBRARIES: Final = (b"/usr/lib64", b"/usr/lib/x86_64-linux-gnu", b"/usr/lib/aarc
 TOOL_LIBRARIES: Final = (b"librpm", b"libapt-pkg")
 MOST_NAMES: Final = 100_000
 
+KEY: Final = "gpg-pubkey"
+"""What rpm keeps a key as: whose packages it trusts from then on."""
+
 SHOWN: Final = 10
 """Departures of a kind in one package that are told each; of more, their number and some."""
 
-MOST_GROUPS: Final = 20_000
+MOST_GROUPS: Final = 2000
 
 BLIND_SHOWN: Final = 20
 
@@ -67,7 +70,9 @@ def look(scene: Scene) -> Iterator[Found]:
     for one in packages.transactions(scene.since):
         versions = " -> ".join(version for version in (one.before, one.after) if version)
         says = f"{packages.name}: {one.action} {one.package} {versions}".rstrip()
-        yield Moment(one.at, "package", says, one.source, Confidence.LIKELY)
+        trusted = one.package.startswith(KEY) and one.action != "remove"
+        verdict = Verdict.NOTABLE if trusted else Verdict.FINE
+        yield Moment(one.at, "package", says, one.source, Confidence.LIKELY, verdict)
 
 
 # -- the database ------------------------------------------------------------------------------------------
@@ -126,22 +131,28 @@ def _tools(scene: Scene) -> Iterator[Item]:
     texts = scene.host.texts
     wanted = [path for path in TOOLS.get(scene.packages.name, ()) if texts.lstat(path) is not None]
     for folder in LIBRARIES:
-        for name in texts.names(folder, MOST_NAMES) or ():
-            if name.startswith(TOOL_LIBRARIES) and b".so" in name:
-                wanted.append(folder + b"/" + name)
-    departed = {
-        one.path
+        for library in texts.names(folder, MOST_NAMES) or ():
+            if library.startswith(TOOL_LIBRARIES) and b".so" in library:
+                wanted.append(folder + b"/" + library)
+    departed = [
+        one
         for one in scene.packages.verify(scene.stop, wanted)
-        if isinstance(one, Departure) and one.changed
-    }
+        if isinstance(one, Departure) and judge(one, stat.S_IFREG, elf=True).verdict is Verdict.SUSPICIOUS
+    ]
+    name = f"{scene.packages.name} itself"
     if departed:
-        return  # each is told among the files
-    yield Item(
-        f"{scene.packages.name} itself",
-        Verdict.FINE,
-        f"the package manager's own {len(wanted)} programs and libraries are as packaged",
-        details={"paths": [text(path) for path in wanted]},
-    )
+        says = (
+            f"the package manager's own {text(departed[0].path)} departs, and nothing it says can be believed"
+        )
+        shown = tuple(Evidence(text(one.path), one.detail) for one in departed)
+        yield Item(name, Verdict.SUSPICIOUS, says, REPLACED, SAVE, technique="T1554", evidence=shown)
+    elif wanted:
+        yield Item(
+            name,
+            Verdict.FINE,
+            f"the package manager's own {len(wanted)} programs and libraries are as packaged",
+            details={"paths": [text(path) for path in wanted]},
+        )
 
 
 # -- files ---------------------------------------------------------------------------------------------------
@@ -240,7 +251,7 @@ class Group:
         self.count += 1
         self.words.update(one.changed)
         self.kept.append(one)
-        if len(self.kept) > 4 * SHOWN:
+        if len(self.kept) > 2 * SHOWN:
             self.kept = sorted(self.kept)[: SHOWN + 1]
 
 

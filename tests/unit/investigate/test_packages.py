@@ -95,6 +95,16 @@ def test_what_an_intruder_changes_on_debian(debian: Path) -> None:
 
 
 @needs_dpkg
+def test_the_package_manager_itself_comes_first(debian: Path, tmp_path: Path) -> None:
+    install(debian, deb(tmp_path, "dpkg", {"usr/bin/dpkg": (0o755, b"\x7fELF dpkg")}))
+    assert found(debian).named("dpkg itself").verdict is Verdict.FINE
+    (debian / "usr/bin/dpkg").write_bytes(b"\x7fELF evil")
+    findings = found(debian)
+    assert findings.suspicious == ["dpkg itself", "/usr/bin/dpkg"]
+    complete(findings)
+
+
+@needs_dpkg
 def test_a_compiled_program_where_data_was(debian: Path) -> None:
     (debian / "usr/share/tool/data").write_bytes(b"\x7fELF evil")
     assert found(debian).suspicious == ["/usr/share/tool/data"]
@@ -153,10 +163,10 @@ def test_a_clean_redhat(redhat: Path) -> None:
     assert findings.suspicious == []
     assert findings.unseen == []
     assert findings.named("package database").details["signed"] == 1
-    assert {moment.says.split()[2] for moment in findings.moments} == {
-        "tool.noarch",
-        "plain.noarch",
-        "gpg-pubkey",
+    assert {moment.says.split()[2]: moment.verdict for moment in findings.moments} == {
+        "tool.noarch": Verdict.FINE,
+        "plain.noarch": Verdict.FINE,
+        "gpg-pubkey": Verdict.NOTABLE,
     }
 
 

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from hostguardd.host import workers
 from hostguardd.model import Blind
+from hostguardd.packages import checking
 from hostguardd.packages.dpkg import Dpkg
 from hostguardd.packages.interface import Level
 from tests import packaged
@@ -246,3 +248,17 @@ def test_many_files_are_shared_out_among_processes(root: Path, tmp_path: Path) -
     (root / "usr/share/many/1999").unlink()
     assert set(departures(manager(root))) == {b"/usr/share/many/1234", b"/usr/share/many/1999"}
     assert list(manager(root).verify(lambda: True)) == []
+
+
+@pytest.mark.parametrize("start", ["raise SystemExit(3)  # %s", "import time  # %s\ntime.sleep(60)"])
+def test_readers_that_die_or_fall_silent_are_a_blind(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: str
+) -> None:
+    many = {f"usr/share/many/{number}": (0o644, b"%d" % number) for number in range(200)}
+    install(root, deb(tmp_path, "many", many))
+    monkeypatch.setattr(workers, "START", start)
+    monkeypatch.setattr(checking, "SILENCE", 0.5)
+    (blind,) = manager(root).verify(lambda: False)
+    assert isinstance(blind, Blind)
+    assert blind.scope == b"*"
+    assert "not everything was compared" in blind.reason
