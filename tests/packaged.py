@@ -175,12 +175,13 @@ def redhat(folder: Path) -> Path:
     files = (
         names + "%attr(0755,root,root) %caps(cap_net_raw=ep) /usr/bin/tool\n/usr/bin/tool-link\n"
         "%config(noreplace) /etc/tool.conf\n%doc /usr/share/doc/tool/README\n"
-        "%ghost %attr(0600,root,root) /var/log/tool.log\n"
+        "%ghost %attr(0600,root,root) /var/log/tool.log\n%ghost %attr(0755,root,root) /usr/bin/ghost\n"
         "%verify(not size filedigest mtime) /usr/share/tool/cache\n"
     )
     (tree / "usr/share/tool/cache").write_text("cache")
     (tree / "var/log").mkdir(parents=True)
     (tree / "var/log/tool.log").touch()
+    (tree / "usr/bin/ghost").touch(0o755)
     signed = rpm(folder, "tool", tree, files)
     plain = folder / "plain-tree"
     lay(plain, {"usr/bin/plain": (0o755, b"#!/bin/sh\n")})

@@ -117,7 +117,8 @@ class PackageHost(Protocol):
         ...
 
     def owned_below(self, folder: bytes) -> frozenset[bytes]:
-        """Every packaged path below a folder (under the name by which it is there now)."""
+        """Every packaged path below a folder (under the name by which it is there now). Each call reads the
+        whole database; for a few paths ask for their `owners`."""
         ...
 
     def verify(

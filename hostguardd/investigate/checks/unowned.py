@@ -90,12 +90,17 @@ def look(scene: Scene) -> Iterator[Found]:
     if problem or (found and not owned):
         yield Unseen("unowned files", problem or f"{packages.name} owns none of {len(found)} files")
         return
+    # A package may claim the name of a link that alternatives make (%ghost): a program there is not its own.
+    claimed = {path for path, owner in owned.items() if owner.config and path.startswith(places.BIN)}
+    owned = {path: owner for path, owner in owned.items() if path not in claimed}
     came: dict[bytes, list[float]] = defaultdict(list)
     for one in found:
         if one.path in owned:
             came[split(one.path)[0]].append(one.at)
     trees: dict[tuple[bytes, Verdict], list[Stray]] = defaultdict(list)
     for one in found:
+        if one.path in claimed and stat.S_ISLNK(one.mode):
+            continue
         if one.path not in owned and one.target not in owned and not _is_made(one):
             trees[_tree(one), _verdict(scene, one, came[split(one.path)[0]])].append(one)
     for (tree, verdict), strays in sorted(trees.items()):

@@ -20,6 +20,11 @@ from tests.scenes import Findings, looked, scene
 
 pytestmark = pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="dpkg-deb is not installed")
 
+needs_rpm = pytest.mark.skipif(
+    os.geteuid() != 0 or any(shutil.which(name) is None for name in ("rpm", "rpmbuild", "rpmsign", "gpg")),
+    reason="needs root, rpm, rpmbuild, rpmsign and gpg",
+)
+
 LATER = 90 * 86400
 """Seconds after all was installed at which most looks are taken: a ctime cannot be set back."""
 
@@ -187,6 +192,16 @@ def test_hostile_entries_hold_nobody(root: Path) -> None:
     findings = found(root)
     assert {"/usr/bin/\\x1b[2J", "/usr/bin/\\xff\\x0a"} <= set(findings.suspicious)
     assert all(item.says.isprintable() for item in findings.items)
+
+
+@needs_rpm
+def test_a_program_in_place_of_a_link_of_alternatives(tmp_path: Path) -> None:
+    root = packaged.redhat(tmp_path)
+    (root / "usr/bin/ghost").symlink_to("/opt/vendor/ghost")
+    assert [item.name for item in found(root).items] == ["owned files"]
+    (root / "usr/bin/ghost").unlink()
+    plant(root, "usr/bin/ghost")
+    assert [item.name for item in found(root, later=LATER).of(Verdict.NOTABLE)] == ["/usr/bin/ghost"]
 
 
 def test_what_lies_on_another_machine_is_not_walked(root: Path) -> None:
