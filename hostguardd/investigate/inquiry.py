@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from .checks import alerts, drift, hidden, logins, reboots, sessions
+from .checks import alerts, drift, hidden, logins, packages, reboots, sessions, unowned
 from .interface import Found, Item, Moment, Result, Unseen, Verdict
 from .scene import Scene
 
@@ -82,6 +82,21 @@ CHECKS: Final[tuple[Check, ...]] = (
         "nmap from elsewhere; find -name '..*'",
         "Processes, ports and files that one view of the host shows and another one does not",
         hidden.look,
+    ),
+    Check(
+        "packages",
+        "Packaged files",
+        "rpm -Va",
+        "Every packaged file against its package, settings told apart; the database and the tools themselves",
+        packages.look,
+        packages=True,
+    ),
+    Check(
+        "unowned",
+        "Files of no package",
+        "find / -mtime n; rpm -qf",
+        "Programs, libraries, units and start-up hooks in the system's folders that no package brought",
+        unowned.look,
     ),
 )
 
