@@ -9,8 +9,8 @@ from .reading import READ_FLAGS
 
 
 def open_image(pid: int, target: bytes, proc: bytes = b"/proc") -> tuple[int, os.stat_result] | None:
-    """A descriptor of the running image and its stat; None when it is gone, not ours to read, or no longer what
-    `target` says (where /proc/PID/exe points: the pid may be another's by now)."""
+    """A descriptor of the running image and its stat; None when it is gone, not ours to read, or no longer
+    what `target` says (where /proc/PID/exe points: the pid may be another's by now)."""
     link = b"%s/%d/exe" % (proc, pid)
     try:
         fd = os.open(link, READ_FLAGS)

@@ -1,8 +1,8 @@
 """A tar archive that is written as it goes, knows how large it may become, and lists the digest of all in it.
 
-The rules kept: nothing but regular files; names that no program can be led astray by, whatever they are called on the
-host; never more bytes than allowed, and what had no room is left out whole and said; nothing is kept in memory
-but lists.
+The rules kept: nothing but regular files; names that no program can be led astray by, whatever they are
+called on the host; never more bytes than allowed, and what had no room is left out whole and said; nothing
+is kept in memory but lists.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from typing import BinaryIO, Final, NamedTuple
 
 LONGEST_PART: Final = 200
 LONGEST: Final = 900
-"""Characters of a stored name: NAME_MAX is 255 and PATH_MAX 4096, and where it is unpacked other names come before."""
+"""Characters of a stored name: NAME_MAX is 255 and PATH_MAX 4096, and where it is unpacked other names come
+before."""
 
 SLACK: Final = 512 * 1024
 """Bytes kept free for what the compressor holds back and for what ends an archive."""
@@ -43,7 +44,8 @@ class Member(NamedTuple):
 
 
 def stored(path: bytes) -> str:
-    """A harmless relative name for a path: printable ASCII, no `..`, every part short enough. Two paths never share one."""
+    """A harmless relative name for a path: printable ASCII, no `..`, every part short enough. Two paths
+    never share one."""
     parts = [_part(part) for part in path.split(b"/") if part]
     name = "/".join(parts) or "%2F"
     return name if len(name) <= LONGEST else f"long/{_digest(path)}~{parts[-1][-100:]}"
@@ -113,7 +115,8 @@ class _Exact(io.RawIOBase):
 
 
 class Archive:
-    """`name` is the folder that everything lies in, `limit` the most bytes that `target` gets, `now` in seconds."""
+    """`name` is the folder that everything lies in, `limit` the most bytes that `target` gets, `now` in
+    seconds."""
 
     def __init__(self, target: BinaryIO, name: str, limit: int, now: float) -> None:
         self._target = target
@@ -122,7 +125,7 @@ class Archive:
         self._limit = limit
         self._now = max(0, int(now))
         # No name and no level 9: that would take three times as long for a few percent.
-        self._gzip = gzip.GzipFile("", "wb", 6, self._out, self._now)  # type: ignore[arg-type]
+        self._gzip = gzip.GzipFile("", "wb", 6, self._out, self._now)
         self._tar = tarfile.open(fileobj=self._gzip, mode="w|", format=tarfile.PAX_FORMAT)  # noqa: SIM115
         self._listed: dict[str, str] = {}
         self._kept_free = SLACK
@@ -153,7 +156,7 @@ class Archive:
         entry.mode = 0o600
         entry.mtime = min(max(0, int(at)), 2**33 - 1) if at >= 0 else self._now
         source = _Exact(read, size)
-        self._tar.addfile(entry, source)  # type: ignore[arg-type]
+        self._tar.addfile(entry, source)
         member = Member(name, size, source.digest.hexdigest())
         self._listed[name] = member.sha256
         self._kept_free += len(name) + 128  # its line among the sums

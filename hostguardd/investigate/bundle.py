@@ -1,8 +1,9 @@
 """The evidence in one archive, to be taken to another machine before anybody changes anything.
 
 The rules kept: as in all of an inquiry nothing on the host is changed (where the archive is written is the
-administrator's choice; to standard output it touches no disk); what is most fleeting is read first; no byte of
-what was read is kept but in the archive; and what was left out, cut, or changed while it was read is said in it.
+administrator's choice; to standard output it touches no disk); what is most fleeting is read first; no byte
+of what was read is kept but in the archive; and what was left out, cut, or changed while it was read is said
+in it.
 
     README.txt  report.{txt,json,html}       what was found
     live/PID.json  live/PID.image            each process; what it runs, where no file has that any more
@@ -63,9 +64,9 @@ README = """\
 Evidence of {host}, gathered {when} by hostguardd {version}.
 
 report.txt, report.html and report.json say what was found. files/ holds copies of files by their path on the
-host; manifest.json says for each what it was called there, its times and its inode, and whether it was cut, changed
-while it was read, or cleared of secrets. live/ has the processes. Names are written with %XX for every byte that is
-not plain.
+host; manifest.json says for each what it was called there, its times and its inode, and whether it was cut,
+changed while it was read, or cleared of secrets. live/ has the processes. Names are written with %XX for
+every byte that is not plain.
 
     sha256sum -c SHA256SUMS
 
@@ -76,7 +77,8 @@ Logs and histories may hold passwords that people typed in the wrong place: keep
 
 @dataclass(slots=True)
 class Bundle:
-    """What became of it. `left` are the first of the things left out, as (what, why); `left_out` counts all."""
+    """What became of it. `left` are the first of the things left out, as (what, why); `left_out` counts
+    all."""
 
     size: int = 0
     sha256: str = ""
@@ -105,7 +107,8 @@ class Bundle:
 
 
 def create(path: Path) -> BinaryIO:
-    """A new file for it that nobody else may read. Raises FileExistsError for whatever is there, a link included."""
+    """A new file for it that nobody else may read. Raises FileExistsError for whatever is there, a link
+    included."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     return os.fdopen(os.open(path, flags, 0o600), "wb")
 
@@ -119,8 +122,8 @@ def write(
     limit: int = LIMIT,
     progress: Callable[[str], None] = lambda what: None,
 ) -> Bundle:
-    """All of it to `target`, at most `limit` bytes. Raises OSError when `target` takes no more, ValueError for a limit
-    below LEAST. `progress` is told what is gathered now."""
+    """All of it to `target`, at most `limit` bytes. Raises OSError when `target` takes no more, ValueError
+    for a limit below LEAST. `progress` is told what is gathered now."""
     if limit < LEAST:
         raise ValueError(f"a bundle takes at least {LEAST // MIB} MiB")
     return _Writer(scene, report, target, secrets, limit).write(progress)
@@ -460,7 +463,7 @@ class _Writer:
                     one.level.label,
                     clean(one.signature),
                 )
-            )  # fmt: skip
+            )
             for one in packages.installed()
         )
         self._text(

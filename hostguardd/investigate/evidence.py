@@ -1,7 +1,7 @@
 """What is gathered as evidence, the most fleeting first (RFC 3227): where it lies, and how to walk there.
 
-The rules kept: links are noted and never followed; a folder of a million names costs no more than a few thousand;
-what lies on the network belongs to other machines, and is left alone.
+The rules kept: links are noted and never followed; a folder of a million names costs no more than a few
+thousand; what lies on the network belongs to other machines, and is left alone.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ MIB: Final = 1024**2
 
 
 class Place(NamedTuple):
-    """A file, or a folder and what lies up to `depth` folders below it. Of a file that is longer than `most`, the end
-    is taken; its beginning for `head`; nothing for `whole`, where a part could not be read."""
+    """A file, or a folder and what lies up to `depth` folders below it. Of a file that is longer than
+    `most`, the end is taken; its beginning for `head`; nothing for `whole`, where a part could not be
+    read."""
 
     path: bytes
     depth: int = 0
@@ -53,19 +54,24 @@ def _folders(text: str, depth: int = 3) -> tuple[Place, ...]:
 
 
 KERNEL: Final = tuple(
-    Place(f"/proc/{name}".encode(), most=4 * MIB)
-    for name in (
-        "version cmdline uptime stat loadavg meminfo modules mounts interrupts devices filesystems keys net/tcp net/tcp6 "
-        "net/udp net/udp6 net/raw net/raw6 net/unix net/packet net/arp net/route net/ipv6_route net/dev net/if_inet6 "
-        "net/sctp/eps sys/kernel/tainted sys/kernel/core_pattern sys/kernel/modprobe sys/kernel/random/boot_id"
-    ).split()
+    place._replace(most=4 * MIB)
+    for place in _files(
+        "/proc/version /proc/cmdline /proc/uptime /proc/stat /proc/loadavg /proc/meminfo /proc/modules "
+        "/proc/self/mounts /proc/interrupts /proc/devices /proc/filesystems /proc/keys /proc/net/tcp "
+        "/proc/net/tcp6 /proc/net/udp /proc/net/udp6 /proc/net/raw /proc/net/raw6 /proc/net/unix "
+        "/proc/net/packet /proc/net/arp /proc/net/route /proc/net/ipv6_route /proc/net/dev "
+        "/proc/net/if_inet6 /proc/net/sctp/eps /proc/sys/kernel/tainted /proc/sys/kernel/core_pattern "
+        "/proc/sys/kernel/modprobe /proc/sys/kernel/random/boot_id"
+    )
 )
 """What the running kernel says, beside its processes."""
+
+RECORDS: Final = (b"wtmp", b"btmp", b"wtmp.1", b"btmp.1")
 
 LOGINS: Final = (
     *(
         Place(path, most=64 * MIB, cleared=False, record=SIZE)
-        for path in b"/run/utmp /var/run/utmp /var/log/wtmp /var/log/btmp /var/log/wtmp.1 /var/log/btmp.1".split()
+        for path in (b"/run/utmp", b"/var/run/utmp", *(b"/var/log/" + name for name in RECORDS))
     ),
     Place(b"/var/log/lastlog", head=True, cleared=False),
     Place(b"/var/lib/wtmpdb/wtmp.db", most=64 * MIB, whole=True, cleared=False),
@@ -75,9 +81,9 @@ LOGINS: Final = (
 IN_HOMES: Final = (
     *HISTORIES,
     *(
-        b".bashrc .bash_profile .bash_login .bash_logout .profile .zshrc .zprofile .zshenv .zlogin .login .cshrc .tcshrc "
-        b".kshrc .rhosts .shosts .forward .gitconfig .viminfo .wget-hsts .ssh/authorized_keys .ssh/authorized_keys2 "
-        b".ssh/known_hosts .ssh/config .ssh/rc .ssh/environment .pam_environment"
+        b".bashrc .bash_profile .bash_login .bash_logout .profile .zshrc .zprofile .zshenv .zlogin .login "
+        b".cshrc .tcshrc .kshrc .rhosts .shosts .forward .gitconfig .wget-hsts .ssh/authorized_keys "
+        b".ssh/authorized_keys2 .ssh/known_hosts .ssh/config .ssh/rc .ssh/environment .pam_environment"
     ).split(),
 )
 
@@ -85,20 +91,24 @@ HOME_FOLDERS: Final = (b".config/systemd/user", b".config/autostart", b".local/s
 
 SETTINGS: Final = (
     *_files(
-        "/etc/passwd /etc/passwd- /etc/shadow /etc/shadow- /etc/group /etc/group- /etc/gshadow /etc/gshadow- /etc/subuid "
-        "/etc/subgid /etc/security/opasswd /etc/crontab /etc/anacrontab /etc/cron.allow /etc/cron.deny /etc/at.allow "
-        "/etc/at.deny /etc/inittab /etc/inetd.conf /etc/xinetd.conf /etc/rc.local /etc/ld.so.preload /etc/ld.so.conf "
-        "/etc/sudoers /etc/doas.conf /etc/hosts /etc/hosts.allow /etc/hosts.deny /etc/hosts.equiv /etc/resolv.conf "
-        "/etc/nsswitch.conf /etc/profile /etc/bashrc /etc/bash.bashrc /etc/environment /etc/login.defs /etc/securetty "
-        "/etc/shells /etc/fstab /etc/exports /etc/machine-id /etc/os-release /etc/hostname /etc/rsyslog.conf "
-        "/etc/syslog.conf /etc/logrotate.conf /etc/sysctl.conf /etc/modules /etc/motd /etc/issue"
+        "/etc/passwd /etc/passwd- /etc/shadow /etc/shadow- /etc/group /etc/group- /etc/gshadow "
+        "/etc/gshadow- /etc/subuid /etc/subgid /etc/security/opasswd /etc/crontab /etc/anacrontab "
+        "/etc/cron.allow /etc/cron.deny /etc/at.allow /etc/at.deny /etc/inittab /etc/inetd.conf "
+        "/etc/xinetd.conf /etc/rc.local /etc/ld.so.preload /etc/ld.so.conf /etc/sudoers "
+        "/etc/doas.conf /etc/hosts /etc/hosts.allow /etc/hosts.deny /etc/hosts.equiv "
+        "/etc/resolv.conf /etc/nsswitch.conf /etc/profile /etc/bashrc /etc/bash.bashrc "
+        "/etc/environment /etc/login.defs /etc/securetty /etc/shells /etc/fstab /etc/exports "
+        "/etc/machine-id /etc/os-release /etc/hostname /etc/rsyslog.conf /etc/syslog.conf "
+        "/etc/logrotate.conf /etc/sysctl.conf /etc/modules /etc/motd /etc/issue"
     ),
     *_folders(
-        "/etc/cron.d /etc/cron.hourly /etc/cron.daily /etc/cron.weekly /etc/cron.monthly /var/spool/cron /var/spool/at "
-        "/var/spool/anacron /etc/systemd /run/systemd/system /run/systemd/transient /usr/local/lib/systemd /etc/init.d "
-        "/etc/rc.d /etc/xinetd.d /etc/profile.d /etc/ld.so.conf.d /etc/sudoers.d /etc/ssh /etc/pam.d /etc/security "
-        "/etc/udev/rules.d /etc/modprobe.d /etc/modules-load.d /etc/sysctl.d /etc/rsyslog.d /etc/logrotate.d "
-        "/etc/audit /etc/tmpfiles.d /etc/binfmt.d /etc/NetworkManager/dispatcher.d /etc/update-motd.d /etc/hostguardd"
+        "/etc/cron.d /etc/cron.hourly /etc/cron.daily /etc/cron.weekly /etc/cron.monthly "
+        "/var/spool/cron /var/spool/at /var/spool/anacron /etc/systemd /run/systemd/system "
+        "/run/systemd/transient /usr/local/lib/systemd /etc/init.d /etc/rc.d /etc/xinetd.d "
+        "/etc/profile.d /etc/ld.so.conf.d /etc/sudoers.d /etc/ssh /etc/pam.d /etc/security "
+        "/etc/udev/rules.d /etc/modprobe.d /etc/modules-load.d /etc/sysctl.d /etc/rsyslog.d "
+        "/etc/logrotate.d /etc/audit /etc/tmpfiles.d /etc/binfmt.d /etc/NetworkManager/dispatcher.d "
+        "/etc/update-motd.d /etc/hostguardd"
     ),
 )
 
@@ -116,7 +126,8 @@ class Found(NamedTuple):
 
 
 class Walk:
-    """Everything of some places, each path once over all of them. `left` is told what is not gone into, and why."""
+    """Everything of some places, each path once over all of them. `left` is told what is not gone into, and
+    why."""
 
     def __init__(self, scene: Scene, left: Callable[[bytes, str], None]) -> None:
         self._texts = scene.host.texts

@@ -1,7 +1,8 @@
 """Texts of the host without the secrets in them: hashes of passwords and private keys. Pure.
 
-The rule kept: evidence goes to other machines and other people, and what they need is what was done, not what opens
-the next door. So secrets are found by what they look like, not by the names of files; and what was left out is said.
+The rule kept: evidence goes to other machines and other people, and what they need is what was done, not
+what opens the next door. So secrets are found by what they look like, not by the names of files; and what
+was left out is said.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ Data: TypeAlias = Mapping[str, Any]
 
 
 def runs_of(moments: Sequence[Data]) -> list[list[Data]]:
-    """The same said again and again, in a row, is one thing: three hundred refusals are not three hundred lines."""
+    """The same said again and again, in a row, is one thing: three hundred refusals are not three hundred
+    lines."""
     runs: list[list[Data]] = []
     for one in moments:
         if runs and all(one[name] == runs[-1][0][name] for name in ("says", "kind", "verdict")):

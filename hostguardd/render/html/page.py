@@ -1,4 +1,5 @@
-"""What is shown of a report: the worst in full, the rest as rows, and of what is too much only how much. Pure.
+"""What is shown of a report: the worst in full, the rest as rows, and of what is too much only how much.
+Pure.
 
 The rule kept: an intruder can make a million names, each as long as a name may be. Every text is cut where it
 stops being read, every check has its share of the page, and the worst come first in it. The JSON has it all.
@@ -54,8 +55,8 @@ MARKS: Final = {"fine": "✓", "could not look": "?", "notable": "!", "suspiciou
 
 
 class Seat(NamedTuple):
-    """An item in a check's table: `cells` in its columns, `rest` the details without one, `card` where it is told
-    in full (0: nowhere)."""
+    """An item in a check's table: `cells` in its columns, `rest` the details without one, `card` where it is
+    told in full (0: nowhere)."""
 
     item: Data
     says: str
@@ -65,8 +66,8 @@ class Seat(NamedTuple):
 
 
 class Branch(NamedTuple):
-    """A node of a tree. `opens`: a list begins before it; `leaf`: nothing hangs under it; `closes` lists end behind
-    it; `end`: it is the last of all."""
+    """A node of a tree. `opens`: a list begins before it; `leaf`: nothing hangs under it; `closes` lists end
+    behind it; `end`: it is the last of all."""
 
     node: Node
     seat: Seat
@@ -159,7 +160,7 @@ def _told(pair: tuple[Data, Data]) -> Iterator[str]:
 
 
 def _grouped(pages: Sequence[Page]) -> list[tuple[str, list[Page]]]:
-    groups: dict[str, list[Page]] = {title: [] for title, _ in GROUPS} | {OTHERS: []}
+    groups: dict[str, list[Page]] = {title: [] for title in (*(title for title, _ in GROUPS), OTHERS)}
     group_of = {name: title for title, names in GROUPS for name in names}
     for one in pages:
         groups[group_of.get(one.check["name"], OTHERS)].append(one)

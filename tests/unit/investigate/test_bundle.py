@@ -307,7 +307,7 @@ def test_a_part_of_wtmp_begins_with_a_whole_record(root: Path) -> None:
 class Lying:
     """Texts that change while they are read."""
 
-    def __init__(self, under: TextHost, path: bytes, change: Callable[[], None]) -> None:
+    def __init__(self, under: TextHost, path: bytes, change: Callable[[], object]) -> None:
         self._under = under
         self._path = path
         self._change = change
@@ -328,7 +328,7 @@ class Lying:
 def changing(root: Path, name: str, change: Callable[[Path], object]) -> Opened:
     host = image(bytes(root))
     path = root / name
-    lying: Any = Lying(host.texts, b"/" + name.encode(), lambda: change(path) and None)
+    lying: Any = Lying(host.texts, b"/" + name.encode(), lambda: change(path))
     return gathered(scene(replace(host, texts=lying)))[1]
 
 
@@ -503,6 +503,8 @@ def test_processes_are_told_and_a_deleted_program_is_saved(
     assert summary.processes > 1
     assert "tcp" in json.loads(found.files["sockets.json"])
     assert found.of("/proc/version").startswith(b"Linux")
+    assert b" / " in found.of("/proc/self/mounts")
+    assert found.of("/proc/net/tcp").startswith(b"  sl")
     _, asked = gathered(scene(quiet), secrets=True)
     assert "TOKEN=hunter2" in json.loads(asked.files[f"live/{pid}.json"])["environment"]
     live.close()
@@ -586,7 +588,7 @@ def test_keys_are_left_out_wherever_they_stand() -> None:
         assert b"QUJDQUJD" not in cleared
         assert b"QyNTUx" not in cleared
         assert cleared.startswith(b"before\n-----BEGIN ")
-    putty = "PuTTY-User-Key-File-3: ssh-ed25519\nPublic-Lines: 1\nAAAA\nPrivate-Lines: 1\nSECRET\nPrivate-MAC: 00\n"
+    putty = "PuTTY-User-Key-File-3: x\nPublic-Lines: 1\nAAAA\nPrivate-Lines: 1\nSECRET\nPrivate-MAC: 0\n"
     assert b"SECRET" not in without_secrets(b"x.ppk", putty.encode())[0]
 
 

@@ -48,7 +48,9 @@ def test_no_name_breaks_the_schema(names: list[str]) -> None:
 
 
 def test_the_schema_knows_every_verdict_and_kind() -> None:
-    defs = inquiries.schema().schema["$defs"]
+    schema = inquiries.schema().schema
+    assert not isinstance(schema, bool)
+    defs = schema["$defs"]
     assert defs["verdict"]["enum"] == [verdict.label for verdict in Verdict]
     assert set(defs["moment"]["properties"]["kind"]["enum"]) == set(MOMENTS)
     assert defs["item"]["properties"]["known"]["enum"] == [known.label for known in Known]
