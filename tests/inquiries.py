@@ -104,7 +104,7 @@ CHECKS = tuple(
             "more /etc/passwd",
             "Who may log in, who is root, and whose keys open the door",
         ),
-        ("rootkits", "Root-kit signs", "chkrootkit", "Hidden processes, modules, preloads, altered tools"),
+        ("rootkit", "Root-kit signs", "chkrootkit", "Hidden processes, modules, preloads, altered tools"),
         ("packages", "Packages", "rpm -Va", "Every packaged file against its package"),
         (
             "hidden",
@@ -268,7 +268,7 @@ def _healthy() -> dict[str, list[Item]]:
                 ask=["Which of the two keys in your authorized_keys do you still use?"],
             ),
         ],
-        "rootkits": [],
+        "rootkit": [],
         "packages": [],
         "hidden": [],
         "setid": [

@@ -39,8 +39,8 @@ def page(paper: Paper, report: Data, everything: bool = False, only: str | None 
         return
     yield from _verdict(paper, report)
     yield from _suspicious(paper, report, everything)
-    yield from _notable(paper, report, everything)
     yield from _unseen(paper, report, everything)
+    yield from _notable(paper, report, everything)
     yield from _checks(paper, report)
     if everything:
         for check in report["checks"]:

@@ -215,3 +215,25 @@ def test_however_much_there_is_the_file_stays_small() -> None:
     assert len(page.encode()) < 5_000_000
     assert time.process_time() - began < 20
     check(page)
+
+
+def test_details_that_are_times_are_shown_as_such() -> None:
+    items = [
+        Item("x", Verdict.FINE, "said", details={"since": NOW, "last": 3, "count": 1763904000, "idle": True})
+    ]
+    report = build(inquiries.inquiry({"sessions": items}), inquiries.about(), inquiries.CHECKS)
+    cells = re.findall(r'<td data-label="([a-z]+)" class="raw cell">([^<]*)</td>', html(report))
+    assert cells == [
+        ("since", "2025-11-23 22:20:00"),
+        ("last", "3"),
+        ("count", "1763904000"),
+        ("idle", "yes"),
+    ]
+
+
+def test_a_check_that_nobody_has_heard_of_is_shown() -> None:
+    report = inquiries.clean()
+    for check in report["checks"]:
+        check["name"] = f"new-{check['name']}"
+    page = html(report)
+    assert page.count('<details class="check') == len(report["checks"])
