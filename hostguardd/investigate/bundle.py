@@ -71,7 +71,8 @@ every byte that is not plain.
     sha256sum -c SHA256SUMS
 
 shows whether these files are what was gathered. {secrets}
-Logs and histories may hold passwords that people typed in the wrong place: keep all of this under lock.
+Logs, histories and command lines may hold passwords that people typed in the wrong place: keep all of this
+under lock.
 """
 
 
@@ -296,14 +297,17 @@ class _Writer:
 
             def read(count: int) -> bytes:
                 nonlocal offset
-                data = os.pread(fd, min(count, CHUNK), offset)
+                try:
+                    data = os.pread(fd, min(count, CHUNK), offset)
+                except OSError:  # what is missing is zeros; an error of the target is another matter
+                    return b""
                 offset += len(data)
                 return data
 
             member, _ = self._archive.stream(f"live/{pid}.image", size, read)
             self._note(process.exe or b"", member.name, found, {"sha256": member.sha256, "bytes": size})
-        except (OSError, TooLarge) as error:
-            self._leave(f"the image of process {pid}", str(error))
+        except TooLarge:
+            self._leave(f"the image of process {pid}", "there was no room for it")
             return 0
         finally:
             os.close(fd)
@@ -446,7 +450,7 @@ class _Writer:
         self._bundle.left_out += 1
         if len(self._bundle.left) < KEPT:
             self._bundle.left.append((clean(what), clean(why)))
-            self._archive.reserve(2 * (len(what) + len(why)) + 64)
+            self._archive.reserve(len(json.dumps(self._bundle.left[-1])) + 64)
 
     def _packages(self) -> None:
         packages = self._scene.packages

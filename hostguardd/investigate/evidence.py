@@ -19,6 +19,9 @@ from ..utmp import SIZE
 from .interface import Verdict
 from .scene import Scene
 
+WINDOWS: Final = (b"/proc/", b"/sys/")
+"""Where files are views of the kernel, as large as it likes (/proc/kcore)."""
+
 NAMES: Final = 5000
 """Names of one folder that are looked at."""
 
@@ -190,5 +193,5 @@ def named(items: Iterable[tuple[str, int]]) -> Iterator[Place]:
                 path = unescape(name)
             except ValueError:
                 continue  # cut, or followed by words
-            if b"\0" not in path and split(path)[1]:
+            if b"\0" not in path and split(path)[1] and not path.startswith(WINDOWS):
                 yield Place(path, most=64 * MIB)

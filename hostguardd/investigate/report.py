@@ -325,7 +325,7 @@ def _steps(results: Results, verdict: Verdict, about: About, moments: Sequence[M
                 "An intruder is where nobody looks. What stays out of sight is not fine, it is unknown.",
             )
         )
-    if not about.options.packages:
+    if about.root and not about.options.packages:
         steps.append(
             _step(
                 "Verify the packages, too",

@@ -64,6 +64,14 @@ TIMES: Final = frozenset(
 MARKS: Final = {"fine": "✓", "could not look": "?", "notable": "!", "suspicious": "✕"}
 """Verdict -> the sign before its word."""
 
+VERDICTS: Final = {
+    "fine": "Fine",
+    "could not look": "Not all was seen",
+    "notable": "Notable",
+    "suspicious": "Suspicious",
+}
+"""Verdict -> what the whole host is called for it."""
+
 
 class Seat(NamedTuple):
     """An item in a check's table: `cells` in its columns, `rest` the details without one, `card` where it is
@@ -114,6 +122,7 @@ def page(report: Data) -> dict[str, Any]:
         "report": report,
         "clock": clock,
         "marks": MARKS,
+        "verdicts": VERDICTS,
         "cut": cut,
         "label": label,
         "suspicious": suspicious,

@@ -444,6 +444,49 @@ def test_a_full_disk_is_an_error_and_nothing_else(root: Path) -> None:
         bundle.write(scene(bytes(root)), report(), target)
 
 
+def test_a_full_disk_is_not_taken_for_a_program_that_cannot_be_read(deleted: tuple[int, bytes]) -> None:
+    """What follows a member that was written by half could be read by nobody."""
+    live = ProcHost()
+
+    class Once(Full):
+        """Full in the midst of the image, and then no more."""
+
+        def __init__(self) -> None:
+            self.left = 1 << 30
+
+        def write(self, data: Any) -> int:
+            try:
+                return super().write(data)
+            except OSError:
+                self.left = 1 << 30
+                raise
+
+    class Kernel:
+        def image(self, pid: int) -> bytes:
+            if pid == deleted[0]:
+                target.left = 1000
+            return live.image(pid)
+
+        def pids(self) -> list[int]:
+            return [deleted[0]]
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(live, name)
+
+    target: Any = Once()
+    host: Any = replace(this_host(), texts=Only(b"/proc"), live=Kernel())  # type: ignore[arg-type]
+    with pytest.raises(OSError, match="No space left"):
+        bundle.write(scene(host), report(), target)
+    live.close()
+
+
+def test_windows_into_the_kernel_are_no_evidence() -> None:
+    named = evidence.named(
+        [("/proc/kcore", Verdict.SUSPICIOUS), ("/dev/shm/x", Verdict.SUSPICIOUS), ("/y", Verdict.FINE)]
+    )
+    assert [place.path for place in named] == [b"/dev/shm/x"]
+
+
 def test_the_rest_is_gathered_when_a_step_runs_out_of_time(root: Path) -> None:
     _, found = gathered(scene(bytes(root), options=Options(patience=-1)))
     assert "report.json" in found.files
