@@ -12,7 +12,21 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from .checks import alerts, connections, drift, hidden, listeners, probes, processes, rootkit
+from .checks import (
+    alerts,
+    connections,
+    drift,
+    hidden,
+    listeners,
+    logins,
+    packages,
+    probes,
+    processes,
+    reboots,
+    rootkit,
+    sessions,
+    unowned,
+)
 from .interface import Found, Item, Moment, Result, Unseen, Verdict
 from .scene import Scene
 
@@ -53,6 +67,22 @@ CHECKS: Final[tuple[Check, ...]] = (
         alerts.look,
     ),
     Check(
+        "sessions",
+        "Who is logged in",
+        "w, who -H",
+        "Who is here, from where, since when and doing what, as utmp, logind and the processes have it: "
+        "records that were wiped or edited, unusual origins",
+        sessions.look,
+    ),
+    Check(
+        "logins",
+        "Login history",
+        "last -N",
+        "Who was here, from where and when, by wtmp, btmp, lastlog and their successors: records that were "
+        "zeroed, taken out or cut, unusual origins and hours, accounts that nobody should log in by",
+        logins.look,
+    ),
+    Check(
         "listeners",
         "Who waits to be talked to",
         "netstat -an; fuser -vn tcp PORT; lsof -i; netstat -lp",
@@ -74,6 +104,14 @@ CHECKS: Final[tuple[Check, ...]] = (
         processes.look,
     ),
     Check(
+        "reboots",
+        "Reboots",
+        "dmesg, messages: traces of a reboot",
+        "When the host came up, by wtmp, the journal, the kernel and its log; what led to it; when the clock "
+        "was set",
+        reboots.look,
+    ),
+    Check(
         "probes",
         "What the ports say",
         "telnet localhost PORT",
@@ -86,6 +124,21 @@ CHECKS: Final[tuple[Check, ...]] = (
         "nmap from elsewhere; find -name '..*'",
         "Processes, ports and files that one view of the host shows and another one does not",
         hidden.look,
+    ),
+    Check(
+        "packages",
+        "Packaged files",
+        "rpm -Va",
+        "Every packaged file against its package, settings told apart; the database and the tools themselves",
+        packages.look,
+        packages=True,
+    ),
+    Check(
+        "unowned",
+        "Files of no package",
+        "find / -mtime n; rpm -qf",
+        "Programs, libraries, units and start-up hooks in the system's folders that no package brought",
+        unowned.look,
     ),
     Check(
         "rootkit",

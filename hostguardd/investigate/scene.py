@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 from ..accounts import User, passwd
 from ..config import Config
@@ -35,6 +35,7 @@ MOST_ACCOUNTS: Final = 16 * 1024**2
 SAMPLE: Final = 64
 """Children of one parent, alike, that are looked into."""
 
+Made = TypeVar("Made")
 SomeFact = TypeVar("SomeFact", bound=Fact)
 
 
@@ -80,6 +81,7 @@ class Scene:
         if approved.baseline is not None:
             remind(self.parts, approved.baseline)
         self._sweeps: dict[type[Fact], list[Sweep]] = {}
+        self._made: dict[object, object] = {}
         self._deadline = float("inf")
 
     @property
@@ -132,6 +134,12 @@ class Scene:
     def known(self, fact: Fact) -> Known:
         """How it stands to the approved baseline."""
         return self.approved.known(fact)
+
+    def once(self, make: Callable[[Scene], Made]) -> Made:
+        """What `make` makes of this scene, made for the first check that asks."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        return cast("Made", self._made[make])
 
     # -- what several checks need --------------------------------------------------------------------
 

@@ -63,7 +63,7 @@ class Host:
         return [blind.reason for blind in sweep.blinds]
 
 
-class FakeJournal:
+class FakeJournal(NoJournal):
     """A journal that a test writes."""
 
     present = True
