@@ -1,7 +1,8 @@
-"""Copies of files as evidence: the end of what is long, without secrets, and each with a word if it moved meanwhile.
+"""Copies of files as evidence: the end of what is long, without secrets, and each with a word if it moved
+meanwhile.
 
-The rules kept: what is read is what was looked at (the same inode), or it is said; nothing but regular files is read;
-a file that may hold secrets is read whole, or not at all.
+The rules kept: what is read is what was looked at (the same inode), or it is said; nothing but regular files
+is read; a file that may hold secrets is read whole, or not at all.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ FILES: Final = 30_000
 
 
 class Copies:
-    """Files of one host into one archive. `own` is the archive's (device, inode), so that it does not become a part of
-    itself."""
+    """Files of one host into one archive. `own` is the archive's (device, inode), so that it does not become
+    a part of itself."""
 
     def __init__(self, scene: Scene, ledger: Ledger, secrets: bool, own: tuple[int, int] | None) -> None:
         self._scene = scene

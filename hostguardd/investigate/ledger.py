@@ -36,8 +36,8 @@ class Ledger:
             self.leave(name, "there was no room for it")
 
     def note(self, path: bytes, name: str, seen: os.stat_result, more: dict[str, Any]) -> None:
-        """An entry of the manifest: what lies at `path` on the host, and under which `name` it is stored ("" if
-        it is not)."""
+        """An entry of the manifest: what lies at `path` on the host, and under which `name` it is stored (""
+        if it is not)."""
         entry = {
             "path": escape(path),
             "stored": name,

@@ -1,4 +1,5 @@
-"""What is running, as evidence: each process, its files and libraries, every socket, and programs without a file.
+"""What is running, as evidence: each process, its files and libraries, every socket, and programs without a
+file.
 
 The rule kept: what a process was given in its environment is not ours to hand on, unless that is asked for.
 """
