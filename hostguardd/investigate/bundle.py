@@ -79,9 +79,7 @@ class Bundle:
             f"SHA-256 {self.sha256}",
         ]
         if self.left_out:
-            lines.append(
-                f"{self.left_out:,} things were left out or cut; manifest.json inside says which and why."
-            )
+            lines.append(f"Left out or cut: {self.left_out:,}; manifest.json inside says what and why.")
         lines.append(
             "Copy it to another machine now, note the digest on paper, and then remove it from here."
             if where
