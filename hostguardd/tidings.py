@@ -94,7 +94,9 @@ def tell(line: Line) -> list[Tiding]:
     times = 1
     if again := _REPEATED.fullmatch(text):
         times, text = min(int(again[1]), 10_000), again[2]
-    if b"pam_" in text and (pam := _PAM.search(text)):
+    if old := _OLD_PAM.fullmatch(line.program):
+        found = list(_pam(old[2], _service(old[1]), text, line.pid))
+    elif b"pam_" in text and (pam := _PAM.search(text)):
         found = list(_pam(pam[1], _service(pam[2]), pam[3], line.pid))
     elif program in PROGRAMS:
         found = list(PROGRAMS[program](text, line.pid))
@@ -210,6 +212,24 @@ def _pam(module: bytes, service: bytes, text: bytes, pid: bytes) -> Iterator[Tid
                 yield Switched(service, who, user, pid)
         elif service in DOORS:
             yield Accepted(service, user, b"", pid, b"")
+
+
+_OLD_PAM = re.compile(rb"([\w.@+-]{1,64})\((pam_\w{1,32})\)")
+"""The tag of Linux-PAM before 0.99: `sshd(pam_unix)[19939]:`."""
+
+_PWDB_OPENED = re.compile(rb"\(([\w.@+-]{1,64})\) (session opened for .*)", re.DOTALL)
+_PWDB_FAILED = re.compile(
+    rb"(?:\d{1,4} more )?authentication failures?; (.{0,64})\(uid=(\d{1,10})\) -> (.{1,64}) for (\S{1,64}) service",
+    re.DOTALL,
+)
+
+
+def _pwdb(text: bytes, pid: bytes) -> Iterator[Tiding]:
+    """pam_pwdb, before there was pam_unix. It says from where nobody came, so only switches are believed."""
+    if found := _PWDB_OPENED.fullmatch(text):
+        yield from _pam(b"pam_pwdb", _service(found[1]), found[2], pid)
+    elif (found := _PWDB_FAILED.fullmatch(text)) and _service(found[4]) in SWITCHERS:
+        yield Denied(_service(found[4]), found[1] or b"uid " + found[2], found[3], pid, "pam")
 
 
 NOT_DOORS: Final = frozenset(
@@ -423,7 +443,7 @@ PROGRAMS: Final[Mapping[bytes, Callable[[bytes, bytes], Iterator[Tiding]]]] = {
     b"sshd": _sshd, b"su": _su, b"sudo": _sudo, b"doas": _doas, b"pkexec": _pkexec, b"login": _login,
     b"vsftpd": _vsftpd, b"proftpd": _proftpd, b"pure-ftpd": _pureftpd, b"dovecot": _dovecot,
     b"imap-login": _dovecot, b"pop3-login": _dovecot, b"postfix/smtpd": _postfix,
-    b"postfix/submission/smtpd": _postfix, b"xinetd": _xinetd, b"audit": _audit, b"kernel": _kernel,
+    b"postfix/submission/smtpd": _postfix, b"xinetd": _xinetd, b"PAM_pwdb": _pwdb, b"audit": _audit, b"kernel": _kernel,
 }  # fmt: skip
 """Who understands which program."""
 

@@ -31,6 +31,12 @@ FIELDS: Final = "MESSAGE,SYSLOG_IDENTIFIER,SYSLOG_PID,_PID,_UID,_EXE"
 BACKLOG: Final = 5000
 """Entries of the past that are read at the start."""
 
+INQUIRED: Final = 50_000
+"""The same for somebody who asks for a span of time."""
+
+KERNEL: Final = "SYSLOG_FACILITY=0"
+"""What the kernel says."""
+
 PATIENCE: Final = 10.0
 """Seconds that reading them may take."""
 
@@ -55,8 +61,9 @@ class Feed(Protocol):
     problem: str
     """"" or the clause why there are none."""
 
-    def past(self, stop: Callable[[], bool]) -> list[Entry]:
-        """The newest entries there are. Takes up to PATIENCE seconds."""
+    def past(self, stop: Callable[[], bool], since: float = 0) -> list[Entry]:
+        """The newest entries there are; with a `since` (seconds since the epoch) more of them, none older,
+        and the kernel's too. Takes up to PATIENCE seconds."""
         ...
 
     def new(self, most: int) -> list[Entry]:
@@ -92,7 +99,7 @@ class NoFeed:
 
     problem = "there is no journal to be read"
 
-    def past(self, stop: Callable[[], bool]) -> list[Entry]:
+    def past(self, stop: Callable[[], bool], since: float = 0) -> list[Entry]:
         """None."""
         return []
 
@@ -131,12 +138,15 @@ class JournalFeed:
         self._again = 0.0
         self.problem = ""
 
-    def past(self, stop: Callable[[], bool]) -> list[Entry]:
+    def past(self, stop: Callable[[], bool], since: float = 0) -> list[Entry]:
         """As `Feed.past`."""
         found: list[Entry] = []
         deadline = time.monotonic() + PATIENCE
         self._since = time.time()
-        self._start("-n", str(BACKLOG))
+        if since:
+            self._start("-n", str(INQUIRED), f"--since=@{int(since)}", KERNEL)
+        else:
+            self._start("-n", str(BACKLOG))
         while self._child is not None and not stop() and time.monotonic() < deadline:
             if self._child.stdout is not None:
                 select.select([self._child.stdout], [], [], 0.05)

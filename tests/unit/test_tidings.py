@@ -438,3 +438,19 @@ def test_no_line_takes_long(start: bytes, piece: bytes) -> None:
     garbled(raw)
     tell(parse(raw, NOW))
     assert time.process_time() - began < 0.1
+
+
+def test_what_pam_wrote_twenty_years_ago_is_still_understood() -> None:
+    head = b"Jun 14 15:16:01 combo "
+    failed = b"authentication failure; logname= uid=0 euid=0 tty=NODEVssh ruser= rhost=203.0.113.9  user=root"
+    assert told(head + b"sshd(pam_unix)[19939]: " + failed) == [
+        Refused(b"sshd", b"root", A, b"19939", "pam_unix")
+    ]
+    opened = b"session opened for user root by mity(uid=543)"
+    switched = [Switched(b"su", b"mity", b"root", b"592")]
+    assert told(head + b"su(pam_unix)[592]: " + opened) == switched
+    assert told(head + b"PAM_pwdb[592]: (su) " + opened) == switched
+    denied = b"PAM_pwdb[592]: authentication failure; mity(uid=543) -> root for su service"
+    assert told(head + denied) == [Denied(b"su", b"mity", b"root", b"592", "pam")]
+    sshd = b"PAM_pwdb[548]: 1 more authentication failure; (uid=0) -> root for sshd service"
+    assert told(head + sshd) == []

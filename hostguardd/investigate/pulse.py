@@ -1,0 +1,114 @@
+"""How regularly a log is written to, and when it was not: silences, lines that go back in time. Pure.
+
+The theory. Each log has a habit: cron writes by the hour, a quiet host's kernel by the week. A silence is told
+when it is much longer than that very log's other ones, and worse when other logs of the host went on
+meanwhile. A host that was off, or a log service that was, tells so itself by the first line afterwards.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from .ledger import Where
+
+GAPS: Final = 24
+"""The longest silences of a log that are kept."""
+
+SHORT: Final = 900
+"""Seconds of silence that are none."""
+
+LONG: Final = 2 * 3600
+"""Seconds below which no silence is told, however busy the log."""
+
+TIMES: Final = 8
+"""So many times a log's third-longest silence makes one that is told."""
+
+BEATS: Final = 100
+"""Minutes with lines that a log must have before it has a habit."""
+
+BACK: Final = 180
+"""Seconds that a line may be older than the one before: threads and hosts hand their lines on late."""
+
+HOUR: Final = 3600
+
+_STARTED: Final = re.compile(
+    rb"kernel: (?:\[ *\d+\.\d+\] )?(?:Linux version |Command line:|Booting )|syslogd?(?:-ng)?\S* .*(?:start|restart)|"
+    rb"\[origin software=\"rsyslogd\"|syslog-ng starting up|Journal started|klogd .*started|imklog .*started"
+)
+"""What the first line says after the host or its log service was down."""
+
+
+class Gap(NamedTuple):
+    """A silence: `seconds` until `until`; the line that ended it (its text cut) and where that stands."""
+
+    seconds: int
+    until: int
+    where: Where
+    line: bytes
+
+    @property
+    def started(self) -> bool:
+        """Whether the host or the log service came up then."""
+        return _STARTED.search(self.line) is not None
+
+
+class Pulse:
+    """One log. `hours` counts its lines by the hour since the epoch."""
+
+    def __init__(self) -> None:
+        self.first = self.last = 0
+        self.lines = self.beats = 0
+        self.gaps: list[Gap] = []
+        self.hours: Counter[int] = Counter()
+        self.back = 0
+        self.furthest: Gap | None = None
+
+    def beat(self, at: int, lines: int, where: Where, line: bytes) -> None:
+        """`lines` were written since the last beat; now it is `at`, as `line` says."""
+        if self.last:
+            self.hours[self.last // HOUR] += lines
+            self.lines += lines
+        if not self.first:
+            self.first = at
+        elif at - self.last > SHORT:
+            self._keep(Gap(at - self.last, at, where, line[:200]))
+        elif self.last - at > BACK:
+            self.back += 1
+            if self.furthest is None or self.last - at > self.furthest.seconds:
+                self.furthest = Gap(self.last - at, at, where, line[:200])
+        self.last = at
+        self.beats += 1
+
+    def end(self, lines: int) -> None:
+        """`lines` came after the last beat."""
+        self.hours[self.last // HOUR] += lines
+        self.lines += lines
+
+    def _keep(self, gap: Gap) -> None:
+        self.gaps.append(gap)
+        if len(self.gaps) > 2 * GAPS:
+            self.gaps = sorted(self.gaps, reverse=True)[:GAPS]
+
+    def holes(self, now: int) -> list[Gap]:
+        """Silences that are not this log's habit, the oldest first; one that lasts has no line."""
+        if self.beats < BEATS:
+            return []
+        until_now = Gap(now - self.last, now, Where(b"", 0), b"")
+        gaps = sorted([*self.gaps, until_now], reverse=True)
+        habit = gaps[2].seconds if len(gaps) > 2 else SHORT
+        return sorted(
+            (gap for gap in gaps[:2] if gap.seconds >= max(LONG, TIMES * habit)), key=lambda gap: gap.until
+        )
+
+    def during(self, gap: Gap) -> int:
+        """How many lines it got in the hours that lie wholly within `gap`."""
+        first, last = -(-(gap.until - gap.seconds) // HOUR), gap.until // HOUR
+        return sum(self.hours[hour] for hour in range(first, last) if hour in self.hours)
+
+
+def spoke(others: Iterable[Pulse], gap: Gap) -> int:
+    """Lines that other logs got in the meantime."""
+    return sum(one.during(gap) for one in others)
