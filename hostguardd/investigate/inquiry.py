@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from .checks import hidden
+from .checks import garbled, hidden, histories, logging, refusals, switches
 from .interface import Found, Item, Moment, Result, Unseen, Verdict
 from .scene import Scene
 
@@ -38,6 +38,41 @@ class Check:
 
 
 CHECKS: Final[tuple[Check, ...]] = (
+    Check(
+        "histories",
+        "Histories of commands",
+        "history; more ~/.bash_history",
+        "What accounts typed: compiling, fetching, connecting out, wiping traces; histories wiped or not kept",
+        histories.look,
+    ),
+    Check(
+        "garbled",
+        "Garbled messages",
+        "less /var/log/messages",
+        "Lines of the logs that are no text or senselessly long, and programs that crashed",
+        garbled.look,
+    ),
+    Check(
+        "refusals",
+        "Refused logins",
+        "grep -E 'Failed|refused' /var/log/messages",
+        "Who was refused, from where, as whom and how often, and whether a guessed login succeeded",
+        refusals.look,
+    ),
+    Check(
+        "switches",
+        "Switches to root",
+        "grep su /var/log/messages",
+        "Who became root, or wanted to, by su, sudo, doas and pkexec",
+        switches.look,
+    ),
+    Check(
+        "logging",
+        "Logs and log services",
+        "ls -l /var/log; ps | grep syslog",
+        "Holes in the logs, logs emptied, linked away or missing, services that write them and do not run",
+        logging.look,
+    ),
     Check(
         "hidden",
         "Hidden things",

@@ -1,4 +1,4 @@
-"""Refused logins of one log, counted exactly: by source, by account, and whether somebody got in after all. Pure.
+"""Refused logins of one log, counted exactly, and whether somebody got in after all. Pure.
 
 The rules kept: several voices tell of one attempt (sshd's own, PAM's, audit's), so that of each session the
 one that told most is believed; where a program itself names its guest, PAM's idea of the same guest (a name
@@ -51,6 +51,9 @@ class Where(NamedTuple):
         return b"%s:%d" % self if self.line else self.path
 
 
+NOWHERE: Final = Where(b"", 0)
+
+
 class Success(NamedTuple):
     """A login by something that can be guessed, after `refusals` in a row from the same source; `own` of them
     were of this very account, `tried` is how many accounts were."""
@@ -85,7 +88,7 @@ class Source:
     users: Counter[bytes] = field(default_factory=Counter)
     run: Counter[bytes] = field(default_factory=Counter)
     bursts: list[Burst] = field(default_factory=list)
-    where: Where = Where(b"", 0)
+    where: Where = NOWHERE
     sample: bytes = b""
 
     def add(self, user: bytes, times: int, at: int) -> None:
@@ -137,10 +140,10 @@ class Session:
         own = {voice: heard for voice, heard in self.said.items() if not _second_hand(voice)}
         pool, found = own or self.said, dict[Key, int]()
         for source in {source for heard in pool.values() for source, _ in heard}:
-            candidates = (
+            candidates = [
                 {who: times for who, times in heard.items() if who[0] == source} for heard in pool.values()
-            )
-            found.update(max(candidates, key=_total))
+            ]
+            found |= max(candidates, key=_total)
         others = max((_total(heard) for voice, heard in self.said.items() if voice not in pool), default=0)
         if found and others > _total(found) and len({source for source, _ in found}) == 1:
             found[next(iter(found))] += others - _total(found)
@@ -157,7 +160,8 @@ def _second_hand(voice: str) -> bool:
 
 
 class Refusals:
-    """The refused logins that one log tells of, oldest first. `few`: fewer in a row are a mistyped password."""
+    """The refused logins that one log tells of, oldest first. Fewer than `few` in a row are somebody
+    who mistyped."""
 
     def __init__(self, few: int) -> None:
         self._few = few
@@ -185,9 +189,7 @@ class Refusals:
                 self._add(tiding.service, who, times, at, where, sample)
         session.told = best
 
-    def _add(
-        self, service: bytes, who: Key, times: int, at: int, where: Where, sample: bytes
-    ) -> None:
+    def _add(self, service: bytes, who: Key, times: int, at: int, where: Where, sample: bytes) -> None:
         key = (service, who[0])
         source = self.sources.get(key)
         if source is None:

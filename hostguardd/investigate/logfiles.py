@@ -178,7 +178,7 @@ class _Reader:
         return found
 
     def _begin(self, part: Part) -> tuple[int, bool]:
-        """Where the days begin in a plain file, looked for from its end; whether that is further than is read.
+        """Where the days begin in a plain file, looked for from its end; whether less than that is read.
 
         A line that is younger than what stands behind it is of another year: the traditional format has none.
         """
@@ -231,7 +231,9 @@ class _Reader:
         if part.cut:
             covered = f"from {_day(passage.covered)} on" if passage.covered else "a part of it"
             self._unseen(
-                part.path, f"it is too long to be read as a whole: {taken >> 20} MiB of it were, {covered}", ""
+                part.path,
+                f"it is too long to be read as a whole: {taken >> 20} MiB of it were, {covered}",
+                "",
             )
 
     def _count(self, part: Part) -> int:
@@ -269,4 +271,3 @@ class _Reader:
 
 def _day(at: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
-

@@ -1,7 +1,7 @@
 """Lines of one log on their way through all that checks want to know of them. Pure, and the hot path.
 
-The rule kept: every line is looked at once, and what most lines are (no time of their own minute, no text that
-matters) costs about a microsecond. Only what may tell something is taken apart.
+The rule kept: every line is looked at once, and what most lines are (of the same minute, by a program that
+lets nobody in) costs about a microsecond. Only what may tell something is taken apart.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How regularly a log is written to, and when it was not: silences, lines that go back in time. Pure.
 
-The theory. Each log has a habit: cron writes by the hour, a quiet host's kernel by the week. A silence is told
+The theory. Each log has a habit: cron writes by the hour, a quiet kernel by the week. A silence is told
 when it is much longer than that very log's other ones, and worse when other logs of the host went on
 meanwhile. A host that was off, or a log service that was, tells so itself by the first line afterwards.
 """
@@ -35,7 +35,8 @@ BACK: Final = 180
 HOUR: Final = 3600
 
 _STARTED: Final = re.compile(
-    rb"kernel: (?:\[ *\d+\.\d+\] )?(?:Linux version |Command line:|Booting )|syslogd?(?:-ng)?\S* .*(?:start|restart)|"
+    rb"kernel: (?:\[ *\d+\.\d+\] )?(?:Linux version |Command line:|Booting )|syslogd?(?:-ng)?\S* "
+    rb".*(?:start|restart)|"
     rb"\[origin software=\"rsyslogd\"|syslog-ng starting up|Journal started|klogd .*started|imklog .*started"
 )
 """What the first line says after the host or its log service was down."""

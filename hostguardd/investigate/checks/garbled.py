@@ -1,7 +1,7 @@
-"""Lines that are no text, or senselessly long: what remains in a log of bytes sent where a name was expected.
+"""Lines that are no text, or senselessly long: what remains of bytes sent where a name was expected.
 
-The theory. An attack that fills a buffer leaves its filling, its code and its addresses in the message that the
-service writes about it, if the service survives that. So such a line of a service that strangers can talk to
+The theory. An attack that fills a buffer leaves its filling, its code and its addresses in the message that
+the service writes about it, if it survives that. So such a line of a service that strangers can talk to
 is a trace of an attack; and a crash close to it, that it may have worked.
 """
 
@@ -19,11 +19,12 @@ from ..redact import redact
 from ..scene import Scene
 
 EXPOSED: Final = (frozenset((*PROGRAMS, *SAME)) - {b"kernel", b"audit"}) | {
-    b"rpc.statd", b"rpc.mountd", b"rpcbind", b"portmap", b"rpc.yppasswdd", b"named", b"httpd", b"apache2", b"nginx",
-    b"smbd", b"nmbd", b"winbindd", b"telnetd", b"in.telnetd", b"ftpd", b"in.ftpd", b"wu-ftpd", b"imapd", b"ipop3d",
-    b"sendmail", b"exim", b"exim4", b"lpd", b"cupsd", b"ntpd", b"chronyd", b"snmpd", b"dhcpd", b"dnsmasq", b"squid",
+    b"rpc.statd", b"rpc.mountd", b"rpcbind", b"portmap", b"rpc.yppasswdd", b"named", b"httpd", b"apache2",
+    b"nginx", b"smbd", b"nmbd", b"winbindd", b"telnetd", b"in.telnetd", b"ftpd", b"in.ftpd", b"wu-ftpd",
+    b"imapd", b"ipop3d", b"openvpn", b"charon", b"pluto", b"stunnel", b"saslauthd", b"sshd-session",
+    b"sendmail", b"exim", b"exim4", b"lpd", b"cupsd", b"ntpd", b"chronyd", b"snmpd", b"dhcpd", b"dnsmasq",
+    b"squid",
     b"postmaster", b"postgres", b"mysqld", b"mariadbd", b"slapd", b"inetd", b"rlogind", b"rshd", b"dropbear",
-    b"openvpn", b"charon", b"pluto", b"stunnel", b"saslauthd", b"sshd-session",
 }  # fmt: skip
 """Programs that strangers talk to."""
 
@@ -41,7 +42,8 @@ WHAT: Final = {
 MEANS: Final = "Bytes like these are what an attempt to overflow a service's buffer leaves in its log."
 CRASHED: Final = "A program crashed within minutes of it: the attempt may have worked."
 NEXT: Final = (
-    "Save the log. Look at the service that wrote the line: its version, its processes and connections, and what was "
+    "Save the log. Look at the service that wrote the line: its version, its processes and connections, "
+    "and what was "
     "started or written right after that time."
 )
 
@@ -53,7 +55,7 @@ def look(scene: Scene) -> Iterator[Found]:
     for passage in found.passages.values():
         yield from _garbled(passage, faults)
     yield from _crashes(faults)
-    if not faults and not any(one.odd or one.holed for one in found.passages.values()):
+    if found.passages and not faults and not any(one.odd or one.holed for one in found.passages.values()):
         yield Item("lines of the logs", Verdict.FINE, "Every line that was read is text of a bearable length")
     yield from found.unseen
 
@@ -81,13 +83,19 @@ def _garbled(passage: Passage, faults: list[Fault]) -> Iterator[Found]:
             MEANS + (f" {CRASHED}" if near else ""),
             NEXT,
             technique="T1190" if exposed or near else "",
-            details={"lines": count, "longest": max((odd.size for odd in lines), default=0),
-                     "first": min((odd.at for odd in lines), default=0), "last": max((odd.at for odd in lines), default=0)},
+            details={
+                "lines": count,
+                "longest": max((odd.size for odd in lines), default=0),
+                "first": min((odd.at for odd in lines), default=0),
+                "last": max((odd.at for odd in lines), default=0),
+            },
             evidence=tuple(evidence),
         )  # fmt: skip
         for odd in lines[-MOMENTS:]:
             where = text(bytes(odd.where))
-            yield Moment(odd.at, "log", f"A line{by} that is no text: {what}", where, Confidence.LIKELY, verdict)
+            yield Moment(
+                odd.at, "log", f"A line{by} that is no text: {what}", where, Confidence.LIKELY, verdict
+            )
 
 
 def _crashes(faults: list[Fault]) -> Iterator[Found]:
@@ -105,7 +113,8 @@ def _crashes(faults: list[Fault]) -> Iterator[Found]:
             f"{text(program)} crashed {'once' if count == 1 else f'{count} times'}"
             + (", once at least because its stack was overwritten" if smashed else ""),
             "Who tries to break into a program makes it crash until the attempt works." if notable else "",
-            "Look at what was sent to it at these times, and update it. Crashes that began with an update are a bug."
+            "Look at what was sent to it at these times, and update it. Crashes that began with an update "
+            "are a bug."
             if notable
             else "",
             technique="T1203" if notable else "",

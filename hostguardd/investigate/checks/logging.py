@@ -1,4 +1,4 @@
-"""Whether the host's logs are whole and still written: holes in time, files cut or led away, services that stand still.
+"""Whether logs are whole and still written: holes in time, files cut or led away, services standing still.
 
 An intruder's first care is what tells of them. What they take out of a log leaves a silence that is not
 that log's habit, lines out of order, an empty file where there should be one; or they stop who writes it.
@@ -29,12 +29,14 @@ ALIVE: Final = 20
 
 WIPED: Final = "Intruders take out what tells of them, or empty the whole log."
 SAVE: Final = (
-    "Save all logs now, the rotated ones and the journal too. Compare with what was sent to another host, with the "
+    "Save all logs now, the rotated ones and the journal too. Compare with what was sent to another host, "
+    "with the "
     "journal (journalctl --since) and with last(1) for the same time."
 )
 DEAF: Final = "While nobody writes logs, nothing tells of what is done."
 AGAIN: Final = (
-    "Find out who stopped it and when (the journal, the history of root), before you start it again: its start writes "
+    "Find out who stopped it and when (the journal, the history of root), before you start it again: its "
+    "start writes "
     "to the very logs you want to keep as they are."
 )
 
@@ -128,7 +130,8 @@ def _times(scene: Scene, found: Reading) -> Iterator[Found]:
                 f"{text(path)}: NUL bytes",
                 Verdict.NOTABLE,
                 f"{text(path)} holds stretches of NUL bytes{begins}",
-                "A host that lost its power leaves them; so does a log that is emptied while a program that does not "
+                "A host that lost its power leaves them; so does a log that is emptied while a program "
+                "that does not "
                 "append has it open.",
                 "See whether the host crashed at that time (last -x). If not, look who emptied the log.",
                 technique="T1070.002",
@@ -173,7 +176,8 @@ def _back(path: bytes, pulse: Pulse, furthest: Gap) -> Item:
         f"{text(path)}: lines out of order",
         Verdict.FINE if zone else Verdict.NOTABLE,
         f"{text(path)} goes back in time {pulse.back} times, by up to {furthest.seconds} s",
-        "" if zone else "The clock was set back, or lines were put in by hand. Hosts whose clock is wrong until the network "
+        "" if zone else "The clock was set back, or lines were put in by hand. Hosts whose clock is wrong "
+        "until the network "
         "is there do so at each boot.",
         "" if zone else "Compare the lines there with the journal and with what was sent to another host.",
         technique="" if zone else "T1070.002",
@@ -221,7 +225,7 @@ def _services(scene: Scene, running: dict[Service, Process]) -> Iterator[Found]:
         stands = "is masked, so that nobody can start it" if masked else "does not run"
         yield Item(
             name,
-            Verdict.SUSPICIOUS if enabled and not masked or service == JOURNALD else Verdict.NOTABLE,
+            Verdict.SUSPICIOUS if (enabled and not masked) or service == JOURNALD else Verdict.NOTABLE,
             f"{name} is installed{' and enabled' if enabled else ''}, and {stands}",
             DEAF,
             AGAIN,
@@ -284,7 +288,8 @@ def _missing(scene: Scene, found: Reading, running: dict[Service, Process]) -> I
         )
         if seen is not None:
             yield Moment(
-                seen.st_mtime, "log", f"{text(path)} was emptied, or touched", text(path), Confidence.FORGEABLE,
+                seen.st_mtime, "log", f"{text(path)} was emptied, or "
+                f"touched", text(path), Confidence.FORGEABLE,
                 Verdict.SUSPICIOUS if sure else Verdict.NOTABLE,
             )  # fmt: skip
     core = [path for path in found.logs if path in ALWAYS or path.endswith(LOGINS)]
@@ -294,7 +299,8 @@ def _missing(scene: Scene, found: Reading, running: dict[Service, Process]) -> I
             Verdict.NOTABLE,
             "There is no log of this host in /var/log, and no service that would write one",
             "On a host that had logs, they were removed; a container never has any.",
-            "If this is no container, ask when logs were last seen here, and look at those sent to another host.",
+            "If this is no container, ask when logs were last seen here, and look at those sent to "
+            "another host.",
             technique="T1070.002",
         )
 
@@ -309,7 +315,7 @@ def _rules(scene: Scene) -> frozenset[bytes]:
     for path in files:
         for line in (texts.read(path, 256 * 1024).data or b"").split(b"\n"):
             if not line.lstrip().startswith(b"#"):
-                words.update(word.strip(b"-\"();") for word in line.split())
+                words.update(word.strip(b'-"();') for word in line.split())
     return frozenset(path for path in CORE if path in words)
 
 
@@ -319,7 +325,9 @@ def _audit(scene: Scene, running: dict[Service, Process]) -> Iterator[Found]:
     enabled = next((fact for fact in facts if fact.name == b"enabled"), None)
     if enabled is None:
         if AUDITD in running:
-            yield Unseen("audit", "whether the kernel's audit is on could not be asked", "" if scene.is_root else SUDO)
+            yield Unseen(
+                "audit", "whether the kernel's audit is on could not be asked", "" if scene.is_root else SUDO
+            )
         return
     off = enabled.value == b"off"
     rules = sum(fact.name.startswith(b"rule ") for fact in facts)

@@ -14,7 +14,7 @@ from typing import Final
 from ...facts.logs import EventFact
 from ...loglines import CONSOLE
 from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Verdict, text
-from ..ledger import OTHERS, Source, Success, Where, together
+from ..ledger import OTHERS, Source, Success, together
 from ..logfiles import reading
 from ..redact import redact
 from ..scene import Scene
@@ -33,12 +33,14 @@ MOMENTS: Final = 300
 
 MEANS: Final = "Somebody, mostly a program that does so all over the internet, tries names and passwords."
 NEXT: Final = (
-    "See that none of these accounts has a password that can be guessed, that root may not log in by password, and "
+    "See that none of these accounts has a password that can be guessed, that root may not log in by "
+    "password, and "
     "whether the service must be open to everybody."
 )
 GOT_IN: Final = "A password that is guessed after many attempts looks just like this in a log."
 ASK: Final = (
-    "Ask the owner of the account, by another way than this host, whether it was them. If not: save the logs, then look "
+    "Ask the owner of the account, by another way than this host, whether it was them. If not: save the "
+    "logs, then look "
     "at what this account did since (its history, its processes, its files) before you lock it."
 )
 _ORDINARY: Final = re.compile(rb"[a-z_][a-z0-9_.-]{0,23}")
@@ -69,9 +71,8 @@ def _success(one: Success) -> Iterator[Found]:
     verdict = Verdict.SUSPICIOUS if sure else Verdict.NOTABLE
     who, where = text(one.user), _origin(one.source)
     whose = f"{one.own} of this account" if guessed else f"all of {one.tried} other accounts"
-    says = (
-        f"{who} logged in {where} by {text(one.service)} after {one.refusals} refusals in a row there, {whose}"
-    )
+    says = f"{who} logged in {where} by {text(one.service)} after {one.refusals} refusals in a row there, "
+    f"{whose}"
     yield Item(
         f"{who} {where}, {text(one.service)}: login after refusals at {one.at}",
         verdict,
@@ -198,15 +199,15 @@ def _origin(source: bytes) -> str:
 def _moments(sources: dict[tuple[bytes, bytes], Source]) -> Iterator[Found]:
     """One for each burst; the greatest."""
     bursts = sorted(
-        ((burst, service, source, one.where) for (service, source), one in sources.items() for burst in one.bursts),
+        (
+            (burst, service, source, one.where)
+            for (service, source), one in sources.items()
+            for burst in one.bursts
+        ),
         key=lambda found: -found[0].count,
-    )  # fmt: skip
+    )
     for burst, service, source, where in bursts[:MOMENTS]:
         if burst.count > 0:
             says = f"{text(service)} refused {burst.count} logins {_origin(source)}"
             until = burst.last if burst.last > burst.first else 0.0
-            yield Moment(burst.first, "refusal", says, text(_path(where)), Confidence.LIKELY, until=until)
-
-
-def _path(where: Where) -> bytes:
-    return where.path
+            yield Moment(burst.first, "refusal", says, text(where.path), Confidence.LIKELY, until=until)

@@ -20,8 +20,12 @@ MOMENTS: Final = 500
 MANY: Final = 5
 """Denials that are more than mistyping."""
 
-MEANS: Final = "Whoever stole an ordinary account needs root next; and what root does, no log tells by itself."
-NEXT: Final = "Ask the owner of the account whether it was them, and compare the time with when they were logged in."
+MEANS: Final = (
+    "Whoever stole an ordinary account needs root next; and what root does, no log tells by itself."
+)
+NEXT: Final = (
+    "Ask the owner of the account whether it was them, and compare the time with when they were logged in."
+)
 DENIED: Final = "Somebody who may not, or who does not know the password, wanted to be root."
 
 Key = tuple[bytes, bytes, bytes, bool]
@@ -33,14 +37,14 @@ def look(scene: Scene) -> Iterator[Found]:
     counts, turns = _together(found)
     shells = {user.name: user for user in scene.users}
     for key, count in sorted(counts.items(), key=lambda one: (not one[0][3], -one[1], one[0])):
-        service, by, user, denied = key
-        lines = turns.get(key, [])
+        lines, by = turns.get(key, []), key[1]
         yield _item(key, count, lines, unknown=by not in shells and not by.startswith(b"uid "))
     if not counts:
         yield Item("switches of account", Verdict.FINE, "No log tells that anybody became another account")
     told = sorted((turn for one in turns.values() for turn in one), key=lambda turn: -turn.at)
     for turn in told[:MOMENTS]:
-        says = f"{text(turn.by)} {'was denied' if turn.denied else 'became'} {text(turn.user)} by {text(turn.service)}"
+        says = f"{text(turn.by)} {'was denied' if turn.denied else 'became'} {text(turn.user)} by "
+        f"{text(turn.service)}"
         yield Moment(
             turn.at, "switch", says, text(bytes(turn.where)), Confidence.LIKELY,
             Verdict.NOTABLE if turn.denied else Verdict.FINE, text(turn.by),
