@@ -75,7 +75,8 @@ class Crashed(NamedTuple):
 Tiding: TypeAlias = Refused | Accepted | Switched | Denied | Crashed
 
 _WORTH: Final = re.compile(
-    rb"ailed |attempt for |ailure|nvalid user|llegal user|uthenticating user|attempts|ccepted |refused |REFUSED|FAIL|"
+    rb"ailed |attempt for |ailure|nvalid user|llegal user|uthenticating user|attempts|ccepted |refused |"
+    rb"REFUSED|FAIL|"
     rb"session opened for|not allowed|LOGIN|Login|no such user|invalid password|\(to |COMMAND=|ncorrect|"
     rb"sudoers|su\b|BAD SU|res=failed|"
     rb"segfault|protection|invalid opcode|smashing|ran command|Executing command"
@@ -397,7 +398,8 @@ def _postfix(text: bytes, pid: bytes) -> Iterator[Tiding]:
 
 
 _DROPBEAR = re.compile(
-    rb"(?:[Bb]ad (?:PAM )?password attempt for '(.*)'|[Ll]ogin attempt for nonexistent user(?: '.*')?) from (\S+):\d+",
+    rb"(?:[Bb]ad (?:PAM )?password attempt for '(.*)'|[Ll]ogin attempt for nonexistent user(?: '.*')?) "
+    rb"from (\S+):\d+",
     re.DOTALL,
 )
 

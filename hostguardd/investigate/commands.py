@@ -2,8 +2,9 @@
 
 The theory. Administrators compile, fetch, connect and stop services every day; so that is NOTABLE, for its
 owner to remember. What they do not do, and intruders do, is SUSPICIOUS: to wipe the history or the logs, to
-hand a shell to another host, to run what came from nowhere, to plant a set-uid shell. Whoever only looks (`grep`,
-`man`, `ls`) does nothing. A line counts by the first rule it meets: the table goes from worse to better.
+hand a shell to another host, to run what came from nowhere, to plant a set-uid shell. Whoever only looks
+(`grep`, `man`, `ls`) does nothing. A line counts by the first rule it meets: the table goes from worse to
+better.
 
 Every pattern looks for a fixed word first (`needles`) and has bounded gaps: linear in the line.
 """
@@ -215,19 +216,20 @@ RULES: Final[tuple[Rule, ...]] = (
         b"xmrig minerd stratum linpeas pspy mimipenguin exploit dirtycow dirtypipe pwnkit meterpreter "
         b"msfvenom reptile "
         b"diamorphine adore-ng LinEnum chisel logcleaner wtmpclean hiddenwasp shv5 zap2 traitor",
-        rb"(?i)\b(?:xmrig|minerd|stratum\+(?:tcp|ssl)|linpeas|pspy(?:32|64)?|mimipenguin|"
+        rb"(?i)(?:\b|(?=\./))(?:xmrig|minerd|stratum\+(?:tcp|ssl)|linpeas|pspy(?:32|64)?|mimipenguin|"
         rb"linux-exploit-suggester|les\.sh|dirtycow|"
         rb"dirtypipe|pwnkit|meterpreter|msfvenom|reptile|diamorphine|adore-ng|LinEnum|chisel\s+(?:client|"
         rb"server)|logcleaner|"
-        rb"wtmpclean|hiddenwasp|shv5|zap2|exploit(?:\.c|\.py|\.sh)?(?=\s|$)|traitor-amd64)",
+        rb"wtmpclean|hiddenwasp|shv5|zap2|\./exploit\b|exploit\.(?:c|py|sh)\b|traitor-amd64)",
         _S,
         "T1588.002",
         "used what intruders bring along",
     ),
     _rule(
         "hidden folder",
-        b'... /tmp/. /dev/shm/. /var/tmp/. ..\\ "..',
-        rb"(?:^|[\s/'\"])(?:\.\.\.+(?=[\s/'\"]|$)|\.\.\\ |[\"']\.\. +[\"'])|"
+        b"... /tmp/. /dev/shm/. /var/tmp/. ..\\ \".. '..",
+        rb"(?:\b(?:cd|mkdir|rmdir|pushd|mv|cp)\s+(?:-\S+\s+)*[\"']?|/)"
+        rb"\.\.\.+(?=[\s/'\"]|$)|(?:^|[\s/])(?:\.\.\\ |[\"']\.\. +[\"'])|"
         + _RUN
         + rb"(?:/tmp|/dev/shm|/var/tmp)/\.(?!X|ICE|font)[^\s/]+/?\S*",
         _S,

@@ -42,7 +42,8 @@ CHECKS: Final[tuple[Check, ...]] = (
         "histories",
         "Histories of commands",
         "history; more ~/.bash_history",
-        "What accounts typed: compiling, fetching, connecting out, wiping traces; histories wiped or not kept",
+        "What accounts typed: compiling, fetching, connecting out, wiping traces; histories wiped or not "
+        "kept",
         histories.look,
     ),
     Check(

@@ -140,10 +140,9 @@ class Session:
         own = {voice: heard for voice, heard in self.said.items() if not _second_hand(voice)}
         pool, found = own or self.said, dict[Key, int]()
         for source in {source for heard in pool.values() for source, _ in heard}:
-            candidates = [
-                {who: times for who, times in heard.items() if who[0] == source} for heard in pool.values()
-            ]
-            found |= max(candidates, key=_total)
+            mine = [{who: heard[who] for who in heard if who[0] == source} for heard in pool.values()]
+            most: dict[Key, int] = max(mine, key=_total)
+            found |= most
         others = max((_total(heard) for voice, heard in self.said.items() if voice not in pool), default=0)
         if found and others > _total(found) and len({source for source, _ in found}) == 1:
             found[next(iter(found))] += others - _total(found)

@@ -56,7 +56,8 @@ Stop = Callable[[], bool]
 
 @dataclass(slots=True)
 class Part:
-    """One file of a log. `start` is where reading begins; `packed`: it is compressed."""
+    """One file of a log. `start` is where reading begins; `packed`: it is compressed; `cut`: not all of it
+    that should be is read, and if `hurried` for want of time."""
 
     path: bytes
     size: int
@@ -64,6 +65,7 @@ class Part:
     packed: bool = False
     start: int = 0
     cut: bool = False
+    hurried: bool = False
 
 
 @dataclass(slots=True)
@@ -114,7 +116,7 @@ class _Reader:
             passage = self._passage(log.path)
             for part in log.parts:
                 if stop():
-                    self._unseen(part.path, "there was no time left to read it", "")
+                    self._unseen(part.path, "there was no time left for it", "")
                     break
                 self._part(passage, part, stop)
         self._journal(stop)
@@ -209,7 +211,7 @@ class _Reader:
         chunks = contents(self._chunks(part)) if part.packed else self._chunks(part)
         for chunk in chunks:
             if stop() or taken >= FILE or self._left <= 0:
-                part.cut = True
+                part.cut, part.hurried = True, taken < FILE and self._left > 0
                 break
             taken += len(chunk)
             self._left -= len(chunk)
@@ -229,12 +231,10 @@ class _Reader:
             passage.lines(half)
         passage.close()
         if part.cut:
-            covered = f"from {_day(passage.covered)} on" if passage.covered else "a part of it"
-            self._unseen(
-                part.path,
-                f"it is too long to be read as a whole: {taken >> 20} MiB of it were, {covered}",
-                "",
-            )
+            why = "there was no time left for it" if part.hurried else "it is too long"
+            last = passage.pulse.last
+            span = f", from {_day(passage.covered)} to {_day(last)}" if last else ""
+            self._unseen(part.path, f"{why}: {taken / 2**20:.1f} MiB of it were read{span}", "")
 
     def _count(self, part: Part) -> int:
         """How many lines stand before what is read; -1 when they are too many to be counted."""

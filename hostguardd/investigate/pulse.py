@@ -60,33 +60,36 @@ class Pulse:
     """One log. `hours` counts its lines by the hour since the epoch."""
 
     def __init__(self) -> None:
-        self.first = self.last = 0
+        self.first = self.last = self._present = 0
         self.lines = self.beats = 0
         self.gaps: list[Gap] = []
         self.hours: Counter[int] = Counter()
         self.back = 0
         self.furthest: Gap | None = None
+        self._astray = False
 
     def beat(self, at: int, lines: int, where: Where, line: bytes) -> None:
         """`lines` were written since the last beat; now it is `at`, as `line` says."""
-        if self.last:
-            self.hours[self.last // HOUR] += lines
-            self.lines += lines
+        self.end(lines)
+        self._present = at
+        self.beats += 1
         if not self.first:
             self.first = at
         elif at - self.last > SHORT:
             self._keep(Gap(at - self.last, at, where, line[:200]))
         elif self.last - at > BACK:
-            self.back += 1
+            if not self._astray:
+                self.back += 1
             if self.furthest is None or self.last - at > self.furthest.seconds:
                 self.furthest = Gap(self.last - at, at, where, line[:200])
-        self.last = at
-        self.beats += 1
+        self._astray = self.last - at > BACK
+        self.last = max(self.last, at)
 
     def end(self, lines: int) -> None:
-        """`lines` came after the last beat."""
-        self.hours[self.last // HOUR] += lines
-        self.lines += lines
+        """`lines` were of the last beat's time."""
+        if self._present:
+            self.hours[self._present // HOUR] += lines
+            self.lines += lines
 
     def _keep(self, gap: Gap) -> None:
         self.gaps.append(gap)

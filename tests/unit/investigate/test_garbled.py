@@ -1,4 +1,4 @@
-"""Lines that are no text: of a service that strangers talk to, of others, close to a crash; and harmless ones."""
+"""Lines that are no text: of a service that strangers talk to, of others, close to a crash; harmless ones."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_text_is_text(tmp_path: Path) -> None:
         b"kernel: usb 1-1: new device",
         "app[3]: Größe: 17 µm, 見覚えのない日付に再起動".encode() * 8,
         b"app[3]: \x1b[32mINFO\x1b[0m \x1b[33mready\x1b[0m",
-        b"app[3]: " + b"{\"key\": \"value\"}, " * 100,
+        b"app[3]: " + b'{"key": "value"}, ' * 100,
         b"app[3]: " + b"=" * 900,
     )
     assert [item.verdict for item in found.items] == [Verdict.FINE]

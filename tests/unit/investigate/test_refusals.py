@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 
 from hostguardd.investigate.checks import refusals
+from hostguardd.investigate.interface import Verdict
 from hostguardd.investigate.ledger import together
 from hostguardd.investigate.logfiles import reading
-from hostguardd.investigate.interface import Verdict
 from hostguardd.investigate.scene import Options
+from hostguardd.loglines import Entry, Line
 from tests.scenes import Findings, looked, scene
 
 NOW = calendar.timegm((2026, 3, 10, 12, 0, 0))
@@ -39,7 +40,9 @@ class Host:
         self.root = root
         (root / "var/log").mkdir(parents=True)
         (root / "etc").mkdir()
-        (root / "etc/passwd").write_text("root:x:0:0::/root:/bin/bash\nalice:x:1000:1000::/home/alice:/bin/bash\n")
+        (root / "etc/passwd").write_text(
+            "root:x:0:0::/root:/bin/bash\nalice:x:1000:1000::/home/alice:/bin/bash\n"
+        )
         self.lines: list[str] = []
         self.pid = 100
 
@@ -141,7 +144,7 @@ def test_a_sprayed_password_is_suspicious_once_many_were_tried(host: Host) -> No
 
 
 def test_a_user_made_to_look_like_a_line_is_only_a_user(host: Host) -> None:
-    host.fail(f"root from 192.0.2.1 port 1 ssh2", A)
+    host.fail("root from 192.0.2.1 port 1 ssh2", A)
     host.fail("x\x1b[2J\x07", A)
     found = host.look()
     assert total(found)["sources"] == 1
@@ -187,7 +190,7 @@ def test_audit_and_the_log_of_logins_tell_of_the_same(host: Host) -> None:
     (host.root / "var/log/audit/audit.log").write_text(
         "".join(
             f"type=USER_AUTH msg=audit({NOW - 3600 + n}.123:{n}): pid={101 + n} uid=0 auid=4294967295 "
-            "msg='op=PAM:authentication grantors=? acct=\"root\" exe=\"/usr/sbin/sshd\" hostname=? "
+            'msg=\'op=PAM:authentication grantors=? acct="root" exe="/usr/sbin/sshd" hostname=? '
             f"addr={A} terminal=ssh res=failed'\n"
             for n in range(9)
         )
@@ -236,8 +239,10 @@ function last_from(text,   n, words, i, s) {
     if (match(text, /^message repeated [0-9]+ times: \[ /)) {
         split(text, words, " "); times = words[3]; text = substr(text, RLENGTH + 1); sub(/\]$/, "", text)
     }
-    if (text ~ /^Failed password for /) failed[pid " " last_from(text)] += times
-    else if (text ~ /^Invalid user / || text ~ /^Failed (none|publickey) for /) soft[pid " " last_from(text)] = 1
+    if (text ~ /^Failed password for /)
+        failed[pid " " last_from(text)] += times
+    else if (text ~ /^Invalid user / || text ~ /^Failed (none|publickey) for /)
+        soft[pid " " last_from(text)] = 1
     else if (text ~ /authentication failures?; logname=/ && (text ~ /^pam_unix/ || $0 ~ /\(pam_unix\)/)) {
         more = 1; if (match(text, /[0-9]+ more auth/)) more = substr(text, RSTART) + 0
         match(text, /rhost=[^ ]*/); pam[pid] += more; host[pid] = substr(text, RSTART + 6, RLENGTH - 6)
@@ -246,7 +251,9 @@ function last_from(text,   n, words, i, s) {
 END {
     for (key in failed) { count[key] = failed[key]; delete soft[key] }
     for (key in soft) count[key] = 1
-    for (key in count) { split(key, part, " "); own[part[1]] += count[key]; sum[part[2]] += count[key]; from[part[1]] = part[2] }
+    for (key in count) {
+        split(key, part, " "); own[part[1]] += count[key]; sum[part[2]] += count[key]; from[part[1]] = part[2]
+    }
     for (pid in pam) if (!(pid in own)) sum[host[pid]] += pam[pid]
         else if (pam[pid] > own[pid]) sum[from[pid]] += pam[pid] - own[pid]
     for (source in sum) print source, sum[source]
@@ -274,7 +281,7 @@ Dec 12 15:16:03 combo sshd(pam_unix)[20882]: 2 more authentication failures; log
 
 def _awk(folder: Path, sample: Path) -> dict[str, int]:
     (folder / "count.awk").write_text(AWK)
-    run = ["awk", "-f", folder / "count.awk", sample]
+    run = ["awk", "-f", str(folder / "count.awk"), str(sample)]
     out = subprocess.run(run, capture_output=True, text=True, check=True).stdout
     return {source: int(count) for source, count in (line.rsplit(" ", 1) for line in out.splitlines())}
 
@@ -305,15 +312,80 @@ def _count(host: Host, sample: Path, service: str) -> dict[str, int]:
 
 
 def test_sources_in_real_logs_of_sshd_are_those_that_grep_finds(host: Host) -> None:
-    """fail2ban's samples come from many systems; these are the lines that end as sshd of this century ends them."""
+    """fail2ban's samples come from many systems; these are lines as every sshd writes them now."""
     sample = SAMPLES / "fail2ban" / "sshd"
     if not sample.exists():
         pytest.skip(f"{sample} is not there: tools/log-samples fetches it")
     only = host.root / "only"
-    ends = r"^[A-Z][a-z]{2} +[0-9]+ [0-9:]{8} [^ ]+ sshd\[[0-9]+\]: Failed password for .* port [0-9]+( ssh[0-9])?$"
+    begins = r"^[A-Z][a-z]{2} +[0-9]+ [0-9:]{8} [^ ]+ sshd\[[0-9]+\]: "
+    ends = begins + r"Failed password for .* port [0-9]+( ssh[0-9])?$"
     only.write_bytes(subprocess.run(["grep", "-aE", ends, sample], capture_output=True, check=True).stdout)
     cut = "s/.* from ([^ ]+) port .*/\\1/; s/^::ffff://"
     out = subprocess.run(["sed", "-E", cut, only], capture_output=True, text=True, check=True).stdout
     expected = dict(Counter(out.split()))
     assert len(expected) >= 4
     assert _count(host, only, "sshd") == expected
+
+
+# -- where there is no text log ----------------------------------------------------------------------
+
+
+class Feed:
+    """A journal that a test writes."""
+
+    present = True
+    problem = ""
+
+    def __init__(self, *lines: tuple[bytes, int | None]) -> None:
+        self.entries = [
+            Entry(
+                Line(NOW - 600 + n, b"sshd", b"%d" % n, text),
+                b"/usr/sbin/sshd" if not uid else b"/usr/bin/logger",
+                uid,
+                "",
+            )
+            for n, (text, uid) in enumerate(lines)
+        ]
+        self.since = 0.0
+
+    def open(self) -> Feed:
+        return self
+
+    def past(self, stop: object, since: float = 0) -> list[Entry]:
+        self.since = since
+        return self.entries
+
+    def new(self, most: int) -> list[Entry]:
+        return []
+
+
+def test_the_journal_is_asked_where_no_log_tells_of_logins(host: Host) -> None:
+    failed = b"Failed password for root from 203.0.113.9 port 4242 ssh2"
+    journal = Feed(
+        *[(failed, 0)] * 12, (failed, 1000), (b"Accepted password for root from 203.0.113.9 port 1 ssh2", 0)
+    )
+    found = looked(refusals.look, scene(os.fsencode(host.root), now=NOW, journal=journal))
+    assert total(found)["refusals"] == 12, "who is not root may write a line, and is not believed"
+    assert len(found.suspicious) == 1
+    assert journal.since == NOW - 7 * 86400
+    assert not found.unseen
+    host.fail()
+    (host.root / "var/log/auth.log").write_text("\n".join(host.lines) + "\n")
+    found = looked(refusals.look, scene(os.fsencode(host.root), now=NOW, journal=journal))
+    assert total(found)["refusals"] == 1
+
+
+def test_neither_log_nor_journal_is_unseen(host: Host) -> None:
+    (unseen,) = looked(refusals.look, scene(os.fsencode(host.root), now=NOW)).unseen
+    assert "neither" in unseen.reason
+
+
+def test_what_may_not_be_read_is_named_with_the_way_to_read_it(host: Host) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may read every log")
+    host.fail()
+    host.look("auth.log")
+    (host.root / "var/log/auth.log").chmod(0)
+    (unseen,) = looked(refusals.look, scene(os.fsencode(host.root), now=NOW, uid=os.geteuid())).unseen
+    assert unseen.scope == "/var/log/auth.log"
+    assert unseen.remedy.startswith("sudo ")
