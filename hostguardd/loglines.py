@@ -235,6 +235,7 @@ _LOCAL = re.compile(
 )
 
 
+@lru_cache(4096)
 def origin(host: bytes) -> bytes:
     """An origin as all records write it: an address without brackets, zone or `::ffff:`, else the name."""
     host = host.strip(b"\0 ")

@@ -93,11 +93,11 @@ def tell(line: Line) -> list[Tiding]:
     program = _service(line.program)
     text = line.text
     times = 1
-    if again := _REPEATED.fullmatch(text):
+    if text.startswith(b"message repeated ") and (again := _REPEATED.fullmatch(text)):
         times, text = min(int(again[1]), 10_000), again[2]
-    if old := _OLD_PAM.fullmatch(line.program):
+    if b"(pam_" in line.program and (old := _OLD_PAM.fullmatch(line.program)):
         found = list(_pam(old[2], _service(old[1]), text, line.pid))
-    elif older := _OLDER_PAM.fullmatch(text):
+    elif text.startswith(b"(pam_") and (older := _OLDER_PAM.fullmatch(text)):
         found = list(_pam(older[1], program, older[2], line.pid))
     elif b"pam_" in text and (pam := _PAM.search(text)):
         found = list(_pam(pam[1], _service(pam[2]), pam[3], line.pid))

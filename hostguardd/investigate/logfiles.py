@@ -237,10 +237,10 @@ class _Reader:
             self._unseen(part.path, f"{why}: {taken / 2**20:.1f} MiB of it were read{span}", "")
 
     def _count(self, part: Part) -> int:
-        """How many lines stand before what is read; -1 when they are too many to be counted."""
+        """How many lines stand before what is read, with the one that is cut; -1: too many to be counted."""
         if part.start > FILE:
             return -1
-        lines = 0
+        lines = 1
         for at in range(0, part.start, CHUNK):
             lines += (self._texts.read(part.path, min(CHUNK, part.start - at), at).data or b"").count(NEWLINE)
         return lines

@@ -107,7 +107,9 @@ def look(scene: Scene) -> Iterator[Found]:
             yield Item(f"histories of {text(owner)}", Verdict.FINE, f"Commands that were read: {said}")
     yield from _without(scene, {fact.owner: fact for fact in facts}, set(kept))
     yield from _switched_off(scene)
-    yield from scene.blind(LogFact)
+    if not kept:
+        yield Item("histories", Verdict.FINE, "No account has a history that could be read")
+    yield from (one for one in scene.blind(LogFact) if "/var/log/" not in one.scope)
 
 
 def _read(

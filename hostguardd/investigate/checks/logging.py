@@ -195,8 +195,8 @@ def _day(at: int) -> str:
 
 def _running(scene: Scene) -> Iterator[tuple[Service, Process]]:
     for process in scene.processes.values():
-        if process.kernel or process.namespace:
-            continue
+        if process.kernel or process.namespace or process.uid >= 1000:
+            continue  # a container's, or somebody's who took the name
         for service in SERVICES:
             if process.exe in service.programs or (not process.exe and process.comm == service.comm[:15]):
                 yield service, process
@@ -207,9 +207,7 @@ def _services(scene: Scene, running: dict[Service, Process]) -> Iterator[Found]:
     if scene.host.live.blind:
         yield Unseen("log services", f"whether they run: {scene.host.live.blind}")
         return
-    first = scene.processes.get(1)
-    booted = first is not None and b"systemd" in (first.exe or first.comm)
-    texts = scene.host.texts
+    booted, texts = _booted(scene), scene.host.texts
     for service in SERVICES:
         name = text(service.unit.removesuffix(b".service"))
         if service in running:
@@ -246,6 +244,12 @@ def _services(scene: Scene, running: dict[Service, Process]) -> Iterator[Found]:
         )
 
 
+def _booted(scene: Scene) -> bool:
+    """Whether systemd booted the host, and so would start who is enabled."""
+    first = scene.processes.get(1)
+    return first is not None and b"systemd" in (first.exe or first.comm)
+
+
 def _enabled(scene: Scene, unit: bytes) -> bool:
     """Whether a target wants it."""
     texts = scene.host.texts
@@ -258,7 +262,11 @@ def _enabled(scene: Scene, unit: bytes) -> bool:
 def _missing(scene: Scene, found: Reading, running: dict[Service, Process]) -> Iterator[Found]:
     """Logs that a service writes, and that are not there or empty."""
     writer = next((running[one] for one in SERVICES[:2] if one in running), None)
-    since = scene.began(writer) if writer is not None else scene.now
+    since = scene.now
+    if writer is not None:
+        since = scene.began(writer)
+    elif _booted(scene) and any(_enabled(scene, one.unit) for one in SERVICES[:2]):
+        since = scene.now - scene.host.live.uptime()
     rules = _rules(scene)
     for path in CORE:
         seen = scene.host.texts.lstat(path)
@@ -293,14 +301,13 @@ def _missing(scene: Scene, found: Reading, running: dict[Service, Process]) -> I
                 Verdict.SUSPICIOUS if sure else Verdict.NOTABLE,
             )  # fmt: skip
     core = [path for path in found.logs if path in ALWAYS or path.endswith(LOGINS)]
-    if not core and writer is None and JOURNALD not in running and not scene.host.live.blind:
+    if not core and writer is None and JOURNALD not in running and _booted(scene):
         yield Item(
             "logs",
             Verdict.NOTABLE,
             "There is no log of this host in /var/log, and no service that would write one",
-            "On a host that had logs, they were removed; a container never has any.",
-            "If this is no container, ask when logs were last seen here, and look at those sent to "
-            "another host.",
+            WIPED,
+            "Ask when logs were last seen here, and look at those that were sent to another host.",
             technique="T1070.002",
         )
 

@@ -12,9 +12,11 @@ from hostguardd.investigate.checks import histories
 from hostguardd.investigate.commands import LONGEST, RULES, judge, typed
 from hostguardd.investigate.interface import Confidence, Verdict
 from hostguardd.investigate.redact import redact
+from tests.records import record
 from tests.scenes import Findings, looked, scene
 
 NOW = 1_773_144_000
+ALICE = os.geteuid() or 1000
 
 INTRUDER = [
     ("history wiped", "history -c"),
@@ -250,7 +252,7 @@ def test_formats(name: bytes, data: bytes, expected: list[tuple[int, int, bytes]
 def look(root: Path, /, uid: int = 0, **files: str) -> Findings:
     (root / "etc").mkdir(exist_ok=True)
     (root / "etc/passwd").write_text(
-        "root:x:0:0::/root:/bin/bash\nalice:x:1000:1000::/home/alice:/bin/bash\nd:x:2:2::/:/usr/sbin/nologin\n"
+        f"root:x:0:0::/root:/bin/bash\nalice:x:{ALICE}:1000::/home/alice:/bin/bash\nd:x:2:2::/:/usr/sbin/nologin\n"
     )
     for home in ("root", "home/alice"):
         (root / home).mkdir(parents=True, exist_ok=True)
@@ -261,7 +263,7 @@ def look(root: Path, /, uid: int = 0, **files: str) -> Findings:
         )
         path.write_text(content)
         if name == "alice" and os.geteuid() == 0:
-            os.chown(path, 1000, 1000)
+            os.chown(path, ALICE, ALICE)
     return looked(histories.look, scene(os.fsencode(root), now=NOW, uid=uid))
 
 
@@ -307,7 +309,7 @@ def test_a_history_switched_off_by_settings(tmp_path: Path) -> None:
     assert look(tmp_path, rc="HISTCONTROL=ignoreboth\nHISTSIZE=1000\n").suspicious == []
     found = look(tmp_path, rc="# x\nexport HISTFILE=/dev/null\n")
     assert found.suspicious == ["/root/.bashrc: history off"]
-    assert found.items[-1].evidence[0].source == "/root/.bashrc:2"
+    assert found.named(found.suspicious[0]).evidence[0].source == "/root/.bashrc:2"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may look into every home")
@@ -326,3 +328,12 @@ def test_a_huge_history_of_garbage_ends(tmp_path: Path) -> None:
     found = look(tmp_path)
     assert time.monotonic() - began < 20
     assert any("last" in one.reason for one in found.unseen)
+
+
+def test_who_logs_in_and_leaves_no_history_is_notable(tmp_path: Path) -> None:
+    (tmp_path / "var/log").mkdir(parents=True)
+    (tmp_path / "var/log/wtmp").write_bytes(record("alice", at=NOW - 500) + record("root", at=NOW - 500))
+    found = look(tmp_path, root="ls\n")
+    assert found.named("alice: no history").verdict is Verdict.NOTABLE
+    assert "no history" not in {item.name for item in found.items if item.name.startswith("root")}
+    assert not look(tmp_path, root="ls\n", alice="ls\n").of(Verdict.NOTABLE)

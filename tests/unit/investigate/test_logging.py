@@ -217,3 +217,25 @@ def test_nul_bytes_are_told(host: Host) -> None:
     item = host.look().named("/var/log/syslog: NUL bytes")
     assert item.verdict is Verdict.NOTABLE
     assert "very beginning" in item.says
+
+
+def test_a_log_removed_together_with_its_service(host: Host) -> None:
+    host.live.now = 10 * DAY
+    host.journald()
+    host.service(runs=False)
+    (host.root / "etc/rsyslog.conf").write_text("*.* -/var/log/syslog\n")
+    assert set(host.look().suspicious) == {"rsyslog", "/var/log/syslog: missing"}
+
+
+def test_a_program_of_an_account_is_no_log_service(host: Host) -> None:
+    host.live = FakeLive()
+    host.live.add_process(b"/usr/sbin/rsyslogd", uid=1000)
+    (host.root / "usr/lib/systemd/systemd-journald").write_text("")
+    assert "log services" in host.look().suspicious
+
+
+def test_an_image_is_not_accused_of_standing_still(host: Host) -> None:
+    host.write("syslog", every(300))
+    found = looked(logging.look, scene(os.fsencode(host.root), now=NOW))
+    assert not found.suspicious
+    assert any(one.scope == "log services" for one in found.unseen)
