@@ -1,8 +1,9 @@
 """How regularly a log is written to, and when it was not: silences, lines that go back in time. Pure.
 
-The theory. Each log has a habit: cron writes by the hour, a quiet kernel by the week. A silence is told
-when it is much longer than that very log's other ones, and worse when other logs of the host went on
-meanwhile. A host that was off, or a log service that was, tells so itself by the first line afterwards.
+The theory. Each log has a habit: cron writes by the hour, a quiet kernel by the week, an office's server by
+day. A silence is told when it is much longer than that very log's other ones and the log was not as silent
+at the same hours of other days; and it is worse when other logs of the host went on meanwhile. A host that
+was off, or a log service that was, tells so itself by the first line afterwards.
 """
 
 from __future__ import annotations
@@ -32,7 +33,11 @@ BEATS: Final = 100
 BACK: Final = 180
 """Seconds that a line may be older than the one before: threads and hosts hand their lines on late."""
 
+DAYS: Final = 30
+"""Days before and after a silence with which it is compared."""
+
 HOUR: Final = 3600
+DAY: Final = 24 * HOUR
 
 _STARTED: Final = re.compile(
     rb"kernel: (?:\[ *\d+\.\d+\] )?(?:Linux version |Command line:|Booting )|syslogd?(?:-ng)?\S* "
@@ -104,15 +109,34 @@ class Pulse:
         gaps = sorted([*self.gaps, until_now], reverse=True)
         habit = gaps[2].seconds if len(gaps) > 2 else SHORT
         return sorted(
-            (gap for gap in gaps[:2] if gap.seconds >= max(LONG, TIMES * habit)), key=lambda gap: gap.until
+            (gap for gap in gaps[:2] if gap.seconds >= max(LONG, TIMES * habit) and not self._usual(gap)),
+            key=lambda gap: gap.until,
         )
 
-    def during(self, gap: Gap) -> int:
-        """How many lines it got in the hours that lie wholly within `gap`."""
-        first, last = -(-(gap.until - gap.seconds) // HOUR), gap.until // HOUR
-        return sum(self.hours[hour] for hour in range(first, last) if hour in self.hours)
+    def _usual(self, gap: Gap) -> bool:
+        """Whether the log was as silent at these hours on half of its other days, or has too few of them."""
+        days = [
+            _hours(gap, days)
+            for days in range(-DAYS, DAYS + 1)
+            if days
+            and self.first <= gap.until - gap.seconds + days * DAY
+            and gap.until + days * DAY <= self.last
+        ]
+        silent = sum(not any(hour in self.hours for hour in hours) for hours in days)
+        return len(days) < 2 or silent * 2 >= len(days)
 
 
-def spoke(others: Iterable[Pulse], gap: Gap) -> int:
-    """Lines that other logs got in the meantime."""
-    return sum(one.during(gap) for one in others)
+def _hours(gap: Gap, days: int = 0) -> range:
+    """The hours that lie wholly within it, or within the same time of another day."""
+    return range(-(-(gap.until - gap.seconds + days * DAY) // HOUR), (gap.until + days * DAY) // HOUR)
+
+
+def spoke(others: Iterable[Pulse], gap: Gap) -> tuple[int, bool]:
+    """How many lines other logs got in the meantime, and whether in most of its hours."""
+    hours = _hours(gap)
+    alive = Counter[int]()
+    for one in others:
+        for hour in hours:
+            if hour in one.hours:
+                alive[hour] += one.hours[hour]
+    return alive.total(), len(alive) * 2 > len(hours)

@@ -154,10 +154,7 @@ def _items(owner: bytes, groups: dict[str, Group]) -> Iterator[Found]:
         times = "once" if group.count == 1 else f"{group.count} times"
         newest = group.lines[-SHOWN:]
         stamps = [one.at for _, one in group.lines if one.at]
-        details: dict[str, object] = {
-            "times": group.count,
-            "commands": [_shown(one.command) for _, one in newest],
-        }
+        details: dict[str, object] = {"times": group.count}
         if stamps:
             details |= {"last": max(stamps)}
         yield Item(

@@ -41,6 +41,10 @@ AGAIN: Final = (
 )
 
 
+NOWHERE: Final = (b"/dev/null", b"/dev/zero", b"/dev/full", b"/dev/shm/", b"/tmp/", b"/var/tmp/")
+"""Where what is written is lost. Containers lead their logs to /dev/stdout, which is not."""
+
+
 class Service(NamedTuple):
     """Something that writes logs: its unit, how its process is called, where its program lies."""
 
@@ -97,7 +101,7 @@ def _states(scene: Scene) -> Iterator[Item]:
     for fact in scene.facts(LogFact):
         if fact.view != "logs" or fact.state == WHOLE:
             continue
-        elsewhere = fact.state == "linked" and not fact.detail.startswith((b"/dev/", b"/proc/", b"/tmp/"))
+        elsewhere = fact.state == "linked" and not fact.detail.startswith(NOWHERE)
         yield Item(
             text(fact.path),
             Verdict.NOTABLE if elsewhere else Verdict.SUSPICIOUS,
@@ -120,7 +124,7 @@ def _times(scene: Scene, found: Reading) -> Iterator[Found]:
     for path, passage in found.passages.items():
         others = [pulse for other, pulse in pulses.items() if other != path]
         for gap in passage.pulse.holes(int(scene.now)):
-            yield from _hole(path, passage.pulse, gap, spoke(others, gap))
+            yield from _hole(path, gap, *spoke(others, gap))
         if passage.pulse.back and passage.pulse.furthest is not None:
             yield _back(path, passage.pulse, passage.pulse.furthest)
         if passage.holed or passage.hollows:
@@ -140,17 +144,17 @@ def _times(scene: Scene, found: Reading) -> Iterator[Found]:
             )
 
 
-def _hole(path: bytes, pulse: Pulse, gap: Gap, lines: int) -> Iterator[Found]:
-    """A silence. `lines`: what other logs got in the meantime."""
+def _hole(path: bytes, gap: Gap, lines: int, alive: bool) -> Iterator[Found]:
+    """A silence. `lines` other logs got in the meantime, and if `alive` in most of its hours."""
     began = gap.until - gap.seconds
     lasting = not gap.line
     span = f"{gap.seconds / 3600:.1f} hours"
     when = f"since {_day(began)}" if lasting else f"from {_day(began)} to {_day(gap.until)}"
     says = f"{text(path)} is silent {when} ({span}), which is not its habit"
-    suspicious = lines >= ALIVE and not gap.started
+    suspicious = alive and lines >= ALIVE and not gap.started
     if gap.started:
         says += "; what follows tells of a start, so that the host or its log service was down"
-    elif lines >= ALIVE:
+    elif suspicious:
         says += f"; other logs got {lines} lines in that time"
     verdict = Verdict.SUSPICIOUS if suspicious else Verdict.NOTABLE
     name = "silent" if lasting else f"silent until {gap.until}"

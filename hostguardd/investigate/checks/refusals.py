@@ -53,7 +53,7 @@ def look(scene: Scene) -> Iterator[Found]:
     sources, successes = together(one.refusals for one in found.passages.values())
     names = {user.name for user in scene.users}
     for success in successes:
-        yield from _success(success)
+        yield from _success(success, scene.config.events.refusals)
     yield from _sum(sources, names, int(scene.since))
     by_source: dict[bytes, dict[bytes, Source]] = defaultdict(dict)
     for (service, source), one in sources.items():
@@ -65,12 +65,10 @@ def look(scene: Scene) -> Iterator[Found]:
     yield from _moments(sources)
 
 
-def _success(one: Success) -> Iterator[Found]:
-    guessed = bool(one.own)
-    sure = (guessed and one.refusals >= 1) or one.refusals >= MANY
-    verdict = Verdict.SUSPICIOUS if sure else Verdict.NOTABLE
+def _success(one: Success, few: int) -> Iterator[Found]:
+    verdict = Verdict.SUSPICIOUS if one.own >= few or one.refusals >= MANY else Verdict.NOTABLE
     who, where = text(one.user), _origin(one.source)
-    whose = f"{one.own} of this account" if guessed else f"all of {one.tried} other accounts"
+    whose = f"{one.own} of this account" if one.own else f"all of {one.tried} other accounts"
     says = f"{who} logged in {where} by {text(one.service)} after {one.refusals} refusals in a row there, "
     f"{whose}"
     yield Item(

@@ -44,8 +44,8 @@ HEADS = (
     "2026-03-10T09:01:02.123456+00:00 web1", "2026-03-10T09:01:02Z h",
 )  # fmt: skip
 TAGS = (
-    "sshd[7]: ", "sshd: ", "su(pam_unix)[9]: ", "sshd[7] ", "x sshd[7]: ", "sshd-session[12345]: ", "sshd[x]: ",
-    "[sshd] ",
+    "sshd[7]: ", "sshd: ", "su(pam_unix)[9]: ", "sshd[7] ", "x sshd[7]: ", "sshd-session[12345]: ",
+    "sshd[x]: ", "[sshd] ",
 )  # fmt: skip
 
 

@@ -239,3 +239,27 @@ def test_an_image_is_not_accused_of_standing_still(host: Host) -> None:
     found = looked(logging.look, scene(os.fsencode(host.root), now=NOW))
     assert not found.suspicious
     assert any(one.scope == "log services" for one in found.unseen)
+
+
+def test_two_nights_make_no_hole(host: Host) -> None:
+    """A host that is three days old and sleeps at night has no habit yet."""
+    host.service()
+    host.write("syslog", every(300, start=2.6 * DAY))
+    host.write(
+        "auth.log", [one for one in every(300, start=2.6 * DAY) if 8 <= time.gmtime(NOW - one).tm_hour < 18]
+    )
+    assert not host.look().suspicious
+
+
+def test_a_log_that_was_quiet_before_the_host_went_down(host: Host) -> None:
+    host.service()
+    host.write("syslog", [one for one in every(300) if not 20 * HOUR < one < 30 * HOUR])
+    host.write("auth.log", [one for one in every(600) if not 20 * HOUR < one < 32 * HOUR])
+    assert not host.look().suspicious
+
+
+def test_logs_of_a_container_lead_to_its_output(host: Host) -> None:
+    host.service()
+    (host.root / "var/log/nginx").mkdir()
+    (host.root / "var/log/nginx/access.log").symlink_to("/dev/stdout")
+    assert not host.look().suspicious

@@ -16,7 +16,7 @@ import pytest
 
 from hostguardd.investigate.checks import refusals
 from hostguardd.investigate.interface import Verdict
-from hostguardd.investigate.ledger import together
+from hostguardd.investigate.ledger import Source, together
 from hostguardd.investigate.logfiles import reading
 from hostguardd.investigate.scene import Options
 from hostguardd.loglines import Entry, Line
@@ -305,10 +305,22 @@ def test_real_logs_are_counted_as_awk_counts_them(name: str, host: Host) -> None
 
 def _count(host: Host, sample: Path, service: str) -> dict[str, int]:
     shutil.copy(sample, host.root / "var/log/auth.log")
+    found = _sources(host)
+    return {source.decode(): one.count for (name, source), one in found.items() if name == service.encode()}
+
+
+def _accounts(host: Host) -> dict[str, int]:
+    counted = Counter[bytes]()
+    for one in _sources(host).values():
+        counted.update(one.users)
+    return {user.decode(): count for user, count in counted.items()}
+
+
+def _sources(host: Host) -> dict[tuple[bytes, bytes], Source]:
+    """What auth.log tells, all of it: a year that ends with December."""
     now = calendar.timegm((2026, 12, 31, 12, 0, 0))
     where = scene(os.fsencode(host.root), now=now, options=Options(days=364.5))
-    sources, _ = together(one.refusals for one in where.once(reading).passages.values())
-    return {source.decode(): one.count for (name, source), one in sources.items() if name == service.encode()}
+    return together(one.refusals for one in where.once(reading).passages.values())[0]
 
 
 def test_sources_in_real_logs_of_sshd_are_those_that_grep_finds(host: Host) -> None:
@@ -325,6 +337,32 @@ def test_sources_in_real_logs_of_sshd_are_those_that_grep_finds(host: Host) -> N
     expected = dict(Counter(out.split()))
     assert len(expected) >= 4
     assert _count(host, only, "sshd") == expected
+    named = r"s/.*Failed password for (invalid user |illegal user )?(.*) from [^ ]+ port .*/\2/"
+    out = subprocess.run(["sed", "-E", named, only], capture_output=True, text=True, check=True).stdout
+    assert _accounts(host) == dict(Counter(out.splitlines()))
+
+
+PAM = r"^[A-Z][a-z]{2} +[0-9]+ [0-9:]{8} [^ ]+ [a-z-]+(\[[0-9]+\])?: (\(pam_unix\)|pam_unix\([a-z]+:auth\):) "
+FAILED = r"authentication failure; .* ruser=[^ ]* rhost=[^ ]+( +user=[^ ]*)? *$"
+
+
+@pytest.mark.parametrize("name", ["pam-generic", "vsftpd"])
+def test_sources_in_real_logs_of_pam_are_those_that_grep_finds(name: str, host: Host) -> None:
+    sample = SAMPLES / "fail2ban" / name
+    if not sample.exists():
+        pytest.skip(f"{sample} is not there: tools/log-samples fetches it")
+    only = host.root / "only"
+    found = subprocess.run(["grep", "-aE", PAM + FAILED, sample], capture_output=True, check=False)
+    only.write_bytes(found.stdout)
+    out = subprocess.run(
+        ["sed", "-E", "s/.*rhost=([^ ]+).*/\\1/", only], capture_output=True, text=True, check=True
+    )
+    shutil.copy(only, host.root / "var/log/auth.log")
+    counted = Counter[str]()
+    for (_, source), one in _sources(host).items():
+        counted[source.decode()] += one.count
+    assert counted
+    assert dict(counted) == dict(Counter(out.stdout.split()))
 
 
 # -- where there is no text log ----------------------------------------------------------------------
