@@ -15,12 +15,12 @@ from typing import Final, NamedTuple
 
 from ..tidings import SOFT, Accepted, Refused
 
-SOURCES: Final = 20_000
+SOURCES: Final = 10_000
 """Sources that are counted one by one; further ones are counted together as OTHERS."""
 
 OTHERS: Final = b"other sources"
-USERS: Final = 200
-"""Accounts that are counted one by one for a source; further ones are counted as b""."""
+USERS: Final = 50_000
+"""Pairs of source and account that are counted one by one; further accounts are counted as b""."""
 
 SESSIONS: Final = 8192
 """Sessions whose voices are told apart, the newest."""
@@ -91,7 +91,7 @@ class Source:
     where: Where = NOWHERE
     sample: bytes = b""
 
-    def add(self, user: bytes, times: int, at: int) -> None:
+    def add(self, name: bytes, times: int, at: int) -> None:
         """`times` more, or (negative) less as another voice knew better."""
         if not self.count:
             self.first = at
@@ -99,7 +99,6 @@ class Source:
             self.run.clear()
         self.count += times
         self.first, self.last = min(self.first, at), max(self.last, at)
-        name = user if user in self.users or len(self.users) < USERS else b""
         self.users[name] += times
         self.run[name] += times
         if self.users[name] <= 0:
@@ -165,11 +164,13 @@ class Refusals:
     def __init__(self, few: int) -> None:
         self._few = few
         self._sessions: OrderedDict[Key, Session] = OrderedDict()
+        self._users = 0
         self.sources: dict[Key, Source] = {}
         self.successes: list[Success] = []
 
     def refused(self, tiding: Refused, at: int, where: Where, sample: bytes) -> None:
         """Somebody was not let in."""
+        tiding = tiding._replace(user=tiding.user[:64], source=tiding.source[:256])
         if not tiding.session:
             self._add(tiding.service, (tiding.source, tiding.user), tiding.times, at, where, sample)
             return
@@ -195,15 +196,23 @@ class Refusals:
             if len(self.sources) >= SOURCES:
                 key = (service, OTHERS)
             source = self.sources.setdefault(key, Source())
-        source.add(who[1], times, at)
+        user = who[1]
+        if user not in source.users:
+            self._users += 1
+            user = user if self._users <= USERS else b""
+        source.add(user, times, at)
         if source.count <= 0:
             del self.sources[key]
         else:
             source.where, source.sample = where, sample
 
+    def end(self) -> None:
+        """The log ends here: nothing of a session comes any more."""
+        self._sessions.clear()
+
     def accepted(self, tiding: Accepted, at: int, where: Where) -> None:
         """Somebody was let in."""
-        source = self.sources.get((tiding.service, tiding.source))
+        source = self.sources.get((tiding.service, tiding.source[:256]))
         if source is None or at < source.first:
             return
         if at - source.last > DAY:

@@ -15,8 +15,9 @@ from typing import Final
 
 from ..host.texts import TextHost
 from ..loglines import parse
-from ..model import split
+from ..model import join, split
 from ..sensors.archives import OPAQUE, PACKED, Archives, contents, log_of, unpacked
+from ..sensors.journals import FOLDERS
 from .interface import Unseen, text
 from .passage import NEWLINE, Passage
 from .scene import SUDO, Scene
@@ -119,6 +120,7 @@ class _Reader:
                     self._unseen(part.path, "there was no time left for it", "")
                     break
                 self._part(passage, part, stop)
+            passage.end()
         self._journal(stop)
         self._found.bytes = TOGETHER - self._left
         self._found.seconds = time.monotonic() - began
@@ -172,7 +174,7 @@ class _Reader:
             if at // 10**9 >= self._since and log_of(split(one)[1]) in stems and size:
                 head = self._texts.read(one, 8)
                 if head.data is None:
-                    log.problem = log.problem or (head.problem and f"{text(one)} {head.problem}")
+                    self._unseen(one, head.problem or "it vanished")
                 elif head.data.startswith(OPAQUE):
                     self._unseen(one, "nothing here can unpack it", f"zstdcat {text(one)}")
                 else:
@@ -215,7 +217,7 @@ class _Reader:
                 break
             taken += len(chunk)
             self._left -= len(chunk)
-            if first and chunk.startswith(b"\0"):
+            if first and not part.start and chunk.startswith(b"\0"):
                 passage.hollow(part.path)
             first = False
             head, newline, rest = chunk.rpartition(NEWLINE)
@@ -256,10 +258,16 @@ class _Reader:
         for path, passage in self._found.passages.items():
             if path.endswith(LOGINS) and self._now - passage.pulse.last <= FRESH:
                 return
+        files = list(self._journals())
         if not self._scene.host.journal.present:
-            if not any(path.endswith(LOGINS) for path in self._found.logs):
+            if files:
+                self._unseen(files[0], "only systemd reads its journal", "journalctl --directory")
+            elif not any(path.endswith(LOGINS) for path in self._found.logs):
                 self._unseen(b"logins", "neither a log of logins nor a journal is there to be read", "")
             return
+        for path in files:  # journalctl leaves out in silence what this account may not read
+            if problem := self._texts.read(path, 0).problem:
+                self._unseen(path, problem)
         feed = self._scene.host.journal.open()
         passage = self._passage(b"journal")
         for entry in feed.past(stop, self._since):
@@ -267,6 +275,14 @@ class _Reader:
         passage.close()
         if feed.problem:
             self._unseen(b"journal", feed.problem)
+
+    def _journals(self) -> Iterator[bytes]:
+        """The host's own journals."""
+        for folder in FOLDERS:
+            for name in self._texts.names(folder, 1000) or ():
+                path = join(join(folder, name), b"system.journal")
+                if self._texts.lstat(path) is not None:
+                    yield path
 
 
 def _day(at: int) -> str:

@@ -25,8 +25,14 @@ ALWAYS: Final = (b"/vsftpd.log", b"/proftpd.log")
 KEPT: Final = 1000
 """Of each kind of happening, how many are kept one by one, the newest; counts go on."""
 
+KINDS: Final = 1000
+"""Programs and pairs of accounts that are counted one by one, as anybody may write names into a log."""
+
 NEAR: Final = 300
 """Seconds between garbage and a crash that have to do with each other."""
+
+
+OTHERS: Final = b"others"
 
 
 class Odd(NamedTuple):
@@ -99,6 +105,11 @@ class Passage:
         """The end of a file."""
         self.pulse.end(self._behind)
         self._behind = 0
+
+    def end(self) -> None:
+        """The end of the log."""
+        self.refusals.end()
+        self._voices.clear()
 
     def hollow(self, path: bytes) -> None:
         """A file begins with bytes that nobody wrote."""
@@ -204,8 +215,11 @@ class Passage:
         self._odd(line, what, self._where(), raw)
 
     def _odd(self, line: Line, what: str, where: Where, raw: bytes) -> None:
-        self.odds[line.program, what] += 1
-        self.odd.append(Odd(line.at or self._at, line.program, what, where, raw[:SAMPLE], len(raw)))
+        key = (line.program, what)
+        if key not in self.odds and len(self.odds) >= KINDS:
+            key = (b"", what)
+        self.odds[key] += 1
+        self.odd.append(Odd(line.at or self._at, key[0], what, where, raw[:SAMPLE], len(raw)))
         if len(self.odd) > 2 * KEPT:
             del self.odd[:-KEPT]
 
@@ -261,6 +275,8 @@ class Passage:
                 del self._voices[next(iter(self._voices))]
             if voices[voice] <= most:
                 return
+        if who not in self.turned and len(self.turned) >= KINDS:
+            who = (tiding.service, OTHERS, OTHERS, denied)
         self.turned[who] += 1
         self.turns.append(Turn(at, *who, where, sample))
         if len(self.turns) > 2 * KEPT:

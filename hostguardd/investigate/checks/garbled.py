@@ -7,6 +7,7 @@ is a trace of an attack; and a crash close to it, that it may have worked.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Final
@@ -66,7 +67,7 @@ def _garbled(passage: Passage, faults: list[Fault]) -> Iterator[Found]:
         kept[odd.program, odd.what].append(odd)
     for (program, what), count in sorted(passage.odds.items()):
         lines = kept[program, what]
-        near = next((fault for odd in lines for fault in faults if abs(fault.at - odd.at) <= NEAR), None)
+        near = next((fault for odd in lines if (fault := _near(faults, odd.at))), None)
         exposed = program in EXPOSED and what != "overlong"
         verdict = Verdict.SUSPICIOUS if exposed or near else Verdict.NOTABLE
         by = f" of {text(program)}" if program else ""
@@ -96,6 +97,12 @@ def _garbled(passage: Passage, faults: list[Fault]) -> Iterator[Found]:
             yield Moment(
                 odd.at, "log", f"A line{by} that is no text: {what}", where, Confidence.LIKELY, verdict
             )
+
+
+def _near(faults: list[Fault], at: int) -> Fault | None:
+    """A crash within NEAR seconds. `faults` are in the order of time."""
+    place = bisect_left(faults, at - NEAR, key=lambda fault: fault.at)
+    return faults[place] if place < len(faults) and faults[place].at <= at + NEAR else None
 
 
 def _crashes(faults: list[Fault]) -> Iterator[Found]:

@@ -140,3 +140,36 @@ def test_what_time_does_not_suffice_for_is_said(tmp_path: Path) -> None:
     where.begin()
     found = where.once(reading)
     assert found.unseen[0].reason == "there was no time left for it"
+
+
+def test_a_flood_of_names_fills_no_memory_and_loses_no_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hostguardd.investigate.ledger.SOURCES", 50)
+    monkeypatch.setattr("hostguardd.investigate.ledger.USERS", 60)
+    monkeypatch.setattr("hostguardd.investigate.passage.KINDS", 10)
+    head = "Mar 10 09:01:02 web1 "
+    text = "".join(
+        f"{head}sshd[{n}]: Failed password for u{n}{'x' * 100} from 198.51.{n // 200}.{n % 200} port 1 ssh2\n"
+        f"{head}su[{n}]: (to root) u{n} on pts/0\n"
+        f"{head}p{n}[1]: " + "\x01" * 20 + "\n"
+        for n in range(300)
+    )
+    log(tmp_path).write_text(text)
+    passage = scene(os.fsencode(tmp_path), now=NOW).once(reading).passages[b"/var/log/secure"]
+    sources = passage.refusals.sources
+    assert sum(one.count for one in sources.values()) == 300
+    assert len(sources) == 51
+    assert sum(len(one.users) for one in sources.values()) <= 60 + 51
+    assert all(len(user) <= 64 for one in sources.values() for user in one.users)
+    assert (len(passage.turned), passage.turned.total()) == (11, 300)
+    assert (len(passage.odds), passage.odds.total()) == (11, 300)
+
+
+def test_a_journal_that_nobody_here_can_read_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "var/log/journal/0123"
+    folder.mkdir(parents=True)
+    (folder / "system.journal").write_bytes(b"LPKSHHRH")
+    (unseen,) = scene(os.fsencode(tmp_path), now=NOW).once(reading).unseen
+    assert unseen.scope == "/var/log/journal/0123/system.journal"
+    assert unseen.remedy.startswith("journalctl")
