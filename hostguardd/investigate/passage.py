@@ -19,6 +19,9 @@ PLAIN: Final = bytes({*range(32, 127), *b"\t\n\r"} - {ord("#")})
 """What lines are made of that cannot be garbled but by their length."""
 
 TELLING: Final = frozenset((*PROGRAMS, *SAME)) - {b"audit"}
+KNOCKED: Final = TELLING - {b"kernel"}
+"""Programs that speak when somebody comes, so that their silence says nothing."""
+
 ALWAYS: Final = (b"/vsftpd.log", b"/proftpd.log")
 """Logs of a program's own, in which lines need not name it."""
 
@@ -68,12 +71,13 @@ class Turn(NamedTuple):
 
 
 class Passage:
-    """One log. `covered` is the time of the first line that was read, 0 when none had any."""
+    """One log. `covered` is the time of the first line that was read, 0 when none had any. `pulse` is that of
+    all its lines, `steady` of those that come by themselves and not because somebody knocked."""
 
     def __init__(self, path: bytes, now: int, since: int, offset: int, few: int) -> None:
         self.path = path
         self.covered = 0
-        self.pulse = Pulse()
+        self.pulse, self.steady = Pulse(), Pulse()
         self.refusals = Refusals(few)
         self.odd: list[Odd] = []
         self.odds: Counter[tuple[bytes, str]] = Counter()
@@ -188,7 +192,8 @@ class Passage:
 
     def _turn(self, raw: bytes) -> None:
         """A line of another minute, or of none."""
-        at = parse(raw[:300], self._now, self._offset).at
+        line = parse(raw[:300], self._now, self._offset)
+        at = line.at
         if (raw[3:4] == b" " and raw[7:8] == b" ") or raw[4:5] == b"-":
             self._width = 16  # Mon Jan  1 12:00, 2026-01-01T12:00
         else:
@@ -196,6 +201,8 @@ class Passage:
         self._minute = raw[: self._width] if at else NEWLINE  # no line has that
         if at:
             self._beat(at, raw)
+            if self._within and line.program not in KNOCKED and b"pam_" not in line.program:
+                self.steady.beat(min(at, self._now), 1, self._where(), raw)
 
     def _beat(self, at: int, raw: bytes) -> None:
         """The time a line says."""

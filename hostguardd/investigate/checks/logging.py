@@ -123,8 +123,13 @@ def _times(scene: Scene, found: Reading) -> Iterator[Found]:
     pulses = {path: one.pulse for path, one in found.passages.items() if path != b"journal"}
     for path, passage in found.passages.items():
         others = [pulse for other, pulse in pulses.items() if other != path]
-        for gap in passage.pulse.holes(int(scene.now)):
-            yield from _hole(path, gap, *spoke(others, gap))
+        if path == b"journal":
+            continue  # of which only logins are read
+        now = int(scene.now)
+        steady = passage.steady.holes(now)
+        for gap in passage.pulse.holes(now):
+            sure = any(one.line and one.until >= gap.until >= one.until - one.seconds for one in steady)
+            yield from _hole(path, gap, sure, *spoke(others, gap))
         if passage.pulse.back and passage.pulse.furthest is not None:
             yield _back(path, passage.pulse, passage.pulse.furthest)
         if passage.holed or passage.hollows:
@@ -144,17 +149,21 @@ def _times(scene: Scene, found: Reading) -> Iterator[Found]:
             )
 
 
-def _hole(path: bytes, gap: Gap, lines: int, alive: bool) -> Iterator[Found]:
-    """A silence. `lines` other logs got in the meantime, and if `alive` in most of its hours."""
+def _hole(path: bytes, gap: Gap, sure: bool, lines: int, alive: bool) -> Iterator[Found]:
+    """A silence. `lines` other logs got in the meantime, and if `alive` in most of its hours.
+
+    One that lasts may be the end of what was written there for a while, or that nobody knocks any more. What was
+    taken out has the same habit before and after: that of programs which speak by themselves (`sure`).
+    """
     began = gap.until - gap.seconds
     lasting = not gap.line
     span = f"{gap.seconds / 3600:.1f} hours"
     when = f"since {_day(began)}" if lasting else f"from {_day(began)} to {_day(gap.until)}"
     says = f"{text(path)} is silent {when} ({span}), which is not its habit"
-    suspicious = alive and lines >= ALIVE and not gap.started
+    suspicious = sure and alive and lines >= ALIVE and not gap.started and not lasting
     if gap.started:
         says += "; what follows tells of a start, so that the host or its log service was down"
-    elif suspicious:
+    elif lines:
         says += f"; other logs got {lines} lines in that time"
     verdict = Verdict.SUSPICIOUS if suspicious else Verdict.NOTABLE
     name = "silent" if lasting else f"silent until {gap.until}"

@@ -124,7 +124,19 @@ def test_a_log_that_falls_silent_while_others_go_on(host: Host) -> None:
     host.service()
     host.write("syslog", every(300))
     host.write("auth.log", every(600, end=10 * HOUR))
-    assert [name.split(" since")[0] for name in host.look().suspicious] == ["/var/log/auth.log: silent"]
+    found = host.look()
+    assert not found.suspicious, "what was written there may have come to its end"
+    assert [item.name.split(" since")[0] for item in found.of(Verdict.NOTABLE)] == [
+        "/var/log/auth.log: silent"
+    ]
+
+
+def test_attackers_who_pause_leave_no_hole(host: Host) -> None:
+    host.service()
+    host.write("messages", every(300))
+    knock = "sshd[1]: Failed password for root from 203.0.113.9 port 1 ssh2"
+    host.write("secure", [one for one in every(60) if not 20 * HOUR < one < 30 * HOUR], knock)
+    assert not host.look().suspicious
 
 
 def test_lines_put_in_by_hand_are_out_of_order(host: Host) -> None:
