@@ -20,23 +20,26 @@ from .interface import Verdict
 LONGEST: Final = 1024
 """Bytes of a command in which words are looked for."""
 
-_ANY: Final = rb"[^\n]{0,200}?"
-_SHELL: Final = rb"(?:/\S{0,40}/)?(?:ba|da|z|k|c|tc|a)?sh\b"
-_RUN: Final = rb"(?:^|[;&|(`]\s?|\b(?:sudo|nohup|exec|time|setsid|then|do|xargs)\s+(?:-\S+\s+)?)"
-"""Where a command begins."""
-
-_TEMP: Final = rb"(?:/tmp|/var/tmp|/dev/shm|/run/user/\d+)"
-_LOGS: Final = (
-    rb"(?:/var/(?:log|adm)/(?:messages|secure|auth\.log|syslog|maillog|mail\.log|cron|kern\.log|wtmp|btmp|"
-    rb"lastlog|faillog|"
-    rb"audit(?:/\S*)?|journal(?:/\S*)?|\*)(?=[\s;&|]|$)|/var/log/?(?=[\s;&|]|$)|/(?:var/)?run/utmp\b)"
-)
-_HISTORY: Final = rb"\S*(?:_history|\.histfile|\.zhistory|\$\{?HISTFILE\}?)"
-_WATCHERS: Final = (
-    rb"(?:r?syslog\w*|syslog-ng|auditd|systemd-journald|hostguardd\S*|fail2ban|wazuh\S*|ossec\S*|"
-    rb"osqueryd?|falco\S*|"
-    rb"clamav\S*|crowdsec|klogd)\b"
-)
+_WORDS: Final = {
+    b"@ANY": rb"[^\n]{0,200}?",
+    b"@ARGS": rb"[^\n;|&>]{0,200}?",
+    b"@SHELL": rb"(?:/\S{0,40}/)?(?:ba|da|z|k|c|tc|a)?sh\b",
+    b"@RUN": rb"(?:^|[;&|(`]\s?|\b(?:sudo|nohup|exec|time|setsid|then|do|xargs)\s+(?:-\S+\s+)?)",
+    b"@TEMP": rb"(?:/tmp|/var/tmp|/dev/shm|/run/user/\d+)",
+    b"@HIDDEN": rb"(?:/tmp|/dev/shm|/var/tmp)/\.(?!X|ICE|font)",
+    b"@NET": rb"/dev/(?:tcp|udp)/",
+    b"@EMPTY": rb"(?<!>)>\|?\s*",
+    b"@LOGS": rb"(?:/var/(?:log|adm)/(?:messages|secure|auth\.log|syslog|maillog|mail\.log|cron|kern\.log|"
+    rb"wtmp|btmp|lastlog|faillog|audit(?:/\S*)?|journal(?:/\S*)?|\*)(?=[\s;&|]|$)|"
+    rb"/var/log/?(?=[\s;&|]|$)|/(?:var/)?run/utmp\b)",
+    b"@HISTORY": rb"\S*(?:\.(?:bash|zsh|sh|ksh|ash|csh|mysql|psql|python|sqlite)_history|\bfish_history|"
+    rb"\.histfile|\.zhistory|\$\{?HISTFILE\}?)",
+    b"@WATCHERS": rb"(?:r?syslog\w*|syslog-ng|auditd|systemd-journald|hostguardd\S*|fail2ban|wazuh\S*|"
+    rb"ossec\S*|osqueryd?|falco\S*|clamav\S*|crowdsec|klogd)\b",
+    b"@NOT_OURS": rb"(?!10\.|127\.|192\.168\.|172\.(?:1[6-9]|2\d|3[01])\.)\d{1,3}(?:\.\d{1,3}){3}",
+}
+"""What patterns are made of. @ANY goes on into the next command of a line, @ARGS does not; @RUN is where a
+command begins."""
 
 
 class Rule(NamedTuple):
@@ -52,395 +55,222 @@ class Rule(NamedTuple):
 
 
 def _rule(
-    name: str, needles: bytes, pattern: bytes, verdict: Verdict, technique: str, says: str, means: str = ""
+    name: str, verdict: Verdict, technique: str, says: str, needles: bytes, *patterns: bytes, means: str = ""
 ) -> Rule:
-    return Rule(name, tuple(needles.split()), re.compile(pattern), verdict, technique, says, means)
+    whole = b"|".join(patterns)
+    for word, pattern in _WORDS.items():
+        whole = whole.replace(word, pattern)
+    return Rule(name, tuple(needles.split()), re.compile(whole), verdict, technique, says, means)
 
 
 _S, _N = Verdict.SUSPICIOUS, Verdict.NOTABLE
 RULES: Final[tuple[Rule, ...]] = (
     _rule(
-        "history wiped",
-        b"HIST history _history histfile zhistory",
-        rb"\bhistory\s+-\w*[cd]|\bunset\s+"
-        + rb"(?:-v\s+)?HIST|\bHISTFILE=(?:/dev/null|$|[\s;])|\bHIST(?:FILE)?SIZE=[\"']?0\b|"
-        rb"\bset\s+\+o\s+history|\b(?:rm|shred|unlink|truncate|srm|wipe|ln|mv)\b"
-        + _ANY
-        + _HISTORY
-        + rb"|>\|?\s*"
-        + _HISTORY
-        + rb"|\bsed\s+-\w*i"
-        + _ANY
-        + _HISTORY
-        + rb"|\bHISTORY_IGNORE=.?\*",
-        _S,
-        "T1070.003",
-        "wiped the history, or switched it off",
-        "Who takes care that nobody reads what they typed had a reason.",
+        "history wiped", _S, "T1070.003", "wiped the history, or switched it off",
+        b"HIST history histfile zhistory",
+        rb"\bhistory\s+-\w*c",
+        rb"\bunset\s+(?:-v\s+)?HIST",
+        rb"\bHISTFILE=(?:/dev/null|$|[\s;])",
+        rb"\bHIST(?:FILE)?SIZE=[\"']?0\b",
+        rb"\bset\s+\+o\s+history",
+        rb"\b(?:rm|shred|unlink|truncate|srm|wipe|ln)\s@ARGS@HISTORY",
+        rb"@EMPTY@HISTORY",
+        rb"\bsed\s+-\w*i@ARGS@HISTORY",
+        means="Who takes care that nobody reads what they typed had a reason.",
     ),
     _rule(
-        "logs wiped",
+        "logs wiped", _S, "T1070.002", "removed, emptied or edited logs of the host",
         b"/var/log /var/adm utmp journalctl",
-        rb"\b(?:rm|shred|unlink|truncate|srm|wipe)\b"
-        + _ANY
-        + rb"\s"
-        + _LOGS
-        + rb"|>\|?\s*"
-        + _LOGS
-        + rb"|\b(?:cp|cat|dd)\b"
-        + _ANY
-        + rb"/dev/(?:null|zero)"
-        + _ANY
-        + _LOGS
-        + rb"|\bln\s+-\w+\s+/dev/null\s+"
-        + _LOGS
-        + rb"|\b(?:sed\s+-\w*i|perl\s+-\w*i|grep\s+-v)\b"
-        + _ANY
-        + _LOGS
-        + _ANY
-        + rb"(?:>|$)"
-        + rb"|\bjournalctl\b"
-        + _ANY
-        + rb"--vacuum-(?:time|size|files)[= ]1(?:s|K|\b)",
-        _S,
-        "T1070.002",
-        "removed, emptied or edited logs of the host",
-        "Intruders take out what tells of them.",
+        rb"\b(?:rm|shred|unlink|truncate|srm|wipe)\s@ARGS@LOGS",
+        rb"@EMPTY@LOGS",
+        rb"\bcp\s+(?:-\S+\s+)*/dev/null\s+@LOGS",
+        rb"\bdd\b@ARGS\bof=@LOGS",
+        rb"\bln\s+-\w+\s+/dev/null\s+@LOGS",
+        rb"\b(?:sed|perl)\s+-\w*i@ARGS@LOGS",
+        rb"\bgrep\s+-\w*v@ARGS@LOGS@ANY>@ANY\b(?:mv|cp|cat)\b@ANY@LOGS",
+        rb"\bjournalctl\b@ARGS--vacuum-(?:time|size|files)[= ]1(?:s|K|\b)",
+        means="Intruders take out what tells of them.",
     ),
     _rule(
-        "reverse shell",
-        b"/dev/tcp /dev/udp nc ncat netcat socat socket fsockopen s_client telnet",
-        _SHELL
-        + rb"\s+-\w*i\b"
-        + _ANY
-        + rb"/dev/(?:tcp|udp)/|/dev/(?:tcp|udp)/[^\s/]+/\d+"
-        + _ANY
-        + rb"(?:0>&1|<&|\bexec\b|\|\s*"
-        + _SHELL
-        + rb")|"
-        rb"\bexec\s+\d+<>\s*/dev/(?:tcp|udp)/|"
-        rb"\b(?:nc|ncat|netcat)(?:\.\w+)?\s"
-        + _ANY
-        + rb"(?:-\w*[ec]\s*[\"']?|--(?:sh-)?exec[ =][\"']?)"
-        + _SHELL
-        + rb"|"
-        rb"\bmkfifo\b"
-        + _ANY
-        + rb"\|"
-        + _ANY
-        + rb"\b(?:nc|ncat|netcat|telnet|openssl)\b|\bsocat\b"
-        + _ANY
-        + rb"(?i:exec|system):"
-        + _ANY
-        + rb"sh\b|"
-        rb"\b(?:python[\d.]*|perl|ruby|lua|node)\s+-\w+\s"
-        + _ANY
-        + rb"(?:socket|Socket)"
-        + _ANY
-        + rb"(?:dup2|pty|exec|spawn|/bin/|sh\b)|"
-        rb"\bphp\s+-r" + _ANY + rb"fsockopen|\b(?:telnet|s_client)\b" + _ANY + rb"\|\s*" + _SHELL,
-        _S,
-        "T1059.004",
-        "handed a shell to another host",
-        "A reverse shell lets somebody in who could not come in by themselves.",
+        "reverse shell", _S, "T1059.004", "handed a shell to another host",
+        b"/dev/tcp /dev/udp nc ncat netcat socat socket Socket fsockopen s_client telnet",
+        rb"@SHELL\s+-\w*i\b@ANY@NET",
+        rb"@NET[^\s/]+/\d+@ANY(?:0>&1|<&|\bexec\b|\|\s*@SHELL)",
+        rb"\bexec\s+\d+<>\s*@NET",
+        rb"\b(?:nc|ncat|netcat)(?:\.\w+)?\s@ARGS(?:-\w*[ec]\s*[\"']?|--(?:sh-)?exec[ =][\"']?)@SHELL",
+        rb"\bmkfifo\b@ANY\|@ANY\b(?:nc|ncat|netcat|telnet|openssl)\b",
+        rb"\bsocat\b@ARGS(?i:exec|system):@ARGSsh\b",
+        rb"\b(?:python[\d.]*|perl|ruby|lua|node)\s+-\w+\s@ANY(?:socket|Socket)"
+        rb"@ANY(?:dup2|pty\.spawn|\bexec\b|/bin/(?:ba|da)?sh)",
+        rb"\bphp\s+-r@ANY\bfsockopen",
+        rb"\b(?:telnet|s_client)\b@ANY\|\s*@SHELL",
+        means="A reverse shell lets somebody in who could not come in by themselves.",
     ),
     _rule(
-        "hidden program",
+        "hidden program", _S, "T1059.004", "ran a program that no file shows",
         b"base64 openssl xxd curl wget",
-        rb"\b(?:base64\s+(?:-d|-D|--decode)|openssl\s+(?:enc|base64)\s"
-        + _ANY
-        + rb"-d|xxd\s+-r)\b"
-        + _ANY
-        + rb"\|\s*(?:sudo\s+)?(?:"
-        + _SHELL
-        + rb"|python|perl)|"
-        rb"\b(?:curl|wget|fetch)\b"
-        + _ANY
-        + rb"(?:://\d{1,3}(?:\.\d{1,3}){3}|pastebin\.|paste\.ee|transfer\.sh|ngrok|\.onion\b|0x0\.st|termbin)"
-        + _ANY
-        + rb"\|\s*(?:sudo\s+)?(?:"
-        + _SHELL
-        + rb"|python|perl)",
-        _S,
-        "T1059.004",
-        "ran a program that no file shows",
-        "What is piped into a shell leaves no file to look at.",
+        rb"\b(?:base64\s+(?:-d|-D|--decode)|openssl\s+(?:enc|base64)\s@ARGS-d|xxd\s+-r)\b"
+        rb"@ARGS\|\s*(?:sudo\s+)?(?:@SHELL|python|perl)",
+        rb"\b(?:curl|wget|fetch)\b@ARGS(?:://@NOT_OURS|pastebin\.|paste\.ee|transfer\.sh|ngrok|\.onion\b|"
+        rb"0x0\.st|"
+        rb"termbin)@ARGS\|\s*(?:sudo\s+)?(?:@SHELL|python|perl)",
+        means="What is piped into a shell leaves no file to look at.",
     ),
     _rule(
-        "set-uid program planted",
+        "set-uid program planted", _S, "T1548.001", "made a set-uid program where none belongs",
         b"chmod install setcap",
-        rb"\bchmod\s+(?:-\S+\s+)*(?:[ug]*\+\w*s|0?[4-7][0-7]{3})\w*\s+"
-        + _ANY
-        + rb"(?:"
-        + _TEMP
-        + rb"/|/home/|(?:^|[\s/.])(?:ba|da|z|k)?sh\b(?!\S)|/\.\w)|"
-        rb"\binstall\b"
-        + _ANY
-        + rb"-m\s*0?[46][0-7]{3}"
-        + _ANY
-        + _TEMP
-        + rb"|\bsetcap\b"
-        + _ANY
-        + rb"cap_setuid"
-        + _ANY
-        + _TEMP,
-        _S,
-        "T1548.001",
-        "made a set-uid program where none belongs",
-        "It makes root of anybody who runs it.",
+        rb"\bchmod\s+(?:-\S+\s+)*(?:(?:u|a|ug|gu)?\+\w*s|0?[4-7][0-7]{3})\w*\s+"
+        rb"@ARGS(?:@TEMP/|(?:^|[\s/.])(?:ba|da|z|k)?sh\b(?!\S)|/\.\w)",
+        rb"\binstall\b@ARGS-m\s*0?[46][0-7]{3}@ARGS@TEMP",
+        rb"\bsetcap\b@ARGScap_setuid@ARGS@TEMP",
+        means="It makes root of anybody who runs it.",
     ),
     _rule(
-        "account with root's rights",
+        "account with root's rights", _S, "T1136.001", "made an account with the rights of root, by hand",
         b"useradd adduser usermod /etc/passwd /etc/shadow",
-        rb"\b(?:useradd|adduser|usermod)\b"
-        + _ANY
-        + rb"(?:-u|--uid)[= ]?0\b|\b(?:echo|printf|tee|sed)\b"
-        + _ANY
-        + rb":0{1,5}:\d{1,10}:"
-        + _ANY
-        + rb"/etc/passwd|(?:>>?|tee\s+(?:-a\s+)?)\s*/etc/(?:passwd|shadow|sudoers)\b",
-        _S,
-        "T1136.001",
-        "made an account with the rights of root, by hand",
+        rb"\b(?:useradd|adduser|usermod)\b@ARGS(?:-u|--uid)[= ]?0\b",
+        rb"\b(?:echo|printf|tee|sed)\b@ANY:0{1,5}:\d{1,10}:@ANY/etc/passwd",
+        rb"(?:>>?|\btee\s+(?:-a\s+)?)\s*/etc/(?:passwd|shadow)(?=\s|$)",
     ),
     _rule(
-        "preload planted",
+        "preload planted", _S, "T1574.006", "had a library loaded into every program",
         b"ld.so.preload",
-        rb"(?:>>?\s*|\b(?:tee|cp|mv|vi|vim|nano|install|echo)\b" + _ANY + rb")/etc/ld\.so\.preload",
-        _S,
-        "T1574.006",
-        "had a library loaded into every program",
+        rb"(?:>>?\s*|\b(?:tee|cp|mv|vi|vim|nano|install|echo)\b@ANY)/etc/ld\.so\.preload",
     ),
     _rule(
-        "tools of intruders",
+        "tools of intruders", _S, "T1588.002", "used what intruders bring along",
         b"xmrig minerd stratum linpeas pspy mimipenguin exploit dirtycow dirtypipe pwnkit meterpreter "
-        b"msfvenom reptile "
-        b"diamorphine adore-ng LinEnum chisel logcleaner wtmpclean hiddenwasp shv5 zap2 traitor",
-        rb"(?i)(?:\b|(?=\./))(?:xmrig|minerd|stratum\+(?:tcp|ssl)|linpeas|pspy(?:32|64)?|mimipenguin|"
-        rb"linux-exploit-suggester|les\.sh|dirtycow|"
-        rb"dirtypipe|pwnkit|meterpreter|msfvenom|reptile|diamorphine|adore-ng|LinEnum|chisel\s+(?:client|"
-        rb"server)|logcleaner|"
-        rb"wtmpclean|hiddenwasp|shv5|zap2|\./exploit\b|exploit\.(?:c|py|sh)\b|traitor-amd64)",
-        _S,
-        "T1588.002",
-        "used what intruders bring along",
+        b"msfvenom "
+        b"diamorphine adore-ng LinEnum chisel logcleaner wtmpclean hiddenwasp zap2 traitor les.sh",
+        rb"(?i:\b(?:xmrig|minerd|stratum\+(?:tcp|ssl)|linpeas|pspy(?:32|64)?\b|mimipenguin|dirtycow|"
+        rb"dirtypipe|pwnkit|"
+        rb"linux-exploit-suggester|les\.sh\b|meterpreter|msfvenom|diamorphine|adore-ng|LinEnum|logcleaner|"
+        rb"wtmpclean|"
+        rb"chisel\s+(?:client|server)|hiddenwasp|zap2\b|exploit\.(?:c|py|sh)\b|traitor-amd64))",
+        rb"\./exploit\b",
     ),
     _rule(
-        "hidden folder",
+        "hidden folder", _S, "T1564.001", "used a folder or program whose name is made to be overlooked",
         b"... /tmp/. /dev/shm/. /var/tmp/. ..\\ \".. '..",
-        rb"(?:\b(?:cd|mkdir|rmdir|pushd|mv|cp)\s+(?:-\S+\s+)*[\"']?|/)"
-        rb"\.\.\.+(?=[\s/'\"]|$)|(?:^|[\s/])(?:\.\.\\ |[\"']\.\. +[\"'])|"
-        + _RUN
-        + rb"(?:/tmp|/dev/shm|/var/tmp)/\.(?!X|ICE|font)[^\s/]+/?\S*",
-        _S,
-        "T1564.001",
-        "used a folder or program whose name is made to be overlooked",
+        rb"(?:\b(?:cd|pushd|cp|mv|vi|vim)\s+(?:-\S+\s+)*/\S*/|"
+        rb"\bmkdir\s+(?:-\S+\s+)*\S*)\.\.\.+(?=[\s/'\"]|$)",
+        rb"@RUN/\S*/\.\.\.+/\S",
+        rb"(?:^|[\s/])(?:\.\.\\ |[\"']\.\. +[\"'])",
+        rb"@RUN@HIDDEN[^\s/]+/?\S*",
     ),
     # -- for its owner to remember ---------------------------------------------------------------
+    _rule("history edited", _N, "T1070.003", "took lines out of the "
+    "history", b"history", rb"\bhistory\s+-\w*d"),
     _rule(
-        "shell from the net",
+        "shell from the net", _N, "T1059.004", "ran what was fetched from the net, unseen",
         b"| <( $(",
-        rb"\b(?:curl|wget|fetch)\b[^|\n]{0,400}\|\s*(?:sudo\s+(?:-\S+\s+)*)?(?:env\s+)?(?:"
-        + _SHELL
-        + rb"|python[\d.]*|perl)\b|"
-        + _SHELL
-        + rb"[^\n]{0,40}(?:<\(|\$\()\s*(?:curl|wget)",
-        _N,
-        "T1059.004",
-        "ran what was fetched from the net, unseen",
+        rb"\b(?:curl|wget|fetch)\b[^|\n]{0,400}\|\s*(?:sudo\s+(?:-\S+\s+)*)?(?:env\s+)?(?:@SHELL|"
+        rb"python[\d.]*|perl)\b",
+        rb"@SHELL[^\n]{0,40}(?:<\(|\$\()\s*(?:curl|wget)",
     ),
     _rule(
-        "programs in temporary folders",
+        "programs in temporary folders", _N, "T1059.004", "ran, or kept, something in a folder for "
+        "temporary files",
         b"/tmp /var/tmp /dev/shm",
-        _RUN
-        + _TEMP
-        + rb"/\S+|\bchmod\s+\S*(?:\+x|7[0-7][0-7])\S*\s+"
-        + _TEMP
-        + rb"/|\b(?:cd|mkdir|cp|mv)\b"
-        + _ANY
-        + rb"(?:/dev/shm|/tmp/\.(?!X|ICE|font))",
-        _N,
-        "T1059.004",
-        "ran, or kept, something in a folder for temporary files",
+        rb"@RUN@TEMP/\S+",
+        rb"\bchmod\s+\S*(?:\+x|7[0-7][0-7])\S*\s+@TEMP/",
+        rb"\b(?:cd|mkdir|cp|mv)\b@ARGS(?:/dev/shm|@HIDDEN)",
     ),
     _rule(
-        "set-uid",
-        b"chmod setcap",
-        rb"\bchmod\s+(?:-\S+\s+)*(?:[ug]*\+\w*s|0?[4-7][0-7]{3})\w*\s|\bsetcap\b",
-        _N,
-        "T1548.001",
-        "gave a program the rights of its owner",
+        "set-uid", _N, "T1548.001", "gave a program the rights of its owner", b"chmod setcap",
+        rb"\bchmod\s+(?:-\S+\s+)*(?:(?:u|a|ug|gu)?\+\w*s|0?[4-7][0-7]{3})\w*\s", rb"\bsetcap\b",
     ),
     _rule(
-        "log services",
-        b"syslog auditd auditctl journald hostguardd fail2ban wazuh ossec osquery falco aide clamav "
-        b"crowdsec klogd",
-        rb"\b(?:systemctl|service|rc-service|chkconfig|initctl)\b"
-        + _ANY
-        + rb"\b(?:stop|disable|mask|kill)\b"
-        + _ANY
-        + _WATCHERS
-        + rb"|\bservice\s+"
-        + _WATCHERS
-        + rb"\s+stop|\b(?:kill|killall|pkill)\b"
-        + _ANY
-        + _WATCHERS
-        + rb"|\bauditctl\s+(?:-e\s*0|-D)\b",
-        _N,
-        "T1562.001",
-        "stopped, or meddled with, what watches this host",
+        "log services", _N, "T1562.001", "stopped, or meddled with, what watches this host",
+        b"syslog auditd auditctl journald hostguardd fail2ban wazuh ossec osquery falco clamav crowdsec "
+        b"klogd",
+        rb"\b(?:systemctl|service|rc-service|chkconfig|initctl)\b@ARGS\b(?:stop|disable|mask|"
+        rb"kill)\b@ARGS\b@WATCHERS",
+        rb"\bservice\s+@WATCHERS\s+stop",
+        rb"\b(?:kill|killall|pkill)\b@ARGS\b@WATCHERS",
+        rb"\bauditctl\s+(?:-e\s*0|-D)\b",
     ),
     _rule(
-        "journal vacuumed",
-        b"--vacuum",
-        rb"\bjournalctl\b" + _ANY + rb"--vacuum",
-        _N,
-        "T1070.002",
-        "removed old entries of the journal",
+        "journal vacuumed", _N, "T1070.002", "removed old entries of the journal", b"--vacuum",
+        rb"\bjournalctl\b@ARGS--vacuum",
     ),
     _rule(
-        "other logs removed",
-        b"/var/log",
-        rb"\b(?:rm|shred|truncate)\b" + _ANY + rb"\s/var/log/\S|>\|?\s*/var/log/\S",
-        _N,
-        "T1070.002",
-        "removed or emptied logs",
+        "other logs removed", _N, "T1070.002", "removed or emptied logs", b"/var/log",
+        rb"\b(?:rm|shred|truncate)\s@ARGS/var/log/\S", rb"@EMPTY/var/log/\S",
     ),
     _rule(
-        "firewall",
-        b"iptables nft firewall ufw",
-        rb"\bip6?tables\b"
-        + _ANY
-        + rb"(?:-F|-X|-P\s+\w+\s+ACCEPT|--flush)|\bnft\s+(?:flush|delete)|\b(?:systemctl|service)\b"
-        + _ANY
-        + rb"(?:firewalld|nftables|ip6?tables|ufw)|\bufw\s+(?:disable|reset)",
-        _N,
-        "T1562.004",
-        "opened or stopped the firewall",
+        "firewall", _N, "T1562.004", "opened or stopped the firewall", b"iptables nft firewall ufw",
+        rb"\bip6?tables\b@ARGS(?:-F|-X|-P\s+\w+\s+ACCEPT|--flush)",
+        rb"\bnft\s+(?:flush|delete)",
+        rb"\b(?:systemctl|service)\b@ARGS\b(?:stop|disable|mask)\b@ARGS(?:firewalld|nftables|ip6?tables|ufw)",
+        rb"\bufw\s+(?:disable|reset)",
     ),
     _rule(
-        "SELinux",
-        b"setenforce SELINUX aa-disable aa-teardown apparmor",
-        rb"\bsetenforce\s+(?:0|[Pp]ermissive)|SELINUX=(?:disabled|permissive)|\baa-(?:disable|teardown|"
-        rb"complain)\b|\b(?:stop|disable|mask)\b" + _ANY + rb"apparmor",
-        _N,
-        "T1562.001",
-        "switched off what confines programs",
+        "SELinux", _N, "T1562.001", "switched off what confines programs",
+        b"setenforce SELINUX aa-disable aa-teardown aa-complain apparmor",
+        rb"\bsetenforce\s+(?:0|[Pp]ermissive)", rb"SELINUX=(?:disabled|permissive)",
+        rb"\baa-(?:disable|teardown|complain)\b", rb"\b(?:stop|disable|mask)\b@ARGSapparmor",
     ),
     _rule(
-        "flags of files",
-        b"chattr",
+        "flags of files", _N, "T1222.002", "made files immutable, or not", b"chattr",
         rb"\bchattr\s+(?:-R\s+)?[+=-]\w*[ia]",
-        _N,
-        "T1222.002",
-        "made files immutable, or not",
     ),
     _rule(
-        "times of files",
-        b"touch",
-        rb"\btouch\s+" + _ANY + rb"(?:-\w*[rtd]\b|--reference|--date)",
-        _N,
-        "T1070.006",
-        "set the times of files",
+        "times of files", _N, "T1070.006", "set the times of files", b"touch",
+        rb"\btouch\s+@ARGS(?:-\w*[rtd]\b|--reference|--date)",
     ),
     _rule(
-        "kernel modules",
-        b"insmod modprobe rmmod",
+        "kernel modules", _N, "T1547.006", "loaded or removed kernel modules", b"insmod modprobe rmmod",
         rb"\b(?:insmod|modprobe|rmmod)\s",
-        _N,
-        "T1547.006",
-        "loaded or removed kernel modules",
     ),
     _rule(
-        "keys for logins",
-        b"authorized_keys ssh-copy-id",
-        rb"authorized_keys|\bssh-copy-id\b",
-        _N,
-        "T1098.004",
-        "dealt with keys that let in",
+        "keys for logins", _N, "T1098.004", "dealt with keys that let in", b"authorized_keys ssh-copy-id",
+        rb"authorized_keys", rb"\bssh-copy-id\b",
     ),
     _rule(
-        "passwords of others",
-        b"shadow john hashcat unshadow",
-        rb"\b(?:cat|cp|less|more|scp|base64|xxd|head|tail|vi|vim|nano)\b"
-        + _ANY
-        + rb"/etc/g?shadow\b|\b(?:unshadow|john|hashcat)\b",
-        _N,
-        "T1003.008",
-        "looked at the table of passwords",
+        "passwords of others", _N, "T1003.008", "looked at the table of passwords",
+        b"shadow john hashcat",
+        rb"\b(?:cat|cp|less|more|scp|base64|xxd|head|tail|vi|vim|nano)\b@ARGS/etc/g?shadow\b",
+        rb"@RUN(?:unshadow|john|hashcat)\b",
     ),
     _rule(
-        "tunnels",
-        b"ssh ngrok frpc cloudflared gost",
-        rb"\bssh\b" + _ANY + rb"\s-\w*[RDL]\b|\b(?:ngrok|frpc|cloudflared|gost)\b",
-        _N,
-        "T1572",
-        "made a tunnel",
+        "tunnels", _N, "T1572", "made a tunnel", b"ssh ngrok frpc cloudflared gost",
+        rb"\bssh\b@ARGS\s-\w*[RDL]\b", rb"\b(?:ngrok|frpc|cloudflared|gost)\b",
     ),
     _rule(
-        "accounts",
+        "accounts", _N, "T1136.001", "dealt with accounts or their passwords",
         b"user group passwd visudo vipw vigr chage sudoers",
-        _RUN + rb"(?:/usr/s?bin/)?(?:user(?:add|mod|del)|add(?:user|group)|del(?:user|group)|group(?:add|mod|"
-        rb"del)|gpasswd|passwd|chpasswd|visudo|vipw|vigr|chage)\b|\b(?:vi|vim|nano|"
-        rb"emacs)\s+\S*/etc/(?:passwd|group|sudoers)",
-        _N,
-        "T1136.001",
-        "dealt with accounts or their passwords",
+        rb"@RUN(?:/usr/s?bin/)?(?:user(?:add|mod|del)|add(?:user|group)|del(?:user|group)|group(?:add|mod|"
+        rb"del)|"
+        rb"gpasswd|passwd|chpasswd|visudo|vipw|vigr|chage)\b",
+        rb"(?:\b(?:vi|vim|nano|emacs)\s+\S*|>>?\s*|\btee\s+(?:-a\s+)?)/etc/(?:passwd|group|sudoers)",
     ),
     _rule(
-        "timed jobs",
-        b"crontab cron at systemd-run",
-        rb"\bcrontab\b"
-        + rb"(?!\s+-l)|"
-        + _RUN
-        + rb"(?:at|batch)\s+(?:now|-f|\d)|\bsystemd-run\b|\b(?:vi|vim|nano)\s+\S*/etc/cron",
-        _N,
-        "T1053.003",
-        "dealt with timed jobs",
+        "timed jobs", _N, "T1053.003", "dealt with timed jobs", b"crontab cron at batch systemd-run",
+        rb"\bcrontab\b(?!\s+-l)", rb"@RUN(?:at|batch)\s+(?:now|-f|\d)", rb"\bsystemd-run\b",
+        rb"\b(?:vi|vim|nano)\s+\S*/etc/cron",
     ),
     _rule(
-        "compiled",
-        b"gcc cc g++ clang tcc make",
-        _RUN
-        + rb"(?:gcc|cc|g\+\+|c\+\+|clang|clang\+\+|tcc)(?:-\d+)?\s|"
-        + _RUN
-        + rb"g?make\b|\./configure\b",
-        _N,
-        "T1027.004",
-        "compiled something",
+        "compiled", _N, "T1027.004", "compiled something", b"gcc cc g++ c++ clang tcc make ./configure",
+        rb"@RUN(?:gcc|cc|g\+\+|c\+\+|clang|clang\+\+|tcc)(?:-\d+)?\s", rb"@RUNg?make\b", rb"\./configure\b",
     ),
     _rule(
-        "scanned",
-        b"nmap masscan hydra medusa nikto sqlmap tcpdump",
-        rb"\b(?:nmap|masscan|zmap|hydra|medusa|nikto|sqlmap|tcpdump|tshark|ettercap)\b",
-        _N,
-        "T1046",
-        "scanned or listened to networks",
+        "scanned", _N, "T1046", "scanned or listened to networks",
+        b"nmap masscan zmap hydra medusa nikto sqlmap tcpdump tshark ettercap",
+        rb"@RUN(?:nmap|masscan|zmap|hydra|medusa|nikto|sqlmap|tcpdump|tshark|ettercap)\b",
     ),
     _rule(
-        "fetched",
-        b"curl wget fetch scp sftp ftp tftp rsync nc lftp aria2c git base64",
-        _RUN
-        + rb"(?:curl|wget|aria2c|lftp|ftp|tftp|sftp|scp)\s|"
-        + _RUN
-        + rb"rsync\s"
-        + _ANY
-        + rb"\w:|\bgit\s+clone\b|\bnc\b"
-        + _ANY
-        + rb">\s*\S|\bbase64\s+(?:-d|--decode)",
-        _N,
-        "T1105",
-        "fetched or sent files over the net",
+        "fetched", _N, "T1105", "fetched or sent files over the net",
+        b"curl wget scp sftp ftp tftp rsync nc lftp aria2c git base64",
+        rb"@RUN(?:curl|wget|aria2c|lftp|ftp|tftp|sftp|scp)\s", rb"@RUNrsync\s@ARGS\w:", rb"\bgit\s+clone\b",
+        rb"\bnc\b@ARGS>\s*\S", rb"\bbase64\s+(?:-d|--decode)",
     ),
     _rule(
-        "connected",
-        b"ssh telnet nc ncat netcat socat mosh rlogin rsh /dev/tcp",
-        _RUN + rb"(?:ssh|telnet|nc|ncat|netcat|socat|mosh|rlogin|rsh)\s|/dev/(?:tcp|udp)/",
-        _N,
-        "T1021.004",
-        "connected to other hosts",
+        "connected", _N, "T1021.004", "connected to other hosts",
+        b"ssh telnet nc ncat netcat socat mosh rlogin rsh /dev/tcp /dev/udp",
+        rb"@RUN(?:ssh|telnet|nc|ncat|netcat|socat|mosh|rlogin|rsh)\s", rb"@NET",
     ),
-)
+)  # fmt: skip
 
 _LOOKING: Final = re.compile(
     rb"\s*(?:sudo\s+)?(?:[efz]?grep|rg|ag|man|info|apropos|help|ps|pgrep|which|type|rpm\s+-q\w*|"
@@ -479,7 +309,6 @@ class Typed(NamedTuple):
 _ZSH = re.compile(rb": (\d{9,11}):\d{1,9};(.*)", re.DOTALL)
 _STAMP = re.compile(rb"#(\d{9,11})\s*")
 _OCTAL = re.compile(rb"\\([0-3][0-7]{2})")
-EDITED: Final = (b"> ", b"-'", b"'0")
 
 
 def typed(name: bytes, data: bytes) -> Iterator[Typed]:

@@ -152,8 +152,8 @@ def _times(scene: Scene, found: Reading) -> Iterator[Found]:
 def _hole(path: bytes, gap: Gap, sure: bool, lines: int, alive: bool) -> Iterator[Found]:
     """A silence. `lines` other logs got in the meantime, and if `alive` in most of its hours.
 
-    One that lasts may be the end of what was written there for a while, or that nobody knocks any more. What was
-    taken out has the same habit before and after: that of programs which speak by themselves (`sure`).
+    One that lasts may be the end of what was written there for a while, or that nobody knocks any more. What
+    was taken out has the same habit before and after: that of programs which speak by themselves (`sure`).
     """
     began = gap.until - gap.seconds
     lasting = not gap.line

@@ -61,6 +61,21 @@ INTRUDER = [
 ]
 
 ADMINISTRATOR = [
+    "go test ./...",
+    "go build github.com/x/y/...",
+    "cd ...",
+    "git diff main...HEAD",
+    "rm build/order_history",
+    "cat x 2>/dev/null; cat /var/log/messages",
+    "rm -f x; tail /var/log/messages",
+    "dd if=/dev/zero of=/swap bs=1M && tail -f /var/log/messages",
+    "grep -v noise /var/log/syslog > out.txt",
+    "echo mark >> /var/log/messages",
+    "docker run zap2docker",
+    "chmod g+s .",
+    "chmod 2775 shared",
+    "python3 -c 'import socket; print(socket.gethostname())'",
+    "systemctl restart firewalld",
     "ls -la",
     "cd /var/log",
     "tail -f /var/log/messages",
@@ -97,6 +112,11 @@ ADMINISTRATOR = [
 ]
 
 ROUTINE = [
+    ("history edited", "history -d 17"),
+    ("accounts", "echo 'bob ALL=(ALL) ALL' | sudo tee /etc/sudoers.d/bob"),
+    ("set-uid", "sudo chmod 4755 /home/me/node_modules/electron/dist/chrome-sandbox"),
+    ("shell from the net", "curl http://192.168.1.1/kickstart.sh | sh"),
+    ("connected", "timeout 1 bash -c '</dev/tcp/db1/5432'"),
     ("compiled", "gcc -O2 -o x x.c"),
     ("compiled", "make install"),
     ("fetched", "wget https://example.org/a.tar.gz"),
