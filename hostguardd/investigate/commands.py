@@ -272,6 +272,12 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
 )  # fmt: skip
 
+_NEEDLES: Final = {
+    needle: frozenset(number for number, rule in enumerate(RULES) if needle in rule.needles)
+    for needle in dict.fromkeys(needle for rule in RULES for needle in rule.needles)
+}
+"""Which rules to try where a word stands."""
+
 _LOOKING: Final = re.compile(
     rb"\s*(?:sudo\s+)?(?:[efz]?grep|rg|ag|man|info|apropos|help|ps|pgrep|which|type|rpm\s+-q\w*|"
     rb"dpkg\s+-[lLsS]|find|locate|ls|ll|stat|"
@@ -289,9 +295,13 @@ def judge(command: bytes) -> Rule | None:
     line = command[:LONGEST]
     if not line.strip() or _LOOKING.match(line):
         return None
-    for rule in RULES:
-        if any(needle in line for needle in rule.needles) and rule.pattern.search(line):
-            return rule
+    met: set[int] = set()
+    for needle, rules in _NEEDLES.items():
+        if needle in line:
+            met |= rules
+    for number in sorted(met):
+        if RULES[number].pattern.search(line):
+            return RULES[number]
     return None
 
 
