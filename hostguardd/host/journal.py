@@ -43,6 +43,9 @@ PATIENCE: Final = 10.0
 AGAIN: Final = 10.0
 """Seconds between two starts of a program that keeps dying."""
 
+TOGETHER: Final = 48 << 20
+"""Bytes of messages of the past."""
+
 LONGEST: Final = 1 << 20
 """Bytes of one entry; a longer one is left out."""
 
@@ -140,7 +143,7 @@ class JournalFeed:
 
     def past(self, stop: Callable[[], bool], since: float = 0) -> list[Entry]:
         """As `Feed.past`."""
-        found: list[Entry] = []
+        found, size = list[Entry](), 0
         deadline = time.monotonic() + PATIENCE
         self._since = time.time()
         if since:
@@ -150,7 +153,12 @@ class JournalFeed:
         while self._child is not None and not stop() and time.monotonic() < deadline:
             if self._child.stdout is not None:
                 select.select([self._child.stdout], [], [], 0.05)
-            found += self._read(1 << 20)
+            entries = self._read(1 << 20)
+            found += entries
+            size += sum(len(one.line.text) for one in entries)
+            if size > TOGETHER:
+                self.problem = f"its messages are longer than {TOGETHER >> 20} MiB: the newest were not read"
+                break
         self._close()
         return found
 
