@@ -25,6 +25,9 @@ USERS: Final = 50_000
 SESSIONS: Final = 8192
 """Sessions whose voices are told apart, the newest."""
 
+TRIED: Final = 100
+"""Accounts that one session may try; a log in which one tries more was written by somebody else."""
+
 SESSION: Final = 900
 """Seconds of silence after which a number of a process is that of another one."""
 
@@ -106,8 +109,9 @@ class Source:
         if times > 0 and (not self.bursts or at - self.bursts[-1].last > BURST):
             self.bursts.append(Burst(at, at, 0))
             del self.bursts[:-BURSTS]
-        self.bursts[-1].last = max(self.bursts[-1].last, at)
-        self.bursts[-1].count += times
+        if self.bursts:
+            self.bursts[-1].last = max(self.bursts[-1].last, at)
+            self.bursts[-1].count += times
 
 
 Key = tuple[bytes, bytes]
@@ -130,6 +134,11 @@ class Session:
             heard[who] = heard.get(who, 0) + tiding.times
         elif not any(source == tiding.source for source, _ in heard):
             heard[who] = 1
+
+    @property
+    def bearable(self) -> bool:
+        """Whether it is no more than a service lets one client try."""
+        return sum(map(len, self.said.values())) < TRIED
 
     def best(self) -> dict[Key, int]:
         """What to believe: (source, user) -> times."""
@@ -171,9 +180,21 @@ class Refusals:
     def refused(self, tiding: Refused, at: int, where: Where, sample: bytes) -> None:
         """Somebody was not let in."""
         tiding = tiding._replace(user=tiding.user[:64], source=tiding.source[:256])
-        if not tiding.session:
+        session = self._session(tiding, at)
+        if session is None:
             self._add(tiding.service, (tiding.source, tiding.user), tiding.times, at, where, sample)
             return
+        session.hear(tiding)
+        best = session.best()
+        for who in best.keys() | session.told.keys():
+            if times := best.get(who, 0) - session.told.get(who, 0):
+                self._add(tiding.service, who, times, at, where, sample)
+        session.told = best
+
+    def _session(self, tiding: Refused, at: int) -> Session | None:
+        """Whose voices are to be told apart; None where each line counts by itself."""
+        if not tiding.session:
+            return None
         key = (tiding.service, tiding.session)
         session = self._sessions.get(key)
         if session is None or abs(at - session.at) > SESSION:
@@ -182,18 +203,13 @@ class Refusals:
         self._sessions.move_to_end(key)
         if len(self._sessions) > SESSIONS:
             self._sessions.popitem(last=False)
-        session.hear(tiding)
-        best = session.best()
-        for who in best.keys() | session.told.keys():
-            if times := best.get(who, 0) - session.told.get(who, 0):
-                self._add(tiding.service, who, times, at, where, sample)
-        session.told = best
+        return session if session.bearable else None
 
     def _add(self, service: bytes, who: Key, times: int, at: int, where: Where, sample: bytes) -> None:
         key = (service, who[0])
         source = self.sources.get(key)
         if source is None:
-            if len(self.sources) >= SOURCES:
+            if len(self.sources) >= SOURCES or times < 0:
                 key = (service, OTHERS)
             source = self.sources.setdefault(key, Source())
         user = who[1]

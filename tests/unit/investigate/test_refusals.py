@@ -160,6 +160,25 @@ def test_what_may_be_a_password_is_not_told(host: Host) -> None:
     assert "Tr0ub4dor" not in repr(found.moments)
 
 
+def test_a_session_that_tries_everything_is_counted_and_takes_no_time(host: Host) -> None:
+    for number in range(5000):
+        host.log(f"Failed password for u{number} from {A} port 1 ssh2")
+    began = time.monotonic()
+    assert total(host.look())["refusals"] == 5000
+    assert time.monotonic() - began < 10
+
+
+def test_what_an_sshd_of_old_wrote(host: Host) -> None:
+    for port in range(62531, 62537):
+        host.log(f"Failed password for ROOT from {A} port {port}")
+        host.log("authentication failure; (uid=0) -> root for sshd service", program="PAM_pwdb")
+    host.log(f"Failed password for mity from {A} port 62571")
+    host.log(f"Accepted password for mity from {A} port 62571")
+    found = host.look("messages")
+    assert (total(found)["refusals"], total(found)["root"]) == (7, 6)
+    assert [item.verdict for item in found.items if "login after" in item.name] == [Verdict.NOTABLE]
+
+
 def test_bursts_become_moments_and_not_lines(host: Host) -> None:
     host.fail(times=50, ago=40_000)
     host.fail(times=70, ago=20_000)
