@@ -68,9 +68,8 @@ def look(scene: Scene) -> Iterator[Found]:
 def _success(one: Success, few: int) -> Iterator[Found]:
     verdict = Verdict.SUSPICIOUS if one.own >= few or one.refusals >= MANY else Verdict.NOTABLE
     who, where = text(one.user), _origin(one.source)
-    whose = f"{one.own} of this account" if one.own else f"all of {one.tried} other accounts"
-    says = f"{who} logged in {where} by {text(one.service)} after {one.refusals} refusals in a row there, "
-    f"{whose}"
+    says = f"{who} logged in {where} by {text(one.service)} after {one.refusals} refusals in a row there"
+    says += f", {one.own} of this account" if one.own else f", all of {one.tried} other accounts"
     yield Item(
         f"{who} {where}, {text(one.service)}: login after refusals at {one.at}",
         verdict,

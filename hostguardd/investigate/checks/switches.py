@@ -43,12 +43,13 @@ def look(scene: Scene) -> Iterator[Found]:
         yield Item("switches of account", Verdict.FINE, "No log tells that anybody became another account")
     told = sorted((turn for one in turns.values() for turn in one), key=lambda turn: -turn.at)
     for turn in told[:MOMENTS]:
-        says = f"{text(turn.by)} {'was denied' if turn.denied else 'became'} {text(turn.user)} by "
-        f"{text(turn.service)}"
+        became = "was denied to become" if turn.denied else "became"
+        says = f"{text(turn.by)} {became} {text(turn.user)} by {text(turn.service)}"
         yield Moment(
             turn.at, "switch", says, text(bytes(turn.where)), Confidence.LIKELY,
             Verdict.NOTABLE if turn.denied else Verdict.FINE, text(turn.by),
         )  # fmt: skip
+    yield from found.unseen
 
 
 def _item(key: Key, count: int, lines: list[Turn], unknown: bool) -> Item:

@@ -115,6 +115,9 @@ def test_a_guessed_password_is_suspicious(host: Host) -> None:
     (item,) = host.look().of(Verdict.SUSPICIOUS)
     assert item.name.startswith(f"alice from {A}, sshd")
     assert (item.details["refusals"], item.details["of this account"]) == (40, 40)
+    assert (
+        item.says == f"alice logged in from {A} by sshd after 40 refusals in a row there, 40 of this account"
+    )
     assert item.technique == "T1110"
     assert item.evidence[0].source == "/var/log/auth.log:81"
 

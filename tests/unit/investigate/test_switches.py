@@ -49,7 +49,7 @@ def test_su_to_root_is_told_once_though_two_voices_tell(tmp_path: Path) -> None:
     assert item.details["times"] == 2
     assert item.next
     assert [m.kind for m in found.moments] == ["switch"] * 2
-    assert {m.who for m in found.moments} == {"alice"}
+    assert {(m.who, m.says) for m in found.moments} == {("alice", "alice became root by su")}
 
 
 def test_sudo_of_those_who_may_is_their_work_and_secrets_stay_out(tmp_path: Path) -> None:
