@@ -22,6 +22,9 @@ from ..scene import Scene
 ITEMS: Final = 200
 """Sources that are shown one by one, those with most refusals; all are in the sum."""
 
+WORST: Final = 20
+"""Of these, how many an administrator is asked to look at: in the internet the list has no end."""
+
 NAMED: Final = 20
 """Accounts that are named of each."""
 
@@ -60,8 +63,8 @@ def look(scene: Scene) -> Iterator[Found]:
         by_source[source][service] = one
     worst = sorted(by_source, key=lambda one: (-sum(s.count for s in by_source[one].values()), one))
     asked = _asked(scene)
-    for origin in worst[:ITEMS]:
-        yield _item(scene, origin, by_source[origin], names, asked)
+    for number, origin in enumerate(worst[:ITEMS]):
+        yield _item(scene, origin, by_source[origin], names, asked, among=number < WORST)
     yield from _moments(sources)
 
 
@@ -127,7 +130,7 @@ def _asked(scene: Scene) -> dict[tuple[bytes, bytes], Known]:
 
 def _item(
     scene: Scene, origin: bytes, services: dict[bytes, Source], names: set[bytes],
-    asked: dict[tuple[bytes, bytes], Known],
+    asked: dict[tuple[bytes, bytes], Known], *, among: bool,
 ) -> Item:  # fmt: skip
     """One source."""
     count = sum(one.count for one in services.values())
@@ -136,7 +139,7 @@ def _item(
         users.update(one.users)
     there = sorted(user for user in users if user in names)
     root = sum(times for user, times in users.items() if user.lower() == b"root")
-    few = count < scene.config.events.refusals
+    few = count < scene.config.events.refusals or not among
     newest = max(services.values(), key=lambda one: one.last)
     known = next((asked[key] for service in services if (key := (service, origin)) in asked), Known.NOT_ASKED)
     tried = ", ".join(text(user) for user in there[:5])

@@ -104,6 +104,15 @@ def test_attempts_are_counted_once_though_pam_and_sshd_tell_of_them(host: Host) 
     assert found.named(f"from {B}").verdict is Verdict.FINE
 
 
+def test_of_a_thousand_sources_the_worst_are_to_be_looked_at(host: Host) -> None:
+    for number in range(300):
+        host.fail("admin", f"198.51.{number // 200}.{number % 200}", times=6 + (number < 5))
+    found = host.look()
+    assert len(found.of(Verdict.NOTABLE)) == refusals.WORST
+    assert {f"from 198.51.0.{n}" for n in range(5)} <= {item.name for item in found.of(Verdict.NOTABLE)}
+    assert (total(found)["sources"], total(found)["refusals"]) == (300, 1805)
+
+
 def test_a_repeated_message_counts_as_often_as_it_says(host: Host) -> None:
     host.log(f"message repeated 5 times: [ Failed password for root from {A} port 42393 ssh2]")
     assert total(host.look())["refusals"] == 5
