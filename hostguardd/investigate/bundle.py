@@ -28,10 +28,10 @@ from ..render.html import html
 from ..render.inquiry import page
 from ..render.paper import Paper
 from .archive import Archive, stored
+from .books import Books
 from .copies import Copies
 from .evidence import KERNEL, LOGINS, LOGS, MIB, NAMED, SETTINGS, Place, Walk, homes, named
 from .interface import Verdict
-from .ledger import Ledger
 from .living import Living
 from .scene import Scene
 
@@ -123,10 +123,10 @@ class _Writer:
         self._when = datetime.fromtimestamp(scene.now, UTC)
         host = stored(str(report["host"]["hostname"] or "host").encode()).replace("/", "_")[:100]
         name = f"evidence-{host}-{self._when:%Y%m%dT%H%M%SZ}"
-        self._ledger = Ledger(Archive(target, name, limit, scene.now))
-        self._copies = Copies(scene, self._ledger, secrets, _identity(target))
-        self._living = Living(scene, self._ledger, secrets)
-        self._walk = Walk(scene, lambda path, why: self._ledger.leave(escape(path), why))
+        self._books = Books(Archive(target, name, limit, scene.now))
+        self._copies = Copies(scene, self._books, secrets, _identity(target))
+        self._living = Living(scene, self._books, secrets)
+        self._walk = Walk(scene, lambda path, why: self._books.leave(escape(path), why))
 
     def write(self, progress: Callable[[str], None]) -> Bundle:
         """Everything, the most fleeting first."""
@@ -144,15 +144,15 @@ class _Writer:
             ("alerts", lambda: self._take(self._alerts())),
             ("logs", lambda: self._take(LOGS)),
         )
-        ledger = self._ledger
+        books = self._books
         try:
             for what, step in steps:
                 progress(what)
                 self._scene.begin()
                 step()
                 if self._scene.stop():
-                    ledger.leave(what, f"the rest: the time of {self._scene.options.patience:.0f} s ran out")
-            size, sha256 = ledger.close(
+                    books.leave(what, f"the rest: the time of {self._scene.options.patience:.0f} s ran out")
+            size, sha256 = books.close(
                 {
                     "host": self._report["host"],
                     "gathered": timestamp(int(self._scene.now * 1e9)),
@@ -160,9 +160,9 @@ class _Writer:
                 }
             )
         except BaseException:
-            ledger.archive.abandon()
+            books.archive.abandon()
             raise
-        return Bundle(size, sha256, ledger.files, ledger.processes, tuple(ledger.left), ledger.left_out)
+        return Bundle(size, sha256, books.files, books.processes, tuple(books.left), books.left_out)
 
     def _take(self, places: Iterable[Place]) -> None:
         self._copies.take(self._walk.of(places))
@@ -179,7 +179,7 @@ class _Writer:
     def _reports(self) -> None:
         report = self._report
         kept = "Environments, password hashes and private keys were left out."
-        self._ledger.text(
+        self._books.text(
             "README.txt",
             README.format(
                 host=clean(str(report["host"]["hostname"])),
@@ -188,14 +188,14 @@ class _Writer:
                 secrets="It holds secrets, as was asked for." if self._secrets else kept,
             ),
         )
-        self._ledger.text("report.txt", "\n".join([*page(Paper(100, False, self._when), report, True), ""]))
-        self._ledger.text("report.html", html(report))
-        self._ledger.text("report.json", json.dumps(report, ensure_ascii=False))
+        self._books.text("report.txt", "\n".join([*page(Paper(100, False, self._when), report, True), ""]))
+        self._books.text("report.html", html(report))
+        self._books.text("report.json", json.dumps(report, ensure_ascii=False))
 
     def _packages(self) -> None:
         packages = self._scene.packages
         if packages.problem:
-            self._ledger.leave("packages", packages.problem)
+            self._books.leave("packages", packages.problem)
             return
         lines = (
             "\t".join(
@@ -210,7 +210,7 @@ class _Writer:
             )
             for one in packages.installed()
         )
-        self._ledger.text(
+        self._books.text(
             "packages.txt",
             "".join(f"{line}\n" for line in ("PACKAGE\tVERSION\tINSTALLED\tFILES\tLEVEL\tSIGNATURE", *lines)),
         )

@@ -16,8 +16,8 @@ from ..host.texts import mark
 from ..model import split
 from ..record import escape
 from .archive import TooLarge, stored
+from .books import Books
 from .evidence import MIB, Found, Place
-from .ledger import Ledger
 from .scene import Scene
 from .secrets import without_secrets
 
@@ -32,10 +32,10 @@ class Copies:
     """Files of one host into one archive. `own` is the archive's (device, inode), so that it does not become
     a part of itself."""
 
-    def __init__(self, scene: Scene, ledger: Ledger, secrets: bool, own: tuple[int, int] | None) -> None:
+    def __init__(self, scene: Scene, books: Books, secrets: bool, own: tuple[int, int] | None) -> None:
         self._scene = scene
         self._texts = scene.host.texts
-        self._ledger = ledger
+        self._books = books
         self._secrets = secrets
         self._own = own
 
@@ -44,8 +44,8 @@ class Copies:
         for one in found:
             if self._scene.stop():
                 return
-            if len(self._ledger.entries) >= FILES:
-                self._ledger.leave(escape(one.path), f"more than {FILES} files")
+            if len(self._books.entries) >= FILES:
+                self._books.leave(escape(one.path), f"more than {FILES} files")
                 continue
             self._file(one.path, one.place)
 
@@ -56,7 +56,7 @@ class Copies:
             return
         if not stat.S_ISREG(seen.st_mode):
             target = {"target": escape(self._texts.link(path))} if stat.S_ISLNK(seen.st_mode) else {}
-            self._ledger.note(path, "", seen, target)
+            self._books.note(path, "", seen, target)
             return
         if _which(seen) == self._own:
             return
@@ -88,7 +88,7 @@ class Copies:
         offset = _start(place, len(data), place.most)
         cut = len(data) > place.most
         data = data[offset : offset + place.most]
-        member = self._ledger.archive.add(f"files/{stored(path)}", data, seen.st_mtime)
+        member = self._books.archive.add(f"files/{stored(path)}", data, seen.st_mtime)
         told: dict[str, Any] = {"sha256": member.sha256, "offset": offset, "bytes": len(data), "cut": cut}
         if cleared:
             told["without"] = cleared
@@ -98,7 +98,7 @@ class Copies:
         if place.cleared and not self._secrets and place.most <= WHOLE:
             self._left_file(path, seen, "it is too large to be searched for secrets")
             return
-        size = min(seen.st_size, place.most, self._ledger.archive.room)
+        size = min(seen.st_size, place.most, self._books.archive.room)
         if size < seen.st_size and (place.whole or size < MIB):
             self._left_file(path, seen, f"{seen.st_size} bytes are too many")
             return
@@ -115,7 +115,7 @@ class Copies:
             offset += len(part.data)
             return part.data
 
-        member, short = self._ledger.archive.stream(f"files/{stored(path)}", size, read, seen.st_mtime)
+        member, short = self._books.archive.stream(f"files/{stored(path)}", size, read, seen.st_mtime)
         told: dict[str, Any] = {
             "sha256": member.sha256,
             "offset": start,
@@ -125,21 +125,19 @@ class Copies:
         if short:
             note = "another file took its place" if swapped else "it was cut"
             told["problem"] = f"{note} while it was read: zeros stand for what is missing"
-            self._ledger.leave(escape(path), told["problem"])
+            self._books.leave(escape(path), told["problem"])
         self._stored(path, member.name, seen, told)
 
     def _stored(self, path: bytes, name: str, seen: os.stat_result, told: dict[str, Any]) -> None:
         told["changed"] = mark(self._texts.lstat(path)) != mark(seen)
         if told["cut"]:
-            self._ledger.leave(
-                escape(path), f"only {told['bytes']} bytes from {told['offset']} on were taken"
-            )
-        self._ledger.note(path, name, seen, told)
-        self._ledger.files += 1
+            self._books.leave(escape(path), f"only {told['bytes']} bytes from {told['offset']} on were taken")
+        self._books.note(path, name, seen, told)
+        self._books.files += 1
 
     def _left_file(self, path: bytes, seen: os.stat_result, why: str) -> None:
-        self._ledger.leave(escape(path), why)
-        self._ledger.note(path, "", seen, {"problem": why})
+        self._books.leave(escape(path), why)
+        self._books.note(path, "", seen, {"problem": why})
 
 
 def _start(place: Place, size: int, most: int) -> int:

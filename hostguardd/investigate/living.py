@@ -16,8 +16,8 @@ from ..host.running import open_image
 from ..model import join
 from ..record import escape, timestamp
 from .archive import TooLarge
+from .books import Books
 from .evidence import MIB
-from .ledger import Ledger
 from .scene import Scene
 
 PROCESSES: Final = 50_000
@@ -33,17 +33,17 @@ LARGEST: Final = 64 * MIB
 class Living:
     """Processes and sockets of one host into one archive."""
 
-    def __init__(self, scene: Scene, ledger: Ledger, secrets: bool) -> None:
+    def __init__(self, scene: Scene, books: Books, secrets: bool) -> None:
         self._scene = scene
         self._texts = scene.host.texts
-        self._ledger = ledger
+        self._books = books
         self._secrets = secrets
 
     def sockets(self) -> None:
         """Every socket that waits for others, and who holds it."""
         live = self._scene.host.live
         if live.blind:
-            self._ledger.leave("sockets", live.blind)
+            self._books.leave("sockets", live.blind)
             return
         found: dict[str, Any] = {}
         inodes: set[int] = set()
@@ -55,25 +55,25 @@ class Living:
                 for one in sockets.found
             ]
             if sockets.problem:
-                self._ledger.leave(f"sockets {proto}", sockets.problem)
+                self._books.leave(f"sockets {proto}", sockets.problem)
         holders = live.owners(inodes).holders
         for one in (one for several in found.values() for one in several):
             one["pids"] = list(holders.get(one["inode"], ()))
-        self._ledger.text("sockets.json", json.dumps(found, indent=1, ensure_ascii=False))
+        self._books.text("sockets.json", json.dumps(found, indent=1, ensure_ascii=False))
 
     def processes(self) -> None:
         """Every process."""
         images = 0
         for number, (pid, process) in enumerate(self._scene.processes.items()):
             if number >= PROCESSES or self._scene.stop():
-                self._ledger.leave("processes", f"all after the first {number}")
+                self._books.leave("processes", f"all after the first {number}")
                 return
             try:
                 told = json.dumps(self._process(pid, process), indent=1, ensure_ascii=False)
-                self._ledger.archive.add(f"live/{pid}.json", told.encode(), self._scene.began(process))
-                self._ledger.processes += 1
+                self._books.archive.add(f"live/{pid}.json", told.encode(), self._scene.began(process))
+                self._books.processes += 1
             except TooLarge:
-                self._ledger.leave(f"process {pid}", "there was no room for it")
+                self._books.leave(f"process {pid}", "there was no room for it")
                 continue
             if process.state != RUNNING and not process.kernel and images < IMAGES:
                 images += self._image(pid, process)
@@ -123,13 +123,13 @@ class Living:
         """What a process runs, where the file system has it no more. Whether it was stored."""
         opened = open_image(pid, self._scene.host.live.image(pid))
         if opened is None:
-            self._ledger.leave(f"the image of process {pid}", "it cannot be read")
+            self._books.leave(f"the image of process {pid}", "it cannot be read")
             return 0
         fd, found = opened
         try:
             size = found.st_size
             if size > LARGEST:
-                self._ledger.leave(f"the image of process {pid}", f"{size} bytes are too many")
+                self._books.leave(f"the image of process {pid}", f"{size} bytes are too many")
                 return 0
             offset = 0
 
@@ -142,12 +142,10 @@ class Living:
                 offset += len(data)
                 return data
 
-            member, _ = self._ledger.archive.stream(f"live/{pid}.image", size, read)
-            self._ledger.note(
-                process.exe or b"", member.name, found, {"sha256": member.sha256, "bytes": size}
-            )
+            member, _ = self._books.archive.stream(f"live/{pid}.image", size, read)
+            self._books.note(process.exe or b"", member.name, found, {"sha256": member.sha256, "bytes": size})
         except TooLarge:
-            self._ledger.leave(f"the image of process {pid}", "there was no room for it")
+            self._books.leave(f"the image of process {pid}", "there was no room for it")
             return 0
         finally:
             os.close(fd)
