@@ -7,24 +7,27 @@ daemon that is gone: each is said in the report, and the rest goes on.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, Self
 
 from ..config import Config, parse
 from ..defaults import default_sources
 from ..errors import ConfigError, UsageError
 from ..host.bundle import Host, image, this_host
 from ..packages.make import packages_of
+from ..render.html import html
 from .about import about
 from .approved import Approved
+from .bundle import create, write
 from .inquiry import CHECKS, Check, inquire
 from .interface import Unseen
 from .report import build
 from .scene import SUDO, Options, Scene
 
-__all__ = ["Options", "Wanted", "chosen", "investigate", "new_file", "prepare"]
+__all__ = ["Leaving", "Options", "Wanted", "chosen", "investigate", "prepare"]
 
 DATABASE: Final = "baseline.db"
 
@@ -105,12 +108,78 @@ def _host(root: str) -> Host:
         raise UsageError(f"--root {root}: {error.strerror}") from error
 
 
-def new_file(path: str) -> BinaryIO:
-    """A new file to write a report to; nothing that is there is overwritten, and no link followed."""
+class Leaving:
+    """The files that an inquiry leaves, if any were asked for: a `page` of HTML, a `bundle` of evidence ("-":
+    standard output).
+
+    They are opened before anything is looked at, so that a name that cannot be written is said at once; what
+    was not finished is removed again.
+    """
+
+    def __init__(self, page: str | None, bundle: str | None) -> None:
+        self._names = {"page": page, "bundle": bundle}
+        self._files: dict[str, BinaryIO] = {}
+        self._done: set[str] = set()
+
+    def __enter__(self) -> Self:
+        try:
+            for what, name in self._names.items():
+                if name == "-" and what == "bundle":
+                    if sys.stdout.isatty():
+                        raise UsageError("--bundle -: an archive is not for a terminal, send it on")
+                elif name:
+                    self._files[what] = _new_file(name)
+        except UsageError:
+            self.__exit__()
+            raise
+        return self
+
+    def write(
+        self,
+        scene: Scene,
+        report: Mapping[str, Any],
+        secrets: bool,
+        tell: Callable[[Mapping[str, Any]], None],
+    ) -> list[str]:
+        """Fill them; what to say of it. UsageError when one takes no more."""
+        said = []
+        page, bundle = self._names["page"], self._names["bundle"]
+        try:
+            if page:
+                self._files["page"].write(html(report).encode())
+                self._done.add("page")
+                said.append(f"The page: {page}")
+            if bundle:
+                out = sys.stdout.buffer if bundle == "-" else self._files["bundle"]
+                made = write(
+                    scene,
+                    report,
+                    out,
+                    secrets=secrets,
+                    progress=lambda what: tell({"phase": "saving evidence", "where": what}),
+                )
+                out.flush()
+                self._done.add("bundle")
+                said += made.says("" if bundle == "-" else bundle)
+        except OSError as error:
+            raise UsageError(f"cannot write {page or bundle}: {error.strerror}") from error
+        return said
+
+    def __exit__(self, *_: object) -> None:
+        for what, file in self._files.items():
+            if what not in self._done:
+                os.unlink(str(self._names[what]))
+            try:
+                file.close()
+            except OSError:
+                pass  # the disk is full: what could not be written has been said
+
+
+def _new_file(path: str) -> BinaryIO:
+    """A new file for it; whatever is there, a link included, stays as it is."""
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        return create(Path(path))
     except FileExistsError:
         raise UsageError(f"{path} is there already: name another file") from None
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from error
-    return os.fdopen(fd, "wb")

@@ -35,10 +35,10 @@ from .checks import (
 from .interface import Found, Item, Moment, Result, Unseen, Verdict
 from .scene import Scene
 
-MOST_ITEMS: Final = 2000
+MOST_ITEMS: Final = 1000
 """Items of one check that are kept, the worst."""
 
-MOST_MOMENTS: Final = 50_000
+MOST_MOMENTS: Final = 20_000
 """Moments that are kept in all, the worst and the newest."""
 
 

@@ -26,6 +26,9 @@ MOMENTS: Final = 25
 ASKED: Final = 15
 EVIDENCE: Final = 3
 
+NAMED: Final = 3
+"""Suspicious things that a sentence names."""
+
 _INDENT = 10
 
 
@@ -49,6 +52,34 @@ def page(paper: Paper, report: Data, everything: bool = False, only: str | None 
     yield from _moments(paper, report, everything)
     yield from _ask(paper, report, everything)
     yield from _steps(paper, report)
+
+
+def trust(paper: Paper, report: Data) -> Iterator[str]:
+    """Before a first approval: what can be said for the host at this moment."""
+    yield from _title(paper, "How far this host can be trusted")
+    yield from _verdict(paper, report)
+    yield from _suspicious(paper, report, False)
+    if any(_total(report, verdict) for verdict in ("suspicious", "notable")):
+        yield from ("", *paper.wrap("hostguardctl investigate shows all of it.", style="dim"))
+
+
+def trust_in_words(report: Data) -> str:
+    """The same as one sentence, to be kept with the generation."""
+    packages = next((one for one in report["checks"] if one["name"] == "packages"), {"items": ()})
+    share = next((one["says"] for one in packages["items"] if one["name"] == "packaged files"), "")
+    found = _of(report, "suspicious")
+    names = ", ".join(dict.fromkeys(_cut(str(item["name"]), 60) for _, item in found[:NAMED]))
+    total = _total(report, "suspicious")
+    suspicious = (
+        f"{count(total, 'thing')} suspicious ({names}{', …' if total > NAMED else ''})" if total else ""
+    )
+    blind = f"{count(len(report['unseen']), 'thing')} could not be looked at" if report["unseen"] else ""
+    said = [share or "packages were not verified", suspicious or "nothing suspicious", blind]
+    return _cut("at that moment: " + "; ".join(filter(None, said)), 500)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def _title(paper: Paper, text: str) -> list[str]:

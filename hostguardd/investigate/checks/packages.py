@@ -258,13 +258,14 @@ class Group:
 def _files(scene: Scene) -> Iterator[Found]:
     groups: dict[tuple[str, Judged], Group] = defaultdict(Group)
     blind: list[Unseen] = []
-    blinds = 0
+    blinds = departed = 0
     for one in scene.packages.verify(scene.stop):
         if not isinstance(one, Departure):
             blinds += 1
             if one.scope == b"*" or len(blind) < BLIND_SHOWN:
                 blind.append(scene.unseen(one))
             continue
+        departed += 1
         now = scene.host.texts.lstat(one.path)
         judged = judge(one, now.st_mode if now is not None else 0, _elf(scene, one))
         key = (one.owner.package, judged)
@@ -278,12 +279,33 @@ def _files(scene: Scene) -> Iterator[Found]:
                 yield _item(scene, one, judged)
         else:
             yield _together(scene, package, judged, group)
+    if not scene.stop():
+        yield _share(scene.packages, departed, blinds)
     yield from blind
     if blinds > len(blind):
         remedy = "" if scene.is_root else SUDO
         yield Unseen(
             "package", f"{blinds - len(blind)} more could not be compared with their packages", remedy
         )
+
+
+def _share(packages: PackageHost, departed: int, blinds: int) -> Item:
+    """How many of all match, and what that is worth."""
+    installed = packages.installed()
+    total = sum(one.files for one in installed)
+    matching = max(0, total - departed - blinds)
+    level = min((one.level for one in installed if one.files), default=Level.LISTED)
+    worth = {
+        Level.SIGNED: "by signed digests",
+        Level.DIGEST: "by digests that root could have rewritten",
+        Level.LISTED: "some by name only",
+    }
+    return Item(
+        "packaged files",
+        Verdict.FINE,
+        f"{matching:,} of {total:,} packaged paths match ({packages.name}, {worth[level]})",
+        details={"paths": total, "matching": matching, "departed": departed, "unread": blinds},
+    )
 
 
 def _elf(scene: Scene, one: Departure) -> bool:
