@@ -270,7 +270,9 @@ def _healthy() -> dict[str, list[Item]]:
             ),
         ],
         "rootkit": [],
-        "packages": [],
+        "packages": [
+            fine("packaged files", "98,310 of 98,312 packaged paths match (rpm, by signed digests)")
+        ],
         "hidden": [],
         "setid": [
             fine(path, f"{path}, set-uid root, owned by its package")
