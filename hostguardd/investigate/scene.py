@@ -7,7 +7,7 @@ The rules kept: every sensor is asked once, when the first check needs it; what 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final, TypeVar
@@ -46,6 +46,7 @@ SUDO: Final = "sudo hostguardctl investigate"
 MOST_ACCOUNTS: Final = 16 * 1024**2
 
 SomeFact = TypeVar("SomeFact", bound=Fact)
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ class Scene:
         self.parts: Parts = build(config, host, self.clock, lambda folder: None)
         self.config = self.parts.config
         self._seen: dict[type[Fact], Seen] = {}
+        self._made: dict[object, object] = {}
         self._deadline = float("inf")
 
     @property
@@ -149,6 +151,12 @@ class Scene:
         if fact not in KINDS:
             raise ValueError(f"{fact.KIND} is no kind that an inquiry sweeps")
         return [one for one in self.parts.sensors() if one.fact is fact]
+
+    def once(self, make: Callable[[Scene], Made]) -> Made:
+        """What `make` finds on this scene; asked once, for all checks that need it."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        return self._made[make]  # type: ignore[return-value]
 
     # -- what several checks need --------------------------------------------------------------------
 

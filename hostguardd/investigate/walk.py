@@ -1,0 +1,381 @@
+"""One walk over all local file systems, for every check that would ask find(1): collected once, kept small.
+
+The rule kept: **everything is looked at and counted, little is kept**. Of a folder of a million names no list is
+made; what a check wants to see of a kind of thing are the first or the newest so many and how many there were.
+Nothing is opened but folders, and what lends rights is read, to know its digest.
+
+Not walked: windows into the kernel, what another machine answers for, and the same files mounted once more.
+"""
+
+from __future__ import annotations
+
+import heapq
+import stat
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from ..fact import TEMPORARY, is_odd, odd_name
+from ..globs import compile_paths
+from ..host.files import Folder, Stop, is_gone
+from ..host.mounts import Mount, MountMap
+from ..model import Row, SetIdFact, decode_xattrs, join, under
+from ..sensors.oddnames import DT_DIR, DT_REG, oddity
+from ..sensors.setid import CAPABILITY, LARGEST, LAYERS
+from .interface import Unseen, text
+from .scene import SUDO, Scene
+
+SYSTEM: Final = (
+    b"/bin", b"/boot", b"/efi", b"/etc", b"/lib", b"/lib32", b"/lib64", b"/libx32", b"/sbin", b"/usr",
+    b"/var/spool/at", b"/var/spool/cron", b"/var/spool/anacron",
+)  # fmt: skip
+"""Where programs, settings and what runs by itself lie: what changes there has a reason."""
+
+OWN_CHANGES: Final = compile_paths(
+    [
+        b"/etc/adjtime", b"/etc/mtab", b"/etc/resolv.conf", b"/etc/.updated", b"/etc/cups/**", b"/etc/ld.so.cache",
+        b"/usr/lib/sysimage/rpm/**", b"/usr/lib/sysimage/libdnf5/**", b"/boot/grub*/grubenv",
+        b"/boot/efi/EFI/*/grubenv", b"/usr/share/mime/**", b"/usr/share/applications/mimeinfo.cache",
+        b"/usr/share/icons/**/icon-theme.cache", b"/usr/share/glib-2.0/schemas/gschemas.compiled",
+        b"/usr/share/info/dir", b"/usr/local/share/info/dir", b"/usr/lib/fontconfig/cache/**",
+        b"/usr/lib/udev/hwdb.bin", b"/etc/udev/hwdb.bin",
+        b"/usr/lib/modules/*/modules.*", b"/var/spool/anacron/**", b"/var/spool/cron/**/.SEQ",
+        b"/var/spool/at/.SEQ", b"/var/spool/at/spool/**", b"/var/spool/cron/lastrun/**",
+    ]
+)  # fmt: skip
+"""What the system itself writes in these places: boot, DHCP, the package manager's databases and triggers."""
+
+MINUTE: Final = 60 * 10**9
+DAY: Final = 86_400 * 10**9
+BY_MUCH: Final = 30 * DAY
+"""How much older than its inode's last change a file must say it is, to be told."""
+
+MOST: Final = 2000
+"""Entries of one kind that are kept."""
+
+MOST_CHANGED: Final = 20_000
+"""Changed entries of the system's folders that are kept, the newest."""
+
+MOST_TOPS: Final = 5000
+NEWEST: Final = 5
+"""Changed entries of any other folder that are kept, the newest; and such folders."""
+
+MOST_CLOSED: Final = 50
+
+SETUID_OR_CAPABLE: Final = 0o6111
+REG, DIR, LNK = stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK
+DEVICES: Final = (stat.S_IFCHR, stat.S_IFBLK)
+
+
+class Entry(NamedTuple):
+    """What lstat(2) says of one entry; times are nanoseconds since the epoch."""
+
+    path: bytes
+    mode: int
+    uid: int
+    gid: int
+    size: int
+    mtime: int
+    ctime: int
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a regular file."""
+        return stat.S_ISREG(self.mode)
+
+
+class Odd(NamedTuple):
+    """An entry with a name made to be overlooked. `sign` as of HiddenFact, "" for one like `..x`."""
+
+    entry: Entry
+    sign: str
+    clause: str
+
+
+class Lending(NamedTuple):
+    """A file that lends rights. `image`: it lies in a read-only image mounted here. `nosuid`: the mount option
+    that takes the effect from it. `problem`: why its content is not known."""
+
+    fact: SetIdFact
+    mtime: int
+    image: bool
+    nosuid: bool
+    problem: str = ""
+
+
+@dataclass(slots=True)
+class Top:
+    """The changed entries below one folder of others' things: how many, and the newest of them."""
+
+    count: int = 0
+    newest: list[tuple[int, Entry]] = field(default_factory=list)
+
+    def add(self, at: int, entry: Callable[[], Entry]) -> None:
+        """One more."""
+        self.count += 1
+        _keep_newest(self.newest, at, entry, NEWEST)
+
+
+@dataclass(slots=True)
+class Walked:
+    """What was collected. `counts` are exact; of each list only so many are kept."""
+
+    entries: int = 0
+    folders: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    lending: list[Lending] = field(default_factory=list)
+    odd: list[Odd] = field(default_factory=list)
+    changed: list[tuple[int, Entry]] = field(default_factory=list)
+    """A heap of the newest in the system's folders."""
+    tops: dict[bytes, Top] = field(default_factory=dict)
+    """Changed entries elsewhere, by the first folders of their path."""
+    backdated: list[Entry] = field(default_factory=list)
+    future: list[Entry] = field(default_factory=list)
+    writable: list[Entry] = field(default_factory=list)
+    temporary: list[Entry] = field(default_factory=list)
+    devices: list[Entry] = field(default_factory=list)
+    orphans: dict[int, list[Entry]] = field(default_factory=dict)
+    """Files of uids that no account has: a few of each."""
+    orphan_counts: Counter[int] = field(default_factory=Counter)
+    unseen: list[Unseen] = field(default_factory=list)
+
+    @property
+    def newest(self) -> list[Entry]:
+        """The changed entries of the system's folders that were kept, the newest first."""
+        return [one for _, one in sorted(self.changed, reverse=True)]
+
+
+def _keep_newest(heap: list[tuple[int, Entry]], at: int, entry: Callable[[], Entry], most: int) -> None:
+    if len(heap) < most:
+        heapq.heappush(heap, (at, entry()))
+    elif at > heap[0][0]:
+        heapq.heapreplace(heap, (at, entry()))
+
+
+def walked(scene: Scene) -> Walked:
+    """What the walk over this scene's host collected; walked when it is asked for the first time."""
+    return scene.once(_walk)
+
+
+def _walk(scene: Scene) -> Walked:
+    walk = _Walk(scene)
+    walk.all(scene.stop)
+    return walk.found
+
+
+def chosen(mounts: list[Mount]) -> tuple[list[Mount], list[Mount]]:
+    """(file systems to walk, network mounts that are not). What is mounted twice is walked once: of the
+    same file system the mount that shows most of it."""
+    top = {mount.point: mount for mount in mounts}
+    own = [one for one in top.values() if not one.pseudo and not one.container]
+    local = [one for one in own if not one.network or one.point == b"/"]
+    local.sort(key=lambda one: (len(one.root), len(one.point)))
+    walk: list[Mount] = []
+    for one in local:
+        if not any(other.device == one.device and under(one.root, other.root) for other in walk):
+            walk.append(one)
+    return walk, [one for one in own if one.network and one.point != b"/"]
+
+
+class _Walk:
+    """The walk itself."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.found = Walked()
+        self._files = scene.host.files
+        self._since = int(scene.since * 1e9)
+        self._late = int(scene.now * 1e9) + DAY
+        self._users = {user.uid for user in scene.users}
+        self._remedy = "" if scene.is_root else SUDO
+        self._places = MountMap(self._files.mounts)
+        self._closed: list[bytes] = []
+        self._closed_count = 0
+
+    def all(self, stop: Stop) -> None:
+        """Walk every file system."""
+        mounts, remote = chosen(self._places.mounts)
+        for mount in mounts:
+            self._mount(mount, stop)
+        for mount in remote:
+            what = text(mount.fstype)
+            reason = f"a network or user file system ({what}), not walked: another machine or program answers"
+            self.found.unseen.append(Unseen(f"files below {text(mount.point)}", reason))
+        if self._closed_count:
+            shown = ", ".join(text(path) for path in self._closed[:5])
+            reason = f"{self._closed_count} folders or entries cannot be looked at, such as {shown}"
+            self.found.unseen.append(Unseen("files", reason, self._remedy))
+        if stop():
+            reason = f"the walk was broken off after {self.found.entries} entries: its time ran out"
+            self.found.unseen.append(Unseen("files", reason, "--patience SECONDS"))
+
+    def _is_closed(self, path: bytes, error: OSError) -> None:
+        if not is_gone(error):
+            self._closed_count += 1
+            if len(self._closed) < MOST_CLOSED:
+                self._closed.append(path)
+
+    def _mount(self, mount: Mount, stop: Stop) -> None:
+        places = self._places
+        pending = [mount.point]
+        while pending and not stop():
+            folder = pending.pop()
+            try:
+                with self._files.open_folder(folder) as opened:
+                    avoid = frozenset(places.within(folder))
+                    if any(under(folder, top) for top in LAYERS):
+                        self._layer(opened, avoid, pending)
+                    else:
+                        self._folder(opened, avoid, pending, mount, stop)
+            except OSError as error:
+                self._is_closed(folder, error)
+
+    def _layer(self, opened: Folder, avoid: frozenset[bytes], pending: list[bytes]) -> None:
+        """A folder of other people's systems: set-id files are counted, and nothing else is our business."""
+        for row in opened.each(avoid, lambda name, error: None):
+            mode: int = row[2]  # type: ignore[assignment]
+            self.found.counts["layers"] += 1
+            if mode & stat.S_IFMT(mode) and stat.S_ISDIR(mode):
+                pending.append(join(opened.path, row[1]))  # type: ignore[arg-type]
+            elif stat.S_ISREG(mode) and mode & stat.S_ISUID:
+                self.found.counts["layers-setid"] += 1
+
+    def _folder(
+        self, opened: Folder, avoid: frozenset[bytes], pending: list[bytes], mount: Mount, stop: Stop
+    ) -> None:
+        """One folder. Written flat: this is asked for each of a million entries."""
+        found, folder, since, users = self.found, opened.path, self._since, self._users
+        system = any(under(folder, top) for top in SYSTEM)
+        slash = folder + b"/"
+        temporary = slash.startswith(TEMPORARY)
+        in_dev = under(folder, b"/dev")
+        top = b"" if system else b"/".join(folder.split(b"/")[:3])
+        count = 0
+
+        def closed(name: bytes, error: OSError) -> None:
+            self._is_closed(join(folder, name), error)
+
+        for row in opened.each(avoid, closed):
+            count += 1
+            _, name, mode, uid, _, _, mtime, ctime, _, _, _ = row
+            assert isinstance(name, bytes)
+            assert isinstance(mode, int)
+            assert isinstance(mtime, int)
+            assert isinstance(ctime, int)
+            kind = mode & 0o170000
+            if kind == DIR:
+                pending.append(join(folder, name))
+            elif ctime > since or mtime > since:
+                found.counts["changed"] += 1
+                if system:
+                    self._changed(row, ctime)
+                elif not in_dev:
+                    self._changed_elsewhere(row, top, ctime)
+            if name[0] == 46 or in_dev or is_odd(name):
+                self._named(row, kind)
+            if kind == REG and mode & SETUID_OR_CAPABLE:
+                self._lending(opened, row, mount, stop)
+                if temporary and mode & 0o111:
+                    self._keep("temporary", found.temporary, row)
+            elif kind in DEVICES and not in_dev:
+                self._keep("devices", found.devices, row)
+            if system and mode & 0o002 and kind != LNK and not mode & stat.S_ISVTX:
+                self._keep("writable", found.writable, row)
+            if uid not in users:
+                self._orphan(row)
+        found.entries += count
+        found.folders += 1
+
+    # -- what is worth keeping --------------------------------------------------------------------
+
+    def _keep(self, what: str, kept: list[Entry], row: Row) -> None:
+        self.found.counts[what] += 1
+        if len(kept) < MOST:
+            kept.append(entry_of(row))
+
+    def _changed(self, row: Row, ctime: int) -> None:
+        """Something of the system's: the newest are kept, and those whose times do not fit."""
+        found, mtime = self.found, row[6]
+        assert isinstance(mtime, int)
+        entry = entry_of(row)
+        if OWN_CHANGES.fullmatch(entry.path):
+            found.counts["own"] += 1
+            return
+        found.counts["system"] += 1
+        _keep_newest(found.changed, max(ctime, min(mtime, self._late)), lambda: entry, MOST_CHANGED)
+        if mtime > self._late:
+            self._keep("future", found.future, row)
+        elif entry.is_file and mtime < ctime - BY_MUCH:
+            found.counts["backdated"] += 1
+            if len(found.backdated) < MOST_CHANGED:
+                found.backdated.append(entry)
+
+    def _changed_elsewhere(self, row: Row, top: bytes, ctime: int) -> None:
+        tops = self.found.tops
+        if top not in tops and len(tops) >= MOST_TOPS:
+            top = b""
+        tops.setdefault(top, Top()).add(ctime, lambda: entry_of(row))
+
+    def _named(self, row: Row, kind: int) -> None:
+        """A name that begins with a dot, or does not look like one."""
+        folder, name, mode = row[0], row[1], row[2]
+        assert isinstance(folder, bytes)
+        assert isinstance(name, bytes)
+        assert isinstance(mode, int)
+        sign, clause = oddity(join(folder, name), DT_DIR if kind == DIR else DT_REG if kind == REG else -1, mode)
+        if not sign and odd_name(name):
+            clause = "it passes for the folder above"
+        if clause:
+            self.found.counts["odd"] += 1
+            if len(self.found.odd) < MOST:
+                self.found.odd.append(Odd(entry_of(row), sign, clause))
+
+    def _lending(self, opened: Folder, row: Row, mount: Mount, stop: Stop) -> None:
+        """A file that can be executed: whether it lends rights, by its mode or by capabilities."""
+        name, mode = row[1], row[2]
+        assert isinstance(name, bytes)
+        assert isinstance(mode, int)
+        set_id = mode & stat.S_ISUID or (mode & stat.S_ISGID and mode & stat.S_IXGRP)
+        if not set_id and not opened.has_xattr(name, CAPABILITY):
+            return
+        self.found.counts["lending"] += 1
+        if len(self.found.lending) >= MOST:
+            return
+        deep = opened.deep(row, stop, largest=LARGEST)
+        if deep is None:
+            return
+        _, _, mode, uid, gid, size, mtime, ctime, inode, *_ = deep.row
+        xattrs = deep.row[13]
+        caps = decode_xattrs(xattrs).get(CAPABILITY, b"") if isinstance(xattrs, bytes) else None
+        values = (mount.point, join(opened.path, name), mode, uid, gid, size, ctime, inode, deep.row[12], caps)
+        image = mount.fstype in (b"squashfs", b"iso9660", b"erofs") and mount.point != b"/"
+        nosuid = b"nosuid" in mount.options.split(b",")
+        assert isinstance(mtime, int)
+        self.found.lending.append(Lending(SetIdFact.of(values), mtime, image, nosuid, deep.problem))
+
+    def _orphan(self, row: Row) -> None:
+        uid = row[3]
+        assert isinstance(uid, int)
+        counts = self.found.orphan_counts
+        if uid not in counts and len(counts) >= MOST:
+            uid = -1
+        counts[uid] += 1
+        examples = self.found.orphans.setdefault(uid, [])
+        if len(examples) < NEWEST:
+            examples.append(entry_of(row))
+
+
+def entry_of(row: Row) -> Entry:
+    """The Entry of a QUICK row of FileFact."""
+    folder, name, mode, uid, gid, size, mtime, ctime, *_ = row
+    return Entry(join(folder, name), mode, uid, gid, size, mtime, ctime)  # type: ignore[arg-type]
+
+
+def in_system(path: bytes) -> bool:
+    """Whether a path lies in the system's folders."""
+    return any(under(path, top) for top in SYSTEM)
+
+
+def unseen(scene: Scene) -> Iterator[Unseen]:
+    """What the walk could not look at."""
+    yield from walked(scene).unseen
