@@ -13,17 +13,20 @@ from ..fact import key_of
 from ..model import Fact, Generation, Row, Value
 from ..store.baseline import Baseline
 from ..store.database import Database
+from ..store.findings import Findings
 from .interface import Known
 
 
 class Approved:
-    """The current generation. `problem` says why there is none to ask ("" if there is)."""
+    """The current generation, its baseline and open findings; None of them where there is none to ask, and
+    `problem` says why ("" if there is)."""
 
     def __init__(self, path: Path | None) -> None:
         self.generation: Generation | None = None
         self.problem = "this host has no baseline"
+        self.baseline: Baseline | None = None
+        self.findings: Findings | None = None
         self._database: Database | None = None
-        self._baseline: Baseline | None = None
         self._rows: dict[tuple[type[Fact], Value], dict[Value | Row, Row]] = {}
         if path is not None:
             self._open(path)
@@ -31,8 +34,8 @@ class Approved:
     def _open(self, path: Path) -> None:
         try:
             self._database = Database(path, readonly=True)
-            self._baseline = Baseline(self._database, readonly=True)
-            self.generation = self._baseline.current()
+            baseline = Baseline(self._database, readonly=True)
+            self.generation = baseline.current()
         except FileNotFoundError:
             return
         except PermissionError:
@@ -41,15 +44,18 @@ class Approved:
         except (OSError, HostguardError) as error:
             self.problem = str(error)
             return
-        self.problem = "" if self.generation else "the baseline holds no approved generation yet"
+        if self.generation is None:
+            self.problem = "the baseline holds no approved generation yet"
+            return
+        self.problem, self.baseline, self.findings = "", baseline, Findings(self._database)
 
     def of(self, fact: type[Fact], scope: Value) -> dict[Value | Row, Row]:
         """The approved rows of one scope by their key within it."""
-        if self._baseline is None or self.generation is None:
+        if self.baseline is None:
             return {}
         known = self._rows.get((fact, scope))
         if known is None:
-            known = {key_of(fact, row): row for row in self._baseline.rows(fact, scope)}
+            known = {key_of(fact, row): row for row in self.baseline.rows(fact, scope)}
             if len(self._rows) > 256:  # an inquiry walks from scope to scope and does not come back
                 self._rows.clear()
             self._rows[fact, scope] = known
@@ -57,11 +63,11 @@ class Approved:
 
     def scopes(self, fact: type[Fact]) -> list[Value]:
         """The scopes with approved rows."""
-        return self._baseline.scopes(fact) if self._baseline is not None and self.generation else []
+        return [] if self.baseline is None else self.baseline.scopes(fact)
 
     def known(self, seen: Fact) -> Known:
         """How something seen now stands to what is approved."""
-        if self.generation is None:
+        if self.baseline is None:
             return Known.NOT_ASKED
         fact, row = type(seen), seen.row()
         before = self.of(fact, row[0]).get(key_of(fact, row))
@@ -73,5 +79,4 @@ class Approved:
         """Let go of the file."""
         if self._database is not None:
             self._database.close()
-            self._database = None
-            self._baseline = None
+            self._database = self.baseline = self.findings = None

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from .checks import hidden
+from .checks import alerts, drift, hidden
 from .interface import Found, Item, Moment, Result, Unseen, Verdict
 from .scene import Scene
 
@@ -38,6 +38,20 @@ class Check:
 
 
 CHECKS: Final[tuple[Check, ...]] = (
+    Check(
+        "drift",
+        "Drift from the baseline",
+        "the administrator's memory",
+        "Everything that hostguardd watches, compared with what was approved",
+        drift.look,
+    ),
+    Check(
+        "alerts",
+        "hostguardd's own record",
+        "the administrator's notes",
+        "Whether the daemon runs, whether its alert log is whole, and what it told",
+        alerts.look,
+    ),
     Check(
         "hidden",
         "Hidden things",

@@ -54,9 +54,9 @@ class Known(IntEnum):
 class Confidence(IntEnum):
     """How far a time can be believed.
 
-    FORGEABLE: whoever may write the file sets it (mtime, a shell's history). LIKELY: a program wrote it and
-    only root could rewrite it (wtmp, text logs, ctime). SURE: the kernel says so now (a process's start), or
-    it stands in a chain that was verified (the alert log).
+    FORGEABLE: whoever may write the file sets it (mtime, a shell's history). LIKELY: a program wrote it
+    and only root could rewrite it (wtmp, text logs, ctime). SURE: the kernel says so now (a process's start),
+    or it stands in a chain that was verified (the alert log).
     """
 
     FORGEABLE = 0
@@ -83,10 +83,10 @@ class Item:
     """One thing that was looked at.
 
     `name` is what it is about (a path, an account, `tcp 0.0.0.0:22`, `pid 4711 /usr/sbin/sshd`), the same in
-    every inquiry of an unchanged host; `says` one sentence: what it is and, if it is not fine, why. `means` says
-    what an intruder would have it for, `next` what to do about it; both are "" for what is fine. `details`
-    are the rest, by short names, as str, int, float, bool or lists of those. `parent` is the name of the item
-    that this one hangs under (a process's parent). `technique` is an ATT&CK id.
+    every inquiry of an unchanged host; `says` one sentence: what it is and, if it is not fine, why. `means`
+    says what an intruder would have it for, `next` what to do about it; both are "" for what is fine.
+    `details` are the rest, by short names, as str, int, float, bool or lists of those. `parent` is the name
+    of the item that this one hangs under (a process's parent). `technique` is an ATT&CK id.
     """
 
     name: str

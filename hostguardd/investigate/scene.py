@@ -1,4 +1,4 @@
-"""What all checks of an inquiry share: the host, its settings, the baseline, the clock, one look at each thing.
+"""What all checks of an inquiry share: host, settings, baseline, clock, and one look at each thing.
 
 The rules kept: every sensor is asked once, when the first check needs it; what it could not see becomes an
 `Unseen` of whoever asked; and `stop` says when a check's time is up, so that no input can hold the inquiry.
@@ -7,36 +7,20 @@ The rules kept: every sensor is asked once, when the first check needs it; what 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, TypeVar
 
 from ..accounts import User, passwd
 from ..config import Config
 from ..engine.clock import SystemClock
+from ..engine.once import remind
 from ..engine.parts import Parts, build
 from ..host.bundle import Host
 from ..host.live import Process
-from ..model import (
-    AccountFact,
-    Blind,
-    Depth,
-    EventFact,
-    Fact,
-    HiddenFact,
-    KeyFact,
-    ListenerFact,
-    LogFact,
-    LoginFact,
-    ModuleFact,
-    MountFact,
-    ProcessFact,
-    SetIdFact,
-    SettingFact,
-)
+from ..model import Blind, Depth, Fact, FileFact, Sweep
 from ..packages.interface import NoPackages, PackageHost
-from ..sensors.interface import Sensor
 from .approved import Approved
 from .interface import Known, Unseen, text
 
@@ -59,14 +43,6 @@ class Options:
     packages: bool = True
     probe: bool = False
     patience: float = 120.0
-
-
-@dataclass(slots=True)
-class Seen:
-    """What the sensors of one kind brought."""
-
-    facts: list[Fact] = field(default_factory=list)
-    blinds: dict[tuple[str, bytes], Blind] = field(default_factory=dict)
 
 
 class Scene:
@@ -93,7 +69,9 @@ class Scene:
         self.since = self.now - options.days * 86400
         self.parts: Parts = build(config, host, self.clock, lambda folder: None)
         self.config = self.parts.config
-        self._seen: dict[type[Fact], Seen] = {}
+        if approved.baseline is not None:
+            remind(self.parts, approved.baseline)
+        self._sweeps: dict[type[Fact], list[Sweep]] = {}
         self._made: dict[object, object] = {}
         self._deadline = float("inf")
 
@@ -118,13 +96,25 @@ class Scene:
         """All facts of a kind, by the sensors that the daemon uses; for all kinds but files.
 
         KeyFact, AccountFact, MountFact, ModuleFact, SettingFact, LogFact, LoginFact, EventFact, HiddenFact,
-        ListenerFact, ProcessFact and SetIdFact are looked at; looked at once.
+        ListenerFact, ProcessFact and SetIdFact are looked at; each once.
         """
-        return [one for one in self._look(fact).facts if isinstance(one, fact)]
+        return [fact.of(row) for sweep in self.sweeps(fact) for row in sweep.rows]
+
+    def sweeps(self, fact: type[Fact]) -> list[Sweep]:
+        """What the sensors of that kind brought."""
+        if fact is FileFact:
+            raise ValueError("files are too many to be kept")
+        found = self._sweeps.get(fact)
+        if found is None:
+            sensors = [one for one in self.parts.sensors() if one.fact is fact]
+            found = [sweep for sensor in sensors for sweep in sensor.sweep(Depth.FULL, self.stop)]
+            self._sweeps[fact] = found
+        return found
 
     def blind(self, fact: type[Fact]) -> Iterator[Unseen]:
         """What of a kind could not be seen."""
-        for blind in self._look(fact).blinds.values():
+        blinds = {(one.kind, one.scope): one for sweep in self.sweeps(fact) for one in sweep.blinds}
+        for blind in blinds.values():
             yield self.unseen(blind)
 
     def unseen(self, blind: Blind) -> Unseen:
@@ -135,22 +125,6 @@ class Scene:
     def known(self, fact: Fact) -> Known:
         """How it stands to the approved baseline."""
         return self.approved.known(fact)
-
-    def _look(self, fact: type[Fact]) -> Seen:
-        found = self._seen.get(fact)
-        if found is None:
-            found = self._seen[fact] = Seen()
-            depth = Depth.QUICK if fact in (ListenerFact, SetIdFact) else Depth.FULL
-            for sensor in self._sensors(fact):
-                for sweep in sensor.sweep(depth, self.stop):
-                    found.blinds.update(((one.kind, one.scope), one) for one in sweep.blinds)
-                    found.facts += [_whole(fact, row) for row in sweep.rows]
-        return found
-
-    def _sensors(self, fact: type[Fact]) -> Iterable[Sensor]:
-        if fact not in KINDS:
-            raise ValueError(f"{fact.KIND} is no kind that an inquiry sweeps")
-        return [one for one in self.parts.sensors() if one.fact is fact]
 
     def once(self, make: Callable[[Scene], Made]) -> Made:
         """What `make` finds on this scene; asked once, for all checks that need it."""
@@ -188,15 +162,3 @@ class Scene:
         """When a process was started, in seconds since the epoch."""
         live = self.host.live
         return self.now - live.uptime() + live.seconds(process.started)
-
-
-def _whole(fact: type[Fact], row: tuple[object, ...]) -> Fact:
-    """A fact of a row that may hold its quick fields only."""
-    missing = len(fact.columns()) - len(row)
-    return fact.of((*row, *(None,) * missing))  # type: ignore[arg-type]
-
-
-KINDS: Final[frozenset[type[Fact]]] = frozenset({
-    AccountFact, EventFact, HiddenFact, KeyFact, ListenerFact, LogFact, LoginFact, ModuleFact, MountFact,
-    ProcessFact, SetIdFact, SettingFact,
-})  # fmt: skip

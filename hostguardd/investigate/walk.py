@@ -12,7 +12,7 @@ from __future__ import annotations
 import heapq
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -31,6 +31,9 @@ SYSTEM: Final = (
     b"/var/spool/at", b"/var/spool/cron", b"/var/spool/anacron",
 )  # fmt: skip
 """Where programs, settings and what runs by itself lie: what changes there has a reason."""
+
+SYSTEM_BELOW: Final = tuple(top + b"/" for top in SYSTEM)
+LAYERS_BELOW: Final = tuple(top + b"/" for top in LAYERS)
 
 OWN_CHANGES: Final = compile_paths(
     [
@@ -111,10 +114,10 @@ class Top:
     count: int = 0
     newest: list[tuple[int, Entry]] = field(default_factory=list)
 
-    def add(self, at: int, entry: Callable[[], Entry]) -> None:
+    def add(self, at: int, row: Row) -> None:
         """One more."""
         self.count += 1
-        _keep_newest(self.newest, at, entry, NEWEST)
+        _keep_newest(self.newest, at, row, NEWEST)
 
 
 @dataclass(slots=True)
@@ -146,11 +149,11 @@ class Walked:
         return [one for _, one in sorted(self.changed, reverse=True)]
 
 
-def _keep_newest(heap: list[tuple[int, Entry]], at: int, entry: Callable[[], Entry], most: int) -> None:
+def _keep_newest(heap: list[tuple[int, Entry]], at: int, row: Row, most: int) -> None:
     if len(heap) < most:
-        heapq.heappush(heap, (at, entry()))
+        heapq.heappush(heap, (at, entry_of(row)))
     elif at > heap[0][0]:
-        heapq.heapreplace(heap, (at, entry()))
+        heapq.heapreplace(heap, (at, entry_of(row)))
 
 
 def walked(scene: Scene) -> Walked:
@@ -223,7 +226,7 @@ class _Walk:
             try:
                 with self._files.open_folder(folder) as opened:
                     avoid = frozenset(places.within(folder))
-                    if any(under(folder, top) for top in LAYERS):
+                    if (folder + b"/").startswith(LAYERS_BELOW):
                         self._layer(opened, avoid, pending)
                     else:
                         self._folder(opened, avoid, pending, mount, stop)
@@ -235,7 +238,7 @@ class _Walk:
         for row in opened.each(avoid, lambda name, error: None):
             mode: int = row[2]  # type: ignore[assignment]
             self.found.counts["layers"] += 1
-            if mode & stat.S_IFMT(mode) and stat.S_ISDIR(mode):
+            if stat.S_ISDIR(mode):
                 pending.append(join(opened.path, row[1]))  # type: ignore[arg-type]
             elif stat.S_ISREG(mode) and mode & stat.S_ISUID:
                 self.found.counts["layers-setid"] += 1
@@ -245,10 +248,10 @@ class _Walk:
     ) -> None:
         """One folder. Written flat: this is asked for each of a million entries."""
         found, folder, since, users = self.found, opened.path, self._since, self._users
-        system = any(under(folder, top) for top in SYSTEM)
         slash = folder + b"/"
+        system = slash.startswith(SYSTEM_BELOW)
         temporary = slash.startswith(TEMPORARY)
-        in_dev = under(folder, b"/dev")
+        in_dev = slash.startswith(b"/dev/")
         top = b"" if system else b"/".join(folder.split(b"/")[:3])
         count = 0
 
@@ -302,7 +305,7 @@ class _Walk:
             found.counts["own"] += 1
             return
         found.counts["system"] += 1
-        _keep_newest(found.changed, max(ctime, min(mtime, self._late)), lambda: entry, MOST_CHANGED)
+        _keep_newest(found.changed, max(ctime, min(mtime, self._late)), row, MOST_CHANGED)
         if mtime > self._late:
             self._keep("future", found.future, row)
         elif entry.is_file and mtime < ctime - BY_MUCH:
@@ -314,7 +317,7 @@ class _Walk:
         tops = self.found.tops
         if top not in tops and len(tops) >= MOST_TOPS:
             top = b""
-        tops.setdefault(top, Top()).add(ctime, lambda: entry_of(row))
+        tops.setdefault(top, Top()).add(ctime, row)
 
     def _named(self, row: Row, kind: int) -> None:
         """A name that begins with a dot, or does not look like one."""
@@ -373,7 +376,7 @@ def entry_of(row: Row) -> Entry:
 
 def in_system(path: bytes) -> bool:
     """Whether a path lies in the system's folders."""
-    return any(under(path, top) for top in SYSTEM)
+    return (path + b"/").startswith(SYSTEM_BELOW)
 
 
 def unseen(scene: Scene) -> Iterator[Unseen]:

@@ -49,8 +49,8 @@ ATTRIBUTES: Final = (
 
 class Departure(NamedTuple):
     """A packaged path that is not as packaged. `changed` are words of ATTRIBUTES, in that order; `detail`
-    says what was packaged and what is there, as text. `diverted`: the administrator put it aside (dpkg-divert,
-    dpkg-statoverride), so that it departs by intent."""
+    says what was packaged and what is there, as text. `diverted`: the administrator put it aside
+    (dpkg-divert, dpkg-statoverride), so that it departs by intent."""
 
     path: bytes
     owner: Owner
