@@ -1,0 +1,441 @@
+"""The settings that run something, entry by entry: which file and line, as whom, when, and what.
+
+The guide tells an administrator to read these files for entries they do not know. An entry is fine when its file
+and its program are as packages brought them; it is told when nobody brought it, and louder when what it does is
+what intruders do (`commands`). The texts of the table below are read with their own programs' eyes (`entries`).
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from ...attributes import moment
+from ...globs import compile_paths
+from ...host.globbing import glob_paths
+from ...host.mounts import MountMap
+from ...model import FileFact, join, split
+from ..belongs import Belongs, belongs, odd_place
+from ..commands import deeds, program
+from ..entries import (
+    Entry,
+    anacrontab,
+    apt,
+    at_job,
+    crontab,
+    git,
+    inetd,
+    inittab,
+    modprobe,
+    pam,
+    script,
+    udev,
+    unit,
+    xinetd,
+)
+from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict, text
+from ..options import LOOKS, Option
+from ..scene import SUDO, Scene
+
+LARGEST: Final = 1024**2
+"""Bytes of one file that are read."""
+
+MOST_FILES: Final = 5000
+
+MADE_BY_SCRIPTS: Final = compile_paths(
+    [
+        b"/etc/profile", b"/etc/environment", b"/etc/bash.bashrc", b"/root/.bashrc", b"/root/.profile",
+        b"/etc/pam.d/common-*", b"/etc/pam.d/*-auth", b"/etc/pam.d/postlogin*", b"/etc/pam.d/*-ac",
+        b"/etc/pam.d/systemd-user", b"/etc/apt/apt.conf.d/00*", b"/etc/apt/apt.conf.d/01autoremove*",
+        b"/etc/apt/apt.conf.d/70debconf", b"/etc/profile.d/lang.*", b"/etc/tmpfiles.d/static-nodes-permissions.conf",
+        b"/etc/aliases", b"/etc/hosts", b"/etc/resolv.conf", b"/etc/ld.so.conf", b"/etc/ssh/sshd_config",
+        b"/etc/ssh/sshd_config.d/50-cloud-init.conf", b"/etc/sudoers.d/90-cloud-init-users",
+        b"/run/systemd/transient/*", b"/run/tmpfiles.d/*", b"/run/udev/rules.d/*", b"/run/systemd/system/**",
+    ]
+)  # fmt: skip
+"""What installers and scripts of packages make, so that no package owns it; what it holds still counts."""
+
+MEANS: Final = "What a setting runs comes back after every reboot and every login: intruders plant it to stay."
+NEXT: Final = (
+    "Copy the file and what it runs away as evidence. Ask who wrote the entry and when; if nobody did, take it "
+    "out before the next start, and look for what it did (its account's processes, connections and files)."
+)
+NEXT_UNKNOWN: Final = (
+    "Ask the administrators whether one of them wrote it. If so, hostguardctl baseline makes it known; if not, "
+    "keep a copy as evidence before removing it."
+)
+
+
+class Kind(NamedTuple):
+    """A kind of setting. `what` it is called, `globs` its files, `read` its entries; `scripts`: a file is one
+    entry as a whole, and only its worst lines are told."""
+
+    what: str
+    globs: tuple[bytes, ...]
+    read: Callable[[bytes], Iterable[Entry]]
+    technique: str
+    scripts: bool = False
+
+
+_UNITS: Final = tuple(
+    top + b"/*." + kind
+    for top in (
+        b"/etc/systemd/system", b"/etc/systemd/user", b"/run/systemd/system", b"/run/systemd/transient",
+        b"/usr/local/lib/systemd/system", b"/etc/systemd/system/*.d", b"/root/.config/systemd/user",
+        b"/home/*/.config/systemd/user",
+    )
+    for kind in (b"service", b"timer", b"socket", b"path", b"conf")
+)  # fmt: skip
+
+KINDS: Final[tuple[Kind, ...]] = (
+    Kind("the system's table of cron", (b"/etc/crontab", b"/etc/cron.d/*"), crontab, "T1053.003"),
+    Kind("the table of anacron", (b"/etc/anacrontab",), anacrontab, "T1053.003"),
+    Kind("a job of at", (b"/var/spool/at/*", b"/var/spool/cron/atjobs/*", b"/var/spool/atjobs/*"), at_job, "T1053.002"),
+    Kind("a unit of systemd", _UNITS, unit, "T1543.002"),
+    Kind("inittab", (b"/etc/inittab",), inittab, "T1037.004"),
+    Kind("inetd", (b"/etc/inetd.conf", b"/etc/inetd.d/*"), inetd, "T1543"),
+    Kind("xinetd", (b"/etc/xinetd.conf", b"/etc/xinetd.d/*"), xinetd, "T1543"),
+    Kind("a rule of udev", (b"/etc/udev/rules.d/*", b"/run/udev/rules.d/*"), udev, "T1546.017"),
+    Kind("a module of PAM", (b"/etc/pam.d/*", b"/etc/pam.conf"), pam, "T1556.003"),
+    Kind("a hook of the package manager", (b"/etc/apt/apt.conf", b"/etc/apt/apt.conf.d/*"), apt, "T1546.016"),
+    Kind("an order to modprobe", (b"/etc/modprobe.d/*", b"/run/modprobe.d/*"), modprobe, "T1547.006"),
+    Kind("git's settings", (b"/etc/gitconfig", b"/root/.gitconfig", b"/root/.config/git/config"), git, "T1546"),
+    Kind(
+        "a script run at start",
+        (
+            b"/etc/rc.local", b"/etc/rc.d/rc.local", b"/etc/rc.d/rc", b"/etc/rc.d/rc.sysinit", b"/etc/rc.boot/*",
+            b"/etc/init.d/*", b"/etc/rc.d/init.d/*", b"/etc/rc.common", b"/etc/boot.d/*",
+        ),
+        script, "T1037.004", scripts=True,
+    ),
+    Kind(
+        "a script run by cron",
+        (b"/etc/cron.hourly/*", b"/etc/cron.daily/*", b"/etc/cron.weekly/*", b"/etc/cron.monthly/*"),
+        script, "T1053.003", scripts=True,
+    ),
+    Kind(
+        "a script run at a login",
+        (
+            b"/etc/profile", b"/etc/profile.d/*", b"/etc/bashrc", b"/etc/bash.bashrc", b"/etc/zsh/*", b"/etc/zshrc",
+            b"/etc/zshenv", b"/etc/zprofile", b"/etc/csh.*", b"/etc/environment", b"/etc/environment.d/*",
+            b"/etc/update-motd.d/*", b"/etc/ssh/sshrc", b"/etc/bash.bash_logout", b"/etc/skel/.*",
+        ),
+        script, "T1546.004", scripts=True,
+    ),
+    Kind(
+        "a script run for the network",
+        (
+            b"/etc/NetworkManager/dispatcher.d/*", b"/etc/NetworkManager/dispatcher.d/*/*",
+            b"/etc/network/if-up.d/*", b"/etc/network/if-down.d/*", b"/etc/network/if-pre-up.d/*",
+            b"/etc/network/if-post-down.d/*", b"/etc/dhcp/dhclient-enter-hooks.d/*",
+            b"/etc/dhcp/dhclient-exit-hooks.d/*", b"/etc/networkd-dispatcher/*/*", b"/etc/ppp/ip-up.d/*",
+        ),
+        script, "T1546", scripts=True,
+    ),
+    Kind(
+        "a hook of the package manager",
+        (
+            b"/etc/yum/pluginconf.d/*", b"/etc/dnf/plugins/*", b"/etc/kernel/*.d/*", b"/etc/dnf/libdnf5-plugins/*",
+            b"/etc/initramfs/post-update.d/*",
+        ),
+        script, "T1546.016", scripts=True,
+    ),
+    Kind(
+        "a start-up hook of Python",
+        (
+            b"/usr/local/lib/python3*/*-packages/*.pth", b"/usr/local/lib/python3*/*-packages/*customize.py",
+            b"/usr/lib/python3*/*-packages/*.pth", b"/usr/lib/python3*/*-packages/*customize.py",
+            b"/usr/lib64/python3*/*-packages/*.pth",
+        ),
+        script, "T1546.018", scripts=True,
+    ),
+)  # fmt: skip
+
+HOMES: Final = tuple(
+    b"/" + name
+    for name in (
+        b".bashrc", b".bash_profile", b".bash_login", b".bash_logout", b".profile", b".zshrc", b".zshenv",
+        b".zprofile", b".zlogin", b".kshrc", b".cshrc", b".tcshrc", b".login", b".xprofile", b".xinitrc",
+        b".xsession", b".ssh/rc", b".pam_environment", b".forward", b".procmailrc", b".vimrc", b".inputrc",
+    )
+)  # fmt: skip
+"""What runs when an account logs in, below its home."""
+
+SPOOLS: Final = (b"/var/spool/cron/crontabs", b"/var/spool/cron", b"/var/spool/fcron", b"/var/spool/incron")
+MOST_HOMES: Final = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file of settings as it was read."""
+
+    path: bytes
+    kind: Kind
+    data: bytes
+    mode: int
+    uid: int
+    mtime: float
+    ctime: float
+    owner: bytes = b""
+    """The account whose table it is, for a table of cron."""
+
+    def entries(self) -> Iterable[Entry]:
+        """What it runs."""
+        return crontab(self.data, self.owner) if self.owner else self.kind.read(self.data)
+
+
+def look(scene: Scene) -> Iterator[Found]:
+    """Every entry, and options of other settings that open a door."""
+    unseen: list[Unseen] = []
+    files = read(scene, unseen)
+    entries = [(file, list(file.entries())) for file in files]
+    programs = {program(one.command) for file, found in entries if not file.kind.scripts for one in found} - {b""}
+    owned = belongs(scene, {file.path for file in files} | programs)
+    for file, found in entries:
+        worst = Verdict.FINE
+        items = [whole(scene, file, found, owned)] if file.kind.scripts else [
+            one_entry(scene, file, entry, owned) for entry in found if entry.command
+        ]
+        for item in items:
+            worst = max(worst, item.verdict)
+            yield item
+        if file.ctime >= scene.since and not owned[file.path].as_brought:
+            yield Moment(
+                file.ctime, "file", f"{text(file.path)} ({file.kind.what}) was made or changed",
+                f"ctime of {text(file.path)}", Confidence.LIKELY, worst, scene.user(file.uid),
+            )  # fmt: skip
+    yield from options(scene, unseen)
+    yield from unseen
+
+
+# -- reading ----------------------------------------------------------------------------------------
+
+
+def read(scene: Scene, unseen: list[Unseen]) -> list[File]:
+    """All files of settings that run something, each once."""
+    found: dict[bytes, File] = {}
+    for path, kind, owner in places(scene, unseen):
+        if scene.stop() or len(found) >= MOST_FILES:
+            break
+        file = read_one(scene, path, kind, owner, unseen)
+        if file is not None:
+            found.setdefault(file.path, file)
+    return list(found.values())
+
+
+def places(scene: Scene, unseen: list[Unseen]) -> Iterator[tuple[bytes, Kind, bytes]]:
+    """(path, kind, owner) of what there is."""
+    host = scene.host.files
+    mounts = MountMap(host.mounts)
+
+    def closed(folder: bytes, error: OSError) -> None:
+        unseen.append(Unseen(text(folder), f"cannot be listed: {error.strerror or error}", "" if scene.is_root else SUDO))
+
+    for kind in KINDS:
+        for pattern in kind.globs:
+            for path in glob_paths(host, pattern, lambda path: mounts.away(path) is not None, closed):
+                yield path, kind, b""
+    cron = Kind("an account's table of cron", (), crontab, "T1053.003")
+    for spool in SPOOLS:
+        names = scene.host.texts.names(spool, 10_000)
+        if names is None and scene.host.texts.lstat(spool) is not None:
+            closed(spool, PermissionError(13, "Permission denied"))
+        for name in names or ():
+            if not name.startswith((b".", b"tmp.")) and not name.endswith((b".orig", b"~")):
+                yield join(spool, name), cron, name
+    start = Kind("a script run at an account's login", (), script, "T1546.004", scripts=True)
+    for user in scene.users[:MOST_HOMES]:
+        if user.home.startswith(b"/") and user.home != b"/" and mounts.away(user.home) is None:
+            for name in HOMES:
+                yield user.home.rstrip(b"/") + name, start, b""
+
+
+def read_one(scene: Scene, path: bytes, kind: Kind, owner: bytes, unseen: list[Unseen]) -> File | None:
+    """One file; None when there is none, or it is nothing to read."""
+    texts = scene.host.texts
+    found = texts.lstat(path)
+    if found is None or stat.S_ISDIR(found.st_mode):
+        return None
+    if stat.S_ISLNK(found.st_mode):
+        if texts.link(path) == b"/dev/null":
+            return None  # how systemd and udev switch a file of a package off
+        try:
+            path = scene.host.files.real(path)
+        except OSError:
+            return None
+        target = texts.lstat(path)
+        if target is None or not stat.S_ISREG(target.st_mode):
+            return None
+    elif not stat.S_ISREG(found.st_mode):
+        return None
+    result = texts.read(path, LARGEST)
+    if result.data is None or result.stat is None:
+        if result.problem:
+            unseen.append(Unseen(text(path), f"cannot be read: {result.problem}", "" if scene.is_root else SUDO))
+        return None
+    seen = result.stat
+    return File(path, kind, result.data, seen.st_mode, seen.st_uid, seen.st_mtime, seen.st_ctime, owner)
+
+
+def fact_of(scene: Scene, path: bytes) -> FileFact | None:
+    """The FileFact of a path, as the daemon sees it."""
+    folder, name = split(path)
+    try:
+        with scene.host.files.open_folder(folder) as opened:
+            row = opened.entry(name)
+            deep = opened.deep(row, scene.stop) if row is not None else None
+    except OSError:
+        return None
+    return FileFact.of(deep.row) if deep is not None else None
+
+
+def known(scene: Scene, path: bytes) -> Known:
+    """How a file stands to the approved baseline."""
+    if scene.approved.problem:
+        return Known.NOT_ASKED
+    fact = fact_of(scene, path)
+    return Known.NOT_ASKED if fact is None else scene.known(fact)
+
+
+# -- judging ----------------------------------------------------------------------------------------
+
+
+def one_entry(scene: Scene, file: File, entry: Entry, owned: dict[bytes, Belongs] | object) -> Item:
+    """The item of one entry of a table."""
+    assert isinstance(owned, dict)
+    place = f"{text(file.path)}:{entry.line}"
+    runs = program(entry.command)
+    source, target = owned[file.path], owned.get(runs, Belongs(None, (), asked=False))
+    standing = known(scene, file.path)
+    systems = file.path.startswith((b"/etc/", b"/run/", b"/usr/", b"/lib/"))
+    who = text(entry.who) or ("root" if systems else scene.user(file.uid))
+    verdict, reasons, technique = Verdict.FINE, list[str](), file.kind.technique
+    for deed in deeds(entry.command):
+        trusted = source.as_brought and deed.verdict < Verdict.SUSPICIOUS
+        verdict = max(verdict, Verdict.FINE if trusted else deed.verdict)
+        reasons.append(f"it {deed.clause}")
+        technique = deed.technique or technique
+    for worse, reason in of_program(scene, runs, target):
+        verdict = max(verdict, Verdict.FINE if source.as_brought and worse < Verdict.SUSPICIOUS else worse)
+        reasons.append(reason)
+    worse, reason = of_file(file, source, standing)
+    verdict = max(verdict, worse)
+    reasons += [reason] if reason else []
+    says = f"{place}: {file.kind.what} runs `{text(entry.command, 300)}` as {who}"
+    says += f", {entry.when}" if entry.when else ""
+    return finished(file, place, says, verdict, reasons, standing, technique, entry.command, {
+        "account": who, "when": entry.when, "command": text(entry.command), "program": text(runs),
+        "file": source.says, "program_is": target.says if runs else "",
+    })  # fmt: skip
+
+
+def whole(scene: Scene, file: File, lines: list[Entry], owned: dict[bytes, Belongs] | object) -> Item:
+    """The item of a script, with the worst of its lines."""
+    assert isinstance(owned, dict)
+    place = text(file.path)
+    source = owned[file.path]
+    standing = known(scene, file.path)
+    verdict, reasons, technique = Verdict.FINE, list[str](), file.kind.technique
+    shown = b""
+    for line in lines if not source.as_brought else ():
+        for deed in deeds(line.command):
+            if deed.verdict > verdict:
+                verdict, shown, technique = deed.verdict, line.command, deed.technique or technique
+                reasons = [f"line {line.line} {deed.clause}: `{text(line.command, 200)}`"]
+    worse, reason = of_file(file, source, standing)
+    if worse > Verdict.FINE and file.kind.technique == "T1546.004" and in_homes(file.path):
+        worse, reason = Verdict.FINE, ""  # everybody writes their own
+    verdict = max(verdict, worse)
+    reasons += [reason] if reason else []
+    says = f"{place}: {file.kind.what}, {len(lines)} lines of code"
+    return finished(file, place, says, verdict, reasons, standing, technique, shown, {"file": source.says})
+
+
+def in_homes(path: bytes) -> bool:
+    """Whether it is one of the files of HOMES, in whoever's home."""
+    return any(path.endswith(name) for name in HOMES)
+
+
+def finished(
+    file: File, place: str, says: str, verdict: Verdict, reasons: list[str], standing: Known, technique: str,
+    shown: bytes, details: dict[str, object],
+) -> Item:  # fmt: skip
+    """The item of an entry or a script."""
+    fine = verdict is Verdict.FINE
+    if reasons and not fine:
+        says += ": " + "; ".join(reasons)
+    details |= {"changed": moment(int(file.ctime * 1e9)), "modified": moment(int(file.mtime * 1e9))}
+    return Item(
+        place, verdict, says, "" if fine else MEANS,
+        "" if fine else NEXT if verdict is Verdict.SUSPICIOUS else NEXT_UNKNOWN,
+        standing, "" if fine else technique, details, (Evidence(place, text(shown, 500)),),
+    )  # fmt: skip
+
+
+def of_file(file: File, source: Belongs, standing: Known) -> tuple[Verdict, str]:
+    """What is to be said of the file that an entry stands in."""
+    if file.mode & 0o002:
+        return Verdict.SUSPICIOUS, "anybody may write to this file"
+    if source.stray and standing is not Known.KNOWN and not MADE_BY_SCRIPTS.fullmatch(file.path):
+        return Verdict.NOTABLE, "no package owns this file"
+    if source.changed and not (source.owner and source.owner.config) and standing is not Known.KNOWN:
+        return Verdict.NOTABLE, f"this file is {source.says}"
+    if standing in (Known.NEW, Known.CHANGED) and not source.as_brought:
+        return Verdict.NOTABLE, f"this file is {standing.label} against the approved baseline"
+    return Verdict.FINE, ""
+
+
+def of_program(scene: Scene, path: bytes, target: Belongs) -> Iterator[tuple[Verdict, str]]:
+    """What is to be said of the program that an entry runs."""
+    if not path:
+        return
+    name = text(path)
+    try:
+        found = scene.host.texts.lstat(scene.host.files.real(path))
+    except OSError:
+        found = None
+    if found is None:
+        if place := odd_place(scene, path):
+            yield Verdict.SUSPICIOUS, f"{name} {place} (it is not there now)"
+        return
+    if found.st_mode & 0o002 and stat.S_ISREG(found.st_mode):
+        yield Verdict.SUSPICIOUS, f"anybody may write to {name}"
+    if target.stray and stat.S_ISREG(found.st_mode):
+        yield Verdict.NOTABLE, f"no package owns {name}"
+    elif "content" in target.changed:
+        yield Verdict.SUSPICIOUS, f"{name} is not the program that was packaged"
+
+
+# -- options of other settings -------------------------------------------------------------------------
+
+
+def options(scene: Scene, unseen: list[Unseen]) -> Iterator[Item]:
+    """Options that open a door, in files that run nothing."""
+    host = scene.host.files
+    for one in LOOKS:
+        for pattern in one.globs:
+            for path in glob_paths(host, pattern, lambda path: False, lambda path, error: None):
+                kind = Kind(one.what, (), script, one.technique)
+                file = read_one(scene, path, kind, b"", unseen)
+                if file is None:
+                    continue
+                source = belongs(scene, [file.path])[file.path]
+                for option in one.read(file.data):
+                    yield of_option(scene, file, option, source)
+
+
+def of_option(scene: Scene, file: File, option: Option, source: Belongs) -> Item:
+    """The item of one option."""
+    place = f"{text(file.path)}:{option.line}"
+    standing = known(scene, file.path) if option.verdict > Verdict.FINE else Known.NOT_ASKED
+    verdict = option.verdict
+    if verdict is Verdict.NOTABLE and (source.as_brought or standing is Known.KNOWN):
+        verdict = Verdict.FINE
+    fine = verdict is Verdict.FINE
+    return Item(
+        place, verdict, f"{place}: `{text(option.shown, 200)}` {option.clause} ({source.says})",
+        "" if fine else option.means or MEANS, "" if fine else NEXT_UNKNOWN, standing,
+        "" if fine else file.kind.technique, {"file": source.says}, (Evidence(place, text(option.shown, 300)),),
+    )  # fmt: skip
