@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 from ..accounts import User, passwd
 from ..config import Config
@@ -127,10 +127,10 @@ class Scene:
         return self.approved.known(fact)
 
     def once(self, make: Callable[[Scene], Made]) -> Made:
-        """What `make` finds on this scene; asked once, for all checks that need it."""
+        """What `make` makes of this scene, made for the first check that asks."""
         if make not in self._made:
             self._made[make] = make(self)
-        return self._made[make]  # type: ignore[return-value]
+        return cast("Made", self._made[make])
 
     # -- what several checks need --------------------------------------------------------------------
 
