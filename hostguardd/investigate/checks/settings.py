@@ -8,7 +8,7 @@ what intruders do (`commands`). The texts of the table below are read with their
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -302,9 +302,8 @@ def known(scene: Scene, path: bytes) -> Known:
 # -- judging ----------------------------------------------------------------------------------------
 
 
-def one_entry(scene: Scene, file: File, entry: Entry, owned: dict[bytes, Belongs] | object) -> Item:
+def one_entry(scene: Scene, file: File, entry: Entry, owned: Mapping[bytes, Belongs]) -> Item:
     """The item of one entry of a table."""
-    assert isinstance(owned, dict)
     place = f"{text(file.path)}:{entry.line}"
     runs = program(entry.command)
     source, target = owned[file.path], owned.get(runs, Belongs(None, (), asked=False))
@@ -331,9 +330,8 @@ def one_entry(scene: Scene, file: File, entry: Entry, owned: dict[bytes, Belongs
     })  # fmt: skip
 
 
-def whole(scene: Scene, file: File, lines: list[Entry], owned: dict[bytes, Belongs] | object) -> Item:
+def whole(scene: Scene, file: File, lines: list[Entry], owned: Mapping[bytes, Belongs]) -> Item:
     """The item of a script, with the worst of its lines."""
-    assert isinstance(owned, dict)
     place = text(file.path)
     source = owned[file.path]
     standing = known(scene, file.path)
