@@ -100,23 +100,20 @@ def look(scene: Scene) -> Iterator[Found]:
     found = walked(scene)
     newest = found.newest
     there = attendance(scene)
-    transactions, first = recorded(scene)
-    runs = runs_of(transactions)
+    record = recorded(scene)
+    first = record.first
     owners = {} if scene.packages.problem else scene.packages.owners([one.path for one in newest])
-    by_package: dict[str, list[float]] = defaultdict(list)
-    for one in transactions:
-        by_package[one.package.partition(":")[0]].append(one.at)
     rest: list[Entry] = []
     itself = 0
     for entry in newest:
-        run = explained(entry, owners.get(entry.path), by_package, runs)
+        run = record.explains(entry, owners.get(entry.path))
         if run is not None:
             run.entries += 1
         elif BY_ITSELF.fullmatch(entry.path):
             itself += 1
         else:
             rest.append(entry)
-    yield from of_runs(runs)
+    yield from of_runs(record.runs)
     groups = grouped(scene, [one for one in rest if one.ctime / 1e9 >= first], owners)
     yield from before_records(scene, [one for one in rest if one.ctime / 1e9 < first], owners, first)
     for group in groups[:MOST_GROUPS]:
@@ -135,44 +132,50 @@ def look(scene: Scene) -> Iterator[Found]:
 # -- what explains a change ------------------------------------------------------------------------------
 
 
-def recorded(scene: Scene) -> tuple[list[Transaction], float]:
-    """(what the package manager did within the time that is asked for, the time since which it has records)."""
+@dataclass(slots=True)
+class Record:
+    """The package manager's own record of what it did, the oldest first. `first`: the time since which it has
+    one; nothing can be said of what was before."""
+
+    first: float
+    runs: list[Run] = field(default_factory=list)
+    by_package: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, one: Transaction) -> None:
+        """The next record."""
+        if not self.runs or one.at - self.runs[-1].ended > RUN:
+            self.runs.append(Run(one.at, one.at, source=one.source))
+        self.runs[-1].ended = one.at
+        self.runs[-1].packages[one.package] += 1
+        self.by_package[one.package.partition(":")[0]].append(one.at)
+
+    def explains(self, entry: Entry, owner: Owner | None) -> Run | None:
+        """The run that a change comes from. A program that no package owns comes from none."""
+        at = entry.ctime / 1e9
+        run = next((one for one in self.runs if one.began - BEFORE <= at <= one.ended + AFTER), None)
+        if run is None:
+            return None
+        if owner is not None:
+            times = self.by_package.get(owner.package.partition(":")[0], ())
+            return run if any(then - BEFORE <= at <= then + AFTER for then in times) else None
+        program = entry.path.startswith(PROGRAMS) and runs_as_program(entry)
+        return None if program or at > run.ended + SETTLING else run
+
+
+def recorded(scene: Scene) -> Record:
+    """What the package manager did within the time that is asked for."""
+    return scene.once(_recorded)
+
+
+def _recorded(scene: Scene) -> Record:
     if scene.packages.problem:
-        return [], 0.0
-    found: list[Transaction] = []
-    first = scene.now
-    for one in scene.packages.transactions(0.0):
-        first = min(first, one.at)
+        return Record(0.0)
+    record = Record(scene.now)
+    for one in sorted(scene.packages.transactions(0.0), key=lambda transaction: transaction.at):
+        record.first = min(record.first, one.at - BEFORE)
         if one.at >= scene.since - AFTER:
-            found.append(one)
-    return found, first - BEFORE
-
-
-def runs_of(transactions: Iterable[Transaction]) -> list[Run]:
-    """The runs of the package manager, the oldest first."""
-    runs: list[Run] = []
-    for one in sorted(transactions, key=lambda transaction: transaction.at):
-        if not runs or one.at - runs[-1].ended > RUN:
-            runs.append(Run(one.at, one.at, source=one.source))
-        runs[-1].ended = one.at
-        runs[-1].packages[one.package] += 1
-    return runs
-
-
-def explained(
-    entry: Entry, owner: Owner | None, by_package: dict[str, list[float]], runs: Sequence[Run]
-) -> Run | None:
-    """The run that a change comes from. A program that no package owns comes from none."""
-    at = entry.ctime / 1e9
-    run = next((one for one in runs if one.began - BEFORE <= at <= one.ended + AFTER), None)
-    if run is None:
-        return None
-    if owner is not None:
-        name = owner.package.partition(":")[0]
-        return run if any(then - BEFORE <= at <= then + AFTER for then in by_package.get(name, ())) else None
-    if at > run.ended + SETTLING or entry.path.startswith(PROGRAMS) and runs_as_program(entry):
-        return None
-    return run
+            record.add(one)
+    return record
 
 
 def runs_as_program(entry: Entry) -> bool:
