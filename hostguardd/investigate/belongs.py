@@ -65,7 +65,9 @@ def belongs(scene: Scene, paths: Collection[bytes]) -> Mapping[bytes, Belongs]:
 
 def homes(scene: Scene) -> tuple[bytes, ...]:
     """The homes of all accounts that people have, and root's."""
-    people = (user.home for user in scene.users if user.uid is not None and (user.uid == 0 or user.uid >= 1000))
+    people = (
+        user.home for user in scene.users if user.uid is not None and (user.uid == 0 or user.uid >= 1000)
+    )
     return tuple(sorted({b"/root", b"/home", *plausible(people)}))
 
 

@@ -85,7 +85,9 @@ _PLACES: Final[tuple[tuple[re.Pattern[bytes], Deed], ...]] = (
     (re.compile(_BEFORE + rb"/(?:home|root)/[^\s;&|]", re.MULTILINE),
      Deed(Verdict.NOTABLE, "runs something from somebody's home", "T1059.004")),
 )  # fmt: skip
-_ORDINARY: Final = re.compile(rb"(?:\.|source)\s+[\"']?(?:/etc/|/home/|/root/)[^\s;&|\"']*\.(?:bash|profile|cargo|nvm|sdkman|rvm|asdf|local|zsh)")
+_ORDINARY: Final = re.compile(
+    rb"(?:\.|source)\s+[\"']?(?:/etc/|/home/|/root/)[^\s;&|\"']*\.(?:bash|profile|cargo|nvm|sdkman|rvm|asdf|local|zsh)"
+)
 
 
 def deeds(command: bytes) -> list[Deed]:
@@ -112,7 +114,7 @@ def code(text: bytes) -> list[tuple[int, bytes]]:
         found.append((began, pending + stripped))
         began, pending = 0, b""
     if pending:
-        found.append((began, pending))
+        found.append((began, pending.strip()))
     return found
 
 

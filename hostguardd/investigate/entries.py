@@ -79,7 +79,9 @@ def anacrontab(text: bytes) -> Iterator[Entry]:
 
 
 _AT: Final = re.compile(rb"# atrun uid=(\d+) gid=(\d+)")
-_MADE_BY_AT: Final = re.compile(rb"umask |cd |[A-Za-z_][A-Za-z0-9_]*=|export |\}|echo 'Execution directory|exit 1|#")
+_MADE_BY_AT: Final = re.compile(
+    rb"umask |cd |[A-Za-z_][A-Za-z0-9_]*=|export |\}|echo 'Execution directory|exit 1|#"
+)
 
 
 def at_job(text: bytes) -> Iterator[Entry]:
@@ -93,7 +95,9 @@ def at_job(text: bytes) -> Iterator[Entry]:
             yield Entry(number, who, "once", line)
 
 
-_UNIT: Final = re.compile(rb"(Exec[A-Za-z]+|User|OnCalendar|On[A-Za-z]+Sec|Environment|EnvironmentFile|Persistent)\s*=\s*(.*)")
+_UNIT: Final = re.compile(
+    rb"(Exec[A-Za-z]+|User|OnCalendar|On[A-Za-z]+Sec|Environment|EnvironmentFile|Persistent)\s*=\s*(.*)"
+)
 
 
 def unit(text: bytes) -> Iterator[Entry]:
@@ -161,7 +165,9 @@ def xinetd(text: bytes) -> Iterator[Entry]:
                 values[key.rstrip(b"+- \t").strip()] = value.strip()
 
 
-_UDEV: Final = re.compile(rb'(RUN|RUN\{program\}|PROGRAM|IMPORT\{program\})\s*(?:\+?:?=)=?\s*"((?:[^"\\]|\\.)*)"')
+_UDEV: Final = re.compile(
+    rb'(RUN|RUN\{program\}|PROGRAM|IMPORT\{program\})\s*(?:\+?:?=)=?\s*"((?:[^"\\]|\\.)*)"'
+)
 
 
 def udev(text: bytes) -> Iterator[Entry]:
@@ -201,7 +207,9 @@ def apt(text: bytes) -> Iterator[Entry]:
     text = b"\n".join(b"" if line.lstrip().startswith((b"//", b"#")) else line for line in text.split(b"\n"))
     for found in _APT.finditer(text):
         for command in re.findall(rb'"([^"]*)"', found[1]):
-            yield Entry(text.count(b"\n", 0, found.start(1)) + 1, b"root", "when packages are installed", command)
+            yield Entry(
+                text.count(b"\n", 0, found.start(1)) + 1, b"root", "when packages are installed", command
+            )
 
 
 def modprobe(text: bytes) -> Iterator[Entry]:
@@ -209,7 +217,9 @@ def modprobe(text: bytes) -> Iterator[Entry]:
     for number, line in code(text)[:MOST]:
         fields = line.split(None, 2)
         if len(fields) == 3 and fields[0] in (b"install", b"remove"):
-            yield Entry(number, b"root", f"in place of loading {fields[1].decode('ascii', 'replace')}", fields[2])
+            yield Entry(
+                number, b"root", f"in place of loading {fields[1].decode('ascii', 'replace')}", fields[2]
+            )
 
 
 _GIT: Final = re.compile(

@@ -109,7 +109,11 @@ def sudoers(text: bytes) -> Iterator[Option]:
 
 
 def _words(raw: bytes) -> str:
-    return raw.strip()[:120].decode("utf-8", "backslashreplace") if raw.isascii() and raw.strip().isascii() else repr(raw[:120])
+    return (
+        raw.strip()[:120].decode("utf-8", "backslashreplace")
+        if raw.isascii() and raw.strip().isascii()
+        else repr(raw[:120])
+    )
 
 
 def _defaults(number: int, line: bytes) -> Iterator[Option]:
@@ -142,9 +146,17 @@ def libraries(text: bytes) -> Iterator[Option]:
             continue
         slash = path + b"/"
         if slash.startswith((*TEMPORARY, b"/home/", b"/root/")) or b"/." in path:
-            yield Option(number, line, "lets programs load libraries from there", SUSPICIOUS, "A false library for all.")
+            yield Option(
+                number,
+                line,
+                "lets programs load libraries from there",
+                SUSPICIOUS,
+                "A false library for all.",
+            )
         elif not slash.startswith((b"/lib", b"/usr/", b"/opt/")):
-            yield Option(number, line, "lets programs load libraries from there", NOTABLE, "A false library for all.")
+            yield Option(
+                number, line, "lets programs load libraries from there", NOTABLE, "A false library for all."
+            )
 
 
 _UPDATES: Final = re.compile(
@@ -178,7 +190,9 @@ def trusted(text: bytes) -> Iterator[Option]:
     """Of hosts.equiv(5)."""
     for number, line in code(text)[:MOST]:
         verdict = SUSPICIOUS if line.startswith(b"+") else NOTABLE
-        yield Option(number, line, "may come in without a password", verdict, "A way in that asks for nothing.")
+        yield Option(
+            number, line, "may come in without a password", verdict, "A way in that asks for nothing."
+        )
 
 
 def exports(text: bytes) -> Iterator[Option]:
@@ -193,7 +207,9 @@ def aliases(text: bytes) -> Iterator[Option]:
     """Of aliases(5): mail that runs a program."""
     for number, line in code(text)[:MOST]:
         if re.search(rb":\s*[\"']?\|", line) or re.search(rb",\s*[\"']?\|", line):
-            yield Option(number, line, "runs a program for each mail", NOTABLE, "A mail from anywhere starts it.")
+            yield Option(
+                number, line, "runs a program for each mail", NOTABLE, "A mail from anywhere starts it."
+            )
 
 
 _POWER: Final = re.compile(
@@ -208,8 +224,18 @@ def tmpfiles(text: bytes) -> Iterator[Option]:
         if len(fields) < 2:
             continue
         kind, path, mode = fields[0].rstrip(b"+!-=~^$"), fields[1], fields[2] if len(fields) > 2 else b"-"
-        if re.fullmatch(rb"[~:]*[4-7][0-7]{3}", mode) and mode[-4:-3] in b"4567" and kind in (b"f", b"F", b"z", b"Z", b"C"):
-            yield Option(number, line, "makes a file set-uid at each start", SUSPICIOUS, "A root shell that comes back.")
+        if (
+            re.fullmatch(rb"[~:]*[4-7][0-7]{3}", mode)
+            and mode[-4:-3] in b"4567"
+            and kind in (b"f", b"F", b"z", b"Z", b"C")
+        ):
+            yield Option(
+                number,
+                line,
+                "makes a file set-uid at each start",
+                SUSPICIOUS,
+                "A root shell that comes back.",
+            )
         elif kind in (b"f", b"F", b"w", b"C", b"L") and _POWER.match(path):
             yield Option(number, line, "writes there at each start", NOTABLE, "What was removed comes back.")
 

@@ -325,7 +325,9 @@ class _Walk:
         assert isinstance(folder, bytes)
         assert isinstance(name, bytes)
         assert isinstance(mode, int)
-        sign, clause = oddity(join(folder, name), DT_DIR if kind == DIR else DT_REG if kind == REG else -1, mode)
+        sign, clause = oddity(
+            join(folder, name), DT_DIR if kind == DIR else DT_REG if kind == REG else -1, mode
+        )
         if not sign and odd_name(name):
             clause = "it passes for the folder above"
         if clause:
@@ -350,7 +352,18 @@ class _Walk:
         _, _, mode, uid, gid, size, mtime, ctime, inode, *_ = deep.row
         xattrs = deep.row[13]
         caps = decode_xattrs(xattrs).get(CAPABILITY, b"") if isinstance(xattrs, bytes) else None
-        values = (mount.point, join(opened.path, name), mode, uid, gid, size, ctime, inode, deep.row[12], caps)
+        values = (
+            mount.point,
+            join(opened.path, name),
+            mode,
+            uid,
+            gid,
+            size,
+            ctime,
+            inode,
+            deep.row[12],
+            caps,
+        )
         image = mount.fstype in (b"squashfs", b"iso9660", b"erofs") and mount.point != b"/"
         nosuid = b"nosuid" in mount.options.split(b",")
         assert isinstance(mtime, int)

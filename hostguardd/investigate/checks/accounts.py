@@ -139,7 +139,13 @@ def changed_at(shadow: Sequence[bytes]) -> float | None:
 
 def whose(fact: AccountFact) -> list[bytes]:
     """By which words sudoers(5) may mean this account."""
-    return [fact.name, b"#%d" % (fact.id or 0), b"ALL", *(b"%" + group for group in names(fact.groups)), b"%" + fact.name]
+    return [
+        fact.name,
+        b"#%d" % (fact.id or 0),
+        b"ALL",
+        *(b"%" + group for group in names(fact.groups)),
+        b"%" + fact.name,
+    ]
 
 
 def means_of(fact: AccountFact, keys: Sequence[KeyFact]) -> str:
@@ -147,9 +153,9 @@ def means_of(fact: AccountFact, keys: Sequence[KeyFact]) -> str:
     if "login" not in fact.traits():
         return f"nobody logs in ({text(fact.shell)})"
     found = []
-    if fact.password == "set":  # noqa: S105 - the state, not a password
+    if fact.password == "set":
         found.append("a password")
-    elif fact.password == "none":  # noqa: S105
+    elif fact.password == "none":
         found.append("no password at all")
     elif fact.password is None:
         found.append("a password, if it has one (shadow could not be read)")
@@ -174,22 +180,28 @@ def judged(
 
     unless_approved = Verdict.NOTABLE if known is Known.KNOWN else Verdict.SUSPICIOUS
     if fact.name.startswith(accounts.NIS):
-        told(Verdict.SUSPICIOUS if fact.id == 0 else Verdict.NOTABLE, "asks a directory service for more accounts")
+        told(
+            Verdict.SUSPICIOUS if fact.id == 0 else Verdict.NOTABLE,
+            "asks a directory service for more accounts",
+        )
     if fact.id == 0 and fact.name != b"root":
         told(unless_approved, "it is root by another name", "T1136.001")
     elif fact.twins:
         told(Verdict.NOTABLE, f"has the uid of {text(fact.twins)}", "T1136.001")
-    if fact.password == "none":  # noqa: S105
+    if fact.password == "none":
         told(Verdict.SUSPICIOUS if login else Verdict.NOTABLE, "it asks for no password", "T1098")
     system = fact.id is not None and 0 < fact.id < PEOPLE
     if system and login and fact.name not in (b"sync",):
-        if fact.password == "set" or keys:  # noqa: S105
+        if fact.password == "set" or keys:
             told(unless_approved, "an account of a service that somebody can log in to", "T1098")
         elif fact.name not in SERVICES and known is not Known.KNOWN:
             told(Verdict.NOTABLE, f"an account of a service with a shell ({text(fact.shell)})", "T1098")
     if login and fact.shell and (place := odd_place(scene, fact.shell)):
         told(Verdict.SUSPICIOUS, f"its shell {text(fact.shell)} {place}", "T1098")
-    if shadow[1:2] and (shadow[1].startswith(b"$1$") or (len(shadow[1]) == 13 and not shadow[1].startswith((b"$", b"!", b"*")))):
+    if shadow[1:2] and (
+        shadow[1].startswith(b"$1$")
+        or (len(shadow[1]) == 13 and not shadow[1].startswith((b"$", b"!", b"*")))
+    ):
         told(Verdict.NOTABLE, "its password is kept in a way that no current tool writes", "T1098")
     for group in names(fact.groups):
         if group in SHOWN_POWER and fact.id and fact.id >= PEOPLE and known is not Known.KNOWN:
@@ -205,7 +217,11 @@ def judged(
 
 
 def questions(
-    scene: Scene, fact: AccountFact, keys: Sequence[KeyFact], sessions: Sequence[Session], changed: float | None
+    scene: Scene,
+    fact: AccountFact,
+    keys: Sequence[KeyFact],
+    sessions: Sequence[Session],
+    changed: float | None,
 ) -> list[str]:
     """What to ask the owner of an account."""
     found = []
@@ -232,7 +248,11 @@ def rights_of(scene: Scene) -> Mapping[bytes, list[str]]:
     texts = scene.host.texts
     found: dict[bytes, list[str]] = defaultdict(list)
     folder = b"/etc/sudoers.d"
-    below = [folder + b"/" + one for one in texts.names(folder, 10_000) or () if b"." not in one and one[-1:] != b"~"]
+    below = [
+        folder + b"/" + one
+        for one in texts.names(folder, 10_000) or ()
+        if b"." not in one and one[-1:] != b"~"
+    ]
     for path in (b"/etc/sudoers", *below[:MOST_SUDOERS]):
         for option in sudoers(texts.read(path, 1024**2).data or b""):
             who = option.shown.split(None, 1)[0]
@@ -247,7 +267,7 @@ def rights_of(scene: Scene) -> Mapping[bytes, list[str]]:
 def of_group(scene: Scene, fact: AccountFact) -> Item | None:
     """A group that says something: a password of its own, a second gid 0."""
     reasons = []
-    if fact.password == "set":  # noqa: S105
+    if fact.password == "set":
         reasons.append("it has a password, by which anybody may join it")
     if fact.id == 0 and fact.name != b"root":
         reasons.append("it is the group root by another name")

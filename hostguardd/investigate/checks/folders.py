@@ -24,7 +24,9 @@ from ..walk import BY_MUCH, DAY, Entry
 from .recent import presence, recorded
 from .settings import MADE_BY_SCRIPTS, known
 
-MEANS: Final = "A file put among the settings runs by itself; a forged time stamp keeps it out of sight of find -mtime."
+MEANS: Final = (
+    "A file put among the settings runs by itself; a forged time stamp keeps it out of sight of find -mtime."
+)
 NEXT: Final = (
     "Look at what it holds and at the inode's time (stat FILE). Ask the administrators whether one of them put it "
     "there; if not, copy it away with its times as evidence, and look at what else happened at that minute."
@@ -183,16 +185,17 @@ def under_settings(path: bytes) -> bool:
     return path.startswith((b"/etc/", b"/run/systemd/"))
 
 
-def of_times(
-    scene: Scene, entry: Entry, source: Belongs, standing: Known
-) -> Iterator[tuple[Verdict, str]]:
+def of_times(scene: Scene, entry: Entry, source: Belongs, standing: Known) -> Iterator[tuple[Verdict, str]]:
     """Times that do not fit, of a file that is not as a package brought it."""
     now = int(scene.now * 1e9)
     if entry.mtime > max(entry.ctime, now) + DAY:
         yield Verdict.NOTABLE, f"it says it was written in the future ({moment(entry.mtime)})"
     elif entry.mtime < entry.ctime - BY_MUCH and "content" in source.changed:
         made = f"its inode was changed on {moment(entry.ctime)}"
-        yield Verdict.NOTABLE, f"it differs from its package and says it is of {moment(entry.mtime)[:10]}, but {made}"
+        yield (
+            Verdict.NOTABLE,
+            f"it differs from its package and says it is of {moment(entry.mtime)[:10]}, but {made}",
+        )
     elif entry.mtime < entry.ctime - BY_MUCH and source.stray and entry.ctime / 1e9 >= scene.since:
         made = f"its inode was changed on {moment(entry.ctime)}"
         yield Verdict.NOTABLE, f"it says it is of {moment(entry.mtime)[:10]}, but {made}"
@@ -203,4 +206,7 @@ def of_times(
     if at >= record.first and not scene.packages.problem and record.explains(entry, source.owner) is None:
         here = there.at(at)
         worse = Verdict.FINE if here or not there.covers(at) else Verdict.NOTABLE
-        yield worse, f"changed on {moment(entry.ctime)}, when no package was being installed; {presence(here, there.covers(at))}"
+        yield (
+            worse,
+            f"changed on {moment(entry.ctime)}, when no package was being installed; {presence(here, there.covers(at))}",
+        )

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from ...attributes import moment
-from ...facts.hidden import HIDDEN_FILE, HIDDEN_FOLDER, ODD_NAME
 from ...fact import TEMPORARY
+from ...facts.hidden import HIDDEN_FILE, HIDDEN_FOLDER, ODD_NAME
 from ...model import split
 from ...sensors.hidden import is_place
 from ..belongs import Belongs, belongs, in_home, outer_root
@@ -20,7 +20,9 @@ from ..scene import Scene
 from ..walk import MOST, Odd, in_system, unseen, walked
 
 TECHNIQUE: Final = "T1564.001"
-MEANS: Final = "Intruders keep their tools and their loot under names that a listing does not show or nobody reads."
+MEANS: Final = (
+    "Intruders keep their tools and their loot under names that a listing does not show or nobody reads."
+)
 NEXT: Final = (
     "Look inside without changing anything (ls -lab, find -ls), save it as evidence, and see who owns it and what "
     "happened at the time of its change."
@@ -70,8 +72,10 @@ def verdict_of(scene: Scene, one: Odd) -> Verdict:
 
 def packaged_folder(scene: Scene, one: Odd) -> bool:
     """Whether it is a folder that packages have files in, though none owns it itself."""
-    return one.sign == HIDDEN_FOLDER and in_system(one.entry.path) and bool(
-        scene.packages.owned_below(one.entry.path)
+    return (
+        one.sign == HIDDEN_FOLDER
+        and in_system(one.entry.path)
+        and bool(scene.packages.owned_below(one.entry.path))
     )
 
 

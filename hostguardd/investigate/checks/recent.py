@@ -17,14 +17,17 @@ from ...attributes import moment
 from ...globs import compile_paths
 from ...model import split
 from ...packages.interface import Owner, Transaction
-from ..attendance import Session, attendance
+from ..attendance import attendance
 from ..belongs import Belongs, belongs
 from ..interface import Confidence, Evidence, Found, Item, Moment, Verdict, text
+from ..ledger import Session
 from ..scene import Scene
 from ..walk import BY_MUCH, MOST_CHANGED, Entry, unseen, walked
 
 TECHNIQUE: Final = "T1554"
-MEANS: Final = "What changed since a break-in shows what the intruder did: a tool put in place, a program replaced."
+MEANS: Final = (
+    "What changed since a break-in shows what the intruder did: a tool put in place, a program replaced."
+)
 NEXT: Final = (
     "Ask whoever was logged in then whether it was them. If nobody knows of it, copy these files away with their "
     "times before anything else, and read the logs around that minute."
@@ -125,7 +128,9 @@ def look(scene: Scene) -> Iterator[Found]:
     yield from elsewhere(scene, itself, groups[MOST_GROUPS:])
     if (more := found.counts["system"] - len(newest)) > 0:
         says = f"{more} more entries of the system's folders changed than the newest {MOST_CHANGED}, which were looked at"
-        yield Item("more changes", Verdict.NOTABLE, says, MEANS, "Ask for fewer days (--days), or find -cmin.")
+        yield Item(
+            "more changes", Verdict.NOTABLE, says, MEANS, "Ask for fewer days (--days), or find -cmin."
+        )
     yield from unseen(scene)
 
 
@@ -282,7 +287,9 @@ def of_runs(runs: Iterable[Run]) -> Iterator[Item]:
         if run.entries:
             at = moment(int(run.began * 1e9))
             names = list(run.packages)
-            shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+            shown = ", ".join(names[:SHOWN]) + (
+                f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+            )
             yield Item(
                 f"packages at {at}",
                 Verdict.FINE,
@@ -299,7 +306,9 @@ def of_group(scene: Scene, group: Group, sessions: Sequence[Session], *, covered
     names = [text(entry.path[below:]) for entry, _, _ in group.entries]
     shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
     who = presence(sessions, covered)
-    reasons = list(dict.fromkeys(why for _, verdict, why in group.entries if verdict is group.verdict and why))
+    reasons = list(
+        dict.fromkeys(why for _, verdict, why in group.entries if verdict is group.verdict and why)
+    )
     says = f"{counted(len(names))} below {text(group.folder)} changed at {at}: {shown}"
     says += f" ({'; '.join(reasons[:3])}); no package was being installed; {who}"
     fine = group.verdict is Verdict.FINE

@@ -19,7 +19,9 @@ from ..scene import Scene
 from ..walk import MOST, Lending, unseen, walked
 
 TECHNIQUE: Final = "T1548.001"
-MEANS: Final = "Whoever runs this file acts with the rights of its owner: a way back to root that needs no password."
+MEANS: Final = (
+    "Whoever runs this file acts with the rights of its owner: a way back to root that needs no password."
+)
 NEXT: Final = (
     "Copy the file away as evidence with its times (cp --preserve=all), compare it with another host, and only "
     "then take the bit away (chmod u-s,g-s; setcap -r). Look for what happened at the time of its change."
@@ -37,8 +39,21 @@ INTERPRETERS: Final = tuple(
 """Programs that do whatever they are told: with another's rights each is that one's shell."""
 
 STRONG: Final = frozenset(
-    "cap_setuid cap_setgid cap_dac_override cap_dac_read_search cap_chown cap_fowner cap_sys_admin cap_sys_ptrace"
-    " cap_sys_module cap_sys_rawio cap_setfcap cap_mknod cap_bpf".split()
+    [
+        "cap_setuid",
+        "cap_setgid",
+        "cap_dac_override",
+        "cap_dac_read_search",
+        "cap_chown",
+        "cap_fowner",
+        "cap_sys_admin",
+        "cap_sys_ptrace",
+        "cap_sys_module",
+        "cap_sys_rawio",
+        "cap_setfcap",
+        "cap_mknod",
+        "cap_bpf",
+    ]
 )
 """Capabilities that make root of a program, in one step or two."""
 
@@ -127,7 +142,9 @@ def verdict_of(
     fact = one.fact
     path = fact.path
     root = fact.uid == 0 and fact.mode & stat.S_ISUID != 0
-    strong = bool(fact.caps) and bool(STRONG & set(capabilities(fact.caps or b"").replace("=", ",").split(",")))
+    strong = bool(fact.caps) and bool(
+        STRONG & set(capabilities(fact.caps or b"").replace("=", ",").split(","))
+    )
     verdict, reasons = Verdict.FINE, []
 
     def told(worse: Verdict, reason: str) -> None:

@@ -57,7 +57,9 @@ MADE_BY_SCRIPTS: Final = compile_paths(
 )  # fmt: skip
 """What installers and scripts of packages make, so that no package owns it; what it holds still counts."""
 
-MEANS: Final = "What a setting runs comes back after every reboot and every login: intruders plant it to stay."
+MEANS: Final = (
+    "What a setting runs comes back after every reboot and every login: intruders plant it to stay."
+)
 NEXT: Final = (
     "Copy the file and what it runs away as evidence. Ask who wrote the entry and when; if nobody did, take it "
     "out before the next start, and look for what it did (its account's processes, connections and files)."
@@ -191,13 +193,17 @@ def look(scene: Scene) -> Iterator[Found]:
     unseen: list[Unseen] = []
     files = read(scene, unseen)
     entries = [(file, list(file.entries())) for file in files]
-    programs = {program(one.command) for file, found in entries if not file.kind.scripts for one in found} - {b""}
+    programs = {program(one.command) for file, found in entries if not file.kind.scripts for one in found} - {
+        b""
+    }
     owned = belongs(scene, {file.path for file in files} | programs)
     for file, found in entries:
         worst = Verdict.FINE
-        items = [whole(scene, file, found, owned)] if file.kind.scripts else [
-            one_entry(scene, file, entry, owned) for entry in found if entry.command
-        ]
+        items = (
+            [whole(scene, file, found, owned)]
+            if file.kind.scripts
+            else [one_entry(scene, file, entry, owned) for entry in found if entry.command]
+        )
         for item in items:
             worst = max(worst, item.verdict)
             yield item
@@ -231,7 +237,11 @@ def places(scene: Scene, unseen: list[Unseen]) -> Iterator[tuple[bytes, Kind, by
     mounts = MountMap(host.mounts)
 
     def closed(folder: bytes, error: OSError) -> None:
-        unseen.append(Unseen(text(folder), f"cannot be listed: {error.strerror or error}", "" if scene.is_root else SUDO))
+        unseen.append(
+            Unseen(
+                text(folder), f"cannot be listed: {error.strerror or error}", "" if scene.is_root else SUDO
+            )
+        )
 
     for kind in KINDS:
         for pattern in kind.globs:
@@ -273,7 +283,9 @@ def read_one(scene: Scene, path: bytes, kind: Kind, owner: bytes, unseen: list[U
     result = texts.read(path, LARGEST)
     if result.data is None or result.stat is None:
         if result.problem:
-            unseen.append(Unseen(text(path), f"cannot be read: {result.problem}", "" if scene.is_root else SUDO))
+            unseen.append(
+                Unseen(text(path), f"cannot be read: {result.problem}", "" if scene.is_root else SUDO)
+            )
         return None
     seen = result.stat
     return File(path, kind, result.data, seen.st_mode, seen.st_uid, seen.st_mtime, seen.st_ctime, owner)

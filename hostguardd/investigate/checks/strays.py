@@ -63,7 +63,9 @@ def programs(scene: Scene) -> Iterator[Found]:
     for top, entries in others.items():
         newest = max(entries, key=lambda one: one.ctime)
         more = found.counts["temporary"] - len(found.temporary)
-        says = f"{len(entries)}{' or more' if more else ''} files below {text(top)} can be executed, the newest "
+        says = (
+            f"{len(entries)}{' or more' if more else ''} files below {text(top)} can be executed, the newest "
+        )
         says += f"{text(newest.path)} ({scene.user(newest.uid)}, {moment(newest.ctime)})"
         yield Item(
             f"programs below {text(top)}", Verdict.NOTABLE, says, means,
