@@ -111,7 +111,7 @@ def code(text: bytes) -> list[tuple[int, bytes]]:
         if stripped.endswith(b"\\") and len(pending) < LONGEST:
             pending += stripped[:-1] + b" "
             continue
-        found.append((began, pending + stripped))
+        found.append((began, (pending + stripped).strip()))
         began, pending = 0, b""
     if pending:
         found.append((began, pending.strip()))

@@ -188,8 +188,13 @@ def pam(text: bytes) -> Iterator[Entry]:
         if found is None or found[2] in (b"include", b"substack"):
             continue
         phase, module, arguments = found[1].decode(), found[3], found[4]
-        if module.rpartition(b"/")[2] in (b"pam_exec.so", b"pam_script.so", b"pam_python.so"):
-            yield Entry(number, b"root", f"at each login ({phase})", module + b" " + arguments)
+        name = module.rpartition(b"/")[2]
+        if name in (b"pam_exec.so", b"pam_script.so", b"pam_python.so"):
+            words = arguments.split()
+            first = next((at for at, word in enumerate(words) if word.startswith(b"/")), len(words))
+            given = ", with the password" if b"expose_authtok" in words[:first] else ""
+            when = f"at each login ({phase}), by {name.decode()}{given}"
+            yield Entry(number, b"root", when, b" ".join(words[first:]) or module)
         elif module.startswith(b"/") and not PAM_PLACES.match(module):
             yield Entry(number, b"root", f"at each login ({phase})", module)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from .checks import alerts, drift, hidden
+from .checks import accounts, alerts, drift, folders, hidden, names, recent, setid, settings, strays
 from .interface import Found, Item, Moment, Result, Unseen, Verdict
 from .scene import Scene
 
@@ -58,6 +58,55 @@ CHECKS: Final[tuple[Check, ...]] = (
         "nmap from elsewhere; find -name '..*'",
         "Processes, ports and files that one view of the host shows and another one does not",
         hidden.look,
+    ),
+    Check(
+        "settings",
+        "Settings that run something",
+        "/etc/passwd, inetd.conf, rc.d/rc, rc.boot, rc.local, crontab",
+        "Every entry of cron, at, systemd, init, inetd, logins, udev, PAM and hooks: what it runs, as whom, when",
+        settings.look,
+    ),
+    Check(
+        "folders",
+        "Settings and their folders",
+        "/etc/rc.d/init.d, rc2.d to rc5.d, cron.d, xinetd.d",
+        "Unknown files among the settings, and time stamps that do not fit",
+        folders.look,
+    ),
+    Check(
+        "accounts",
+        "Accounts and what to ask their owners",
+        "ask the user",
+        "Accounts, groups, keys and rights of sudo; the questions to put to each account's owner",
+        accounts.look,
+    ),
+    Check(
+        "names",
+        "Names made to be overlooked",
+        "find -name '..*'; find -name '.*'",
+        "Names of dots, blanks and signs that no terminal shows; dot names where none belongs",
+        names.look,
+    ),
+    Check(
+        "setid",
+        "Files that lend their rights",
+        "find -user root -perm -4000",
+        "Set-uid, set-gid and capabilities on every local file system: who brought them, and copies of shells",
+        setid.look,
+    ),
+    Check(
+        "recent",
+        "What changed lately",
+        "find -mtime n",
+        "Changes in the system's folders, with the packages that explain them and who was logged in",
+        recent.look,
+    ),
+    Check(
+        "strays",
+        "Things out of their place",
+        "find /tmp -perm /111; find / -type b; find / -nouser",
+        "Programs among temporary files, devices outside /dev, what anybody may write to, files of nobody",
+        strays.look,
     ),
 )
 
