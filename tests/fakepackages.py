@@ -22,7 +22,8 @@ class FakePackages:
         config: Collection[bytes] = (),
     ) -> None:
         self._owners = {
-            path: Owner(package, "1.0", Level.DIGEST, path in config) for path, package in (owned or {}).items()
+            path: Owner(package, "1.0", Level.DIGEST, path in config)
+            for path, package in (owned or {}).items()
         }
         self._changed = changed or {}
         self._done = done

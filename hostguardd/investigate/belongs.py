@@ -1,7 +1,7 @@
 """Whom files belong to: the package that brought them, whether they still are as it brought them, whose home.
 
-The rule kept: where no package manager can be asked, a file without an owner proves nothing, and is not told as
-one that nobody brought.
+The rule kept: where no package manager can be asked, a file without an owner proves nothing, and is not
+told as one that nobody brought.
 """
 
 from __future__ import annotations

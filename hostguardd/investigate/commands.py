@@ -1,8 +1,8 @@
 r"""What a command of a setting does that no healthy host's settings do. Pure: bytes in, clauses out.
 
-The rule kept: **a word in a path or a comment convicts nobody**. Places count only where a command stands, and
-the patterns are of whole deeds (a download into a shell), not of names of tools. Every pattern is linear: no
-setting can hold the one who reads it.
+The rule kept: **a word in a path or a comment convicts nobody**. Places count only where a command stands,
+and the patterns are of whole deeds (a download into a shell), not of names of tools. Every pattern is
+linear: no setting can hold the one who reads it.
 """
 
 from __future__ import annotations
@@ -37,27 +37,35 @@ _DEEDS: Final[tuple[tuple[bytes, Deed], ...]] = (
     (FETCH + rb"[^\n]{0,400}?(?:/tmp/|/var/tmp/|/dev/shm/)",
      Deed(Verdict.SUSPICIOUS, "fetches something into a folder for temporary files", "T1105")),
     (rb"\bnohup\s+" + FETCH, Deed(Verdict.SUSPICIOUS, "fetches something in the background", "T1105")),
-    (rb"\b(?:base64|base32|xxd|uudecode|openssl\s+enc|openssl\s+base64)\b[^\n|]{0,200}\|\s*(?:sudo\s+)?(?:" + SHELL + rb"|gunzip|zcat)",
+    (rb"\b(?:base64|base32|xxd|uudecode|openssl\s+enc|openssl\s+base64)\b[^\n|]{0,200}\|\s*(?:sudo\s+)?"
+     rb"(?:" + SHELL + rb"|gunzip|zcat)",
      Deed(Verdict.SUSPICIOUS, "hands encoded text to an interpreter", "T1027")),
     (rb"\beval\b[^\n]{0,80}\b(?:base64|b64decode|gzinflate|xxd)\b",
      Deed(Verdict.SUSPICIOUS, "evaluates encoded text", "T1027")),
     (rb"b64decode\s*\(", Deed(Verdict.SUSPICIOUS, "runs encoded text", "T1027")),
-    (rb"/dev/(?:tcp|udp)/", Deed(Verdict.SUSPICIOUS, "talks to the network from within a shell", "T1059.004")),
+    (rb"/dev/(?:tcp|udp)/", Deed(Verdict.SUSPICIOUS, "talks to the network from within a shell",
+     "T1059.004")),
     (rb"\b(?:nc|ncat|netcat|nc\.traditional|nc\.openbsd)\b[^\n|;]{0,200}\s-[a-zA-Z]*[ec]\b",
      Deed(Verdict.SUSPICIOUS, "ties a shell to the network", "T1059.004")),
-    (rb"\bsocat\b[^\n|;]{0,300}\b(?:exec|system):", Deed(Verdict.SUSPICIOUS, "ties a shell to the network", "T1059.004")),
-    (rb"\b(?:ba|z|k)?sh\s+-i\b[^\n]{0,80}[<>]&", Deed(Verdict.SUSPICIOUS, "ties a shell to something else", "T1059.004")),
+    (rb"\bsocat\b[^\n|;]{0,300}\b(?:exec|system):", Deed(Verdict.SUSPICIOUS, "ties a shell to the network",
+     "T1059.004")),
+    (rb"\b(?:ba|z|k)?sh\s+-i\b[^\n]{0,80}[<>]&", Deed(Verdict.SUSPICIOUS, "ties a shell to something else",
+     "T1059.004")),
     (rb"\b(?:python|perl|ruby|php)[0-9.]*\s+-[cer]\b[^\n]{0,300}(?:\bsocket\b|\bSocket\b|fsockopen|TCPSocket)",
      Deed(Verdict.SUSPICIOUS, "opens a connection from a one-line program", "T1059.006")),
-    (rb">>?\s*[^\s;|&]{0,200}authorized_keys", Deed(Verdict.SUSPICIOUS, "adds keys that open an account", "T1098.004")),
-    (rb"\bchmod\s+(?:[0-7]?[4-7][0-7]{3}\b|[ugoa,]*\+[rwxt]*s)", Deed(Verdict.SUSPICIOUS, "makes a file set-uid", "T1548.001")),
-    (rb"\bLD_(?:PRELOAD|AUDIT)\s*=\s*[\"']?/", Deed(Verdict.SUSPICIOUS, "loads a library into other programs", "T1574.006")),
+    (rb">>?\s*[^\s;|&]{0,200}authorized_keys", Deed(Verdict.SUSPICIOUS, "adds keys that open an account",
+     "T1098.004")),
+    (rb"\bchmod\s+(?:[0-7]?[4-7][0-7]{3}\b|[ugoa,]*\+[rwxt]*s)", Deed(Verdict.SUSPICIOUS,
+     "makes a file set-uid", "T1548.001")),
+    (rb"\bLD_(?:PRELOAD|AUDIT)\s*=\s*[\"']?/", Deed(Verdict.SUSPICIOUS,
+     "loads a library into other programs", "T1574.006")),
     (rb"\bHISTFILE\s*=\s*[\"']?(?:/dev/null|[\"']|$|;)|\bunset\s+(?:-v\s+)?HISTFILE\b|\bset\s+\+o\s+history\b|\bHISTSIZE\s*=\s*0\b|\bHISTFILESIZE\s*=\s*0\b|\bhistory\s+-c\b",
      Deed(Verdict.SUSPICIOUS, "keeps commands out of the history", "T1070.003")),
     (rb"\b(?:xmrig|minerd|cpuminer|stratum\+(?:tcp|ssl))", Deed(Verdict.SUSPICIOUS, "mines coins", "T1496")),
     (rb"\b(?:useradd|adduser|usermod|chpasswd)\b[^\n]{0,200}(?:-o\b|-u\s*0\b|sudo|wheel)|\|\s*chpasswd\b",
      Deed(Verdict.SUSPICIOUS, "makes accounts or sets passwords", "T1136.001")),
-    (rb"/etc/(?:ld\.so\.preload|shadow|sudoers)\b[^\n]{0,20}$", Deed(Verdict.NOTABLE, "handles a file that gives power", "")),
+    (rb"/etc/(?:ld\.so\.preload|shadow|sudoers)\b[^\n]{0,20}$", Deed(Verdict.NOTABLE,
+     "handles a file that gives power", "")),
     (rb"\b(?:alias|function)\s+(?:sudo|su|ssh|passwd)\b|^\s*(?:sudo|su|ssh|passwd)\s*\(\)",
      Deed(Verdict.SUSPICIOUS, "puts itself in the place of a program that asks for passwords", "T1056")),
     (rb"\b(?:setenforce\s+0|iptables\s+-F|nft\s+flush\s+ruleset|ufw\s+disable|auditctl\s+-[De]\b)",
@@ -100,7 +108,8 @@ def deeds(command: bytes) -> list[Deed]:
 
 
 def code(text: bytes) -> list[tuple[int, bytes]]:
-    """The lines of a script that are no comments, with their numbers; a line that ends in a backslash goes on."""
+    """The lines of a script that are no comments, with their numbers; a line that ends in a backslash goes
+    on."""
     found: list[tuple[int, bytes]] = []
     began, pending = 0, b""
     for number, line in enumerate(text.split(b"\n"), 1):
@@ -120,7 +129,8 @@ def code(text: bytes) -> list[tuple[int, bytes]]:
 
 _WORD: Final = re.compile(rb"""\s*(?:"([^"\n]*)"|'([^'\n]*)'|((?:\\.|[^\s"'\\;&|<>()])+))""")
 _PASSED: Final = frozenset(
-    b"exec nohup setsid sudo nice ionice timeout time command env chronic flock systemd-cat . source then do else {".split()
+    b"exec nohup setsid sudo nice ionice timeout time command env chronic flock systemd-cat . source then do else"
+    b" {".split()
 )
 _SKIPPED: Final = frozenset(b"[ [[ test cd umask export if".split())
 """Commands whose words run nothing: what follows them counts."""

@@ -1,4 +1,5 @@
-"""The settings that run something, read line by line as their programs read them. Pure: bytes in, entries out.
+"""The settings that run something, read line by line as their programs read them. Pure: bytes in, entries
+out.
 
 Formats: crontab(5), anacrontab(5), at(1)'s job files, systemd.exec(5) and systemd.timer(5), inittab(5),
 inetd.conf(5), xinetd.conf(5), udev(7), pam.conf(5), apt.conf(5), modprobe.d(5), git-config(1).

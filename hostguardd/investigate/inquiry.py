@@ -63,7 +63,7 @@ CHECKS: Final[tuple[Check, ...]] = (
         "settings",
         "Settings that run something",
         "/etc/passwd, inetd.conf, rc.d/rc, rc.boot, rc.local, crontab",
-        "Every entry of cron, at, systemd, init, inetd, logins, udev, PAM and hooks: what it runs, as whom, when",
+        "Every entry of cron, systemd, init, inetd, logins, PAM and hooks: what it runs, as whom, when",
         settings.look,
     ),
     Check(
@@ -91,7 +91,7 @@ CHECKS: Final[tuple[Check, ...]] = (
         "setid",
         "Files that lend their rights",
         "find -user root -perm -4000",
-        "Set-uid, set-gid and capabilities on every local file system: who brought them, and copies of shells",
+        "Set-uid, set-gid and capabilities on every local file system; copies of shells",
         setid.look,
     ),
     Check(

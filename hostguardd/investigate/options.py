@@ -41,22 +41,31 @@ class Look(NamedTuple):
 _Rule = tuple[bytes, bytes, str, Verdict, str]
 
 SSHD: Final[tuple[_Rule, ...]] = (
-    (b"permitemptypasswords", b"yes", "lets accounts in that have no password", SUSPICIOUS, "A way in without a key."),
-    (b"permitrootlogin", b"yes", "lets root in from elsewhere with a password", NOTABLE, "Guessing one password is enough."),
+    (b"permitemptypasswords", b"yes", "lets accounts in that have no password", SUSPICIOUS,
+     "A way in without a key."),
+    (b"permitrootlogin", b"yes", "lets root in from elsewhere with a password", NOTABLE,
+     "Guessing one password is enough."),
     (b"authorizedkeyscommand", rb"(?!none$).*", "asks a program for the keys that open accounts", NOTABLE,
      "A program that adds one key to every answer opens every account."),
-    (b"authorizedprincipalscommand", rb"(?!none$).*", "asks a program who may come in", NOTABLE, "It may let anybody in."),
+    (b"authorizedprincipalscommand", rb"(?!none$).*", "asks a program who may come in", NOTABLE,
+     "It may let anybody in."),
     (b"trustedusercakeys", rb"(?!none$).*", "lets in whoever has a certificate of these keys", NOTABLE,
      "Whoever holds that key comes in as anybody."),
-    (b"forcecommand", rb"(?!internal-sftp|none$).*", "runs this at each login", NOTABLE, "It runs whatever it is given."),
-    (b"authorizedkeysfile", rb"(?!(?:%h/)?\.ssh/authorized_keys2?(?:\s+(?:%h/)?\.ssh/authorized_keys2?)?$|none$).*",
+    (b"forcecommand", rb"(?!internal-sftp|none$).*", "runs this at each login", NOTABLE,
+     "It runs whatever it is given."),
+    (b"authorizedkeysfile",
+     rb"(?!(?:%h/)?\.ssh/authorized_keys2?(?:\s+(?:%h/)?\.ssh/authorized_keys2?)?$|none$).*",
      "takes keys from other files than usual", NOTABLE, "Keys in a file that nobody looks at."),
-    (b"strictmodes", b"no", "takes keys from files that others may write to", NOTABLE, "Anybody's key opens the account."),
+    (b"strictmodes", b"no", "takes keys from files that others may write to", NOTABLE,
+     "Anybody's key opens the account."),
     (b"permituserenvironment", rb"(?!no$).*", "lets accounts bring variables that load libraries", NOTABLE,
      "A forced command is got round by LD_PRELOAD."),
-    (b"hostbasedauthentication", b"yes", "believes other hosts", NOTABLE, "Who has the other host has this one."),
-    (b"ignorerhosts", b"no", "believes .rhosts of accounts", NOTABLE, "One line in a home opens the account."),
-    (b"gatewayports", rb"(?!no$).*", "lets forwarded ports be reached from elsewhere", NOTABLE, "A tunnel into the network."),
+    (b"hostbasedauthentication", b"yes", "believes other hosts", NOTABLE,
+     "Who has the other host has this one."),
+    (b"ignorerhosts", b"no", "believes .rhosts of accounts", NOTABLE,
+     "One line in a home opens the account."),
+    (b"gatewayports", rb"(?!no$).*", "lets forwarded ports be reached from elsewhere", NOTABLE,
+     "A tunnel into the network."),
     (b"loglevel", b"quiet", "logs no logins", SUSPICIOUS, "What is not logged is not found."),
     (b"usepam", b"no", "asks none of PAM's modules", NOTABLE, "Locks and limits of accounts do not hold."),
 )  # fmt: skip
@@ -98,7 +107,8 @@ def sudoers(text: bytes) -> Iterator[Option]:
         target = "anybody" if runas and b"ALL" in runas else _words(runas or b"root")
         free = b"NOPASSWD" in what or b"!authenticate" in what
         everything = re.search(rb"(?:^|[:,]\s*|\s)ALL\s*(?:,|$)", what) is not None
-        clause = f"lets {named} run {'everything' if everything else _words(re.sub(rb'[A-Z]+:', b'', what))} as {target}"
+        commands = "everything" if everything else _words(re.sub(rb"[A-Z]+:", b"", what))
+        clause = f"lets {named} run {commands} as {target}"
         clause += ", without a password" if free else ""
         verdict = FINE
         if free or (everything and who not in GRANTED):
@@ -120,8 +130,10 @@ def _defaults(number: int, line: bytes) -> Iterator[Option]:
     for pattern, clause, verdict in (
         (rb"!authenticate", "asks nobody for a password", NOTABLE),
         (rb"timestamp_timeout\s*=\s*-", "asks for the password once and never again", NOTABLE),
-        (rb"!tty_tickets|timestamp_type\s*=\s*(?:global|ppid)", "lets one login use another one's password", NOTABLE),
-        (rb"env_keep[^\n]*\b(?:LD_|PYTHON|PERL5|BASH_ENV|ENV\b)", "lets callers load what they like into it", SUSPICIOUS),
+        (rb"!tty_tickets|timestamp_type\s*=\s*(?:global|ppid)", "lets one login use another one's password",
+         NOTABLE),
+        (rb"env_keep[^\n]*\b(?:LD_|PYTHON|PERL5|BASH_ENV|ENV\b)", "lets callers load what they like into it",
+         SUSPICIOUS),
         (rb"secure_path\s*=\s*[\"']?[^\n]*(?:/tmp|/var/tmp|/dev/shm|/home/|:\.(?::|\"|$))",
          "finds programs in folders of others", SUSPICIOUS),
         (rb"!(?:syslog|logfile)\b", "keeps no log", NOTABLE),
@@ -247,7 +259,8 @@ LOOKS: Final[tuple[Look, ...]] = (
     Look("the dynamic linker", (b"/etc/ld.so.conf", b"/etc/ld.so.conf.d/*"), libraries, "T1574.006"),
     Look("the table of hosts", (b"/etc/hosts",), hosts, "T1565.001"),
     Look("the resolver", (b"/etc/resolv.conf",), resolver, "T1565.001"),
-    Look("trusted hosts", (b"/etc/hosts.equiv", b"/etc/shosts.equiv", b"/root/.rhosts", b"/root/.shosts"), trusted, "T1021"),
+    Look("trusted hosts", (b"/etc/hosts.equiv", b"/etc/shosts.equiv", b"/root/.rhosts", b"/root/.shosts"),
+        trusted, "T1021"),
     Look("exported folders", (b"/etc/exports", b"/etc/exports.d/*"), exports, "T1039"),
     Look("aliases of mail", (b"/etc/aliases",), aliases, "T1546"),
     Look("files made at start", (b"/etc/tmpfiles.d/*", b"/run/tmpfiles.d/*"), tmpfiles, "T1546"),

@@ -1,8 +1,8 @@
 """One walk over all local file systems, for every check that would ask find(1): collected once, kept small.
 
-The rule kept: **everything is looked at and counted, little is kept**. Of a folder of a million names no list is
-made; what a check wants to see of a kind of thing are the first or the newest so many and how many there were.
-Nothing is opened but folders, and what lends rights is read, to know its digest.
+The rule kept: **everything is looked at and counted, little is kept**. Of a folder of a million names no
+list is made; what a check wants to see of a kind of thing are the first or the newest so many and how many
+there were. Nothing is opened but folders, and what lends rights is read, to know its digest.
 
 Not walked: windows into the kernel, what another machine answers for, and the same files mounted once more.
 """
@@ -37,7 +37,8 @@ LAYERS_BELOW: Final = tuple(top + b"/" for top in LAYERS)
 
 OWN_CHANGES: Final = compile_paths(
     [
-        b"/etc/adjtime", b"/etc/mtab", b"/etc/resolv.conf", b"/etc/.updated", b"/etc/cups/**", b"/etc/ld.so.cache",
+        b"/etc/adjtime", b"/etc/mtab", b"/etc/resolv.conf", b"/etc/.updated", b"/etc/cups/**",
+        b"/etc/ld.so.cache",
         b"/usr/lib/sysimage/rpm/**", b"/usr/lib/sysimage/libdnf5/**", b"/boot/grub*/grubenv",
         b"/boot/efi/EFI/*/grubenv", b"/usr/share/mime/**", b"/usr/share/applications/mimeinfo.cache",
         b"/usr/share/icons/**/icon-theme.cache", b"/usr/share/glib-2.0/schemas/gschemas.compiled",
@@ -97,8 +98,8 @@ class Odd(NamedTuple):
 
 
 class Lending(NamedTuple):
-    """A file that lends rights. `image`: it lies in a read-only image mounted here. `nosuid`: the mount option
-    that takes the effect from it. `problem`: why its content is not known."""
+    """A file that lends rights. `image`: it lies in a read-only image mounted here. `nosuid`: the mount
+    option that takes the effect from it. `problem`: why its content is not known."""
 
     fact: SetIdFact
     mtime: int

@@ -29,6 +29,9 @@ NEXT: Final = (
     "Ask whoever administers accounts, and the account's owner. If nobody knows of it, lock it (passwd -l, "
     "chage -E0, move its keys away as evidence) and look for what it did: its logins, processes, files."
 )
+NEXT_KEY: Final = (
+    "Ask the account's owner whether the key is theirs; if not, keep a copy and take the line out."
+)
 PEOPLE: Final = 1000
 """The first uid of people, login.defs(5)."""
 
@@ -53,7 +56,8 @@ SHOWN_POWER: Final = {
 """Groups that are root by another name, and how."""
 
 OPTIONS: Final = frozenset(
-    b"agent-forwarding cert-authority command environment expiry-time from no-agent-forwarding no-port-forwarding"
+    b"agent-forwarding cert-authority command environment expiry-time from no-agent-forwarding "
+    b"no-port-forwarding"
     b" no-pty no-user-rc no-x11-forwarding permitlisten permitopen port-forwarding principals pty"
     b" no-touch-required verify-required restrict tunnel user-rc x11-forwarding".split()
 )
@@ -276,7 +280,8 @@ def of_group(scene: Scene, fact: AccountFact) -> Item | None:
     verdict = Verdict.SUSPICIOUS if fact.id == 0 else Verdict.NOTABLE
     return Item(
         f"group {text(fact.name)}", verdict, f"group {text(fact.name)}: {', '.join(reasons)}", MEANS, NEXT,
-        scene.known(fact), "T1098", {"gid": fact.id or 0}, (Evidence(f"/etc/group:{fact.line}", text(fact.name)),),
+        scene.known(fact), "T1098", {"gid": fact.id or 0},
+        (Evidence(f"/etc/group:{fact.line}", text(fact.name)),),
     )  # fmt: skip
 
 
@@ -333,7 +338,7 @@ def of_key(scene: Scene, fact: KeyFact) -> Item:
     place = f"{text(fact.path)}:{fact.line}"
     return Item(
         f"key {key} of {account} in {text(fact.path)}", verdict, says, "" if fine else MEANS,
-        "" if fine else "Ask the account's owner whether the key is theirs; if not, keep a copy and take the line out.",
+        "" if fine else NEXT_KEY,
         known, "" if fine else "T1098.004", {"options": text(fact.options), "comment": text(fact.comment)},
         (Evidence(place, f"{text(fact.type)} {key}"),), account,
     )  # fmt: skip

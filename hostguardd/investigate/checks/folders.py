@@ -1,8 +1,9 @@
 """The guide's settings and folders themselves: unknown files among them, and time stamps that do not fit.
 
-What an entry runs is said by `settings`; here is asked whether it belongs there: which package brought it, where
-a link leads, who may write to it, and whether the times it bears can be true. A file's own time (mtime) is set by
-whoever owns it; the inode's (ctime) is not, so a file that says it is years older than its inode was made so.
+What an entry runs is said by `settings`; here is asked whether it belongs there: which package brought it,
+where a link leads, who may write to it, and whether the times it bears can be true. A file's own time
+(mtime) is set by whoever owns it; the inode's (ctime) is not, so a file that says it is years older than
+its inode was made so.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ MEANS: Final = (
     "A file put among the settings runs by itself; a forged time stamp keeps it out of sight of find -mtime."
 )
 NEXT: Final = (
-    "Look at what it holds and at the inode's time (stat FILE). Ask the administrators whether one of them put it "
+    "Look at what it holds and at the inode's time (stat FILE). Ask the administrators whether one of "
+    "them put it "
     "there; if not, copy it away with its times as evidence, and look at what else happened at that minute."
 )
 MOST: Final = 10_000
@@ -38,12 +40,14 @@ SETTINGS: Final = tuple(
     for name in (
         b"passwd", b"shadow", b"group", b"gshadow", b"sudoers", b"crontab", b"anacrontab", b"inetd.conf",
         b"xinetd.conf", b"inittab", b"rc.local", b"rc.d/rc.local", b"rc.d/rc", b"rc.d/rc.sysinit", b"profile",
-        b"bashrc", b"bash.bashrc", b"environment", b"ld.so.preload", b"ld.so.conf", b"nsswitch.conf", b"hosts",
+        b"bashrc", b"bash.bashrc", b"environment", b"ld.so.preload", b"ld.so.conf", b"nsswitch.conf",
+        b"hosts",
         b"hosts.allow", b"hosts.deny", b"hosts.equiv", b"securetty", b"shells", b"login.defs", b"fstab",
         b"modules", b"sysctl.conf", b"rsyslog.conf", b"syslog.conf", b"cron.allow", b"cron.deny", b"pam.conf",
     )
 )  # fmt: skip
-"""Files whose times are looked at. That no package owns one of them says nothing: many are made at installation."""
+"""Files whose times are looked at. That no package owns one of them says nothing: many are made at
+installation."""
 
 FOLDERS: Final = (
     b"/etc/init.d", b"/etc/rc.d", b"/etc/rc.d/init.d", b"/etc/rc.d/rc?.d", b"/etc/rc?.d", b"/etc/rc.boot",
@@ -208,5 +212,6 @@ def of_times(scene: Scene, entry: Entry, source: Belongs, standing: Known) -> It
         worse = Verdict.FINE if here or not there.covers(at) else Verdict.NOTABLE
         yield (
             worse,
-            f"changed on {moment(entry.ctime)}, when no package was being installed; {presence(here, there.covers(at))}",
+            f"changed on {moment(entry.ctime)}, when no package was being installed; "
+            f"{presence(here, there.covers(at))}",
         )

@@ -24,7 +24,8 @@ MEANS: Final = (
     "Intruders keep their tools and their loot under names that a listing does not show or nobody reads."
 )
 NEXT: Final = (
-    "Look inside without changing anything (ls -lab, find -ls), save it as evidence, and see who owns it and what "
+    "Look inside without changing anything (ls -lab, find -ls), save it as evidence, and see who owns it "
+    "and what "
     "happened at the time of its change."
 )
 

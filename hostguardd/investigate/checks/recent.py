@@ -1,8 +1,8 @@
-"""What changed in the system's folders lately, in groups, each with what explains it: the package manager's own
-record, or who was logged in at that time.
+"""What changed in the system's folders lately, in groups, each with what explains it: the package manager's
+own record, or who was logged in at that time.
 
-The times of groups are those of inodes (ctime), which nobody sets but the kernel. Elsewhere (logs, homes, what
-services keep) changes are the rule, so there only their number and the newest are told.
+The times of groups are those of inodes (ctime), which nobody sets but the kernel. Elsewhere (logs, homes,
+what services keep) changes are the rule, so there only their number and the newest are told.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ MEANS: Final = (
     "What changed since a break-in shows what the intruder did: a tool put in place, a program replaced."
 )
 NEXT: Final = (
-    "Ask whoever was logged in then whether it was them. If nobody knows of it, copy these files away with their "
+    "Ask whoever was logged in then whether it was them. If nobody knows of it, copy these files away "
+    "with their "
     "times before anything else, and read the logs around that minute."
 )
 
@@ -63,8 +64,10 @@ BY_ITSELF: Final = compile_paths(
     [
         b"/**/__pycache__/*.pyc",  # written by Python the first time that a module is used
         b"/usr/share/man/**/cat?/*", b"/etc/passwd-", b"/etc/shadow-", b"/etc/group-", b"/etc/gshadow-",
-        b"/etc/subuid-", b"/etc/subgid-", b"/etc/.pwd.lock", b"/etc/machine-id", b"/etc/hostname", b"/etc/hosts",
-        b"/etc/ssl/certs/*", b"/etc/pki/ca-trust/extracted/**", b"/etc/alternatives/*", b"/etc/selinux/*/contexts/**",
+        b"/etc/subuid-", b"/etc/subgid-", b"/etc/.pwd.lock", b"/etc/machine-id", b"/etc/hostname",
+        b"/etc/hosts",
+        b"/etc/ssl/certs/*", b"/etc/pki/ca-trust/extracted/**", b"/etc/alternatives/*",
+        b"/etc/selinux/*/contexts/**",
         b"/var/lib/systemd/**", b"/etc/lvm/cache/**", b"/etc/lvm/backup/*", b"/etc/lvm/archive/*",
         b"/etc/blkid/*", b"/etc/NetworkManager/system-connections/*", b"/etc/iscsi/**", b"/etc/fwupd/**",
     ]
@@ -127,7 +130,7 @@ def look(scene: Scene) -> Iterator[Found]:
             yield from moments(scene, group, item)
     yield from elsewhere(scene, itself, groups[MOST_GROUPS:])
     if (more := found.counts["system"] - len(newest)) > 0:
-        says = f"{more} more entries of the system's folders changed than the newest {MOST_CHANGED}, which were looked at"
+        says = f"{more} more entries of the system's folders changed than the newest {MOST_CHANGED}"
         yield Item(
             "more changes", Verdict.NOTABLE, says, MEANS, "Ask for fewer days (--days), or find -cmin."
         )
@@ -313,10 +316,12 @@ def of_group(scene: Scene, group: Group, sessions: Sequence[Session], *, covered
     says += f" ({'; '.join(reasons[:3])}); no package was being installed; {who}"
     fine = group.verdict is Verdict.FINE
     return Item(
-        f"{text(group.folder)} at {at[:16]}", group.verdict, says, "" if fine else MEANS, "" if fine else NEXT,
+        f"{text(group.folder)} at {at[:16]}", group.verdict, says,
+        "" if fine else MEANS, "" if fine else NEXT,
         technique="" if fine else TECHNIQUE,
         details={
-            "entries": len(names), "names": names[:200], "logged_in": [session_words(one) for one in sessions[:20]],
+            "entries": len(names), "names": names[:200],
+            "logged_in": [session_words(one) for one in sessions[:20]],
             "owners": sorted({scene.user(entry.uid) for entry, _, _ in group.entries})[:20],
         },
         evidence=tuple(

@@ -1,7 +1,7 @@
 """Files that lend their rights: set-uid, set-gid, capabilities, anywhere on the local file systems.
 
-What packages brought is listed and fine. What nobody brought and makes root of whoever runs it is what the guide
-looks for; a shell that does is a back door wherever it lies and whoever brought it.
+What packages brought is listed and fine. What nobody brought and makes root of whoever runs it is what the
+guide looks for; a shell that does is a back door wherever it lies and whoever brought it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ MEANS: Final = (
     "Whoever runs this file acts with the rights of its owner: a way back to root that needs no password."
 )
 NEXT: Final = (
-    "Copy the file away as evidence with its times (cp --preserve=all), compare it with another host, and only "
+    "Copy the file away as evidence with its times (cp --preserve=all), compare it with another host, "
+    "and only "
     "then take the bit away (chmod u-s,g-s; setcap -r). Look for what happened at the time of its change."
 )
 LARGEST: Final = 32 * 1024**2
@@ -75,7 +76,8 @@ def look(scene: Scene) -> Iterator[Found]:
         yield item
         if item.verdict >= Verdict.NOTABLE and one.fact.ctime / 1e9 >= scene.since:
             yield Moment(
-                one.fact.ctime / 1e9, "file", f"{item.name} became, or was last changed as, a file that lends rights",
+                one.fact.ctime / 1e9, "file",
+                f"{item.name} became, or was last changed as, a file that lends rights",
                 f"ctime of {item.name}", Confidence.LIKELY, item.verdict,
             )  # fmt: skip
     for root, files in roots.items():
@@ -117,7 +119,8 @@ def judge(scene: Scene, one: Lending, owner: Belongs, shell: str) -> Item:
         {
             "mode": mode(fact.mode), "owner": scene.user(fact.uid), "gid": fact.gid, "size": fact.size,
             "changed": moment(fact.ctime), "modified": moment(one.mtime), "rights": rights,
-            "sha256": fact.sha256.hex() if fact.sha256 else "", "package": owner.owner.package if owner.owner else "",
+            "sha256": fact.sha256.hex() if fact.sha256 else "",
+            "package": owner.owner.package if owner.owner else "",
         },
         (Evidence(f"stat {name}", f"{mode(fact.mode)} {scene.user(fact.uid)} ctime {moment(fact.ctime)}"),),
     )  # fmt: skip
@@ -198,7 +201,7 @@ def another_system(root: bytes, files: list[Lending]) -> Item:
         f"another system in {name}",
         Verdict.NOTABLE,
         says,
-        "A chroot or an unpacked image has such files of its own; who can reach it on this host can run them.",
+        "A chroot or an unpacked image has such files of its own; who can reach it here can run them.",
         f"Know who made {name} and what for. Let only root enter it (chmod 0700 {name}).",
         technique=TECHNIQUE,
         details={"files": len(files), "paths": some(one.fact.path for one in files)},

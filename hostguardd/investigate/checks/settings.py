@@ -1,8 +1,9 @@
 """The settings that run something, entry by entry: which file and line, as whom, when, and what.
 
-The guide tells an administrator to read these files for entries they do not know. An entry is fine when its file
-and its program are as packages brought them; it is told when nobody brought it, and louder when what it does is
-what intruders do (`commands`). The texts of the table below are read with their own programs' eyes (`entries`).
+The guide tells an administrator to read these files for entries they do not know. An entry is fine when its
+file and its program are as packages brought them; it is told when nobody brought it, and louder when what
+it does is what intruders do (`commands`). The texts of the table below are read with their own programs'
+eyes (`entries`).
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ MADE_BY_SCRIPTS: Final = compile_paths(
         b"/etc/profile", b"/etc/environment", b"/etc/bash.bashrc", b"/root/.bashrc", b"/root/.profile",
         b"/etc/pam.d/common-*", b"/etc/pam.d/*-auth", b"/etc/pam.d/postlogin*", b"/etc/pam.d/*-ac",
         b"/etc/pam.d/systemd-user", b"/etc/apt/apt.conf.d/00*", b"/etc/apt/apt.conf.d/01autoremove*",
-        b"/etc/apt/apt.conf.d/70debconf", b"/etc/profile.d/lang.*", b"/etc/tmpfiles.d/static-nodes-permissions.conf",
+        b"/etc/apt/apt.conf.d/70debconf", b"/etc/profile.d/lang.*",
+        b"/etc/tmpfiles.d/static-nodes-permissions.conf",
         b"/etc/aliases", b"/etc/hosts", b"/etc/resolv.conf", b"/etc/ld.so.conf", b"/etc/ssh/sshd_config",
         b"/etc/ssh/sshd_config.d/50-cloud-init.conf", b"/etc/sudoers.d/90-cloud-init-users",
         b"/run/systemd/transient/*", b"/run/tmpfiles.d/*", b"/run/udev/rules.d/*", b"/run/systemd/system/**",
@@ -61,11 +63,13 @@ MEANS: Final = (
     "What a setting runs comes back after every reboot and every login: intruders plant it to stay."
 )
 NEXT: Final = (
-    "Copy the file and what it runs away as evidence. Ask who wrote the entry and when; if nobody did, take it "
+    "Copy the file and what it runs away as evidence. Ask who wrote the entry and when; if nobody did, "
+    "take it "
     "out before the next start, and look for what it did (its account's processes, connections and files)."
 )
 NEXT_UNKNOWN: Final = (
-    "Ask the administrators whether one of them wrote it. If so, hostguardctl baseline makes it known; if not, "
+    "Ask the administrators whether one of them wrote it. If so, hostguardctl baseline makes it known; "
+    "if not, "
     "keep a copy as evidence before removing it."
 )
 
@@ -94,7 +98,8 @@ _UNITS: Final = tuple(
 KINDS: Final[tuple[Kind, ...]] = (
     Kind("the system's table of cron", (b"/etc/crontab", b"/etc/cron.d/*"), crontab, "T1053.003"),
     Kind("the table of anacron", (b"/etc/anacrontab",), anacrontab, "T1053.003"),
-    Kind("a job of at", (b"/var/spool/at/*", b"/var/spool/cron/atjobs/*", b"/var/spool/atjobs/*"), at_job, "T1053.002"),
+    Kind("a job of at", (b"/var/spool/at/*", b"/var/spool/cron/atjobs/*", b"/var/spool/atjobs/*"), at_job,
+        "T1053.002"),
     Kind("a unit of systemd", _UNITS, unit, "T1543.002"),
     Kind("inittab", (b"/etc/inittab",), inittab, "T1037.004"),
     Kind("inetd", (b"/etc/inetd.conf", b"/etc/inetd.d/*"), inetd, "T1543"),
@@ -103,11 +108,13 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind("a module of PAM", (b"/etc/pam.d/*", b"/etc/pam.conf"), pam, "T1556.003"),
     Kind("a hook of the package manager", (b"/etc/apt/apt.conf", b"/etc/apt/apt.conf.d/*"), apt, "T1546.016"),
     Kind("an order to modprobe", (b"/etc/modprobe.d/*", b"/run/modprobe.d/*"), modprobe, "T1547.006"),
-    Kind("git's settings", (b"/etc/gitconfig", b"/root/.gitconfig", b"/root/.config/git/config"), git, "T1546"),
+    Kind("git's settings", (b"/etc/gitconfig", b"/root/.gitconfig", b"/root/.config/git/config"), git,
+        "T1546"),
     Kind(
         "a script run at start",
         (
-            b"/etc/rc.local", b"/etc/rc.d/rc.local", b"/etc/rc.d/rc", b"/etc/rc.d/rc.sysinit", b"/etc/rc.boot/*",
+            b"/etc/rc.local", b"/etc/rc.d/rc.local", b"/etc/rc.d/rc", b"/etc/rc.d/rc.sysinit",
+            b"/etc/rc.boot/*",
             b"/etc/init.d/*", b"/etc/rc.d/init.d/*", b"/etc/rc.common", b"/etc/boot.d/*",
         ),
         script, "T1037.004", scripts=True,
@@ -120,7 +127,8 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(
         "a script run at a login",
         (
-            b"/etc/profile", b"/etc/profile.d/*", b"/etc/bashrc", b"/etc/bash.bashrc", b"/etc/zsh/*", b"/etc/zshrc",
+            b"/etc/profile", b"/etc/profile.d/*", b"/etc/bashrc", b"/etc/bash.bashrc", b"/etc/zsh/*",
+            b"/etc/zshrc",
             b"/etc/zshenv", b"/etc/zprofile", b"/etc/csh.*", b"/etc/environment", b"/etc/environment.d/*",
             b"/etc/update-motd.d/*", b"/etc/ssh/sshrc", b"/etc/bash.bash_logout", b"/etc/skel/.*",
         ),
@@ -139,7 +147,8 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(
         "a hook of the package manager",
         (
-            b"/etc/yum/pluginconf.d/*", b"/etc/dnf/plugins/*", b"/etc/kernel/*.d/*", b"/etc/dnf/libdnf5-plugins/*",
+            b"/etc/yum/pluginconf.d/*", b"/etc/dnf/plugins/*", b"/etc/kernel/*.d/*",
+            b"/etc/dnf/libdnf5-plugins/*",
             b"/etc/initramfs/post-update.d/*",
         ),
         script, "T1546.016", scripts=True,
@@ -447,5 +456,6 @@ def of_option(scene: Scene, file: File, option: Option, source: Belongs) -> Item
     return Item(
         place, verdict, f"{place}: `{text(option.shown, 200)}` {option.clause} ({source.says})",
         "" if fine else option.means or MEANS, "" if fine else NEXT_UNKNOWN, standing,
-        "" if fine else file.kind.technique, {"file": source.says}, (Evidence(place, text(option.shown, 300)),),
+        "" if fine else file.kind.technique, {"file": source.says}, (Evidence(place, text(option.shown,
+        300)),),
     )  # fmt: skip

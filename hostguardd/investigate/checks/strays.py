@@ -1,5 +1,5 @@
-"""Things where none of their kind belongs: programs in folders for temporary files, devices outside /dev, parts of
-the system that anybody may write to, files of accounts that do not exist.
+"""Things where none of their kind belongs: programs in folders for temporary files, devices outside /dev,
+parts of the system that anybody may write to, files of accounts that do not exist.
 """
 
 from __future__ import annotations
@@ -91,9 +91,11 @@ def devices(scene: Scene) -> Iterator[Item]:
         else:
             name = text(entry.path)
             kind = "block" if stat.S_ISBLK(seen.st_mode) else "character"
-            says = f"{name} is a {kind} device ({number[0]}:{number[1]}) outside /dev, of {scene.user(entry.uid)}"
+            says = f"{name} is a {kind} device ({number[0]}:{number[1]}) outside /dev"
+            says += f", of {scene.user(entry.uid)}"
             yield Item(
-                name, Verdict.SUSPICIOUS, says, "It opens the disk or the memory past every permission.", NEXT,
+                name, Verdict.SUSPICIOUS, says,
+                "It opens the disk or the memory past every permission.", NEXT,
                 technique="T1006", details={"number": f"{number[0]}:{number[1]}", "mode": mode(entry.mode)},
                 evidence=(Evidence(f"stat {name}", f"ctime {moment(entry.ctime)}"),),
             )  # fmt: skip
@@ -130,7 +132,8 @@ def writable(scene: Scene) -> Iterator[Item]:
 
 
 def orphans(scene: Scene) -> Iterator[Item]:
-    """Files of uids that no account has: what is left of an account that was removed, or was unpacked as is."""
+    """Files of uids that no account has: what is left of an account that was removed, or was unpacked as
+    is."""
     found = walked(scene)
     for uid, count in found.orphan_counts.most_common(200):
         examples = found.orphans[uid]

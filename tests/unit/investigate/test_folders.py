@@ -37,8 +37,10 @@ def test_a_clean_host(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "/etc/init.d/netagent", "/etc/rc.d/init.d/x", "/etc/rc3.d/S99x", "/etc/cron.d/x", "/etc/cron.hourly/x",
-        "/etc/xinetd.d/x", "/etc/profile.d/x.sh", "/etc/systemd/system/x.service", "/etc/udev/rules.d/x.rules",
+        "/etc/init.d/netagent", "/etc/rc.d/init.d/x", "/etc/rc3.d/S99x", "/etc/cron.d/x",
+        "/etc/cron.hourly/x",
+        "/etc/xinetd.d/x", "/etc/profile.d/x.sh", "/etc/systemd/system/x.service",
+        "/etc/udev/rules.d/x.rules",
     ],
 )  # fmt: skip
 def test_unknown_files(tmp_path: Path, path: str) -> None:

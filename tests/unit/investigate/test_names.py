@@ -30,7 +30,8 @@ def test_a_clean_host_has_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "/usr/share/.../kit", "/usr/lib/.. /kit", "/dev/shm/.a/agent", "/etc/. /x", "/tmp/.. /x", "/var/tmp/.x/y",
+        "/usr/share/.../kit", "/usr/lib/.. /kit", "/dev/shm/.a/agent", "/etc/. /x", "/tmp/.. /x",
+        "/var/tmp/.x/y",
         "/usr/bin/ls\u200b", "/etc/...", "/dev/.udevdb2/x", "/usr/bin/.hide/x",
     ],
 )  # fmt: skip

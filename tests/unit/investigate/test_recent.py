@@ -29,8 +29,7 @@ def login(root: Path, user: str, at: float, until: float, origin: str = "203.0.1
 
 
 def look(root: Path, packages: FakePackages) -> Findings:
-    found = looked(recent.look, scene(bytes(root), packages=packages, options=Options(days=1)))
-    return found
+    return looked(recent.look, scene(bytes(root), packages=packages, options=Options(days=1)))
 
 
 def test_what_a_package_brought_is_explained_by_its_installation(tmp_path: Path) -> None:

@@ -28,7 +28,9 @@ def test_a_clean_host_has_only_what_packages_brought(tmp_path: Path) -> None:
     assert not found.moments
 
 
-@pytest.mark.parametrize("path", ["/usr/local/share/.sh", "/usr/bin/upd", "/tmp/x", "/home/carol/x", "/opt/a/tool"])
+@pytest.mark.parametrize(
+    "path", ["/usr/local/share/.sh", "/usr/bin/upd", "/tmp/x", "/home/carol/x", "/opt/a/tool"]
+)
 def test_set_uid_root_that_nobody_brought(tmp_path: Path, path: str) -> None:
     put(clean(tmp_path), path, b"\x7fELF", 0o4755)
     found = look(tmp_path)

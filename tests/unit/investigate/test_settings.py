@@ -90,7 +90,11 @@ def test_an_entry_that_nobody_brought_is_worth_a_note(tmp_path: Path) -> None:
 def test_its_program_counts_too(tmp_path: Path) -> None:
     put(clean(tmp_path), "/usr/local/sbin/own", "#!/bin/sh\n", 0o755)
     put(tmp_path, "/usr/local/sbin/open", "#!/bin/sh\n", 0o777).chmod(0o777)
-    put(tmp_path, "/etc/cron.d/tidy", "1 1 * * * root /usr/local/sbin/own\n2 2 * * * root /usr/local/sbin/open\n")
+    put(
+        tmp_path,
+        "/etc/cron.d/tidy",
+        "1 1 * * * root /usr/local/sbin/own\n2 2 * * * root /usr/local/sbin/open\n",
+    )
     found = look(tmp_path)
     assert found.suspicious == ["/etc/cron.d/tidy:2"]
     assert "anybody may write to /usr/local/sbin/open" in found.named("/etc/cron.d/tidy:2").says
@@ -119,7 +123,9 @@ def test_a_link_is_followed_to_what_is_started_and_told_once(tmp_path: Path) -> 
     (tmp_path / "etc/systemd/system/off.service").symlink_to("/dev/null")
     owned = {**OWNED, b"/usr/lib/systemd/system/a.service": "a"}
     found = look(tmp_path, FakePackages(owned))
-    assert [one.name for one in found.items if "systemd" in one.name] == ["/usr/lib/systemd/system/a.service:2"]
+    assert [one.name for one in found.items if "systemd" in one.name] == [
+        "/usr/lib/systemd/system/a.service:2"
+    ]
     assert not found.of(Verdict.NOTABLE)
 
 

@@ -136,7 +136,9 @@ def test_an_entry_that_cannot_be_looked_at_does_not_end_its_folder() -> None:
 def test_a_capability_is_seen_without_any_bit() -> None:
     files = FakeFiles()
     files.write(b"/usr/bin/ping", b"x", mode=0o755)
-    files.xattr(b"/usr/bin/ping", b"security.capability", bytes.fromhex("0100000200200000000000000000000000000000"))
+    files.xattr(
+        b"/usr/bin/ping", b"security.capability", bytes.fromhex("0100000200200000000000000000000000000000")
+    )
     (one,) = walked(on(files)).lending
     assert one.fact.caps
 
