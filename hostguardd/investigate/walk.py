@@ -261,6 +261,8 @@ class _Walk:
 
         for row in opened.each(avoid, closed):
             count += 1
+            if not count & 0xFFFF and stop():
+                break
             _, name, mode, uid, _, _, mtime, ctime, _, _, _ = row
             assert isinstance(name, bytes)
             assert isinstance(mode, int)

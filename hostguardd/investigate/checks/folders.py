@@ -63,7 +63,15 @@ FOLDERS: Final = (
 LINKS: Final = compile_paths([b"/etc/rc*.d/**", b"/etc/systemd/**"])
 """Where links to what is started are ordinary."""
 
-TABLES: Final = compile_paths([b"/var/spool/cron/**", b"/etc/ssh/ssh_host_*_key*", b"/etc/ssh/*.pub"])
+LEFTOVERS: Final = tuple(b"/etc/**/*" + end for end in (
+    b".rpmnew", b".rpmsave", b".rpmorig", b".dpkg-old", b".dpkg-dist", b".dpkg-new", b".dpkg-bak", b".ucf-old",
+    b".ucf-dist",
+))  # fmt: skip
+"""What package managers put aside; nothing reads it."""
+
+TABLES: Final = compile_paths(
+    [b"/var/spool/cron/**", b"/etc/ssh/ssh_host_*_key*", b"/etc/ssh/*.pub", *LEFTOVERS]
+)
 """Files that no package brings, and that others look at (`settings` at tables of cron)."""
 
 

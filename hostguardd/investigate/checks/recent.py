@@ -58,7 +58,10 @@ PROGRAMS: Final = tuple(
         b"/usr/lib32", b"/usr/lib64", b"/usr/libexec", b"/usr/games",
     )
 )  # fmt: skip
-"""Where nothing but packages puts anything."""
+"""Where nothing but packages puts programs."""
+
+OTHERS: Final = compile_paths([b"/usr/lib/node_modules/**", b"/usr/lib*/python*/**", b"/usr/lib*/ruby/**"])
+"""Among them, where package managers of a language put theirs, past the system's own."""
 
 BY_ITSELF: Final = compile_paths(
     [
@@ -166,8 +169,7 @@ class Record:
         if owner is not None:
             times = self.by_package.get(owner.package.partition(":")[0], ())
             return run if any(then - BEFORE <= at <= then + AFTER for then in times) else None
-        program = entry.path.startswith(PROGRAMS) and runs_as_program(entry)
-        return None if program or at > run.ended + SETTLING else run
+        return None if is_program(entry) or at > run.ended + SETTLING else run
 
 
 def recorded(scene: Scene) -> Record:
@@ -186,9 +188,11 @@ def _recorded(scene: Scene) -> Record:
     return record
 
 
-def runs_as_program(entry: Entry) -> bool:
-    """Whether it can be run or loaded."""
+def is_program(entry: Entry) -> bool:
+    """Whether it lies among the system's programs and can be run or loaded."""
     name = split(entry.path)[1]
+    if not entry.path.startswith(PROGRAMS) or OTHERS.fullmatch(entry.path):
+        return False
     return entry.is_file and (entry.mode & 0o111 != 0 or b".so" in name) and not name.endswith(b".pyc")
 
 
@@ -255,7 +259,7 @@ def judged(entry: Entry, owner: Belongs, alone: bool) -> tuple[Verdict, str]:
     why = [owner.says]
     if old:
         why.append(f"it says it is of {moment(entry.mtime)[:10]}")
-    program = entry.path.startswith(PROGRAMS) and runs_as_program(entry)
+    program = is_program(entry)
     if program and owner.owner is not None and "content" in owner.changed:
         return Verdict.SUSPICIOUS, ", ".join(why)
     if program and owner.stray and alone:

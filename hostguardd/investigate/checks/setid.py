@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator, Mapping
-from hashlib import sha256
 from typing import Final
 
 from ...attributes import capabilities, mode, moment
@@ -96,10 +95,17 @@ def interpreters(scene: Scene) -> Mapping[bytes, str]:
     found: dict[bytes, str] = {}
     shells = scene.host.texts.read(b"/etc/shells", 64 * 1024).data or b""
     named = [line.strip() for line in shells.split(b"\n") if line.startswith(b"/")]
+    files = scene.host.files
     for path in dict.fromkeys((*INTERPRETERS, *named[:64])):
-        read = scene.host.texts.read(path, LARGEST)
-        if read.data:
-            found.setdefault(sha256(read.data).digest(), text(path))
+        try:
+            folder, name = split(files.real(path))
+            with files.open_folder(folder) as opened:
+                row = opened.entry(name)
+                deep = opened.deep(row, scene.stop, largest=LARGEST) if row is not None else None
+        except OSError:
+            continue
+        if deep is not None and isinstance(deep.row[12], bytes) and deep.row[5]:
+            found.setdefault(deep.row[12], text(path))
     return found
 
 
@@ -170,7 +176,7 @@ def verdict_of(
             told(Verdict.SUSPICIOUS, "nothing that is installed has a reason for it")
         elif known is Known.KNOWN:
             told(Verdict.NOTABLE, "the approved baseline holds it")
-        else:
+        elif verdict < Verdict.SUSPICIOUS:
             told(Verdict.NOTABLE, "an administrator may have put it there")
         if script_of(scene, fact):
             told(Verdict.SUSPICIOUS if root else Verdict.NOTABLE, "it is a script")

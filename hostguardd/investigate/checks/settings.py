@@ -53,7 +53,8 @@ MADE_BY_SCRIPTS: Final = compile_paths(
         b"/etc/apt/apt.conf.d/70debconf", b"/etc/profile.d/lang.*",
         b"/etc/tmpfiles.d/static-nodes-permissions.conf",
         b"/etc/aliases", b"/etc/hosts", b"/etc/resolv.conf", b"/etc/ld.so.conf", b"/etc/ssh/sshd_config",
-        b"/etc/ssh/sshd_config.d/50-cloud-init.conf", b"/etc/sudoers.d/90-cloud-init-users",
+        b"/etc/ssh/sshd_config.d/50-cloud-init.conf",
+        b"/etc/ssh/sshd_config.d/01-permitrootlogin.conf", b"/etc/sudoers.d/90-cloud-init-users",
         b"/run/systemd/transient/*", b"/run/tmpfiles.d/*", b"/run/udev/rules.d/*", b"/run/systemd/system/**",
     ]
 )  # fmt: skip
