@@ -129,8 +129,8 @@ def code(text: bytes) -> list[tuple[int, bytes]]:
 
 _WORD: Final = re.compile(rb"""\s*(?:"([^"\n]*)"|'([^'\n]*)'|((?:\\.|[^\s"'\\;&|<>()])+))""")
 _PASSED: Final = frozenset(
-    b"exec nohup setsid sudo nice ionice timeout time command env chronic flock systemd-cat . source then do else"
-    b" {".split()
+    b"exec nohup setsid sudo nice ionice timeout time command env chronic flock systemd-cat . source then"
+    b" do else {".split()
 )
 _SKIPPED: Final = frozenset(b"[ [[ test cd umask export if".split())
 """Commands whose words run nothing: what follows them counts."""

@@ -8,6 +8,7 @@ The rule kept: nothing of a hash is told but that it is of a kind that no curren
 
 from __future__ import annotations
 
+import stat
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
@@ -15,7 +16,7 @@ from typing import Final
 from ... import accounts
 from ...attributes import moment
 from ...facts.accounts import DAMAGED, GROUPS, USERS, names
-from ...model import AccountFact, KeyFact
+from ...model import AccountFact, KeyFact, join
 from ..attendance import attendance
 from ..belongs import odd_place
 from ..commands import deeds
@@ -54,6 +55,10 @@ SHOWN_POWER: Final = {
     b"root": "may do what the group root may",
 }  # fmt: skip
 """Groups that are root by another name, and how."""
+
+OWN: Final = (b".bashrc", b".bash_profile", b".profile", b".zshrc", b".ssh/rc", b".ssh/config", b".gitconfig")
+SPOOLS: Final = (b"/var/spool/cron/crontabs", b"/var/spool/cron")
+"""What an account's owner writes, and others only to use the account."""
 
 OPTIONS: Final = frozenset(
     b"agent-forwarding cert-authority command environment expiry-time from no-agent-forwarding "
@@ -128,7 +133,7 @@ def of_user(
         },
         (Evidence(f"/etc/passwd:{fact.line}", f"{name} uid {fact.id} {text(fact.home)} {text(fact.shell)}"),),
     )  # fmt: skip
-    if recent and changed is not None:
+    if recent and changed is not None and not fine:
         yield Moment(
             changed, "account", f"the password of {name} was last changed on this day", "/etc/shadow",
             Confidence.FORGEABLE, verdict, name, changed + DAY - 1,
@@ -237,9 +242,11 @@ def questions(
         found.append(f"Did you log in {len(sessions)} times since {moment(int(scene.since * 1e9))[:10]}?")
     if changed is not None:
         found.append(f"Did you change your password on {moment(int(changed * 1e9))[:10]}?")
-    for path in dict.fromkeys(key.path for key in keys):
+    own = (join(fact.home, one) for one in OWN) if fact.home.startswith(b"/") and fact.home != b"/" else ()
+    tables = (join(spool, fact.name) for spool in SPOOLS)
+    for path in dict.fromkeys((*(key.path for key in keys), *tables, *own)):
         seen = scene.host.texts.lstat(path)
-        if seen is not None and seen.st_ctime >= scene.since:
+        if seen is not None and stat.S_ISREG(seen.st_mode) and seen.st_ctime >= scene.since:
             found.append(f"Did you change {text(path)} on {moment(seen.st_ctime_ns)[:16]} UTC?")
     if keys and (sessions or found):
         comments = ", ".join(text(key.comment) or text(key.key)[:24] for key in keys[:5])

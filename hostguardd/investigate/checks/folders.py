@@ -64,8 +64,8 @@ LINKS: Final = compile_paths([b"/etc/rc*.d/**", b"/etc/systemd/**"])
 """Where links to what is started are ordinary."""
 
 LEFTOVERS: Final = tuple(b"/etc/**/*" + end for end in (
-    b".rpmnew", b".rpmsave", b".rpmorig", b".dpkg-old", b".dpkg-dist", b".dpkg-new", b".dpkg-bak", b".ucf-old",
-    b".ucf-dist",
+    b".rpmnew", b".rpmsave", b".rpmorig", b".dpkg-old", b".dpkg-dist", b".dpkg-new", b".dpkg-bak",
+    b".ucf-old", b".ucf-dist",
 ))  # fmt: skip
 """What package managers put aside; nothing reads it."""
 
@@ -197,6 +197,13 @@ def under_settings(path: bytes) -> bool:
     return path.startswith((b"/etc/", b"/run/systemd/"))
 
 
+def unexplained(scene: Scene, entry: Entry, source: Belongs) -> bool:
+    """Whether it changed lately, and the package manager's record has nothing to do with it."""
+    at, record = entry.ctime / 1e9, recorded(scene)
+    asked = at >= max(scene.since, record.first) and not scene.packages.problem
+    return asked and record.explains(entry, source.owner) is None
+
+
 def of_times(scene: Scene, entry: Entry, source: Belongs, standing: Known) -> Iterator[tuple[Verdict, str]]:
     """Times that do not fit, of a file that is not as a package brought it."""
     now = int(scene.now * 1e9)
@@ -208,14 +215,12 @@ def of_times(scene: Scene, entry: Entry, source: Belongs, standing: Known) -> It
             Verdict.NOTABLE,
             f"it differs from its package and says it is of {moment(entry.mtime)[:10]}, but {made}",
         )
-    elif entry.mtime < entry.ctime - BY_MUCH and source.stray and entry.ctime / 1e9 >= scene.since:
+    elif entry.mtime < entry.ctime - BY_MUCH and source.stray and unexplained(scene, entry, source):
         made = f"its inode was changed on {moment(entry.ctime)}"
         yield Verdict.NOTABLE, f"it says it is of {moment(entry.mtime)[:10]}, but {made}"
     at = entry.ctime / 1e9
-    if at < scene.since or standing is Known.KNOWN:
-        return
-    record, there = recorded(scene), attendance(scene)
-    if at >= record.first and not scene.packages.problem and record.explains(entry, source.owner) is None:
+    if standing is not Known.KNOWN and unexplained(scene, entry, source):
+        there = attendance(scene)
         here = there.at(at)
         worse = Verdict.FINE if here or not there.covers(at) else Verdict.NOTABLE
         yield (

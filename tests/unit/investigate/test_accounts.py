@@ -38,7 +38,7 @@ def test_a_clean_host(tmp_path: Path) -> None:
     assert not found.of(Verdict.NOTABLE)
     carol = found.named("carol")
     assert "logs in with a password" in carol.says
-    assert carol.details["ask"] == []
+    assert str(carol.details["ask"]).startswith("['Did you change /home/carol/.bashrc on ")
 
 
 @pytest.mark.parametrize(
