@@ -50,7 +50,9 @@ OWN_CHANGES: Final = compile_paths(
 )  # fmt: skip
 """What the system itself writes in these places: boot, DHCP, the package manager's databases and triggers."""
 
-MINUTE: Final = 60 * 10**9
+SHARED: Final = (b"/dev/shm/", b"/run/shm/")
+"""Memory that programs share: nothing in it is run."""
+
 DAY: Final = 86_400 * 10**9
 BY_MUCH: Final = 30 * DAY
 """How much older than its inode's last change a file must say it is, to be told."""
@@ -70,6 +72,22 @@ MOST_CLOSED: Final = 50
 SETUID_OR_CAPABLE: Final = 0o6111
 REG, DIR, LNK = stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK
 DEVICES: Final = (stat.S_IFCHR, stat.S_IFBLK)
+
+
+class Pending(NamedTuple):
+    """Folders still to be walked below `folder`: their names in one piece, for there may be a million."""
+
+    folder: bytes
+    names: bytearray
+
+    def take(self) -> bytes | None:
+        """The last of them, and forget it."""
+        if not self.names:
+            return None
+        at = self.names.rfind(b"\0", 0, -1) + 1
+        name = bytes(self.names[at:-1])
+        del self.names[at:]
+        return name
 
 
 class Entry(NamedTuple):
@@ -134,10 +152,10 @@ class Walked:
     """A heap of the newest in the system's folders."""
     tops: dict[bytes, Top] = field(default_factory=dict)
     """Changed entries elsewhere, by the first folders of their path."""
-    backdated: list[Entry] = field(default_factory=list)
-    future: list[Entry] = field(default_factory=list)
     writable: list[Entry] = field(default_factory=list)
     temporary: list[Entry] = field(default_factory=list)
+    telling: list[Entry] = field(default_factory=list)
+    """Those programs among temporary files that hide, or lie in memory that programs share."""
     devices: list[Entry] = field(default_factory=list)
     orphans: dict[int, list[Entry]] = field(default_factory=dict)
     """Files of uids that no account has: a few of each."""
@@ -189,7 +207,6 @@ class _Walk:
         self.found = Walked()
         self._files = scene.host.files
         self._since = int(scene.since * 1e9)
-        self._late = int(scene.now * 1e9) + DAY
         self._users = {user.uid for user in scene.users}
         self._remedy = "" if scene.is_root else SUDO
         self._places = MountMap(self._files.mounts)
@@ -220,32 +237,41 @@ class _Walk:
                 self._closed.append(path)
 
     def _mount(self, mount: Mount, stop: Stop) -> None:
-        places = self._places
-        pending = [mount.point]
+        pending = [Pending(mount.point, self._visit(mount.point, mount, stop))]
         while pending and not stop():
-            folder = pending.pop()
-            try:
-                with self._files.open_folder(folder) as opened:
-                    avoid = frozenset(places.within(folder))
-                    if (folder + b"/").startswith(LAYERS_BELOW):
-                        self._layer(opened, avoid, pending)
-                    else:
-                        self._folder(opened, avoid, pending, mount, stop)
-            except OSError as error:
-                self._is_closed(folder, error)
+            name = pending[-1].take()
+            if name is None:
+                pending.pop()
+                continue
+            folder = join(pending[-1].folder, name)
+            pending.append(Pending(folder, self._visit(folder, mount, stop)))
 
-    def _layer(self, opened: Folder, avoid: frozenset[bytes], pending: list[bytes]) -> None:
+    def _visit(self, folder: bytes, mount: Mount, stop: Stop) -> bytearray:
+        """Look at one folder; returns the names of those in it, each with a NUL behind it."""
+        below = bytearray()
+        try:
+            with self._files.open_folder(folder) as opened:
+                avoid = frozenset(self._places.within(folder))
+                if (folder + b"/").startswith(LAYERS_BELOW):
+                    self._layer(opened, avoid, below)
+                else:
+                    self._folder(opened, avoid, below, mount, stop)
+        except OSError as error:
+            self._is_closed(folder, error)
+        return below
+
+    def _layer(self, opened: Folder, avoid: frozenset[bytes], below: bytearray) -> None:
         """A folder of other people's systems: set-id files are counted, and nothing else is our business."""
         for row in opened.each(avoid, lambda name, error: None):
             mode: int = row[2]  # type: ignore[assignment]
             self.found.counts["layers"] += 1
             if stat.S_ISDIR(mode):
-                pending.append(join(opened.path, row[1]))  # type: ignore[arg-type]
+                below += row[1] + b"\0"  # type: ignore[operator,arg-type]
             elif stat.S_ISREG(mode) and mode & stat.S_ISUID:
                 self.found.counts["layers-setid"] += 1
 
     def _folder(
-        self, opened: Folder, avoid: frozenset[bytes], pending: list[bytes], mount: Mount, stop: Stop
+        self, opened: Folder, avoid: frozenset[bytes], below: bytearray, mount: Mount, stop: Stop
     ) -> None:
         """One folder. Written flat: this is asked for each of a million entries."""
         found, folder, since, users = self.found, opened.path, self._since, self._users
@@ -270,7 +296,7 @@ class _Walk:
             assert isinstance(ctime, int)
             kind = mode & 0o170000
             if kind == DIR:
-                pending.append(join(folder, name))
+                below += name + b"\0"
             elif ctime > since or mtime > since:
                 found.counts["changed"] += 1
                 if system:
@@ -282,7 +308,9 @@ class _Walk:
             if kind == REG and mode & SETUID_OR_CAPABLE:
                 self._lending(opened, row, mount, stop)
                 if temporary and mode & 0o111:
-                    self._keep("temporary", found.temporary, row)
+                    telling = slash.startswith(SHARED) or name[0] == 46 or b"/." in slash
+                    kept = found.telling if telling else found.temporary
+                    self._keep("telling" if telling else "temporary", kept, row)
             elif kind in DEVICES and not in_dev:
                 self._keep("devices", found.devices, row)
             if system and mode & 0o002 and kind != LNK and not mode & stat.S_ISVTX:
@@ -300,21 +328,12 @@ class _Walk:
             kept.append(entry_of(row))
 
     def _changed(self, row: Row, ctime: int) -> None:
-        """Something of the system's: the newest are kept, and those whose times do not fit."""
-        found, mtime = self.found, row[6]
-        assert isinstance(mtime, int)
-        entry = entry_of(row)
-        if OWN_CHANGES.fullmatch(entry.path):
-            found.counts["own"] += 1
+        """Something of the system's, of which the newest are kept."""
+        if OWN_CHANGES.fullmatch(join(row[0], row[1])):  # type: ignore[arg-type]
+            self.found.counts["own"] += 1
             return
-        found.counts["system"] += 1
-        _keep_newest(found.changed, max(ctime, min(mtime, self._late)), row, MOST_CHANGED)
-        if mtime > self._late:
-            self._keep("future", found.future, row)
-        elif entry.is_file and mtime < ctime - BY_MUCH:
-            found.counts["backdated"] += 1
-            if len(found.backdated) < MOST_CHANGED:
-                found.backdated.append(entry)
+        self.found.counts["system"] += 1
+        _keep_newest(self.found.changed, ctime, row, MOST_CHANGED)
 
     def _changed_elsewhere(self, row: Row, top: bytes, ctime: int) -> None:
         tops = self.found.tops

@@ -15,10 +15,7 @@ from ...fact import TEMPORARY
 from ..belongs import belongs, outer_root, some
 from ..interface import Confidence, Evidence, Found, Item, Moment, Verdict, text
 from ..scene import Scene
-from ..walk import Entry, in_system, unseen, walked
-
-SHARED: Final = (b"/dev/shm/", b"/run/shm/")
-"""Memory that programs share: nothing in it is run."""
+from ..walk import SHARED, Entry, in_system, unseen, walked
 
 HARMLESS: Final = frozenset({(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2), (1, 11)})
 """Devices that every chroot has: null, zero, full, random, urandom, tty, console, ptmx, kmsg."""
@@ -44,11 +41,11 @@ def programs(scene: Scene) -> Iterator[Found]:
     others: dict[bytes, list[Entry]] = defaultdict(list)
     means = "Intruders fetch and build their tools where everybody may write."
     for entry in found.temporary:
-        top = next(one for one in TEMPORARY if entry.path.startswith(one))
-        hidden = entry.path[len(top) :].startswith(b".") and not entry.path.startswith(top + b".mount_")
-        if not hidden and top not in SHARED:
-            others[top].append(entry)
-            continue
+        others[next(one for one in TEMPORARY if entry.path.startswith(one))].append(entry)
+    for entry in found.telling:
+        if entry.path.startswith((b"/tmp/.mount_", b"/var/tmp/.mount_")):
+            continue  # an AppImage, mounted while it runs
+        hidden = not entry.path.startswith(SHARED)
         name = text(entry.path)
         what = "a hidden one" if hidden else "in memory that programs share"
         says = f"{name} can be executed, {what}, of {scene.user(entry.uid)}"

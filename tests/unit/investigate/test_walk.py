@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
+from hostguardd.host import beneath
 from hostguardd.host.mounts import Mount
 from hostguardd.investigate import walk
 from hostguardd.investigate.scene import Scene
@@ -93,6 +95,31 @@ def test_a_folder_of_very_many_names_costs_no_memory_for_each(tmp_path: Path) ->
     assert sum(len(top.newest) for top in found.tops.values()) < 20
 
 
+def test_nor_does_a_folder_of_very_many_folders() -> None:
+    files = FakeFiles()
+    folder = files.folder(b"/srv/much")
+    one = files.folder(b"/srv/much/0")
+    for number in range(100_000):
+        folder.children[b"%d" % number] = one
+    where = on(files)
+    files.opened = Forgetful()
+    tracemalloc.start()
+    try:
+        found = walked(where)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found.folders > 100_000
+    assert peak < 100_000 * 30  # the names in one piece, and the fake's own list of them
+
+
+class Forgetful(list[bytes]):
+    """A list that keeps nothing."""
+
+    def append(self, value: bytes) -> None:
+        pass
+
+
 def test_layers_of_containers_are_other_peoples_systems(tmp_path: Path) -> None:
     clean(tmp_path)
     put(tmp_path, "/var/lib/docker/overlay2/x/diff/usr/bin/su", mode=0o4755)
@@ -154,9 +181,15 @@ def test_devices_and_files_of_nobody(tmp_path: Path) -> None:
     assert found.orphan_counts == {4711: 1}
 
 
-def test_nothing_is_touched(tmp_path: Path) -> None:
+@pytest.mark.parametrize("call", ["openat2", "openat"])
+def test_nothing_is_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    if call == "openat":
+        monkeypatch.setattr(beneath.Openat2, "works", classmethod(lambda cls, base: False))
     clean(tmp_path)
-    before = {path: os.lstat(path).st_atime_ns for path in tmp_path.rglob("*") if path.is_file()}
+    paths = [tmp_path, *tmp_path.rglob("*")]
+    for path in paths:  # long ago, so that relatime would move it
+        os.utime(path, (1_600_000_000, 1_700_000_000))
+    before = {path: os.lstat(path).st_atime_ns for path in paths}
     walked(on(tmp_path))
     assert {path: os.lstat(path).st_atime_ns for path in before} == before
 
