@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from ..fact import TEMPORARY
 from ..homes import plausible
-from ..model import under
+from ..model import split
 from ..packages.interface import Departure, Owner
 from .interface import text
 from .scene import Scene
@@ -63,17 +63,22 @@ def belongs(scene: Scene, paths: Collection[bytes]) -> Mapping[bytes, Belongs]:
     return found
 
 
-def homes(scene: Scene) -> tuple[bytes, ...]:
+def homes(scene: Scene) -> frozenset[bytes]:
     """The homes of all accounts that people have, and root's."""
     people = (
         user.home for user in scene.users if user.uid is not None and (user.uid == 0 or user.uid >= 1000)
     )
-    return tuple(sorted({b"/root", b"/home", *plausible(people)}))
+    return frozenset({b"/root", b"/home", *plausible(people)})
 
 
 def in_home(scene: Scene, path: bytes) -> bool:
     """Whether a path lies in somebody's home."""
-    return any(under(path, home) for home in scene.once(homes))
+    known = scene.once(homes)
+    while path not in known:
+        if path in (b"/", b""):
+            return False
+        path = split(path)[0]
+    return True
 
 
 def odd_place(scene: Scene, path: bytes) -> str:

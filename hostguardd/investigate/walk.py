@@ -10,6 +10,7 @@ Not walked: windows into the kernel, what another machine answers for, and the s
 from __future__ import annotations
 
 import heapq
+import re
 import stat
 from collections import Counter
 from collections.abc import Iterator
@@ -52,6 +53,10 @@ OWN_CHANGES: Final = compile_paths(
 
 SHARED: Final = (b"/dev/shm/", b"/run/shm/")
 """Memory that programs share: nothing in it is run."""
+
+TELLING: Final = re.compile(rb"/dev/shm/|/run/shm/|(?:/tmp|/var/tmp|/run/user(?:/\d+)?)/\.")
+"""Where even among temporary files no program belongs: that memory, and what hides at the top of a folder. A dot
+further down is a checkout's or an unpacked archive's."""
 
 DAY: Final = 86_400 * 10**9
 BY_MUCH: Final = 30 * DAY
@@ -308,7 +313,7 @@ class _Walk:
             if kind == REG and mode & SETUID_OR_CAPABLE:
                 self._lending(opened, row, mount, stop)
                 if temporary and mode & 0o111:
-                    telling = slash.startswith(SHARED) or name[0] == 46 or b"/." in slash
+                    telling = TELLING.match(slash + name)
                     kept = found.telling if telling else found.temporary
                     self._keep("telling" if telling else "temporary", kept, row)
             elif kind in DEVICES and not in_dev:

@@ -81,6 +81,7 @@ def look(scene: Scene) -> Iterator[Found]:
     shadow = scene.host.texts.read(b"/etc/shadow", MOST_ACCOUNTS)
     lines = {line.split(b":")[0]: line.split(b":") for _, line, _ in accounts.lines(shadow.data or b"")}
     rights = rights_of(scene)
+    uids = {fact.name: fact.id for fact in facts if fact.database == USERS}
     for fact in facts:
         if fact.database == USERS:
             line = lines.get(fact.name, [])
@@ -90,7 +91,7 @@ def look(scene: Scene) -> Iterator[Found]:
         elif fact.database == GROUPS and (item := of_group(scene, fact)) is not None:
             yield item
     for key in (one for found in keys.values() for one in found):
-        yield of_key(scene, key)
+        yield of_key(scene, key, uids.get(key.account))
     if shadow.problem:
         reason = f"cannot be read: {shadow.problem}"
         yield Unseen("/etc/shadow", reason, "" if scene.is_root else SUDO)
@@ -304,19 +305,18 @@ def damaged(scene: Scene, fact: AccountFact) -> Item:
     )  # fmt: skip
 
 
-def of_key(scene: Scene, fact: KeyFact) -> Item:
+def of_key(scene: Scene, fact: KeyFact, uid: int | None) -> Item:
     """A key that opens an account."""
     known = scene.known(fact)
     account, key = text(fact.account), text(fact.key.partition(b" in ")[0])
     verdict, reasons = Verdict.FINE, list[str]()
-    user = next((one for one in scene.users if one.name == fact.account), None)
     if fact.role == "damaged":
         verdict = Verdict.NOTABLE
         reasons.append("a line that sshd does not understand")
     elif fact.role == "authority":
         verdict = Verdict.NOTABLE
         reasons.append("whoever has a certificate of it comes in")
-    if user is not None and user.uid is not None and 0 < user.uid < PEOPLE and fact.role != "damaged":
+    if uid is not None and 0 < uid < PEOPLE and fact.role != "damaged":
         verdict = Verdict.NOTABLE
         reasons.append("the account is a service's")
     for option in fact.options.split(b"\n") if fact.options else ():

@@ -184,6 +184,8 @@ def verdict_of(
         told(Verdict.SUSPICIOUS, "it is not the program that was packaged")
     elif {"mode", "owner", "capabilities"} & set(owner.changed):
         told(Verdict.SUSPICIOUS if root or strong else Verdict.NOTABLE, "the package gives it no such rights")
+    if one.problem:
+        reasons.append(f"what it holds {one.problem}")
     if one.nosuid:
         reasons.append("mounted nosuid, so that it has no effect at this place")
     return verdict, reasons

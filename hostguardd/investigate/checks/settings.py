@@ -208,11 +208,11 @@ def look(scene: Scene) -> Iterator[Found]:
     }
     owned = belongs(scene, {file.path for file in files} | programs)
     for file, found in entries:
-        worst = Verdict.FINE
+        worst, standing = Verdict.FINE, known(scene, file.path)
         items = (
-            [whole(scene, file, found, owned)]
+            [whole(file, found, owned[file.path], standing)]
             if file.kind.scripts
-            else [one_entry(scene, file, entry, owned) for entry in found if entry.command]
+            else [one_entry(scene, file, entry, owned, standing) for entry in found if entry.command]
         )
         for item in items:
             worst = max(worst, item.verdict)
@@ -324,12 +324,13 @@ def known(scene: Scene, path: bytes) -> Known:
 # -- judging ----------------------------------------------------------------------------------------
 
 
-def one_entry(scene: Scene, file: File, entry: Entry, owned: Mapping[bytes, Belongs]) -> Item:
+def one_entry(
+    scene: Scene, file: File, entry: Entry, owned: Mapping[bytes, Belongs], standing: Known
+) -> Item:
     """The item of one entry of a table."""
     place = f"{text(file.path)}:{entry.line}"
     runs = program(entry.command)
     source, target = owned[file.path], owned.get(runs, Belongs(None, (), asked=False))
-    standing = known(scene, file.path)
     systems = file.path.startswith((b"/etc/", b"/run/", b"/usr/", b"/lib/"))
     who = text(entry.who) or ("root" if systems else scene.user(file.uid))
     verdict, reasons, technique = Verdict.FINE, list[str](), file.kind.technique
@@ -352,11 +353,9 @@ def one_entry(scene: Scene, file: File, entry: Entry, owned: Mapping[bytes, Belo
     })  # fmt: skip
 
 
-def whole(scene: Scene, file: File, lines: list[Entry], owned: Mapping[bytes, Belongs]) -> Item:
+def whole(file: File, lines: list[Entry], source: Belongs, standing: Known) -> Item:
     """The item of a script, with the worst of its lines."""
     place = text(file.path)
-    source = owned[file.path]
-    standing = known(scene, file.path)
     verdict, reasons, technique = Verdict.FINE, list[str](), file.kind.technique
     shown = b""
     for line in lines if not source.as_brought else ():
