@@ -15,6 +15,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TextIO
@@ -26,7 +27,7 @@ from .control.client import call
 from .errors import ConfigError, Exit, HostguardError, UsageError
 from .progress import ProgressBar
 from .record import clean
-from .render import findings, pages
+from .render import findings, inquiry, pages
 from .render.paper import SEVERITIES, Paper
 
 REVIEWS = 3
@@ -248,6 +249,37 @@ def _missing(data: dict[str, Any]) -> list[dict[str, Any]]:
     return [one for one in data["destinations"] if one["delivered"] < data["sequence"]]
 
 
+def _investigate(s: Session) -> Exit:
+    """In this very process, and not in the daemon: it must work where that was stopped."""
+    from .investigate.command import Wanted, investigate, new_file
+    from .investigate.scene import Options
+
+    given = s.options
+    wanted = Wanted(
+        given.config,
+        given.root,
+        tuple(given.check),
+        Options(given.days, not given.quick, given.probe, given.patience),
+    )
+    with ExitStack() as files:
+        page = files.enter_context(new_file(given.html)) if given.html else None
+        with ProgressBar(s.terminal.stderr, s.terminal.bar) as bar:
+            scene, report = investigate(wanted, os.environ, bar.report)
+        files.callback(scene.approved.close)
+        if page is not None:
+            from .render.html import html
+
+            page.write(html(report).encode())
+    s.show(report, lambda: _inquiry_page(s, report))
+    return Exit.DRIFT if report["verdict"] == "suspicious" else Exit.OK
+
+
+def _inquiry_page(s: Session, report: dict[str, Any]) -> Iterable[str]:
+    if not s.options.check:
+        return inquiry.page(s.paper, report, s.options.all)
+    return (line for name in s.options.check for line in inquiry.page(s.paper, report, s.options.all, name))
+
+
 def _updating(s: Session) -> Exit:
     data = s.ask("updating", {"version": s.options.to})
     s.show(data, lambda: [f"What differs in hostguardd's own files waits for {data['wait'] / 60:.0f} min."])
@@ -325,6 +357,17 @@ def since(text: str) -> float:
         ) from None
 
 
+def _above_zero(text: str) -> float:
+    """A number above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+    return number
+
+
 COMMANDS: Mapping[str, Command] = {
     "status": Command(_status, "is it well, what is open, what it cannot see, what it costs"),
     "drift": Command(
@@ -371,6 +414,31 @@ COMMANDS: Mapping[str, Command] = {
     "doctor": Command(_doctor, "what keeps this host from being watched well, and what to do"),
     "test-alert": Command(
         _test_alert, "write one marked alert, and say how far it got on the way to each destination"
+    ),
+    "investigate": Command(
+        _investigate,
+        "when an intrusion is suspected: the whole inquiry at once; needs no daemon (exit code 1 if anything "
+        "is suspicious)",
+        (
+            _option("--quick", action="store_true", help="leave out what takes long: verifying packages"),
+            _option("--days", type=_above_zero, metavar="N", default=7.0, help="how far back to look (7)"),
+            _option(
+                "--check", action="append", default=[], metavar="NAME", help="only this; may be repeated"
+            ),
+            _option("--all", action="store_true", help="show what is fine as well, and cut no list"),
+            _option(
+                "--probe", action="store_true", help="also connect to listeners here and read their banners"
+            ),
+            _option("--html", metavar="FILE", help="write the report as one page that loads nothing"),
+            _option("--root", metavar="DIR", default="/", help="the host's root (a mounted disk image)"),
+            _option(
+                "--patience",
+                type=_above_zero,
+                metavar="SECONDS",
+                default=120.0,
+                help="what one check may take (120)",
+            ),
+        ),
     ),
     "updating": Command(
         _updating,

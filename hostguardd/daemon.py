@@ -24,12 +24,13 @@ from .control.address import socket_path
 from .control.server import ControlServer
 from .defaults import default_sources
 from .diagnostics import Diagnose, diagnostics
-from .engine.clock import SystemClock
 from .engine.commands import Commands
 from .engine.engine import BACKUP, Engine
+from .engine.life import head_at
 from .engine.once import check_once
 from .errors import BaselineDamaged, BaselineError, Exit, HostguardError, UsageError
 from .host.bundle import Host, image, this_host
+from .host.clock import SystemClock
 from .host.own import few_heaps
 from .record import Identity
 from .store.alertlog import AlertLog
@@ -184,11 +185,10 @@ def _known_head(config: Config) -> tuple[int, str] | None:
     except (OSError, HostguardError):
         return None
     try:
-        text = str(Baseline(database, readonly=True).recall("head") or "")
+        head = head_at(Baseline(database, readonly=True))
     finally:
         database.close()
-    number, _, digest = text.partition(" ")
-    return (int(number), digest) if number.isdigit() and digest else None
+    return head if head[1] else None
 
 
 def _open(config: Config, log: AlertLog, wall: Callable[[], int], diagnose: Diagnose) -> Database:

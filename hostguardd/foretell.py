@@ -13,13 +13,14 @@ import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from .config import Config, Watch
+from .config import Config
 from .fact import Fact, split
 from .homes import Homes, expand
 from .model import Drift, FileFact, ListenerFact, ProcessFact, Verdict
 from .policy import Policy
 from .record import Record, escape
 from .watches import Watches
+from .watchlist import Watch
 
 PORT = re.compile(r"(tcp|udp|sctp|raw)(6?)[: ](?:(.*):)?([0-9]{1,5})")
 HIGHEST = 65_535

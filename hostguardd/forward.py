@@ -21,13 +21,13 @@ import sdnotify
 from . import __version__
 from .config import Config, parse
 from .defaults import default_sources
-from .engine.clock import SystemClock
 from .errors import Exit, HostguardError
 from .forwarding.bell import Bell, Ringer
 from .forwarding.courier import Courier
-from .forwarding.report import write_report
+from .host.clock import SystemClock
 from .sinks.make import sink
 from .store.lock import locked
+from .store.report import write_report
 from .store.sign import read_sign
 
 TABLES = ("paths", "alerts", "destination")

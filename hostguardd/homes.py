@@ -13,9 +13,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from .accounts import passwd
-from .config import Config, Watch
+from .config import Config
 from .globs import has_magic, quoted
 from .model import split
+from .watchlist import Watch
 
 USUAL = b"/home"
 """The folder whose entries are homes, whether or not passwd names them."""

@@ -16,9 +16,9 @@ from functools import lru_cache
 from typing import TypeAlias
 
 from . import globs
-from .config import Rule
 from .homes import NOBODYS, Homes, tilde
 from .model import BY_KIND, Action, Drift, FileFact, Severity, Verdict, split
+from .rules import Rule
 from .vocabulary import NUMBER, PATH, matchable, number_range
 
 UNMATCHED = Verdict(

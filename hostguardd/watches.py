@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Generic, TypeVar
 
-from .config import Watch
 from .globs import compile_name, compile_path, compile_paths, has_magic
 from .model import join, split
+from .watchlist import Watch
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from hostguardd.config import AlertLogConfig
+from hostguardd.sections import AlertLogConfig
 from hostguardd.store.alertlog import NEXT, AlertLog, verify
 from tests.alerts import IDENTITY, alert, check
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from hostguardd.engine.clock import SystemClock
+from hostguardd.host.clock import SystemClock
 from hostguardd.sensors.watch import Hint, Signal, Watcher
 
 PATIENCE = 10.0

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 
-from hostguardd.config import ListenersConfig, parse
+from hostguardd.config import parse
 from hostguardd.defaults import default_sources
 from hostguardd.diff import compare, drift
 from hostguardd.engine.parts import PolledSensor
@@ -22,6 +22,7 @@ from hostguardd.host.kernel import LinuxKernel
 from hostguardd.host.proc import ProcHost
 from hostguardd.model import Depth, Row, Sweep
 from hostguardd.policy import Policy
+from hostguardd.sections import ListenersConfig
 from hostguardd.sensors.listeners import ListenersSensor
 from hostguardd.sensors.mounts import MountsSensor
 from hostguardd.sensors.settings import SettingsSensor

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from hostguardd.config import Config, parse
 from hostguardd.defaults import default_sources
-from hostguardd.engine.clock import SystemClock
 from hostguardd.host.bundle import Host, image, this_host
+from hostguardd.host.clock import SystemClock
 from hostguardd.investigate.approved import Approved
 from hostguardd.investigate.interface import Found, Item, Moment, Unseen, Verdict
 from hostguardd.investigate.scene import Options, Scene

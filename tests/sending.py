@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from hostguardd.config import AlertLogConfig
+from hostguardd.sections import AlertLogConfig
 from hostguardd.store.alertlog import AlertLog
 from tests.alerts import IDENTITY, alert
 from tests.daemon import PATIENCE, ROOT

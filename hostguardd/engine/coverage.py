@@ -13,10 +13,10 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..config import Hints
+from ..host.clock import Clock
 from ..model import Hint
+from ..sections import Hints
 from ..sensors.watch import Overflow, Signal, Watcher, WatcherDied, WatchFailed
-from .clock import Clock
 from .hints import Due, Settler
 from .pulse import Pulse
 

@@ -2,24 +2,20 @@
 
 The rules kept here: only this loop writes; it never reads a file of the host and never waits for a
 client, so a hint on a critical path is answered in milliseconds whatever else goes on. What it is
-asked for by control requests is in `commands`; this room is about what happens by itself: start,
-hints, periodic sweeps, losses, the clock, the end.
+asked for by control requests is in `commands` and `queries`; this room is about what happens by itself:
+start, hints, periodic sweeps, losses, the clock, the end.
 """
 
 from __future__ import annotations
 
 import os
-import threading
 import traceback
 from collections import deque
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Protocol
 
-from .. import __version__, diff, health
+from .. import __version__, health
 from ..config import Config
 from ..control.job import Job
 from ..errors import BaselineError, ConfigError, HostguardError, StoreError
@@ -27,19 +23,21 @@ from ..facts.accounts import USERS
 from ..homes import plausible
 from ..host.atwork import PackageManagers, account_tool
 from ..host.bundle import Host
-from ..model import AccountFact, Alert, Fact, Generation, Row, split
-from ..record import parse
+from ..host.clock import Clock, read, step_between
+from ..model import AccountFact, Alert, Generation, split
 from ..store.alertlog import AlertLog
 from ..store.baseline import Baseline
 from ..store.database import Database
 from ..store.findings import Findings
 from .announcer import Announcer
-from .clock import Clock, read, step_between
 from .coverage import SECOND, Coverage, Loss
+from .earlier import distrust, expect, judge_again, recall, tell_gap, verify_aside
 from .forwarded import delivered
 from .inbox import Inbox, Priority
+from .interface import Diagnose, Door, Notifier
 from .keeper import Keeper
 from .lanes import Batch, Done
+from .life import Life, alive_at
 from .looking import Looking
 from .parts import Parts, SystemNames, build, rehouse
 from .pulse import Pulse
@@ -47,19 +45,7 @@ from .reboots import note_ending, tell_reboot
 from .update import OwnUpdate
 from .work import Work
 
-ALIVE_EVERY = 30.0
-"""Seconds between two notes of being alive, from which the next start tells the gap."""
-
-SIGN_EVERY = 10.0
-"""Seconds between two signs of life for heartbeats."""
-
 TICK = 1.0
-APPROVALS = (
-    "baseline.captured-unreviewed", "baseline.approved", "baseline.accepted", "baseline.rolledback",
-    "package.updated",
-)  # fmt: skip
-"""Health codes that tell of a new generation."""
-
 HOME = AccountFact.columns().index("home")
 
 MOST_TROUBLE = 10
@@ -67,29 +53,6 @@ MOST_TROUBLE = 10
 
 BACKUP = "baseline.backup"
 """The copy of the state made after each approval, beside the original."""
-
-
-class Notifier(Protocol):
-    """The service manager: sd_notify(3) messages. Also without one, doing nothing."""
-
-    def notify(self, message: str) -> None: ...
-
-
-class Door(Protocol):
-    """The control socket, as far as the loop looks after it. Both may be called from any thread."""
-
-    @property
-    def trouble(self) -> str:
-        """What is not as it should be at present, or ""."""
-        ...
-
-    def take_lost(self) -> str:
-        """What happened to it and was not taken yet, or ""."""
-        ...
-
-
-Diagnose = Callable[[str, Mapping[str, object]], None]
-"""The daemon's own diagnostics (never the alert log)."""
 
 
 class Engine:
@@ -118,7 +81,6 @@ class Engine:
         self.clock = clock
         self._notifier = notifier
         self.diagnose = diagnose
-        self._watchdog = watchdog
         self._uid = uid
         self.started = clock.wall()
         self.state = "starting"
@@ -148,6 +110,7 @@ class Engine:
         self.update = OwnUpdate(
             database, self.baseline, self.findings, host.texts, clock, self.tell, self.announcer.add
         )
+        self._life = Life(self.baseline, log, clock, notifier, diagnose, watchdog, self.looking.stuck)
         self._max_watches = max_watches
         self.parts: Parts
         self.coverage: Coverage
@@ -157,9 +120,6 @@ class Engine:
         self._told_trouble = ""
         self._doubt = ""
         self._clocks = read(clock)
-        self._alive_noted = 0.0
-        self._signed = 0.0
-        self._pinged = 0.0
         self._assemble(config)
 
     # -- from other threads ----------------------------------------------------------------------
@@ -251,7 +211,7 @@ class Engine:
         self._upkeep(now / SECOND)
 
     def _upkeep(self, now: float) -> None:
-        """The log, the control socket, clock steps, the watchdog, the note of being alive."""
+        """The log, the control socket, clock steps, our signs of life."""
         if self._doubt:
             problem, self._doubt = self._doubt, ""
             self.tell("baseline.tampered", problem=problem)
@@ -269,29 +229,7 @@ class Engine:
             self.tell("clock.stepped", step=step)
         self._clocks = clocks
         self.update.overdue()
-        if self._watchdog and not self.looking.stuck() and now - self._pinged >= self._watchdog / 3:
-            self._pinged = now
-            self._notifier.notify("WATCHDOG=1")
-        if now - self._alive_noted >= ALIVE_EVERY:
-            self._alive_noted = now
-            self._note_alive()
-        if self.config.destinations and now - self._signed >= SIGN_EVERY:
-            self._signed = now
-            self._sign()
-
-    def _sign(self) -> None:
-        """For heartbeats: how far we are, and what we cannot see."""
-        try:
-            self.log.sign(self.clock.wall(), self.baseline.current(), self.baseline.blinds())
-        except (OSError, StoreError) as error:
-            self.diagnose("the sign for heartbeats cannot be written", {"problem": str(error)})
-
-    def _note_alive(self) -> None:
-        try:
-            self.baseline.remember("alive", self.clock.wall())
-            self.baseline.remember("head", f"{self.log.head[0]} {self.log.head[1]}")
-        except StoreError as error:  # a full disk must not end the watch
-            self.diagnose("state cannot be written", {"problem": str(error)})
+        self._life.show(now, heartbeats=bool(self.config.destinations))
 
     def tell(self, code: str, /, **params: int | float | str | bytes) -> Alert:
         """Alert about ourselves."""
@@ -372,16 +310,17 @@ class Engine:
         if self._uid:
             self.tell("daemon.unprivileged", uid=self._uid)
         self._anchor()
-        alive = self.baseline.recall("alive")
-        tell_reboot(self.baseline, self._host, alive if isinstance(alive, int) else 0, self.tell)
+        tell_reboot(self.baseline, self._host, alive_at(self.baseline) or 0, self.tell)
         current = self.baseline.current()
         if current is None:
             self._capture()
         else:
-            self._tell_gap()
-            self._recall()
-            self._distrust(current)
-            self._expect()
+            tell_gap(self.baseline, self.log, self.clock.wall(), self.tell)
+            recall(self.parts.recalling, self.baseline)
+            distrust(current, self.baseline, self.log, self.tell)
+            judge_again(self.database, self.baseline, self.findings, self.parts.recalling)
+            self._verify()
+            expect(self.parts.polled, self.baseline)
             self.update.resume()
             self.state = "watching"
             self.tell("daemon.started", version=__version__, generation=current.number)
@@ -410,79 +349,6 @@ class Engine:
         self.state = "capturing"
         self.looking.capture(done, failed)
 
-    def _recall(self) -> None:
-        """Hand the sensors that remember what was seen last."""
-        for sensor in self.parts.recalling:
-            for scope in self.baseline.scopes(sensor.fact):
-                seen = self.baseline.seen(sensor.fact, scope)
-                sensor.recall(row for row in seen.values() if row is not None)
-
-    def _expect(self) -> None:
-        """Hand the live sensors what is approved: after a boot, services still come up."""
-        for sensor in self.parts.polled:
-            for scope in self.baseline.scopes(sensor.fact):
-                sensor.expect(self.baseline.rows(sensor.fact, scope))
-
-    def _distrust(self, current: Generation) -> None:
-        """At the start: is the state the one we left? What was judged quiet is judged again."""
-        head = str(self.baseline.recall("head") or "0").partition(" ")[0]
-        for _, line in self.log.read(int(head) if head.isdigit() else 0):
-            try:
-                told = parse(line)["hostguard"]
-            except HostguardError:
-                continue  # `verify` names it
-            approved = told.get("details", {}).get("generation", 0) if told.get("code") in APPROVALS else 0
-            if approved > current.number:
-                problem = f"the alert log tells of generation {approved}, the state holds {current.number}"
-                self.tell("baseline.tampered", problem=problem)
-        with self.database.transaction():
-            for fact, key in list(
-                self.baseline.doubtful(lambda f, k: self.findings.of_key(f, k) is not None)
-            ):
-                if not self._memory(fact, key):
-                    self.baseline.forget(fact, key)
-        self.verify_aside()
-
-    def _memory(self, fact: type[Fact], key: Row) -> bool:
-        """Whether what is written down of a key is what a sensor remembers, and nothing was judged: it
-        differs from what is approved only in what is never compared."""
-        if not any(sensor.fact is fact for sensor in self.parts.recalling):
-            return False
-        approved, seen = self.baseline.row(fact, key), self.baseline.seen(fact, key[0], {key[1]}).get(key)
-        return approved is not None and seen is not None and not diff.changed(fact, approved, seen)
-
-    def verify_aside(self) -> None:
-        """Check the baseline's digest, in a thread with a handle of its own."""
-
-        def check() -> None:
-            try:
-                with closing(Database(self.database.path, readonly=True)) as own:
-                    Baseline(own, readonly=True).verify()
-            except (HostguardError, OSError) as error:
-                self._doubt = str(error)
-                self.inbox.wake()
-
-        threading.Thread(target=check, name="verify", daemon=True).start()
-
-    def _tell_gap(self) -> None:
-        """From when to when nobody was watching."""
-        alive, now = self.baseline.recall("alive"), self.clock.wall()
-        if not isinstance(alive, int):
-            return
-        alive = max(alive, self._last_told())
-        if now - alive > 0:
-            self.tell("daemon.gap", since=alive, until=now, gap=now - alive)
-
-    def _last_told(self) -> int:
-        """Wall-clock nanoseconds of the last line that an earlier life of ours wrote, 0 if it tells none."""
-        for _, line in self.log.read(max(self.log.found - 1, 0)):
-            try:
-                at = datetime.fromisoformat(parse(line)["@timestamp"])
-            except (HostguardError, KeyError, TypeError, ValueError):
-                return 0  # `verify` names it
-            return (at - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1) * 1000
-        return 0
-
     def _end(self) -> None:
         self.state = "stopping"
         self._notifier.notify("STOPPING=1")
@@ -490,7 +356,7 @@ class Engine:
         self.inbox.close()
         self.tell("daemon.stopping", reason=self._stopping or "error")
         self.announcer.flush()
-        self._note_alive()
+        self._life.note()
         note_ending(self.baseline, self._host)
         for job in waiting:
             job.fail(HostguardError("the daemon is stopping"))
@@ -511,8 +377,8 @@ class Engine:
             self._assemble(config)
             self.coverage.start()
             self._anchor()
-            self._recall()
-            self._expect()
+            recall(self.parts.recalling, self.baseline)
+            expect(self.parts.polled, self.baseline)
             summary = f"{len(config.watches)} watches, {len(config.rules)} rules"
             self.tell("config.reloaded", summary=summary)
             if self.state == "watching":
@@ -536,7 +402,7 @@ class Engine:
     def _went_through(self, name: str) -> None:
         """A periodic look was complete: what was lost before it is made good."""
         if name == "files.full":
-            self.verify_aside()
+            self._verify()
         if name != "files.quick":
             return
         self.coverage.retry()
@@ -547,6 +413,15 @@ class Engine:
             offset = self.clock.wall() - self.clock.mono()
             self.announcer.flush()
             self.tell("coverage.restored", since=since + offset, until=self.clock.wall())
+
+    def _verify(self) -> None:
+        """Check the baseline's digest beside the loop, which then tells what is wrong with it."""
+
+        def doubt(problem: str) -> None:
+            self._doubt = problem
+            self.inbox.wake()
+
+        verify_aside(self.database.path, doubt)
 
     def backup(self) -> None:
         """A copy of the state beside the original; watching goes on without it."""

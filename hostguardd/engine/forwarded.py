@@ -11,9 +11,9 @@ from dataclasses import asdict
 from typing import Any
 
 from ..config import Config
-from ..forwarding.cursors import read_cursor
-from ..forwarding.report import read_report
-from ..forwarding.standing import Standing
+from ..store.cursors import read_cursor
+from ..store.report import read_report
+from ..store.standing import Standing
 
 
 def destinations(config: Config, head: int, now: int) -> list[dict[str, Any]]:

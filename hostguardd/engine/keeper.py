@@ -17,7 +17,6 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from .. import diff
-from ..config import Watch, secret
 from ..describe import Event
 from ..model import (
     Action,
@@ -38,6 +37,7 @@ from ..sensors.interface import Request
 from ..store.baseline import Baseline
 from ..store.findings import Findings
 from ..textdiff import unified
+from ..watchlist import Watch, secret
 
 GROWS = frozenset({"mtime", "ctime", "links"})
 """Besides its size, what may move on an append-only file."""

@@ -1,23 +1,19 @@
 """Who looks when: the lanes, the schedule, and what is done with what they bring.
 
-The rules kept here: what somebody waits for goes before what comes by itself; a sweep that was broken
-off counts for nothing (no capture is finished from it, no blind spot forgotten); and what could not
-be seen is told when it is new and when it is over.
+The rules kept here: what somebody waits for goes before what comes by itself; and a sweep that was broken
+off counts for nothing (no capture is finished from it, no blind spot forgotten).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Protocol
 
-from ..config import Sweeps
 from ..control.job import Job
 from ..errors import StoreError
+from ..host.clock import Clock
 from ..host.own import give_back
 from ..model import (
-    Alert,
-    Blind,
     Depth,
     FileFact,
     Generation,
@@ -25,13 +21,15 @@ from ..model import (
     join,
     split,
 )
+from ..sections import Sweeps
 from ..sensors.interface import Request
 from ..store.baseline import Baseline
 from ..store.database import Database
-from .clock import Clock
+from .blinds import note_blinds
 from .coverage import SECOND
 from .hints import EVERYTHING, Due
 from .inbox import Inbox, Priority
+from .interface import Tell
 from .keeper import Keeper
 from .lanes import Batch, Done, Lane, Task
 from .parts import Parts
@@ -53,16 +51,7 @@ HINT_BYTES = 16 * 1024**2
 """Content that is read in a look a hint asked for. More is read in a lane where nothing urgent waits:
 whoever may write to a watched file could otherwise stop all hints with one that is large."""
 
-TOLD_BLINDS = 5
-"""Blind spots of one sweep that are told one by one; the rest is counted."""
-
 Produce = Callable[[Callable[[], bool]], Iterator[Sweep]]
-
-
-class Tell(Protocol):
-    """Alerts about ourselves."""
-
-    def __call__(self, code: str, /, **params: int | float | str | bytes) -> Alert: ...
 
 
 class Looking:
@@ -204,7 +193,7 @@ class Looking:
             if problem or work.cancelled:
                 self._capture_due = self._now() + (RETRY if problem else 0.0)
                 return
-            self.note_blinds(work)
+            note_blinds(work, self._baseline, self._clock.wall(), self._tell)
             done(made, work)
 
         self._capture_due = 0.0
@@ -327,7 +316,7 @@ class Looking:
             over |= self._failing.pop("hint", set())
         for sensor in sorted(over):
             self._tell("sensor.recovered", sensor=sensor)
-        self.note_blinds(work)
+        note_blinds(work, self._baseline, self._clock.wall(), self._tell)
         if work.name in SELDOM:
             self._remember(work.name)
         self._on_through(work.name)
@@ -435,30 +424,6 @@ class Looking:
             if work.kinds and work.name != "live":
                 self._database.shrink()
                 give_back()
-
-    # -- blind spots -----------------------------------------------------------------------------
-
-    def note_blinds(self, work: Work) -> None:
-        """Compare what could not be seen with what could not be seen before, and write it down."""
-        now = self._clock.wall()
-        for kind in work.kinds:
-            found = {scope: blind for (k, scope), blind in work.blinds.items() if k == kind}
-            known = {blind.scope: (blind, since) for blind, since in self._baseline.blinds_of(kind)}
-            if not work.full:  # a quick sweep did not try to read contents
-                found |= {scope: b for scope, (b, _) in known.items() if b.of_content and scope not in found}
-            if work.capture is None:
-                self._tell_blinds([found[scope] for scope in found.keys() - known.keys()])
-                for scope in known.keys() - found.keys():
-                    self._tell("coverage.seen-again", scope=scope, kind=kind, gap=now - known[scope][1])
-            if found.keys() != known.keys():
-                self._baseline.set_blinds(kind, found.values(), now)
-
-    def _tell_blinds(self, blinds: list[Blind]) -> None:
-        blinds.sort(key=lambda blind: blind.scope)
-        more = len(blinds) - TOLD_BLINDS
-        for blind in blinds[:TOLD_BLINDS]:
-            rest = f" (and {more} more places)" if more > 0 and blind is blinds[0] else ""
-            self._tell("coverage.blind", scope=blind.scope, kind=blind.kind, problem=blind.reason + rest)
 
 
 LANES = {"files.quick": "bulk", "files.full": "bulk", "live": "live"}

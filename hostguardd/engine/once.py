@@ -15,13 +15,13 @@ from ..config import Config
 from ..describe import finding_json
 from ..errors import BaselineError, Exit
 from ..host.bundle import Host
+from ..host.clock import SystemClock
 from ..model import Blind, Depth, Fact, FileFact, Finding, Row, Sweep, Value
 from ..record import escape
 from ..sensors.interface import Request, Sensor
 from ..store.baseline import Baseline
 from ..store.database import Database
 from ..store.findings import Findings
-from .clock import SystemClock
 from .keeper import Change, Keeper
 from .parts import Parts, SystemNames, build
 

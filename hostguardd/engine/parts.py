@@ -15,6 +15,7 @@ from ..config import Config
 from ..errors import SensorError
 from ..homes import USUAL, Homes, expand, named_homes, plausible
 from ..host.bundle import Host
+from ..host.clock import Clock
 from ..host.mounts import MountMap
 from ..model import Depth, Fact, FileFact, Row, SetIdFact, Sweep, join, under
 from ..policy import Policy
@@ -34,7 +35,6 @@ from ..sensors.processes import ProcessesSensor
 from ..sensors.setid import SetIdSensor
 from ..sensors.settings import SettingsSensor
 from ..watches import Watches
-from .clock import Clock
 
 
 class PolledSensor(Sensor, Protocol):

@@ -16,7 +16,7 @@ from ..host.texts import TextHost
 from ..sensors.wtmp import WTMP, rotated
 from ..store.baseline import Baseline
 from ..utmp import RUN_LVL, logins, stride
-from .looking import Tell
+from .interface import Tell
 
 BOOT: Final = "boot"
 ENDED: Final = "ended"

@@ -18,15 +18,15 @@ from dataclasses import dataclass
 
 from .. import __version__
 from ..errors import HostguardError
+from ..host.clock import Clock
 from ..host.texts import TextHost
 from ..manifest import LARGEST, PLACE, agrees, is_own, parse
 from ..model import FileFact, Generation, Row, Value, join
 from ..store.baseline import Baseline
 from ..store.database import Database
 from ..store.findings import ACCEPTED, Findings
-from .clock import Clock
+from .interface import Tell
 from .keeper import Change
-from .looking import Tell
 
 SECOND = 1_000_000_000
 WAIT = 15 * 60 * SECOND

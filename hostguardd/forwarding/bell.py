@@ -10,7 +10,7 @@ import select
 import threading
 from typing import Final
 
-from ..sensors.inotify import Flag, Inotify
+from ..host.inotify import Flag, Inotify
 
 MASK: Final = Flag.MODIFY | Flag.CREATE | Flag.MOVED_TO | Flag.DELETE_SELF | Flag.MOVE_SELF | Flag.ONLYDIR
 BLIND: Final = 0.25

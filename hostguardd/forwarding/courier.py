@@ -20,15 +20,15 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from ..destinations import Destination
-from ..engine.clock import Clock
 from ..envelope import heartbeat
 from ..errors import AlertLogError
+from ..host.clock import Clock
 from ..record import timestamp
 from ..sinks.interface import Sink, SinkError
+from ..store.cursors import Cursor, read_cursor, write_cursor
+from ..store.standing import CONNECTED, CONNECTING, FAILING, Standing
 from .bell import Bell
-from .cursors import Cursor, read_cursor, write_cursor
 from .outgoing import Batch, Outgoing
-from .standing import CONNECTED, CONNECTING, FAILING, Standing
 
 Sign: TypeAlias = tuple[Mapping[str, str], Mapping[str, Any]]
 """Which host this is, and what its daemon says of itself."""

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from ..envelope import Entry, entry
 from ..model import Severity
-from .cursors import Cursor
+from ..store.cursors import Cursor
 from .tail import Tail
 
 LOUD: Final = Severity.HIGH

@@ -8,14 +8,17 @@ started again behind the last entry that was seen.
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import select
 import subprocess
 import sys
 import time
 import weakref
 from collections.abc import Callable
-from typing import Final, Protocol
+from datetime import UTC, datetime
+from typing import Final, NamedTuple, Protocol
 
 from ..loglines import Entry, entry
 
@@ -40,6 +43,8 @@ AGAIN: Final = 10.0
 LONGEST: Final = 1 << 20
 """Bytes of one entry; a longer one is left out."""
 
+ENVIRONMENT: Final = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
+
 START: Final = """
 import ctypes, os, sys
 ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL: prctl(2)
@@ -47,6 +52,43 @@ if os.getppid() == int(sys.argv[1]):
     os.execv(sys.argv[2], sys.argv[2:])
 """
 """What turns into journalctl: set up in the child itself, as no code may run between fork and exec."""
+
+
+class Booted(NamedTuple):
+    """A boot that the journal has entries of: their times, in seconds since the epoch."""
+
+    id: str
+    first: float
+    last: float
+
+
+_TABLE: Final = re.compile(
+    rb" *-?\d+ ([0-9a-f]{32}) \w{3} (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC\W+"
+    rb"\w{3} (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC *"
+)
+
+
+def booted(text: bytes) -> list[Booted]:
+    """What `journalctl --list-boots` printed, as JSON or as a table (in UTC)."""
+    if text.lstrip().startswith(b"["):
+        try:
+            rows = json.loads(text)
+            found = [
+                Booted(str(row["boot_id"]), row["first_entry"] / 1e6, row["last_entry"] / 1e6) for row in rows
+            ]
+        except (ValueError, TypeError, KeyError, RecursionError):
+            return []
+    else:
+        lines = (_TABLE.fullmatch(line) for line in text.split(b"\n"))
+        found = [Booted(one[1].decode(), _time(one[2]), _time(one[3])) for one in lines if one is not None]
+    return sorted(found, key=lambda one: one.first)
+
+
+def _time(text: bytes) -> float:
+    try:
+        return datetime.fromisoformat(text.decode()).replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return 0.0
 
 
 class Feed(Protocol):
@@ -76,6 +118,11 @@ class JournalHost(Protocol):
         """Read it from its newest entries on."""
         ...
 
+    def boots(self) -> tuple[list[Booted], str]:
+        """The boots it has entries of, the oldest first, and the clause why there are none. Takes up to
+        PATIENCE seconds."""
+        ...
+
 
 class NoJournal:
     """There is no journal that could be read."""
@@ -85,6 +132,10 @@ class NoJournal:
     def open(self) -> Feed:
         """Nothing will come."""
         return NoFeed()
+
+    def boots(self) -> tuple[list[Booted], str]:
+        """None."""
+        return [], ""
 
 
 class NoFeed:
@@ -116,6 +167,26 @@ class Journal:
     def open(self) -> Feed:
         """As `JournalHost.open`."""
         return JournalFeed(self._program)
+
+    def boots(self) -> tuple[list[Booted], str]:
+        """As `JournalHost.boots`. Some releases know no JSON here and print a table all the same."""
+        try:
+            said = subprocess.run(
+                [self._program, "-q", "--list-boots", "-o", "json", "--no-pager"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                timeout=PATIENCE,
+                check=False,
+                env=ENVIRONMENT,
+            )
+        except subprocess.TimeoutExpired:
+            return [], f"{self._program} took longer than {PATIENCE:.0f} s"
+        except OSError as error:
+            return [], f"{self._program} cannot be started: {error.strerror}"
+        found = booted(said.stdout)
+        problem = f"{self._program} ended with status {said.returncode}" if said.returncode else ""
+        return found, "" if found else problem
 
 
 class JournalFeed:
@@ -177,7 +248,7 @@ class JournalFeed:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 bufsize=0,
-                env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"},
+                env=ENVIRONMENT,
                 process_group=0,
             )
         except OSError as error:

@@ -12,7 +12,6 @@ its own has paths that mean something else to us.
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import re
 import stat
@@ -22,21 +21,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from . import parse
+from .digests import Digests
 from .live import ANONYMOUS, DELETED, REPLACED, RUNNING, Inside, Owners, Process, Sockets
-from .reading import BLOCK, READ_FLAGS, read_path
+from .reading import READ_FLAGS, read_path
 from .sockets import SocketTable, owners
-
-LARGEST: Final = 256 * 1024 * 1024
-"""Images above this many bytes are not hashed: a sparse one could hold us up for hours."""
-
-PATIENCE: Final = 4 * 1024 * 1024
-"""Bytes that are hashed before `stop` is asked again."""
 
 COMPARED: Final = 64 * 1024 * 1024
 """Bytes above which a program mounted over one of the same length is not read: it may be no copy of it."""
-
-REMEMBERED: Final = 4096
-"""How many digests are kept."""
 
 CMDLINE: Final = 64 * 1024
 ENVIRON: Final = 128 * 1024
@@ -55,9 +46,6 @@ TIMER_FOLDERS: Final = (
 )
 
 FIRST_PID_NAMESPACE: Final = 0xEFFFFFFC  # linux/proc_ns.h: PROC_PID_INIT_INO
-
-Identity = tuple[int, int, int, int, int]
-"""(device, inode, size, mtime, ctime) of a file: while they stand, so does its content."""
 
 
 class Image(NamedTuple):
@@ -81,7 +69,7 @@ class ProcHost:
         self._proc = proc
         self._turn = turn or threading.Lock()
         self._ticks = os.sysconf("SC_CLK_TCK")
-        self._digests: dict[Identity, bytes] = {}
+        self._digests = Digests()
         self._table = SocketTable(proc, netlink)
 
     # -- time ------------------------------------------------------------------------------------
@@ -181,8 +169,7 @@ class ProcHost:
             return Image(path, RUNNING)
         for place, other in ((path, others[0]), (base + b"/root" + path, others[1])):
             if other is not None:
-                known = self._digests.get(_identity(running))
-                same = known is not None and known == self._digests.get(_identity(other))
+                same = self._digests.same(running, other)
                 return Image(path, RUNNING if same else REPLACED, place)
         return Image(path, DELETED if unlinked else RUNNING)
 
@@ -223,11 +210,9 @@ class ProcHost:
         if running.st_size != other.st_size or running.st_size > COMPARED:
             return path
         for place, flags, seen in ((base + b"/exe", 0, running), (path, os.O_NOFOLLOW, other)):
-            if self._is_unread(seen):
-                self._read_file(place, flags, lambda: False)
-        known = self._digests.get(_identity(running))
-        same = known is not None and known == self._digests.get(_identity(other))
-        return b"" if same else path
+            if self._digests.wants(seen):
+                self._digests.read(place, flags, lambda: False)
+        return b"" if self._digests.same(running, other) else path
 
     def _claimed(self, base: bytes, word: bytes, running: os.stat_result) -> bytes:
         """The program that the first argument names, if it is another one than runs. Paths of another
@@ -253,7 +238,7 @@ class ProcHost:
         """As `LiveHost.digest`."""
         alive = self._base(b"%s/%d" % (self._proc, pid))
         running = None if alive is None else _stat(alive[1] + b"/exe")
-        return None if running is None else self._digests.get(_identity(running))
+        return None if running is None else self._digests.of(running)
 
     def unread(self, pid: int) -> int:
         """As `LiveHost.unread`."""
@@ -262,7 +247,7 @@ class ProcHost:
     def read(self, pid: int, stop: Callable[[], bool]) -> None:
         """As `LiveHost.read`."""
         for path, flags, _ in self._unread(pid):
-            self._read_file(path, flags, stop)
+            self._digests.read(path, flags, stop)
 
     def _unread(self, pid: int) -> Iterator[tuple[bytes, int, os.stat_result]]:
         """The files to read, each with the flags to open it by: the image, and the file that lies at
@@ -272,35 +257,13 @@ class ProcHost:
         running = _stat(exe)
         if alive is None or running is None:
             return
-        if self._is_unread(running):
+        if self._digests.wants(running):
             yield exe, 0, running
         image = self._image(alive[1])
         rival = b"" if image is None else image.rival
         other = _lstat(rival)
-        if other is not None and other.st_size == running.st_size and self._is_unread(other):
+        if other is not None and other.st_size == running.st_size and self._digests.wants(other):
             yield rival, os.O_NOFOLLOW, other
-
-    def _is_unread(self, seen: os.stat_result) -> bool:
-        return _is_readable(seen) and _identity(seen) not in self._digests
-
-    def _read_file(self, path: bytes, flags: int, stop: Callable[[], bool]) -> None:
-        """Learn the digest of the regular file at `path`."""
-        try:
-            handle = os.open(path, READ_FLAGS | flags)
-        except OSError:
-            return
-        try:
-            seen = os.fstat(handle)
-            found = _hash(handle, seen.st_size, stop) if _is_readable(seen) else None
-        except OSError:
-            return
-        finally:
-            os.close(handle)
-        if found is None:
-            return
-        while len(self._digests) >= REMEMBERED:
-            self._digests.pop(next(iter(self._digests)), None)
-        self._digests[_identity(seen)] = found
 
     def has_timer(self, unit: bytes) -> bool:
         """As `LiveHost.has_timer`; `name@instance` also by its template."""
@@ -426,29 +389,5 @@ def _stat(path: bytes) -> os.stat_result | None:
         return None
 
 
-def _identity(seen: os.stat_result) -> Identity:
-    return (seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
-
-
-def _is_readable(seen: os.stat_result) -> bool:
-    return stat.S_ISREG(seen.st_mode) and seen.st_size <= LARGEST
-
-
 def _same(one: os.stat_result, other: os.stat_result | None) -> bool:
     return other is not None and (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
-
-
-def _hash(handle: int, length: int, stop: Callable[[], bool]) -> bytes | None:
-    """Digest of a file that is `length` bytes long; None when it is longer or when stopped."""
-    summed = hashlib.sha256()
-    block = bytearray(BLOCK)
-    view = memoryview(block)
-    done = 0
-    while size := os.readv(handle, [block]):
-        if done // PATIENCE != (done + size) // PATIENCE and stop():
-            return None
-        done += size
-        if done > length:
-            return None  # it grows under our eyes, for as long as its writer likes
-        summed.update(view[:size])
-    return summed.digest()

@@ -6,18 +6,22 @@ there is worth nothing for a time of which there is no record.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from ..host.pages import Column
+from ..host.texts import TextHost
 from ..sensors.logins import SESSIONS, UTMP, UTMP_BEFORE, logind
 from ..sensors.wtmp import LARGEST, WTMP, origin_of
 from ..utmp import LATEST, USER_PROCESS, Login, logins
 from .interface import text
-from .ledger import DAY, LOST, OPEN, Boot, Ledger, Session
 from .records import Book, books, rows
+from .register import DAY, LOST, OPEN, Boot, Register, Session
 from .scene import Scene
+
+__all__ = ["Attendance", "Boot", "Session", "attendance"]
 
 WTMPDB: Final = b"/var/lib/wtmpdb/wtmp.db"
 LONG: Final = 7 * DAY
@@ -31,7 +35,7 @@ class Attendance:
     `present` are the records of utmp, None when there is no utmp; `database` is the clause why wtmpdb
     cannot be read."""
 
-    ledger: Ledger
+    register: Register
     books: list[Book]
     present: list[Login] | None
     database: str = ""
@@ -42,16 +46,16 @@ class Attendance:
     @property
     def sessions(self) -> list[Session]:
         """All of them that are kept."""
-        return self.ledger.sessions
+        return self.register.sessions
 
     @property
     def boots(self) -> list[Boot]:
         """All that are recorded."""
-        return self.ledger.boots
+        return self.register.boots
 
     def covers(self, seconds: float) -> bool:
         """Whether there are records of that time, so that `at` knows who was there."""
-        return 0 < self.ledger.since <= seconds
+        return 0 < self.register.since <= seconds
 
     def at(self, seconds: float) -> list[Session]:
         """Who was logged in then, in the order in which they came."""
@@ -80,31 +84,44 @@ def attendance(scene: Scene) -> Attendance:
 
 def _attendance(scene: Scene) -> Attendance:
     texts = scene.host.texts
-    ledger = Ledger()
-    found = Attendance(ledger, books(texts, WTMP), None)
+    register = Register()
+    found = Attendance(register, books(texts, WTMP), None)
     for book in found.books:
-        ledger.part()
+        register.part(book.name)
         for number, one in book.records(texts):
-            ledger.feed(one, book.place(number))
+            register.feed(number, one)
             if not number % 4096 and scene.stop():
                 break
     values, found.database = rows(texts, WTMPDB, b"wtmp")
-    _database(ledger, values)
-    ledger.finish()
-    for path in (UTMP, UTMP_BEFORE):
-        read = texts.read(path, LARGEST)
-        found.problem = read.problem
-        if read.data is not None:
-            found.present = list(logins(read.data))
-        if read.data is not None or read.problem:
-            break
+    _database(register, values)
+    register.finish()
+    found.present, found.problem = utmp(texts)
     here = list(_present(scene, found))
-    ledger.sessions = _join([*_still(scene, ledger.sessions, here), *here])
+    register.sessions = _join([*_still(scene, register.sessions, here), *here])
     found.index()
     return found
 
 
-def _database(ledger: Ledger, values: Iterable[list[Column]]) -> None:
+def _file(one: Session) -> str:
+    return one.source.partition(", ")[0]
+
+
+def near(times: Sequence[float], at: float) -> bool:
+    """Whether one of the sorted `times` is that of a record which tells of the same as one of `at`."""
+    index = bisect_left(times, at - NEAR)
+    return index < len(times) and times[index] <= at + NEAR
+
+
+def utmp(texts: TextHost) -> tuple[list[Login] | None, str]:
+    """The records of who is logged in, None when there are none to be read; and the clause why."""
+    for path in (UTMP, UTMP_BEFORE):
+        read = texts.read(path, LARGEST)
+        if read.data is not None or read.problem:
+            return (None if read.data is None else list(logins(read.data))), read.problem
+    return None, ""
+
+
+def _database(register: Register, values: Iterable[list[Column]]) -> None:
     """The rows of wtmpdb(8): id, type, user, login and logout in microseconds, terminal, origin, service."""
     name = text(WTMPDB)
     for number, row in enumerate(values):
@@ -112,7 +129,7 @@ def _database(ledger: Ledger, values: Iterable[list[Column]]) -> None:
             case [_, int(kind), bytes(user), int(login), logout, *rest] if 0 < login < LATEST * 10**6:
                 line, host = ([one if isinstance(one, bytes) else b"" for one in rest] + [b"", b""])[:2]
                 ended = logout / 1e6 if isinstance(logout, int) else 0.0
-                ledger.row(kind, user, line, host, login / 1e6, ended, f"{name}, row {number + 1}")
+                register.row(kind, user, line, host, login / 1e6, ended, f"{name}, row {number + 1}")
 
 
 def _still(scene: Scene, sessions: Iterable[Session], here: Iterable[Session]) -> Iterator[Session]:
@@ -144,10 +161,13 @@ def _present(scene: Scene, found: Attendance) -> Iterator[Session]:
 
 
 def _join(sessions: Iterable[Session]) -> list[Session]:
-    """Each session once, of the record that is named first, in the order of their beginnings."""
+    """Each session once, of the file that is named first, in the order of their beginnings. Within one file
+    none is told twice."""
     known: dict[tuple[str, str], list[Session]] = {}
     for one in sessions:
         others = known.setdefault((one.user, one.line), [])
-        if not any(abs(one.began - other.began) <= NEAR for other in others[-3:]):
+        if not any(
+            abs(one.began - other.began) <= NEAR and _file(one) != _file(other) for other in others[-3:]
+        ):
             others.append(one)
     return sorted((one for some in known.values() for one in some), key=lambda one: one.began)

@@ -17,9 +17,11 @@ from ..defaults import default_sources
 from ..errors import ConfigError, UsageError
 from ..host.bundle import Host, image, this_host
 from ..packages.make import packages_of
+from .about import about
 from .approved import Approved
-from .inquiry import CHECKS, Check, Inquiry, inquire
-from .interface import Result, Unseen, Verdict
+from .inquiry import CHECKS, Check, inquire
+from .interface import Unseen
+from .report import build
 from .scene import SUDO, Options, Scene
 
 DATABASE: Final = "baseline.db"
@@ -36,34 +38,40 @@ class Wanted:
     options: Options = field(default_factory=Options)
 
 
-def prepare(wanted: Wanted) -> tuple[Scene, tuple[Unseen, ...]]:
-    """The scene, and what could not be had for it. UsageError, ConfigError for what the asker got wrong."""
-    config, problems = _settings(wanted.config)
-    host = _host(wanted.root)
-    state = Path(config.paths.state) / DATABASE
-    approved = Approved(state if wanted.root == "/" else Path(wanted.root, str(state).lstrip("/")))
-    return (
-        Scene(host, config, approved, wanted.options, uid=os.geteuid(), packages=packages_of(host)),
-        problems,
-    )
+def investigate(
+    wanted: Wanted, environment: Mapping[str, str], tell: Callable[[Mapping[str, Any]], None]
+) -> tuple[Scene, dict[str, Any]]:
+    """Ask the checks that are wanted: the scene, for whoever saves evidence, and the report.
 
-
-def conduct(
-    wanted: Wanted, scene: Scene, problems: Sequence[Unseen], report: Callable[[Mapping[str, Any]], None]
-) -> Inquiry:
-    """Ask all checks that are wanted. `report` is told how far it is, as `progress.ProgressBar` takes it."""
+    `tell` is told how far it is, as `progress.ProgressBar` takes it. UsageError, ConfigError for what the
+    asker got wrong.
+    """
     checks = chosen(wanted.only, wanted.options)
+    scene = prepare(wanted)
     found = inquire(
         scene,
         checks,
-        lambda title, done, total: report(
+        lambda title, done, total: tell(
             {"phase": "investigating", "done": done, "total": total, "where": title}
         ),
     )
-    if not problems:
-        return found
-    settings = Result("settings", Verdict.UNSEEN, (), tuple(problems), {}, 0, 0.0)
-    return Inquiry(found.began, found.ended, (settings, *found.results), found.moments, found.lost_moments)
+    return scene, build(found, about(scene, environment), checks)
+
+
+def prepare(wanted: Wanted) -> Scene:
+    """The scene. UsageError, ConfigError for what the asker got wrong."""
+    config, problems = _settings(wanted.config)
+    host = _host(wanted.root)
+    state = Path(config.paths.state) / DATABASE
+    return Scene(
+        host,
+        config,
+        Approved(state if wanted.root == "/" else Path(wanted.root, *state.parts[1:])),
+        wanted.options,
+        uid=os.geteuid(),
+        packages=packages_of(host),
+        problems=problems,
+    )
 
 
 def chosen(only: Sequence[str], options: Options) -> tuple[Check, ...]:

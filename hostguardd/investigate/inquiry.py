@@ -12,7 +12,21 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from .checks import accounts, alerts, drift, folders, hidden, names, recent, setid, settings, strays
+from .checks import (
+    accounts,
+    alerts,
+    drift,
+    folders,
+    hidden,
+    logins,
+    names,
+    reboots,
+    recent,
+    sessions,
+    setid,
+    settings,
+    strays,
+)
 from .interface import Found, Item, Moment, Result, Unseen, Verdict
 from .scene import Scene
 
@@ -51,6 +65,30 @@ CHECKS: Final[tuple[Check, ...]] = (
         "the administrator's notes",
         "Whether the daemon runs, whether its alert log is whole, and what it told",
         alerts.look,
+    ),
+    Check(
+        "sessions",
+        "Who is logged in",
+        "w, who -H",
+        "Who is here, from where, since when and doing what, as utmp, logind and the processes have it: "
+        "records that were wiped or edited, unusual origins",
+        sessions.look,
+    ),
+    Check(
+        "logins",
+        "Login history",
+        "last -N",
+        "Who was here, from where and when, by wtmp, btmp, lastlog and their successors: records that were "
+        "zeroed, taken out or cut, unusual origins and hours, accounts that nobody should log in by",
+        logins.look,
+    ),
+    Check(
+        "reboots",
+        "Reboots",
+        "dmesg, messages: traces of a reboot",
+        "When the host came up, by wtmp, the journal, the kernel and its log; what led to it; when the clock "
+        "was set",
+        reboots.look,
     ),
     Check(
         "hidden",

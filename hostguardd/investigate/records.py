@@ -24,7 +24,7 @@ LARGEST: Final = 16 << 20
 ARCHIVES: Final = 12
 """Rotated files of one record that are read, the newest."""
 
-TOGETHER: Final = 48 << 20
+TOGETHER: Final = 32 << 20
 """Bytes of a record and its archives that are read together."""
 
 CHUNK: Final = 9600 * 100
@@ -41,7 +41,9 @@ DATABASE: Final = 32 << 20
 class Book:
     """One file of records. `size` is in bytes, `skipped` how many of them ahead of what is read are not;
     `rest` are those behind the last whole record. `problem` is a clause, "" when it can be read. `cut`: it
-    holds more than is read. `at` is when it was last written to, in seconds since the epoch."""
+    holds more than is read. `link` is where it leads if it is a symbolic link. `at` is when it was last
+    written to; `count`, `first` and `last` tell of the records, once they were read: how many, and the times
+    of the first and of the last sound one. Times are in seconds since the epoch."""
 
     path: bytes
     size: int = 0
@@ -53,15 +55,14 @@ class Book:
     cut: bool = False
     packed: bool = False
     link: bytes = b""
+    count: int = 0
+    first: int = 0
+    last: int = 0
 
     @property
     def name(self) -> str:
         """Its path, to show."""
         return text(self.path)
-
-    def place(self, number: int) -> str:
-        """Where record `number` (from 0) is."""
-        return f"{self.name}, record {number + 1}"
 
     def records(self, texts: TextHost) -> Iterator[tuple[int, Login]]:
         """Its records with their numbers, from 0."""
@@ -74,6 +75,10 @@ class Book:
             whole = len(data) - len(data) % self.width
             rest = data[whole:]
             for one in logins(data[:whole], self.width):
+                self.count += 1
+                if one.sane:
+                    self.first = self.first or one.at
+                    self.last = one.at
                 yield number, one
                 number += 1
         self.rest = len(rest)
@@ -132,7 +137,7 @@ def books(texts: TextHost, path: bytes) -> list[Book]:
     found: list[Book] = []
     left = TOGETHER
     for one in (path, *(name for _, name in archives[:ARCHIVES])):
-        if left <= 0:
+        if left < CHUNK:
             break
         opened = book(texts, one, min(LARGEST, left))
         if opened is not None:

@@ -7,17 +7,17 @@ The rules kept: every sensor is asked once, when the first check needs it; what 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, TypeVar, cast
 
 from ..accounts import User, passwd
 from ..config import Config
-from ..engine.clock import SystemClock
 from ..engine.once import remind
 from ..engine.parts import Parts, build
 from ..host.bundle import Host
+from ..host.clock import SystemClock
 from ..host.live import Process
 from ..model import Blind, Depth, Fact, FileFact, Sweep
 from ..packages.interface import NoPackages, PackageHost
@@ -29,8 +29,8 @@ SUDO: Final = "sudo hostguardctl investigate"
 
 MOST_ACCOUNTS: Final = 16 * 1024**2
 
-SomeFact = TypeVar("SomeFact", bound=Fact)
 Made = TypeVar("Made")
+SomeFact = TypeVar("SomeFact", bound=Fact)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,8 @@ class Options:
 
 
 class Scene:
-    """One inquiry's view of the host. `now` is in seconds since the epoch; `uid` is who looks."""
+    """One inquiry's view of the host. `now` is in seconds since the epoch; `uid` is who looks; `problems` are
+    what was missing already when it was set up."""
 
     def __init__(
         self,
@@ -58,11 +59,13 @@ class Scene:
         uid: int,
         packages: PackageHost | None = None,
         clock: SystemClock | None = None,
+        problems: Sequence[Unseen] = (),
     ) -> None:
         self.host = host
         self.approved = approved
         self.options = options
         self.uid = uid
+        self.problems = tuple(problems)
         self.packages: PackageHost = packages if packages is not None else NoPackages()
         self.clock = clock or SystemClock()
         self.now = self.clock.wall() / 1e9

@@ -26,8 +26,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, NoReturn
 
-from ..config import Watch
 from ..model import Sweep
+from ..watchlist import Watch
 from .frames import HEADER, unpack
 
 HANDFUL = 32

@@ -16,12 +16,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
-from ..config import EventsConfig
 from ..facts.logs import TOPICS
 from ..host.journal import Feed, JournalHost
 from ..host.texts import TextHost
 from ..loglines import LONGEST, Entry, Line, garbled, parse
 from ..model import Blind, Depth, EventFact, Row, Sweep
+from ..sections import EventsConfig
 from ..tidings import Accepted, Switched, genuine, tell, worth
 from .interface import Request, answers
 from .tails import Tail

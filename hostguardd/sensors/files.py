@@ -15,13 +15,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..config import Watch
 from ..globs import has_magic, unquoted
 from ..host.files import Deep, FileHost, Folder, Stop, is_gone
 from ..host.globbing import glob_paths
 from ..host.mounts import Mount, MountMap
 from ..model import CONTENT, Blind, Depth, FileFact, Row, Sweep, Value, join, split, under
 from ..watches import FolderPlan, Watches
+from ..watchlist import Watch
 from .interface import Request
 from .selection import LARGEST, Selection
 

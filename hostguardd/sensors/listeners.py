@@ -24,9 +24,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from .. import globs
-from ..config import ListenersConfig
 from ..host.live import ANONYMOUS, DELETED, PROTOCOLS, LiveHost, Process, Socket, Sockets
 from ..model import Blind, Depth, ListenerFact, Row, Sweep
+from ..sections import ListenersConfig
 from .commands import script, stable
 from .glimpses import Glimpses
 from .images import AGAIN, read_images

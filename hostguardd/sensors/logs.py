@@ -19,10 +19,10 @@ from typing import Final
 
 from .. import globs
 from ..accounts import passwd
-from ..config import LogsConfig
 from ..host.files import FileHost
 from ..host.texts import TextHost, stamp
 from ..model import Blind, Depth, LogFact, Row, Sweep, join, split
+from ..sections import LogsConfig
 from .archives import Archives, archived, expand
 from .growing import BLOCK, Case, immutable
 from .grown import Budget, Grown

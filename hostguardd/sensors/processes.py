@@ -25,9 +25,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import inf
 from typing import Final, NamedTuple
 
-from ..config import ProcessesConfig
 from ..host.live import REPLACED, STATES, LiveHost, Process
 from ..model import Blind, Depth, ProcessFact, Row, Sweep
+from ..sections import ProcessesConfig
 from .commands import command, script
 from .glimpses import Glimpses
 from .images import AGAIN, read_images

@@ -12,11 +12,11 @@ import stat
 from collections import OrderedDict
 from functools import lru_cache
 
-from ..config import Watch
 from ..fact import odd_name, whole
 from ..globs import compile_texts
 from ..host.files import Folder
 from ..model import Row
+from ..watchlist import Watch
 
 HEAD = 512
 """Bytes of a content that are looked at: the code of a page may stand behind an image's header."""

@@ -13,11 +13,11 @@ from __future__ import annotations
 import stat
 from collections.abc import Callable, Iterator, Sequence
 
-from ..config import SetIdConfig
 from ..globs import compile_paths
 from ..host.files import FileHost, Folder, Stop, is_gone
 from ..host.mounts import Mount, MountMap
 from ..model import CONTENT, Blind, Depth, Row, SetIdFact, Sweep, Value, decode_xattrs, join, split, under
+from ..sections import SetIdConfig
 from .interface import Request
 
 KIND = SetIdFact.KIND

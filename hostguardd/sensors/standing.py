@@ -17,9 +17,9 @@ from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final, NamedTuple
 
-from ..config import ProcessesConfig
 from ..host.live import ANONYMOUS, DELETED, Process
 from ..model import path_traits
+from ..sections import ProcessesConfig
 from .signs import LOUD
 
 LASTING: Final = 5.0

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Final
 
-from ..config import EventsConfig
 from ..loglines import CONSOLE, SAMPLE
 from ..model import Row
+from ..sections import EventsConfig
 from ..tidings import Accepted, Crashed, Denied, Refused, Switched, Tiding
 
 LONG: Final = 30 * 86400

@@ -24,13 +24,14 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers.api import BaseObserver, EventEmitter, EventQueue, ObservedWatch
 
+from ..host.clock import Clock
+from ..host.inotify import LARGEST, READ_SIZE, Flag, records
 from ..model import Hint, split
-from .inotify import LARGEST, READ_SIZE, Flag, records
 from .signals import Overflow, Signal, WatcherDied, WatchFailed
 from .watched import Unwatched, Watched
 
@@ -56,14 +57,6 @@ IS_DIR, IN_CONTENTS = int(Flag.ISDIR), int(CONTENTS)
 Key = tuple[bytes, bytes]
 
 
-class Ticks(Protocol):
-    """The part of `engine.clock.Clock` that is needed here."""
-
-    def mono(self) -> int:
-        """Monotonic nanoseconds."""
-        ...
-
-
 class Batch(FileSystemEvent):
     """What one turn of the emitter found. One event for many: watchdog's queue costs 10 µs each."""
 
@@ -79,7 +72,7 @@ class Batch(FileSystemEvent):
 class Wiring:
     """What the emitter and its owner share: the watches, the notices, and a bell to wake it."""
 
-    def __init__(self, clock: Ticks, budget: int, owing: Callable[[], bool]) -> None:
+    def __init__(self, clock: Clock, budget: int, owing: Callable[[], bool]) -> None:
         self.mono = clock.mono
         self.owing = owing
         self.notices: deque[Signal] = deque()
@@ -292,7 +285,7 @@ class Watcher:
     most watches to take. A watcher has one life: after `WatcherDied` or `stop` make another.
     """
 
-    def __init__(self, deliver: Callable[[Signal], None], clock: Ticks, budget: int) -> None:
+    def __init__(self, deliver: Callable[[Signal], None], clock: Clock, budget: int) -> None:
         self._deliver = deliver
         self._clock = clock
         self._budget = budget

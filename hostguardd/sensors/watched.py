@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from .inotify import Flag, Inotify
+from ..host.inotify import Flag, Inotify
 from .signals import Signal, WatchFailed
 
 MASK = int(

@@ -26,10 +26,10 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
 
-from ..config import AlertLogConfig
 from ..errors import AlertLogError
 from ..model import Alert, Blind, Generation
 from ..record import GENESIS, Identity, digest, parse, render, sequence_of
+from ..sections import AlertLogConfig
 from .chain import (
     ANCHOR,
     CURRENT,

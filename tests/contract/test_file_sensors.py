@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from hostguardd.config import SetIdConfig, Watch
 from hostguardd.host.files import LinuxFiles
 from hostguardd.host.mounts import Mount
 from hostguardd.model import CONTENT, Blind, Depth, FileFact, SetIdFact, Sweep, join, split, under
+from hostguardd.sections import SetIdConfig
 from hostguardd.sensors import files as files_room
 from hostguardd.sensors.files import FilesSensor
 from hostguardd.sensors.interface import Request
 from hostguardd.sensors.setid import SetIdSensor
+from hostguardd.watchlist import Watch
 from tests.contract.test_sensors import HOSTILE, SensorContract, drifts, never, table
 from tests.fakehost import FakeFiles, Faulty
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from hostguardd.config import LogsConfig
 from hostguardd.host.files import LinuxFiles
 from hostguardd.host.texts import LinuxTexts, Text
 from hostguardd.model import Depth
+from hostguardd.sections import LogsConfig
 from hostguardd.sensors.logs import LogsSensor
 from tests.contract.test_sensors import HOSTILE, SensorContract, never
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from hostguardd.config import EventsConfig, ListenersConfig, ProcessesConfig
 from hostguardd.diff import compare, drift
 from hostguardd.fact import key_of
 from hostguardd.host.files import LinuxFiles
@@ -24,6 +23,7 @@ from hostguardd.host.live import ANONYMOUS, DELETED, NoLiveHost
 from hostguardd.host.texts import ABSENT, LinuxTexts, Text
 from hostguardd.host.views import Listing
 from hostguardd.model import Blind, Depth, Drift, Row, Sweep
+from hostguardd.sections import EventsConfig, ListenersConfig, ProcessesConfig
 from hostguardd.sensors.events import EventsSensor
 from hostguardd.sensors.hidden import HiddenSensor
 from hostguardd.sensors.interface import Request, Sensor

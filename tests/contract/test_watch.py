@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hostguardd.engine.clock import SystemClock
+from hostguardd.host.clock import SystemClock
 from hostguardd.model import join, split
 from hostguardd.sensors.watch import Hint, Overflow, Signal, Watcher, WatcherDied
 from hostguardd.sensors.watched import Watched

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from hostguardd.config import AlertLogConfig
 from hostguardd.errors import AlertLogError
+from hostguardd.sections import AlertLogConfig
 from hostguardd.store.alertlog import NEXT, AlertLog, verify
 from tests.alerts import IDENTITY, alert
 

@@ -13,16 +13,16 @@ from typing import Any
 
 import pytest
 
-from hostguardd.config import AlertLogConfig
 from hostguardd.destinations import Destination
-from hostguardd.engine.clock import SystemClock
 from hostguardd.forwarding import courier as room
 from hostguardd.forwarding.bell import Bell, Ringer
 from hostguardd.forwarding.courier import Courier
-from hostguardd.forwarding.cursors import read_cursor
-from hostguardd.forwarding.standing import CONNECTED, FAILING
+from hostguardd.host.clock import SystemClock
 from hostguardd.model import Severity
+from hostguardd.sections import AlertLogConfig
 from hostguardd.store.alertlog import AlertLog
+from hostguardd.store.cursors import read_cursor
+from hostguardd.store.standing import CONNECTED, FAILING
 from tests.alerts import IDENTITY, alert
 from tests.daemon import until
 from tests.fakesink import Box

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from hostguardd.config import Watch
 from hostguardd.host.files import LinuxFiles
 from hostguardd.model import Depth, Row, Sweep
 from hostguardd.sensors import crew as room
 from hostguardd.sensors.crew import Crew, CrewError
 from hostguardd.sensors.files import FilesSensor
+from hostguardd.watchlist import Watch
 
 ROOT = Path(__file__).parents[2]
 ALL = (Watch("all", (b"/w",)),)
@@ -192,7 +192,7 @@ def test_readers_end_with_their_parent(tree: Path) -> None:
     script = f"""
 import sys, os, time
 sys.path.insert(0, {str(ROOT)!r})
-from hostguardd.config import Watch
+from hostguardd.watchlist import Watch
 from hostguardd.sensors.crew import Crew
 with Crew(2).at_work({os.fsencode(tree)!r}, (Watch("all", (b"/w",)),), 1 << 62) as shift:
     print(*(worker.process.pid for worker in shift._workers), flush=True)

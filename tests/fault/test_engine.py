@@ -19,11 +19,11 @@ import pytest
 from hostguardd.config import parse
 from hostguardd.defaults import default_sources
 from hostguardd.engine import looking
-from hostguardd.engine.clock import SystemClock
 from hostguardd.engine.commands import Commands
 from hostguardd.engine.engine import Engine
 from hostguardd.host.boots import NoBoots
 from hostguardd.host.bundle import Host
+from hostguardd.host.clock import SystemClock
 from hostguardd.host.files import LinuxFiles
 from hostguardd.host.live import NoLiveHost
 from hostguardd.host.texts import LinuxTexts, Text, TextHost

@@ -23,16 +23,17 @@ from pathlib import Path
 
 import pytest
 
-from hostguardd.config import SetIdConfig, Watch
 from hostguardd.diff import compare
 from hostguardd.host import beneath
 from hostguardd.host import files as room
 from hostguardd.host.files import LinuxFiles
 from hostguardd.host.mounts import Mount
 from hostguardd.model import CONTENT, Depth, FileFact, Sweep, decode_xattrs, join
+from hostguardd.sections import SetIdConfig
 from hostguardd.sensors.files import SLICE, FilesSensor
 from hostguardd.sensors.interface import Request
 from hostguardd.sensors.setid import SetIdSensor
+from hostguardd.watchlist import Watch
 from tests.fakehost import Faulty
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -595,7 +596,8 @@ def test_links_in_circles(tree: Tree) -> None:
 LOOPS = """
 import json, os, sys, time
 sys.path.insert(0, {root!r})
-from hostguardd.config import SetIdConfig, Watch
+from hostguardd.sections import SetIdConfig
+from hostguardd.watchlist import Watch
 from hostguardd.host.files import LinuxFiles
 from hostguardd.host.mounts import parse_mountinfo
 from hostguardd.model import Depth

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from hostguardd.config import LogsConfig
 from hostguardd.host.files import LinuxFiles
 from hostguardd.host.texts import LinuxTexts
 from hostguardd.model import Depth, LogFact
+from hostguardd.sections import LogsConfig
 from hostguardd.sensors.journals import HEADER, header
 from hostguardd.sensors.logs import LogsSensor
 

@@ -22,12 +22,13 @@ from typing import TypeVar
 import psutil
 import pytest
 
-from hostguardd.config import ListenersConfig, ProcessesConfig
 from hostguardd.host import sockets as tables
+from hostguardd.host.digests import LARGEST
 from hostguardd.host.live import ANONYMOUS, DELETED, REPLACED, RUNNING, Process, Sockets
 from hostguardd.host.netlink import Netlink
-from hostguardd.host.proc import LARGEST, ProcHost
+from hostguardd.host.proc import ProcHost
 from hostguardd.model import Depth, ListenerFact, ProcessFact
+from hostguardd.sections import ListenersConfig, ProcessesConfig
 from hostguardd.sensors import processes
 from hostguardd.sensors.listeners import ListenersSensor
 from hostguardd.sensors.processes import ProcessesSensor
@@ -476,7 +477,7 @@ def test_without_rights_others_are_hidden_and_nothing_is_guessed(tmp_path: Path)
         import os, sys, time
         from pathlib import Path
         os.setgroups([]); os.setgid(65534); os.setuid(65534)
-        from hostguardd.config import *
+        from hostguardd.sections import ListenersConfig, ProcessesConfig
         from hostguardd.host.proc import ProcHost
         from hostguardd.model import Depth
         from hostguardd.sensors.listeners import ListenersSensor

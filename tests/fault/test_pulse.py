@@ -12,15 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from hostguardd.config import Rule, Watch
 from hostguardd.engine import pulse as room
-from hostguardd.engine.clock import SystemClock
 from hostguardd.engine.pulse import Pulse
+from hostguardd.host.clock import SystemClock
 from hostguardd.host.files import LinuxFiles, Mark
 from hostguardd.host.inode import FS_IOC_GETFLAGS
 from hostguardd.model import Hint, Severity, join
 from hostguardd.policy import Policy
+from hostguardd.rules import Rule
 from hostguardd.watches import Watches
+from hostguardd.watchlist import Watch
 from tests.daemon import Guard, guarding, until
 
 FS_IOC_SETFLAGS = 0x40086602  # linux/fs.h

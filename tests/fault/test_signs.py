@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from hostguardd.config import ProcessesConfig
 from hostguardd.host.proc import ProcHost
 from hostguardd.model import Depth, ProcessFact
+from hostguardd.sections import ProcessesConfig
 from hostguardd.sensors.processes import ROUNDS, ProcessesSensor
 
 SLEEP = shutil.which("sleep") or "/bin/sleep"

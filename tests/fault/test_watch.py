@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from hostguardd.engine.clock import SystemClock
+from hostguardd.host.clock import SystemClock
 from hostguardd.model import join
 from hostguardd.sensors.watch import Hint, Overflow, Signal, Watcher, WatcherDied, WatchFailed
 from hostguardd.sensors.watched import RESERVE
@@ -91,7 +91,7 @@ def test_a_process_that_is_stopped_overflows_and_says_since_when(top: bytes) -> 
         pytest.skip(f"fs.inotify.max_queued_events is {limit}: overflowing it takes too long")
     program = """
 import os, sys
-from hostguardd.engine.clock import SystemClock
+from hostguardd.host.clock import SystemClock
 from hostguardd.sensors.watch import Overflow, Watcher
 def deliver(signal):
     if isinstance(signal, Overflow):
@@ -217,7 +217,7 @@ def in_namespace(flags: str, program: str, *arguments: str) -> object:
 LIMITED = """
 import json, os, sys, time
 from pathlib import Path
-from hostguardd.engine.clock import SystemClock
+from hostguardd.host.clock import SystemClock
 from hostguardd.sensors.watch import Watcher, WatchFailed
 # Of this user namespace alone, unlike fs.inotify.*, which is everybody's: never touch that one here.
 limit = Path("/proc/sys/user/max_inotify_watches")
@@ -262,7 +262,7 @@ def test_the_kernels_own_limit(top: bytes) -> None:
 
 MOUNTED_TWICE = """
 import json, os, subprocess, sys, time
-from hostguardd.engine.clock import SystemClock
+from hostguardd.host.clock import SystemClock
 from hostguardd.sensors.watch import Watcher
 top = os.fsencode(sys.argv[1])
 for name in (b"/a", b"/b"):

@@ -38,7 +38,7 @@ BOOT = 120.0
 
 ROOMS = (
     "hostguardd", "psutil", "structlog", "watchdog", "sdnotify", "inotify_simple",
-    "rich", "markdown_it", "mdurl", "pygments",
+    "rich", "markdown_it", "mdurl", "pygments", "jinja2", "markupsafe",
 )  # fmt: skip
 
 UNIT = """\

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hostguardd.config import AlertLogConfig
 from hostguardd.errors import AlertLogError
 from hostguardd.record import GENESIS, digest
+from hostguardd.sections import AlertLogConfig
 from hostguardd.store.alertlog import AlertLog, verify
 from tests.alerts import IDENTITY, alert, check
 

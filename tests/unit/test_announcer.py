@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from hostguardd import health
-from hostguardd.config import AlertLogConfig
 from hostguardd.describe import Event
 from hostguardd.engine import announcer as room
 from hostguardd.engine.announcer import HOLD, RETRY, SECOND, Announcer
 from hostguardd.engine.keeper import Change
 from hostguardd.errors import AlertLogError
 from hostguardd.model import Alert, FileFact, Finding, Row, Severity
+from hostguardd.sections import AlertLogConfig
 from hostguardd.store.alertlog import AlertLog
 from tests.alerts import IDENTITY, NAMES, NOW, check, finding
 from tests.state import State, file

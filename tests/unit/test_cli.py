@@ -148,7 +148,7 @@ def test_baseline_asks_shows_and_approves_with_yes(run: Run, engine: FakeEngine)
     assert out.index("3 differences from generation 7") < out.index("Generation 8 is the truth now")
     assert err == ""
     assert [job.call for job in engine.seen] == ["review", "approve"]
-    assert engine.seen[1].args == {"token": "t0ken", "reason": "weekly updates"}
+    assert engine.seen[1].args == {"token": "t0ken", "reason": "weekly updates", "trust": ""}
 
 
 def test_baseline_does_nothing_when_nobody_can_be_asked(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostguardd.engine.clock import TOLERANCE, Reading, SystemClock, read, step_between
+from hostguardd.host.clock import TOLERANCE, Reading, SystemClock, read, step_between
 
 SECOND = 1_000_000_000
 times = st.integers(0, 2**62)

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostguardd.config import Config, Watch, parse, secret
+from hostguardd.config import Config, parse
 from hostguardd.defaults import POLICIES
 from hostguardd.errors import ConfigError, Exit
 from hostguardd.model import Action, FileFact, ListenerFact, ProcessFact, SetIdFact, Severity
 from hostguardd.vocabulary import TRAITS, comparable, matchable, number_range
+from hostguardd.watchlist import Watch, secret
 from tests.alerts import SAMPLES
 
 WATCH = '[[watch]]\nname = "w"\npaths = ["/etc"]\n'

@@ -20,7 +20,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hostguardd.config import Paths
 from hostguardd.control import address, caller, client
 from hostguardd.control import server as server_room
 from hostguardd.control.caller import Access, Caller
@@ -39,6 +38,7 @@ from hostguardd.errors import (
     UsageError,
 )
 from hostguardd.model import Severity
+from hostguardd.sections import Paths
 from tests.fakeengine import FakeEngine
 
 GROUP = 4242

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from hostguardd.config import EventsConfig
 from hostguardd.host.files import LinuxFiles
 from hostguardd.host.journal import Feed, NoJournal
 from hostguardd.host.texts import LinuxTexts
 from hostguardd.loglines import Entry, Line
 from hostguardd.model import Depth, EventFact
+from hostguardd.sections import EventsConfig
 from hostguardd.sensors import events, tails
 from hostguardd.sensors.events import EventsSensor
 from hostguardd.sensors.tails import Tail
@@ -63,7 +63,7 @@ class Host:
         return [blind.reason for blind in sweep.blinds]
 
 
-class FakeJournal:
+class FakeJournal(NoJournal):
     """A journal that a test writes."""
 
     present = True

@@ -9,16 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from hostguardd.config import AlertLogConfig, Config, Paths
+from hostguardd.config import Config
 from hostguardd.destinations import Destination
 from hostguardd.engine.forwarded import delivered, destinations
-from hostguardd.forwarding.cursors import Cursor, read_cursor, write_cursor
-from hostguardd.forwarding.report import NAME, write_report
-from hostguardd.forwarding.standing import CONNECTED, Standing
 from hostguardd.model import Blind, Generation
+from hostguardd.sections import AlertLogConfig, Paths
 from hostguardd.store import sign
 from hostguardd.store.alertlog import AlertLog, verify
 from hostguardd.store.chain import read, rotated_files
+from hostguardd.store.cursors import Cursor, read_cursor, write_cursor
+from hostguardd.store.report import NAME, write_report
+from hostguardd.store.standing import CONNECTED, Standing
 from tests.alerts import IDENTITY, NOW, SECOND, alert
 
 CENTRAL = Destination(name="central", kind="relp", address=("logs.example.org", 2514), tls=True)

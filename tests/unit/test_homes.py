@@ -10,16 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostguardd.config import Config, Rule, Watch, parse
-from hostguardd.engine.clock import SystemClock
+from hostguardd.config import Config, parse
 from hostguardd.engine.parts import build, rehouse
 from hostguardd.errors import ConfigError
 from hostguardd.globs import compile_path
 from hostguardd.homes import Homes, expand, plausible, tilde
 from hostguardd.host.bundle import image
+from hostguardd.host.clock import SystemClock
 from hostguardd.model import Depth, MountFact, Severity
 from hostguardd.policy import Policy
+from hostguardd.rules import Rule
 from hostguardd.watches import Watches
+from hostguardd.watchlist import Watch
 from tests.fakekernel import FakeKernel
 from tests.verdicts.files import added, file
 

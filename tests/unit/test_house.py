@@ -100,6 +100,8 @@ def test_a_broken_contract_is_told_with_its_reason(tmp_path: Path) -> None:
     (tmp_path / "hostguardd/sensors/nosy.py").write_text(
         "import psutil\nimport watchdog\nfrom ..store import baseline\n"
     )
+    (tmp_path / "hostguardd/engine/nosy.py").write_text("from ..forwarding import courier\n")
+    (tmp_path / "hostguardd/forwarding/nosy.py").write_text("from ..host import files\n")
     with (tmp_path / "hostguardd/diff.py").open("a") as diff:
         diff.write("\nimport time\n")
 
@@ -115,6 +117,8 @@ def test_a_broken_contract_is_told_with_its_reason(tmp_path: Path) -> None:
         "A sensor judges nothing and stores nothing",
         "Only hostguardd/host asks psutil",
         "Only sensors/watch.py knows watchdog and inotify",
+        "The daemon and the forwarder share files, not code that acts",
+        "The forwarder knows the alert log, not the host",
     ):
         assert f"{name} BROKEN" in told
         assert CONTRACTS[name]["broken_contract_guidance"] in told

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from hostguardd.config import Rule, Watch
 from hostguardd.engine.announcer import Announcer
 from hostguardd.engine.keeper import Change, Keeper
 from hostguardd.model import (
@@ -29,8 +28,10 @@ from hostguardd.model import (
     Value,
 )
 from hostguardd.policy import Policy
+from hostguardd.rules import Rule
 from hostguardd.sensors.interface import Request
 from hostguardd.watches import Watches
+from hostguardd.watchlist import Watch
 from tests.alerts import LISTENER, NAMES, NOW, PROCESS, SETID
 from tests.state import State, file, folder
 

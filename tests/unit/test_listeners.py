@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from hostguardd.config import ListenersConfig
 from hostguardd.diff import drift
 from hostguardd.host.live import ANONYMOUS
 from hostguardd.model import Depth, ListenerFact
+from hostguardd.sections import ListenersConfig
 from hostguardd.sensors.interface import Request
 from hostguardd.sensors.listeners import ListenersSensor
 from tests.fakelive import FakeLive

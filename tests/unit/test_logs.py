@@ -20,12 +20,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hostguardd import utmp
-from hostguardd.config import LogsConfig
 from hostguardd.facts.logs import STATES
 from hostguardd.host.files import LinuxFiles
 from hostguardd.host.pages import rows_of
 from hostguardd.host.texts import LinuxTexts
 from hostguardd.model import Depth, LogFact, Row
+from hostguardd.sections import LogsConfig
 from hostguardd.sensors.archives import CHUNK, archived, contents, log_of, unpacked
 from hostguardd.sensors.growing import BLOCK, Prefix
 from hostguardd.sensors.histories import users

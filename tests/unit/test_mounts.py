@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostguardd.config import Watch
 from hostguardd.diff import drift
 from hostguardd.host.mounts import parse_mountinfo
 from hostguardd.model import Depth, Drift, MountFact
 from hostguardd.sensors.mounts import MountsSensor, Places, rows_of
 from hostguardd.watches import Watches
+from hostguardd.watchlist import Watch
 from tests.fakekernel import FakeKernel
 
 WATCHES = Watches(

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostguardd.config import Config, Rule, parse
+from hostguardd.config import Config, parse
 from hostguardd.defaults import POLICIES, default_sources
 from hostguardd.globs import has_magic
 from hostguardd.homes import Homes, expand
@@ -26,6 +26,7 @@ from hostguardd.model import (
     Severity,
 )
 from hostguardd.policy import UNMATCHED, Policy
+from hostguardd.rules import Rule
 from hostguardd.watches import Watches
 from tests.daemon import ROOT
 from tests.verdicts import accounts, files, hidden, kernel, logs, records, signs

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from hostguardd.config import ProcessesConfig
 from hostguardd.diff import drift
 from hostguardd.host.live import ANONYMOUS, DELETED, REPLACED, RUNNING
 from hostguardd.model import Depth, ProcessFact
+from hostguardd.sections import ProcessesConfig
 from hostguardd.sensors.processes import ProcessesSensor
 from tests.fakelive import FakeLive
 

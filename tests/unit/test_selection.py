@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostguardd.config import Watch
 from hostguardd.fact import odd_name
 from hostguardd.sensors import selection
 from hostguardd.sensors.selection import Selection, kind_of
+from hostguardd.watchlist import Watch
 from tests.fakehost import FakeFiles
 
 PROGRAMS = Watch("p", (b"/tmp",), select=frozenset({"program", "odd"}))

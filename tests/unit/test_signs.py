@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostguardd.config import ProcessesConfig
 from hostguardd.diff import drift as differs
 from hostguardd.facts.live import SIGNS
 from hostguardd.host import parse
 from hostguardd.host.live import Inside, Process
 from hostguardd.model import Depth, ProcessFact
+from hostguardd.sections import ProcessesConfig
 from hostguardd.sensors.processes import ProcessesSensor
 from hostguardd.sensors.signs import LOUD, signs
 from hostguardd.sentences import sentence

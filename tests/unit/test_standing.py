@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from hostguardd.config import ProcessesConfig
 from hostguardd.host.live import ANONYMOUS, DELETED, REPLACED, RUNNING, Process
+from hostguardd.sections import ProcessesConfig
 from hostguardd.sensors.standing import HELPER, SERVICE, SESSION, Standing, standing, worker
 
 SETTINGS = ProcessesConfig()

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hostguardd.config import AlertLogConfig
 from hostguardd.envelope import entry
-from hostguardd.forwarding.cursors import START, Cursor, read_cursor, write_cursor
 from hostguardd.forwarding.outgoing import Outgoing
 from hostguardd.forwarding.tail import Tail
 from hostguardd.model import Severity
 from hostguardd.record import digest, sequence_of
+from hostguardd.sections import AlertLogConfig
 from hostguardd.store.alertlog import AlertLog
 from hostguardd.store.chain import read, rotated_files
+from hostguardd.store.cursors import START, Cursor, read_cursor, write_cursor
 from tests.alerts import IDENTITY, alert
 
 PLAIN = AlertLogConfig(rotate=1 << 20, keep=4, reserve=0)

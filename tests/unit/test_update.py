@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from hostguardd import health
-from hostguardd.engine.clock import SystemClock
 from hostguardd.engine.keeper import Change
 from hostguardd.engine.update import NOTE, WAIT, OwnUpdate
+from hostguardd.host.clock import SystemClock
 from hostguardd.host.files import LinuxFiles
 from hostguardd.host.texts import LinuxTexts
 from hostguardd.manifest import PLACE

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hostguardd.config import Watch
 from hostguardd.globs import compile_name, compile_path
 from hostguardd.model import join, split
 from hostguardd.watches import Watches
+from hostguardd.watchlist import Watch
 
 
 def watch(name: str, *paths: bytes, depth: int = -1, exclude: tuple[bytes, ...] = ()) -> Watch:

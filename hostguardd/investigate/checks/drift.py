@@ -28,6 +28,7 @@ VERDICTS: Final = {
 
 def look(scene: Scene) -> Iterator[Found]:
     """Every finding against the current generation."""
+    yield from scene.problems
     approved = scene.approved
     current, baseline, findings = approved.generation, approved.baseline, approved.findings
     if current is None or baseline is None or findings is None:

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from hostguardd.host.pages import rows_of, values_of
 from hostguardd.investigate.attendance import Attendance, attendance
-from hostguardd.investigate.ledger import CRASH, DOWN, LOGOUT, LOST, OPEN, REPLACED, Ledger
 from hostguardd.investigate.records import LARGEST
-from hostguardd.utmp import BOOT_TIME, DEAD_PROCESS, NEW_TIME, OLD_TIME, RUN_LVL, logins
+from hostguardd.investigate.register import CRASH, DOWN, LOGOUT, LOST, OPEN, REPLACED, Register
+from hostguardd.utmp import BOOT_TIME, DEAD_PROCESS, LOGIN_PROCESS, NEW_TIME, OLD_TIME, RUN_LVL, logins
 from tests.fakelive import FakeLive
 from tests.records import NOW, A, record
 from tests.scenes import scene
@@ -50,16 +50,17 @@ def ends(found: Attendance) -> list[tuple[str, float, float, str]]:
     return [(one.user, one.began - NOW, one.ended and one.ended - NOW, one.end) for one in found.sessions]
 
 
-def ledger(*records: bytes) -> Ledger:
-    found = Ledger()
+def register(*records: bytes) -> Register:
+    found = Register()
+    found.part("wtmp")
     for number, one in enumerate(logins(b"".join(records))):
-        found.feed(one, f"record {number + 1}")
+        found.feed(number, one)
     found.finish()
     return found
 
 
 def odd(*records: bytes) -> list[tuple[str, str]]:
-    return [(one.what, one.source) for one in ledger(*records).odd]
+    return [(one.what, one.source) for one in register(*records).odd]
 
 
 def test_a_session_ends_with_its_logout_the_next_login_a_shutdown_or_a_boot(tmp_path: Path) -> None:
@@ -94,7 +95,8 @@ def test_who_was_there(tmp_path: Path) -> None:
     assert [one.user for one in found.at(NOW)] == ["root", "bob"]
     assert found.covers(NOW)
     assert not found.covers(NOW - 31 * 86400)
-    assert not look(tmp_path / "none" if (tmp_path / "none").mkdir() else tmp_path / "none").covers(NOW)
+    (tmp_path / "none").mkdir()
+    assert not look(tmp_path / "none").covers(NOW)
 
 
 def test_a_session_without_an_end_is_believed_while_something_of_it_is_there(tmp_path: Path) -> None:
@@ -102,8 +104,10 @@ def test_a_session_without_an_end_is_believed_while_something_of_it_is_there(tmp
     here = live.add_process(b"/usr/sbin/sshd", age=3000.0)
     write(
         tmp_path,
-        record("here", line="pts/0", at=NOW - 1990, pid=here), record("gone", line="pts/1", at=NOW - 1980, pid=70),
-        record("used", line="pts/2", at=NOW - 4000, pid=here), record("noted", line="pts/3", at=NOW - 1970, pid=71),
+        record("here", line="pts/0", at=NOW - 1990, pid=here),
+        record("gone", line="pts/1", at=NOW - 1980, pid=70),
+        record("used", line="pts/2", at=NOW - 4000, pid=here),
+        record("noted", line="pts/3", at=NOW - 1970, pid=71),
     )  # fmt: skip
     write(tmp_path, record("noted", line="pts/3", at=NOW - 1970, pid=71), name="run/utmp")
     found = look(tmp_path, live=live)
@@ -124,6 +128,11 @@ def test_who_is_here_although_no_record_of_the_past_says_so(tmp_path: Path) -> N
     assert [(one.user, one.source) for one in found.at(NOW)] == [
         ("alice", "/run/utmp"), ("bob", "/run/systemd/sessions/7"),
     ]  # fmt: skip
+
+
+def test_short_sessions_one_after_the_other_are_several(tmp_path: Path) -> None:
+    write(tmp_path, *(one for n in range(9) for one in (record(at=NOW + n), logout(NOW + n))))
+    assert len(look(tmp_path).sessions) == 9
 
 
 def test_archives_come_first_compressed_or_not(tmp_path: Path) -> None:
@@ -192,7 +201,7 @@ def test_any_bytes_are_a_database_or_none(data: bytes) -> None:
 
 
 def test_steps_of_the_clock() -> None:
-    found = ledger(record("", "", "{", NOW, NEW_TIME), record("", "", "|", NOW, OLD_TIME),
+    found = register(record("", "", "{", NOW, NEW_TIME), record("", "", "|", NOW, OLD_TIME),
                    record("", "", "{", NOW + 7200, NEW_TIME))  # fmt: skip
     assert [(one.before, one.after) for one in found.steps] == [(NOW, NOW + 7200)]
 
@@ -201,28 +210,40 @@ BLANK = bytes(384)
 
 
 def test_records_that_were_zeroed_or_garbled() -> None:
-    assert odd(record(), BLANK, record(at=NOW + 10)) == [("zeroed", "record 2")]
-    assert odd(record(), b"\xff" * 384, record(at=NOW + 10)) == [("garbled", "record 2")]
-    assert odd(record(), record(at=NOW - 90_000)) == [("backwards", "record 2")]
+    assert odd(record(), BLANK, record(at=NOW + 10)) == [("zeroed", "wtmp, record 2")]
+    assert odd(record(), b"\xff" * 384, record(at=NOW + 10)) == [("garbled", "wtmp, record 2")]
+    assert odd(record(), record(at=NOW - 90_000)) == [("backwards", "wtmp, record 2")]
     assert odd(boot(NOW), record(), logout(NOW + 5), down(NOW + 10)) == []
 
 
 def test_zeros_that_a_power_cut_left() -> None:
-    found = ledger(record(), BLANK, record(at=NOW + 10), BLANK, BLANK, boot(NOW + 20))
+    found = register(record(), BLANK, record(at=NOW + 10), BLANK, BLANK, boot(NOW + 20))
     assert [(one.what, one.crash) for one in found.odd] == [
         ("zeroed", False), ("zeroed", True), ("zeroed", True),
     ]  # fmt: skip
-    found = ledger(record(), down(NOW + 5), BLANK, boot(NOW + 20))
+    found = register(record(), down(NOW + 5), BLANK, boot(NOW + 20))
     assert [one.crash for one in found.odd] == [False]
 
 
 def test_a_logout_without_its_login() -> None:
     """What zap and its like leave: the record that holds no name."""
-    assert odd(boot(NOW - 9), logout(NOW)) == [("orphan", "record 2")]
-    assert odd(record(), logout(NOW + 5), logout(NOW + 500, pid=950)) == [("orphan", "record 3")]
+    assert odd(boot(NOW - 9), logout(NOW)) == [("orphan", "wtmp, record 2")]
+    assert odd(record(), logout(NOW + 5), logout(NOW + 500, pid=950)) == [("orphan", "wtmp, record 3")]
     assert odd(boot(NOW - 9), record(), logout(NOW + 5), logout(NOW + 6)) == []  # told twice
     assert odd(logout(NOW)) == []  # its login may be in an archive
     assert odd(boot(NOW - 9), logout(NOW, "tty1")) == []  # a getty that nobody used
+    getty = record("LOGIN", "", "pts/0", NOW - 5, LOGIN_PROCESS)
+    assert odd(boot(NOW - 9), getty, logout(NOW)) == []  # the same in a container
+
+
+def test_a_clock_that_is_set_after_the_host_came_up() -> None:
+    """What was written until then has another year; nobody logs in before."""
+    future = NOW + 400 * 86400
+    getty = record("LOGIN", "", "tty1", future + 3, LOGIN_PROCESS)
+    found = register(boot(future), getty, record(), logout(NOW + 60), record(at=NOW + 100))
+    assert [(one.what, one.crash) for one in found.odd] == [("backwards", True)]
+    found = register(boot(future), record(at=future + 9), record())
+    assert [(one.what, one.crash) for one in found.odd] == [("backwards", False)]
 
 
 def test_a_huge_file_of_garbage_has_an_end(tmp_path: Path) -> None:
@@ -234,7 +255,7 @@ def test_a_huge_file_of_garbage_has_an_end(tmp_path: Path) -> None:
     (book,) = found.books
     assert book.cut
     assert LARGEST - 384 * 400 <= book.size - book.skipped <= LARGEST
-    assert found.ledger.odds["zeroed"] == (book.size - book.skipped) // 384
+    assert found.register.odds["zeroed"] == (book.size - book.skipped) // 384
 
 
 def test_a_bomb_in_an_archive_has_an_end(tmp_path: Path) -> None:
@@ -242,13 +263,13 @@ def test_a_bomb_in_an_archive_has_an_end(tmp_path: Path) -> None:
     write(tmp_path, record())
     found = look(tmp_path)
     assert found.books[0].cut
-    assert found.ledger.odds["zeroed"] == LARGEST // 384
+    assert found.register.odds["zeroed"] == LARGEST // 384
     assert [one.user for one in found.sessions] == ["alice"]
 
 
 @given(st.lists(st.binary(min_size=384, max_size=384), max_size=8))
 def test_any_bytes_are_records(records: list[bytes]) -> None:
-    found = ledger(*records)
+    found = register(*records)
     assert all(not one.ended or one.ended >= one.began for one in found.sessions)
 
 

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from ..record import clean
-from ..store.notes import read_note, replace_file
+from .notes import read_note, replace_file
 from .standing import Standing
 
 NAME: Final = "status.json"

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from ..record import GENESIS
-from ..store.notes import read_note, replace_file
+from .notes import read_note, replace_file
 
 SUFFIX: Final = ".cursor"
 LARGEST: Final = 4096

@@ -9,6 +9,7 @@ program can have written (`utmp.flaws`).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from ..loglines import origin
@@ -42,6 +43,9 @@ USER: Final = 3
 
 MOST: Final = 50_000
 """Sessions that are kept, the newest."""
+
+BOOTS: Final = 1000
+"""Boots that are kept, at least, the newest."""
 
 KEPT: Final = 100
 """Flaws of each sort, and steps of the clock, that are kept; more are counted."""
@@ -97,7 +101,7 @@ class Step(NamedTuple):
 
 
 @dataclass(slots=True)
-class Ledger:
+class Register:
     """What the records tell, fed in their order. `since` is the time of the oldest one, 0 if there is none;
     `newest` that of the newest. `odd` holds up to KEPT of each sort, `odds` counts all."""
 
@@ -110,39 +114,44 @@ class Ledger:
     newest: float = 0.0
     dropped: int = 0
     count: int = 0
+    _name: str = ""
     _open: dict[bytes, Session] = field(default_factory=dict)
     _closed: dict[bytes, tuple[int, int]] = field(default_factory=dict)
+    _shown: dict[tuple[bytes, ...], tuple[str, str, str]] = field(default_factory=dict)
     _booted: bool = False
     _down: float = 0.0
     _old: float = 0.0
     _top: float = 0.0
+    _unset: bool = False  # since the host came up nobody logged in: the clock may have been wrong until here
     _blank: int = 0  # zeroed records in a row just now
     _waiting: list[Session] = field(default_factory=list)  # of a database, without an end
     _ended: float = 0.0  # when the boot before was shut down, by the database
 
-    def part(self) -> None:
+    def part(self, name: str) -> None:
         """Another file begins: what stood between the two is not known."""
+        self._name = name
         self._booted, self._blank, self._top = False, 0, 0.0
         self._closed.clear()
 
-    def feed(self, one: Login, source: str) -> None:
-        """The next record."""
+    def feed(self, number: int, one: Login) -> None:
+        """The next record, which is number `number` (from 0) of its file."""
         self.count += 1
         if not one.sane:
             blank = one.kind == EMPTY and not (one.at or one.pid or one.line or one.user or one.host)
-            self._note("zeroed" if blank else "garbled", source)
+            self._note("zeroed" if blank else "garbled", number)
             self._blank += blank
             return
         at = float(one.at)
         self._after_blanks(one)
         if one.kind in (BOOT_TIME, NEW_TIME, OLD_TIME, RUN_LVL):
-            self._host(one, at, source)
-            self._top = at
+            self._host(one, at, number)
+            self._top, self._unset = at, True
         else:
             if self._top and at < self._top - DAY:
-                self._note("backwards", source, at)
-            self._line(one, at, source)
-            self._top = max(self._top, at)
+                self._note("backwards", number, at, crash=self._unset)
+            self._line(one, at, number)
+            self._top = at if self._unset else max(self._top, at)
+            self._unset = self._unset and one.kind != USER_PROCESS
         self.since = min(self.since or at, at)
         self.newest = max(self.newest, at)
 
@@ -159,7 +168,7 @@ class Ledger:
             self.sessions += [one._replace(ended=max(began, one.began), end=end) for one in self._waiting]
             self._waiting.clear()
             if not any(abs(one.at - began) <= PAIR for one in self.boots[-KEPT:]):
-                self.boots.append(Boot(began, text(host, 100), self._ended, before, source))
+                self._boot(Boot(began, text(host, 100), self._ended, before, source))
             self._ended = ended
         elif kind == USER and user:
             names = text(user, 100), text(origin(host), 300), text(line.removeprefix(b"/dev/"), 100)
@@ -179,10 +188,24 @@ class Ledger:
 
     # -- inside ----------------------------------------------------------------------------------
 
-    def _note(self, what: str, source: str, at: float = 0.0) -> None:
+    def _texts(self, one: Login) -> tuple[str, str, str]:
+        """User, origin and line, to show. The same ones come again and again."""
+        key = one.user, one.host, one.address, one.line
+        found = self._shown.get(key)
+        if found is None:
+            if len(self._shown) >= MOST:
+                self._shown.clear()
+            found = text(one.user, 100), text(origin_of(one), 300), text(one.line, 100)
+            self._shown[key] = found
+        return found
+
+    def _place(self, number: int) -> str:
+        return f"{self._name}, record {number + 1}"
+
+    def _note(self, what: str, number: int, at: float = 0.0, *, crash: bool = False) -> None:
         count = self.odds[what] = self.odds.get(what, 0) + 1
         if count <= KEPT:
-            self.odd.append(Odd(what, source, at or self._top))
+            self.odd.append(Odd(what, self._place(number), at or self._top, crash))
 
     def _after_blanks(self, one: Login) -> None:
         """A file system that lost its power leaves zeros where it had not written yet: just ahead of a boot
@@ -196,10 +219,11 @@ class Ledger:
                     self.odd[index] = odd._replace(crash=seen > others or odd.crash)
         self._blank = 0
 
-    def _host(self, one: Login, at: float, source: str) -> None:
+    def _host(self, one: Login, at: float, number: int) -> None:
+        source = self._place(number)
         if one.kind == BOOT_TIME:
             self._all(at, DOWN if self._down else CRASH)
-            self.boots.append(Boot(at, text(one.host, 100), self._down, self._top, source))
+            self._boot(Boot(at, text(one.host, 100), self._down, self._top, source))
             self._booted, self._down = True, 0.0
             self._closed.clear()
         elif one.kind == RUN_LVL and one.user == b"shutdown":
@@ -208,35 +232,30 @@ class Ledger:
         elif one.kind == OLD_TIME:
             self._old = at
         elif one.kind == NEW_TIME and self._old:
-            if len(self.steps) < KEPT:
-                self.steps.append(Step(self._old, at, source))
+            self.steps = [*self.steps[1 - KEPT :], Step(self._old, at, source)]
             self._old = 0.0
 
-    def _line(self, one: Login, at: float, source: str) -> None:
+    def _boot(self, boot: Boot) -> None:
+        self.boots.append(boot)
+        if len(self.boots) > 2 * BOOTS:
+            del self.boots[:BOOTS]
+
+    def _line(self, one: Login, at: float, number: int) -> None:
         line = one.line
         before = self._open.pop(line, None)
         if one.kind == DEAD_PROCESS:
-            self._logout(one, before, at, source)
+            self._logout(one, before, at, number)
         elif before is not None:
             self._close(before, at, LOGOUT if one.kind != USER_PROCESS else REPLACED)
         if one.kind in (LOGIN_PROCESS, INIT_PROCESS):
-            self._closed.pop(line, None)
+            self._closed[line] = (one.pid, one.at)  # a getty that nobody uses ends by the same record
         if one.kind == USER_PROCESS and one.user:
             self._closed.pop(line, None)
-            self._open[line] = Session(
-                text(one.user, 100),
-                text(origin_of(one), 300),
-                text(line, 100),
-                at,
-                0.0,
-                source,
-                OPEN,
-                one.pid,
-            )
+            self._open[line] = Session(*self._texts(one), at, 0.0, self._place(number), OPEN, one.pid)
             if len(self._open) > MOST:
                 self._close(self._open.pop(next(iter(self._open))), at, LOST)
 
-    def _logout(self, one: Login, before: Session | None, at: float, source: str) -> None:
+    def _logout(self, one: Login, before: Session | None, at: float, number: int) -> None:
         """A logout ends a session, or says that the record of one is missing. That is said where a login must
         have been recorded: since a boot, or since the logout before on that line."""
         line, closed = one.line, self._closed.get(one.line)
@@ -245,7 +264,7 @@ class Ledger:
         elif line.startswith(b"pts/") and (closed is not None or self._booted):
             again = closed is not None and (closed[0] == one.pid or abs(at - closed[1]) <= PAIR)
             if not again:
-                self._note("orphan", source, at)
+                self._note("orphan", number, at)
         if line:
             self._closed[line] = (one.pid, one.at)
 
@@ -264,3 +283,8 @@ class Ledger:
         over = max(0, len(self.sessions) - most)
         self.dropped += over
         del self.sessions[:over]
+
+
+def stamp(at: float) -> str:
+    """A time as it is shown in a sentence."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -1,0 +1,19 @@
+"""Moments of an inquiry as people would tell them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+Data: TypeAlias = Mapping[str, Any]
+
+
+def runs_of(moments: Sequence[Data]) -> list[list[Data]]:
+    """The same said again and again, in a row, is one thing: three hundred refusals are not three hundred lines."""
+    runs: list[list[Data]] = []
+    for one in moments:
+        if runs and all(one[name] == runs[-1][0][name] for name in ("says", "kind", "verdict")):
+            runs[-1].append(one)
+        else:
+            runs.append([one])
+    return runs
