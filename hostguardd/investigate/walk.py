@@ -55,8 +55,8 @@ SHARED: Final = (b"/dev/shm/", b"/run/shm/")
 """Memory that programs share: nothing in it is run."""
 
 TELLING: Final = re.compile(rb"/dev/shm/|/run/shm/|(?:/tmp|/var/tmp|/run/user(?:/\d+)?)/\.")
-"""Where even among temporary files no program belongs: that memory, and what hides at the top of a folder. A dot
-further down is a checkout's or an unpacked archive's."""
+"""Where even among temporary files no program belongs: that memory, and what hides at the top of a folder.
+A dot further down is a checkout's or an unpacked archive's."""
 
 DAY: Final = 86_400 * 10**9
 BY_MUCH: Final = 30 * DAY

@@ -21,8 +21,8 @@ from ..attendance import attendance
 from ..belongs import odd_place
 from ..commands import deeds
 from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict, text
-from ..ledger import Session
 from ..options import sudoers
+from ..register import Session
 from ..scene import MOST_ACCOUNTS, SUDO, Scene
 
 MEANS: Final = "An account that nobody asked for, or a new way into an old one, is how intruders come back."

@@ -20,7 +20,7 @@ from ...packages.interface import Owner, Transaction
 from ..attendance import attendance
 from ..belongs import Belongs, belongs
 from ..interface import Confidence, Evidence, Found, Item, Moment, Verdict, text
-from ..ledger import Session
+from ..register import Session
 from ..scene import Scene
 from ..walk import BY_MUCH, MOST_CHANGED, Entry, unseen, walked
 
