@@ -65,6 +65,13 @@ BY_MUCH: Final = 30 * DAY
 MOST: Final = 2000
 """Entries of one kind that are kept."""
 
+MOST_OF_TOP: Final = 500
+MOST_ALL: Final = 5000
+"""Of what is told by name: entries below one folder of the root, and in all."""
+
+MOST_READ: Final = 2 * 1024**3
+"""Bytes of files that lend rights that are read in all."""
+
 MOST_CHANGED: Final = 20_000
 """Changed entries of the system's folders that are kept, the newest."""
 
@@ -216,6 +223,8 @@ class _Walk:
         self._remedy = "" if scene.is_root else SUDO
         self._places = MountMap(self._files.mounts)
         self._closed: list[bytes] = []
+        self._kept: Counter[tuple[str, bytes]] = Counter()
+        self._budget = MOST_READ
         self._closed_count = 0
 
     def all(self, stop: Stop) -> None:
@@ -228,7 +237,7 @@ class _Walk:
             reason = f"a network or user file system ({what}), not walked: another machine or program answers"
             self.found.unseen.append(Unseen(f"files below {text(mount.point)}", reason))
         if self._closed_count:
-            shown = ", ".join(text(path) for path in self._closed[:5])
+            shown = ", ".join(text(path) for path in sorted(self._closed, key=len)[:5])
             reason = f"{self._closed_count} folders or entries cannot be looked at, such as {shown}"
             self.found.unseen.append(Unseen("files", reason, self._remedy))
         if stop():
@@ -332,6 +341,13 @@ class _Walk:
         if len(kept) < MOST:
             kept.append(entry_of(row))
 
+    def _room(self, what: str, folder: bytes) -> bool:
+        """Whether there is room for one more of a kind. Each folder at the top has its own, so that who fills
+        /tmp with such things crowds nothing out."""
+        key = what, folder.split(b"/", 2)[1]
+        self._kept[key] += 1
+        return self._kept[key] <= MOST_OF_TOP
+
     def _changed(self, row: Row, ctime: int) -> None:
         """Something of the system's, of which the newest are kept."""
         if OWN_CHANGES.fullmatch(join(row[0], row[1])):  # type: ignore[arg-type]
@@ -359,7 +375,7 @@ class _Walk:
             clause = "it passes for the folder above"
         if clause:
             self.found.counts["odd"] += 1
-            if len(self.found.odd) < MOST:
+            if self._room("odd", folder) and len(self.found.odd) < MOST_ALL:
                 self.found.odd.append(Odd(entry_of(row), sign, clause))
 
     def _lending(self, opened: Folder, row: Row, mount: Mount, stop: Stop) -> None:
@@ -371,11 +387,14 @@ class _Walk:
         if not set_id and not opened.has_xattr(name, CAPABILITY):
             return
         self.found.counts["lending"] += 1
-        if len(self.found.lending) >= MOST:
+        if not (row[3] == 0 and mode & stat.S_ISUID) and not self._room("lending", opened.path):
             return
-        deep = opened.deep(row, stop, largest=LARGEST)
+        if len(self.found.lending) >= MOST_ALL:
+            return
+        deep = opened.deep(row, stop, largest=min(LARGEST, self._budget))
         if deep is None:
             return
+        self._budget -= deep.row[5] if not deep.problem else 0  # type: ignore[operator]
         _, _, mode, uid, gid, size, mtime, ctime, inode, *_ = deep.row
         xattrs = deep.row[13]
         caps = decode_xattrs(xattrs).get(CAPABILITY, b"") if isinstance(xattrs, bytes) else None

@@ -17,7 +17,7 @@ from ...sensors.hidden import is_place
 from ..belongs import Belongs, belongs, in_home, outer_root
 from ..interface import Confidence, Evidence, Found, Item, Moment, Verdict, text
 from ..scene import Scene
-from ..walk import MOST, Odd, in_system, unseen, walked
+from ..walk import Odd, in_system, unseen, walked
 
 TECHNIQUE: Final = "T1564.001"
 MEANS: Final = (
@@ -49,7 +49,7 @@ def look(scene: Scene) -> Iterator[Found]:
                 f"ctime of {text(path)}", Confidence.LIKELY, verdict, scene.user(one.entry.uid),
             )  # fmt: skip
     if (more := found.counts["odd"] - len(found.odd)) > 0:
-        says = f"{more} more names are odd than the {MOST} that were looked at"
+        says = f"{more} more names are odd than those that were looked at"
         yield Item("more odd names", Verdict.NOTABLE, says, MEANS, "find / -xdev -name '..*' shows them all.")
     yield from unseen(scene)
 

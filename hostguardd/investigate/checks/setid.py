@@ -15,7 +15,7 @@ from ...model import SetIdFact, split
 from ..belongs import Belongs, belongs, in_home, odd_place, outer_root, some
 from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Verdict, text
 from ..scene import Scene
-from ..walk import MOST, Lending, unseen, walked
+from ..walk import Lending, unseen, walked
 
 TECHNIQUE: Final = "T1548.001"
 MEANS: Final = (
@@ -85,7 +85,7 @@ def look(scene: Scene) -> Iterator[Found]:
         says = f"{layered} set-uid files in the image layers of containers, which belong to other systems"
         yield Item("container layers", Verdict.FINE, says, details={"files": layered})
     if (more := found.counts["lending"] - len(found.lending)) > 0:
-        says = f"{more} more files lend rights than the {MOST} that are shown"
+        says = f"{more} more files lend rights than those that are shown"
         yield Item("more set-id files", Verdict.SUSPICIOUS, says, "So many hide one among them.", NEXT)
     yield from unseen(scene)
 

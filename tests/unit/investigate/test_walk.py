@@ -120,6 +120,34 @@ class Forgetful(list[bytes]):
         pass
 
 
+def test_nobody_crowds_out_what_others_find_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(walk, "MOST_OF_TOP", 5)
+    clean(tmp_path)
+    for number in range(20):
+        put(tmp_path, f"/tmp/.. {number}/x", mode=0o755)
+        put(tmp_path, f"/home/carol/s{number}", mode=0o2755)
+    put(tmp_path, "/usr/lib/.../kit")
+    found = walked(on(tmp_path))
+    assert found.counts["odd"] == 21
+    assert b"/usr/lib/..." in [one.entry.path for one in found.odd]
+    assert len(found.odd) == 6
+    assert found.counts["lending"] == 21
+    assert b"/usr/bin/passwd" in [one.fact.path for one in found.lending]
+    assert len(found.lending) == 6
+
+
+def test_what_is_read_of_them_is_bounded_in_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(walk, "MOST_READ", 100)
+    clean(tmp_path)
+    for number in range(3):
+        put(tmp_path, f"/opt/s{number}", b"x" * 60, mode=0o4755)
+    read = [one for one in walked(on(tmp_path)).lending if one.fact.path.startswith(b"/opt")]
+    assert len(read) == 3
+    assert sum(not one.problem for one in read) == 1
+
+
 def test_layers_of_containers_are_other_peoples_systems(tmp_path: Path) -> None:
     clean(tmp_path)
     put(tmp_path, "/var/lib/docker/overlay2/x/diff/usr/bin/su", mode=0o4755)
