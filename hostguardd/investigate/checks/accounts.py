@@ -168,7 +168,7 @@ def means_of(fact: AccountFact, keys: Sequence[KeyFact]) -> str:
     elif fact.password == "none":
         found.append("no password at all")
     elif fact.password is None:
-        found.append("a password, if it has one (shadow could not be read)")
+        found.append("a password, if it has one (shadow has no line for it, or could not be read)")
     if keys:
         found.append(f"{len(keys)} SSH key{'s' if len(keys) > 1 else ''}")
     return "logs in with " + " or ".join(found) if found else "has a shell and no way to log in by itself"

@@ -201,7 +201,7 @@ def grouped(scene: Scene, rest: list[Entry], owners: Mapping[bytes, Owner]) -> l
     owned = [one.path for one in rest if owners.get(one.path) is not None][:MOST_VERIFIED]
     standing = belongs(scene, owned) if owned else {}
     there = attendance(scene)
-    latest: dict[bytes, Group] = {}
+    latest: dict[tuple[bytes, bool], Group] = {}
     groups: list[Group] = []
     for entry in sorted(rest, key=lambda one: one.ctime):
         at = entry.ctime / 1e9
@@ -209,9 +209,10 @@ def grouped(scene: Scene, rest: list[Entry], owners: Mapping[bytes, Owner]) -> l
         alone = there.covers(at) and not there.at(at)
         verdict, why = judged(entry, owner, alone)
         folder = place_of(entry.path)
-        group = latest.get(folder)
+        key = folder, verdict is Verdict.FINE  # what is as packaged does not hide the rest by its number
+        group = latest.get(key)
         if group is None or at - group.ended > NEAR:
-            group = latest[folder] = Group(folder, at, at)
+            group = latest[key] = Group(folder, at, at)
             groups.append(group)
         group.ended = at
         group.entries.append((entry, verdict, why))
@@ -320,7 +321,7 @@ def of_group(scene: Scene, group: Group, sessions: Sequence[Session], *, covered
     says += f" ({'; '.join(reasons[:3])}); no package was being installed; {who}"
     fine = group.verdict is Verdict.FINE
     return Item(
-        f"{text(group.folder)} at {at[:16]}", group.verdict, says,
+        f"{text(group.folder)} at {at[:16]}{', fine' if fine else ''}", group.verdict, says,
         "" if fine else MEANS, "" if fine else NEXT,
         technique="" if fine else TECHNIQUE,
         details={

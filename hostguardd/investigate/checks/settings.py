@@ -368,7 +368,7 @@ def whole(file: File, lines: list[Entry], source: Belongs, standing: Known) -> I
         worse, reason = Verdict.FINE, ""  # everybody writes their own
     verdict = max(verdict, worse)
     reasons += [reason] if reason else []
-    says = f"{place}: {file.kind.what}, {len(lines)} lines of code"
+    says = f"{place}: {file.kind.what}, {len(lines)} line{'' if len(lines) == 1 else 's'} of code"
     return finished(file, place, says, verdict, reasons, standing, technique, shown, {"file": source.says})
 
 

@@ -87,6 +87,14 @@ def test_a_packaged_file_that_was_only_touched_is_fine(tmp_path: Path) -> None:
     assert "/usr/bin" not in {one.name[:8] for one in found.of(Verdict.NOTABLE)}
 
 
+def test_what_is_as_packaged_does_not_hide_what_is_not(tmp_path: Path) -> None:
+    put(clean(tmp_path), "/usr/bin/added", b"x", 0o755)
+    found = look(tmp_path, FakePackages(OWNED, done=OLD))
+    (item,) = [one for one in found.of(Verdict.NOTABLE) if one.name.startswith("/usr/bin ")]
+    assert item.details["names"] == ["added"]
+    assert any(one.name.startswith("/usr/bin at ") for one in found.of(Verdict.FINE))
+
+
 def test_what_was_before_the_records_begin_is_told_once(tmp_path: Path) -> None:
     for number in range(5):
         put(clean(tmp_path), f"/usr/lib/f{number}/x")
