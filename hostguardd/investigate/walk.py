@@ -9,12 +9,10 @@ Not walked: windows into the kernel, what another machine answers for, and the s
 
 from __future__ import annotations
 
-import heapq
 import re
 import stat
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from ..fact import TEMPORARY, is_odd, odd_name
@@ -23,17 +21,11 @@ from ..host.files import Folder, Stop, is_gone
 from ..host.mounts import Mount, MountMap
 from ..model import Row, SetIdFact, decode_xattrs, join, under
 from ..sensors.oddnames import DT_DIR, DT_REG, oddity
-from ..sensors.setid import CAPABILITY, LARGEST, LAYERS
+from ..sensors.setid import CAPABILITY, LARGEST, LAYERS, LENDING
+from .gathered import NEWEST, SYSTEM_BELOW, Entry, Lending, Odd, Top, Walked, entry_of, keep_newest
 from .interface import Unseen, text
 from .scene import SUDO, Scene
 
-SYSTEM: Final = (
-    b"/bin", b"/boot", b"/efi", b"/etc", b"/lib", b"/lib32", b"/lib64", b"/libx32", b"/sbin", b"/usr",
-    b"/var/spool/at", b"/var/spool/cron", b"/var/spool/anacron",
-)  # fmt: skip
-"""Where programs, settings and what runs by itself lie: what changes there has a reason."""
-
-SYSTEM_BELOW: Final = tuple(top + b"/" for top in SYSTEM)
 LAYERS_BELOW: Final = tuple(top + b"/" for top in LAYERS)
 
 OWN_CHANGES: Final = compile_paths(
@@ -76,12 +68,10 @@ MOST_CHANGED: Final = 20_000
 """Changed entries of the system's folders that are kept, the newest."""
 
 MOST_TOPS: Final = 5000
-NEWEST: Final = 5
-"""Changed entries of any other folder that are kept, the newest; and such folders."""
+"""Folders whose changes are counted apart."""
 
 MOST_CLOSED: Final = 50
 
-SETUID_OR_CAPABLE: Final = 0o6111
 REG, DIR, LNK = stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK
 DEVICES: Final = (stat.S_IFCHR, stat.S_IFBLK)
 
@@ -100,91 +90,6 @@ class Pending(NamedTuple):
         name = bytes(self.names[at:-1])
         del self.names[at:]
         return name
-
-
-class Entry(NamedTuple):
-    """What lstat(2) says of one entry; times are nanoseconds since the epoch."""
-
-    path: bytes
-    mode: int
-    uid: int
-    gid: int
-    size: int
-    mtime: int
-    ctime: int
-
-    @property
-    def is_file(self) -> bool:
-        """Whether it is a regular file."""
-        return stat.S_ISREG(self.mode)
-
-
-class Odd(NamedTuple):
-    """An entry with a name made to be overlooked. `sign` as of HiddenFact, "" for one like `..x`."""
-
-    entry: Entry
-    sign: str
-    clause: str
-
-
-class Lending(NamedTuple):
-    """A file that lends rights. `image`: it lies in a read-only image mounted here. `nosuid`: the mount
-    option that takes the effect from it. `problem`: why its content is not known."""
-
-    fact: SetIdFact
-    mtime: int
-    image: bool
-    nosuid: bool
-    problem: str = ""
-
-
-@dataclass(slots=True)
-class Top:
-    """The changed entries below one folder of others' things: how many, and the newest of them."""
-
-    count: int = 0
-    newest: list[tuple[int, Entry]] = field(default_factory=list)
-
-    def add(self, at: int, row: Row) -> None:
-        """One more."""
-        self.count += 1
-        _keep_newest(self.newest, at, row, NEWEST)
-
-
-@dataclass(slots=True)
-class Walked:
-    """What was collected. `counts` are exact; of each list only so many are kept."""
-
-    entries: int = 0
-    folders: int = 0
-    counts: Counter[str] = field(default_factory=Counter)
-    lending: list[Lending] = field(default_factory=list)
-    odd: list[Odd] = field(default_factory=list)
-    changed: list[tuple[int, Entry]] = field(default_factory=list)
-    """A heap of the newest in the system's folders."""
-    tops: dict[bytes, Top] = field(default_factory=dict)
-    """Changed entries elsewhere, by the first folders of their path."""
-    writable: list[Entry] = field(default_factory=list)
-    temporary: list[Entry] = field(default_factory=list)
-    telling: list[Entry] = field(default_factory=list)
-    """Those programs among temporary files that hide, or lie in memory that programs share."""
-    devices: list[Entry] = field(default_factory=list)
-    orphans: dict[int, list[Entry]] = field(default_factory=dict)
-    """Files of uids that no account has: a few of each."""
-    orphan_counts: Counter[int] = field(default_factory=Counter)
-    unseen: list[Unseen] = field(default_factory=list)
-
-    @property
-    def newest(self) -> list[Entry]:
-        """The changed entries of the system's folders that were kept, the newest first."""
-        return [one for _, one in sorted(self.changed, reverse=True)]
-
-
-def _keep_newest(heap: list[tuple[int, Entry]], at: int, row: Row, most: int) -> None:
-    if len(heap) < most:
-        heapq.heappush(heap, (at, entry_of(row)))
-    elif at > heap[0][0]:
-        heapq.heapreplace(heap, (at, entry_of(row)))
 
 
 def walked(scene: Scene) -> Walked:
@@ -319,7 +224,7 @@ class _Walk:
                     self._changed_elsewhere(row, top, ctime)
             if name[0] == 46 or in_dev or is_odd(name):
                 self._named(row, kind)
-            if kind == REG and mode & SETUID_OR_CAPABLE:
+            if kind == REG and mode & LENDING:
                 self._lending(opened, row, mount, stop)
                 if temporary and mode & 0o111:
                     telling = TELLING.match(slash + name)
@@ -354,7 +259,7 @@ class _Walk:
             self.found.counts["own"] += 1
             return
         self.found.counts["system"] += 1
-        _keep_newest(self.found.changed, ctime, row, MOST_CHANGED)
+        keep_newest(self.found.changed, ctime, row, MOST_CHANGED)
 
     def _changed_elsewhere(self, row: Row, top: bytes, ctime: int) -> None:
         tops = self.found.tops
@@ -425,17 +330,6 @@ class _Walk:
         examples = self.found.orphans.setdefault(uid, [])
         if len(examples) < NEWEST:
             examples.append(entry_of(row))
-
-
-def entry_of(row: Row) -> Entry:
-    """The Entry of a QUICK row of FileFact."""
-    folder, name, mode, uid, gid, size, mtime, ctime, *_ = row
-    return Entry(join(folder, name), mode, uid, gid, size, mtime, ctime)  # type: ignore[arg-type]
-
-
-def in_system(path: bytes) -> bool:
-    """Whether a path lies in the system's folders."""
-    return (path + b"/").startswith(SYSTEM_BELOW)
 
 
 def unseen(scene: Scene) -> Iterator[Unseen]:

@@ -19,11 +19,13 @@ from ...host.mounts import MountMap
 from ...model import join, split
 from ..attendance import attendance
 from ..belongs import Belongs, belongs, odd_place
+from ..gathered import Entry
 from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict, text
+from ..kinds import MADE_BY_SCRIPTS
 from ..scene import SUDO, Scene
-from ..walk import BY_MUCH, DAY, Entry
+from ..walk import BY_MUCH, DAY
 from .recent import presence, recorded
-from .settings import MADE_BY_SCRIPTS, known
+from .settings import known
 
 MEANS: Final = (
     "A file put among the settings runs by itself; a forged time stamp keeps it out of sight of find -mtime."

@@ -19,10 +19,11 @@ from ...model import split
 from ...packages.interface import Owner, Transaction
 from ..attendance import attendance
 from ..belongs import Belongs, belongs
+from ..gathered import Entry
 from ..interface import Confidence, Evidence, Found, Item, Moment, Verdict, text
 from ..register import Session
 from ..scene import Scene
-from ..walk import BY_MUCH, MOST_CHANGED, Entry, unseen, walked
+from ..walk import BY_MUCH, MOST_CHANGED, unseen, walked
 
 TECHNIQUE: Final = "T1554"
 MEANS: Final = (

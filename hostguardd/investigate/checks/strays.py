@@ -13,9 +13,10 @@ from typing import Final
 from ...attributes import mode, moment
 from ...fact import TEMPORARY
 from ..belongs import belongs, outer_root, some
+from ..gathered import Entry, in_system
 from ..interface import Confidence, Evidence, Found, Item, Moment, Verdict, text
 from ..scene import Scene
-from ..walk import SHARED, Entry, in_system, unseen, walked
+from ..walk import SHARED, unseen, walked
 
 HARMLESS: Final = frozenset({(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2), (1, 11)})
 """Devices that every chroot has: null, zero, full, random, urandom, tty, console, ptmx, kmsg."""

@@ -12,6 +12,7 @@ import pytest
 from hostguardd.host import beneath
 from hostguardd.host.mounts import Mount
 from hostguardd.investigate import walk
+from hostguardd.investigate.gathered import NEWEST
 from hostguardd.investigate.scene import Scene
 from hostguardd.investigate.walk import chosen, walked
 from tests.fakehost import FakeFiles, Faulty
@@ -64,7 +65,7 @@ def test_everything_is_counted_and_little_is_kept(tmp_path: Path, monkeypatch: p
     assert found.counts["system"] >= 40
     assert len(found.changed) == 10
     assert found.tops[b"/var/log"].count == 40
-    assert len(found.tops[b"/var/log"].newest) == walk.NEWEST
+    assert len(found.tops[b"/var/log"].newest) == NEWEST
 
 
 def test_the_newest_of_the_changed_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
