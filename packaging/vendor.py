@@ -61,8 +61,8 @@ def of_arch(files: list[Path], arch: str) -> Path:
 def unpack(source: Path, tree: Path) -> None:
     """The packages of a wheel, or of a source archive that holds one as it is (there or in `src`).
 
-    Parts written in C are left out: what they would be compiled to is of one Python, and a package that is pinned
-    as sources has to work without.
+    Parts written in C are left out: what they would be compiled to is of one Python, and a package that is
+    pinned as sources has to work without.
     """
     if source.suffix == ".whl":
         with zipfile.ZipFile(source) as wheel:

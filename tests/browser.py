@@ -1,7 +1,7 @@
 """A real browser, driven by the DevTools protocol over a pipe: what it asked for, what it complained of.
 
-https://chromedevtools.github.io/devtools-protocol/: JSON objects, each ended by a NUL byte, on descriptors 3 (to the
-browser) and 4 (from it).
+https://chromedevtools.github.io/devtools-protocol/: JSON objects, each ended by a NUL byte, on descriptors 3
+(to the browser) and 4 (from it).
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ class Browser:
         theirs_in, self._out = os.pipe()
         self._in, theirs_out = os.pipe()
         command = [
-            browser(), "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "--hide-scrollbars",
+            browser(), "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe",
+            "--hide-scrollbars",
             "--no-first-run", "--disable-background-networking", "--disable-component-update",
             f"--user-data-dir={self._folder}", "about:blank",
         ]  # fmt: skip

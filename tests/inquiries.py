@@ -1,4 +1,5 @@
-"""Inquiries made by hand: of a healthy host, of one that was broken into, and of one full of hostile names."""
+"""Inquiries made by hand: of a healthy host, of one that was broken into, and of one full of hostile
+names."""
 
 from __future__ import annotations
 
@@ -33,9 +34,15 @@ NOW = 1_763_904_000.0  # 2025-11-23 13:20:00 UTC
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 
 GENERATION = Generation(
-    7, int((NOW - 9 * DAY) * 1e9), "alice (uid 1000) by sudo, pid 4711", "updates of November", True, "5f" * 32,
-    141_233, 6,
-)  # fmt: skip
+    7,
+    int((NOW - 9 * DAY) * 1e9),
+    "alice (uid 1000) by sudo, pid 4711",
+    "updates of November",
+    True,
+    "5f" * 32,
+    141_233,
+    6,
+)
 
 
 def _nothing(scene: Scene) -> Iterator[Found]:
@@ -45,25 +52,70 @@ def _nothing(scene: Scene) -> Iterator[Found]:
 CHECKS = tuple(
     Check(name, title, guide, about, _nothing)
     for name, title, guide, about in (
-        ("sessions", "Who is logged in", "w; who -H", "Accounts, origins, idle times; records wiped while people work"),
-        ("logins", "Login history", "last", "Unknown origins and hours; a wtmp that was wiped, cut or edited"),
-        ("listeners", "Open ports", "netstat -an; ss -lntup", "What waits for connections, and which program does"),
-        ("connections", "Connections", "netstat -an; ss -tunp", "Who talks to this host, and to whom it talks"),
-        ("processes", "Process tree", "ps -axf", "Programs from odd places, deleted programs, several super-servers"),
-        ("settings", "Settings", "ls -l, more", "Odd times and unknown entries in what decides who may do what"),
+        (
+            "sessions",
+            "Who is logged in",
+            "w; who -H",
+            "Accounts, origins, idle times; records wiped while people work",
+        ),
+        (
+            "logins",
+            "Login history",
+            "last",
+            "Unknown origins and hours; a wtmp that was wiped, cut or edited",
+        ),
+        (
+            "listeners",
+            "Open ports",
+            "netstat -an; ss -lntup",
+            "What waits for connections, and which program does",
+        ),
+        (
+            "connections",
+            "Connections",
+            "netstat -an; ss -tunp",
+            "Who talks to this host, and to whom it talks",
+        ),
+        (
+            "processes",
+            "Process tree",
+            "ps -axf",
+            "Programs from odd places, deleted programs, several super-servers",
+        ),
+        (
+            "settings",
+            "Settings",
+            "ls -l, more",
+            "Odd times and unknown entries in what decides who may do what",
+        ),
         ("folders", "Start-up folders", "ls -l", "Odd times and unknown files in what is run by itself"),
-        ("histories", "Shell histories", "history; more ~/.bash_history", "Commands nobody remembers; histories wiped"),
+        (
+            "histories",
+            "Shell histories",
+            "history; more ~/.bash_history",
+            "Commands nobody remembers; histories wiped",
+        ),
         ("reboots", "Reboots", "dmesg; last reboot", "Reboots at unknown dates"),
         ("garbled", "Garbled log lines", "more /var/log/messages", "Traces of attacks on services"),
         ("refusals", "Refused logins and switches", "grep Failed", "Attempts, and those that went well"),
-        ("accounts", "Accounts", "more /etc/passwd", "Who may log in, who is root, and whose keys open the door"),
-        ("rootkits", "Root-kit signs", "chkrootkit", "Hidden processes, modules, preloads, altered tools"),
+        (
+            "accounts",
+            "Accounts",
+            "more /etc/passwd",
+            "Who may log in, who is root, and whose keys open the door",
+        ),
+        ("rootkit", "Root-kit signs", "chkrootkit", "Hidden processes, modules, preloads, altered tools"),
         ("packages", "Packages", "rpm -Va", "Every packaged file against its package"),
-        ("hidden", "Hidden things", "nmap from elsewhere; find -name '..*'", "What one view shows and another does not"),
+        (
+            "hidden",
+            "Hidden things",
+            "nmap from elsewhere; find -name '..*'",
+            "What one view shows and another does not",
+        ),
         ("setid", "Set-id programs", "find -user root -perm -4000", "A root shell left behind"),
         ("recent", "Recent changes", "find -mtime -7", "What happened since the break-in"),
     )
-)  # fmt: skip
+)
 
 
 def about(**changes: Any) -> About:
@@ -119,59 +171,130 @@ def _healthy() -> dict[str, list[Item]]:
             )
         )
     processes += [
-        fine("pid 2210 /usr/sbin/sshd", "sshd (pid 2210) of root: alice [priv]", parent="pid 812 /usr/sbin/sshd", user="root"),
-        fine("pid 2212 /usr/bin/bash", "bash (pid 2212) of alice", parent="pid 2210 /usr/sbin/sshd", user="alice"),
-        fine("pid 2300 /usr/bin/python3.12", "hostguardctl investigate (pid 2300)", parent="pid 2212 /usr/bin/bash", user="root"),
+        fine(
+            "pid 2210 /usr/sbin/sshd",
+            "sshd (pid 2210) of root: alice [priv]",
+            parent="pid 812 /usr/sbin/sshd",
+            user="root",
+        ),
+        fine(
+            "pid 2212 /usr/bin/bash",
+            "bash (pid 2212) of alice",
+            parent="pid 2210 /usr/sbin/sshd",
+            user="alice",
+        ),
+        fine(
+            "pid 2300 /usr/bin/python3.12",
+            "hostguardctl investigate (pid 2300)",
+            parent="pid 2212 /usr/bin/bash",
+            user="root",
+        ),
         *(
-            fine(f"pid {1045 + n} /usr/sbin/nginx", f"nginx worker (pid {1045 + n})", parent="pid 1044 /usr/sbin/nginx", user="nginx")
+            fine(
+                f"pid {1045 + n} /usr/sbin/nginx",
+                f"nginx worker (pid {1045 + n})",
+                parent="pid 1044 /usr/sbin/nginx",
+                user="nginx",
+            )
             for n in range(4)
         ),
-    ]  # fmt: skip
+    ]
     return {
         "sessions": [
-            fine("alice pts/0", "alice is logged in at pts/0 from 192.0.2.27 since 22:02", user="alice", line="pts/0",
-                 origin="192.0.2.27", idle="0 s", doing="bash", ask=["Are you logged in from 192.0.2.27 since 22:02?"]),
+            fine(
+                "alice pts/0",
+                "alice is logged in at pts/0 from 192.0.2.27 since 22:02",
+                user="alice",
+                line="pts/0",
+                origin="192.0.2.27",
+                idle="0 s",
+                doing="bash",
+                ask=["Are you logged in from 192.0.2.27 since 22:02?"],
+            ),
         ],
         "logins": [
-            fine(f"alice pts/0 2025-11-{20 + n}", f"alice from 192.0.2.27, {n + 1} h", user="alice", origin="192.0.2.27")
+            fine(
+                f"alice pts/0 2025-11-{20 + n}",
+                f"alice from 192.0.2.27, {n + 1} h",
+                user="alice",
+                origin="192.0.2.27",
+            )
             for n in range(3)
         ],
         "listeners": [
-            fine(f"{proto} 0.0.0.0:{port}", f"{exe} of {user} waits at {proto} port {port}", proto=proto, port=port,
-                 program=exe, user=user, pid=pid)
+            fine(
+                f"{proto} 0.0.0.0:{port}",
+                f"{exe} of {user} waits at {proto} port {port}",
+                proto=proto,
+                port=port,
+                program=exe,
+                user=user,
+                pid=pid,
+            )
             for _, pid, user, exe, proto, port in SERVICES
         ],
         "connections": [
-            fine("tcp 198.51.100.4:22 192.0.2.27:62146", "192.0.2.27 is connected to sshd", peer="192.0.2.27:62146",
-                 local="198.51.100.4:22", program="/usr/sbin/sshd", user="root", state="established"),
+            fine(
+                "tcp 198.51.100.4:22 192.0.2.27:62146",
+                "192.0.2.27 is connected to sshd",
+                peer="192.0.2.27:62146",
+                local="198.51.100.4:22",
+                program="/usr/sbin/sshd",
+                user="root",
+                state="established",
+            ),
         ],
         "processes": processes,
-        "settings": [fine(path, f"{path}, last changed 9 days ago") for path in ("/etc/passwd", "/etc/crontab", "/etc/rc.d/rc.local")],
+        "settings": [
+            fine(path, f"{path}, last changed 9 days ago")
+            for path in ("/etc/passwd", "/etc/crontab", "/etc/rc.d/rc.local")
+        ],
         "folders": [fine("/etc/cron.d/0hourly", "/etc/cron.d/0hourly, owned by cronie")],
         "histories": [fine("/home/alice/.bash_history", "412 commands of alice")],
         "reboots": [fine("2025-09-04 03:10", "started by a planned reboot")],
         "garbled": [],
-        "refusals": [fine("203.0.113.9", "12 refusals for 4 names, none of which exists", origin="203.0.113.9", times=12)],
+        "refusals": [
+            fine(
+                "203.0.113.9", "12 refusals for 4 names, none of which exists", origin="203.0.113.9", times=12
+            )
+        ],
         "accounts": [
             fine("root", "root, uid 0, may not log in by password", uid=0),
-            fine("alice", "alice, uid 1000, sudo by group wheel", uid=1000, shell="/bin/bash",
-                 ask=["Which of the two keys in your authorized_keys do you still use?"]),
+            fine(
+                "alice",
+                "alice, uid 1000, sudo by group wheel",
+                uid=1000,
+                shell="/bin/bash",
+                ask=["Which of the two keys in your authorized_keys do you still use?"],
+            ),
         ],
-        "rootkits": [],
+        "rootkit": [],
         "packages": [],
         "hidden": [],
-        "setid": [fine(path, f"{path}, set-uid root, owned by its package") for path in ("/usr/bin/su", "/usr/bin/sudo", "/usr/bin/passwd")],
-        "recent": [fine(f"/var/lib/app/data-{n:03d}", f"changed {n} hours ago", size=n * 1000) for n in range(30)],
-    }  # fmt: skip
+        "setid": [
+            fine(path, f"{path}, set-uid root, owned by its package")
+            for path in ("/usr/bin/su", "/usr/bin/sudo", "/usr/bin/passwd")
+        ],
+        "recent": [
+            fine(f"/var/lib/app/data-{n:03d}", f"changed {n} hours ago", size=n * 1000) for n in range(30)
+        ],
+    }
 
 
 def _daily() -> list[Moment]:
     """The life of a healthy host."""
     found = [
-        Moment(NOW - day * DAY - 3 * HOUR, "login", f"alice logged in from 192.0.2.27", "wtmp", Confidence.LIKELY,
-               who="alice", until=NOW - day * DAY - HOUR)
+        Moment(
+            NOW - day * DAY - 3 * HOUR,
+            "login",
+            "alice logged in from 192.0.2.27",
+            "wtmp",
+            Confidence.LIKELY,
+            who="alice",
+            until=NOW - day * DAY - HOUR,
+        )
         for day in range(7)
-    ]  # fmt: skip
+    ]
     found += [
         Moment(
             NOW - n * 3.1 * HOUR,
@@ -199,116 +322,192 @@ def _bad() -> dict[str, list[Item]]:
     found["sessions"].insert(
         0,
         Item(
-            "backup pts/3", Verdict.SUSPICIOUS,
+            "backup pts/3",
+            Verdict.SUSPICIOUS,
             "backup is logged in at pts/3 from 203.0.113.66, an account that has never logged in before",
             "A service account has no reason to log in; an intruder takes one that nobody watches.",
             "Write down the address and the time, and ask who is responsible for backup whether it was them.",
-            Known.NEW, "T1078.003",
-            {"user": "backup", "line": "pts/3", "origin": "203.0.113.66", "idle": "4 min", "doing": "-bash",
-             "ask": ["Did you log in from 203.0.113.66 on 22 November at 20:02?"]},
+            Known.NEW,
+            "T1078.003",
+            {
+                "user": "backup",
+                "line": "pts/3",
+                "origin": "203.0.113.66",
+                "idle": "4 min",
+                "doing": "-bash",
+                "ask": ["Did you log in from 203.0.113.66 on 22 November at 20:02?"],
+            },
             (Evidence("/run/utmp", "backup pts/3 203.0.113.66 2025-11-22 20:02"), Evidence("who -H")),
         ),
-    )  # fmt: skip
+    )
     found["listeners"].insert(
         0,
         Item(
-            "tcp 0.0.0.0:31337", Verdict.SUSPICIOUS,
+            "tcp 0.0.0.0:31337",
+            Verdict.SUSPICIOUS,
             "/tmp/.X11-unix/.../kworker of root waits at tcp port 31337, and its file is deleted",
             "A back door lets an intruder in without a login.",
-            "Write down the port and who is connected to it. Do not end the process: save the evidence first.",
-            Known.NEW, "T1571",
-            {"proto": "tcp", "port": 31337, "program": "/tmp/.X11-unix/.../kworker", "user": "root", "pid": 31337},
-            (Evidence("ss -lntp", "0.0.0.0:31337 users:((\"kworker/0:1\",pid=31337,fd=4))"),),
+            "Write down the port and who is connected. Do not end the process: save the evidence.",
+            Known.NEW,
+            "T1571",
+            {
+                "proto": "tcp",
+                "port": 31337,
+                "program": "/tmp/.X11-unix/.../kworker",
+                "user": "root",
+                "pid": 31337,
+            },
+            (Evidence("ss -lntp", '0.0.0.0:31337 users:(("kworker/0:1",pid=31337,fd=4))'),),
         ),
-    )  # fmt: skip
+    )
     found["connections"].insert(
         0,
         Item(
-            "tcp 198.51.100.4:31337 203.0.113.66:51022", Verdict.SUSPICIOUS,
+            "tcp 198.51.100.4:31337 203.0.113.66:51022",
+            Verdict.SUSPICIOUS,
             "203.0.113.66 is connected to /tmp/.X11-unix/.../kworker, a program that is deleted",
             "Whoever holds this connection is in the host now.",
             "Write down address, port and time; they are gone when the connection is.",
-            Known.NOT_ASKED, "T1219",
-            {"peer": "203.0.113.66:51022", "local": "198.51.100.4:31337", "program": "/tmp/.X11-unix/.../kworker",
-             "user": "root", "state": "established"},
+            Known.NOT_ASKED,
+            "T1219",
+            {
+                "peer": "203.0.113.66:51022",
+                "local": "198.51.100.4:31337",
+                "program": "/tmp/.X11-unix/.../kworker",
+                "user": "root",
+                "state": "established",
+            },
             (Evidence("ss -tnp", "ESTAB 198.51.100.4:31337 203.0.113.66:51022"),),
         ),
-    )  # fmt: skip
+    )
     found["processes"] += [
         Item(
-            shell, Verdict.SUSPICIOUS,
-            "kworker/0:1 (pid 31337) of root runs from a deleted file in a hidden folder, and looks like a kernel thread",
+            shell,
+            Verdict.SUSPICIOUS,
+            "kworker/0:1 (pid 31337) of root runs from a deleted file, and looks like a kernel thread",
             "Programs are deleted while they run so that nobody finds them; the name is borrowed.",
-            "Save it before anything else: the bundle has its image, or cp /proc/31337/exe to another machine.",
-            Known.NEW, "T1036.004", {"user": "root", "began": "2025-11-22 20:09"},
+            "Save it before anything else: the bundle has its image.",
+            Known.NEW,
+            "T1036.004",
+            {"user": "root", "began": "2025-11-22 20:09"},
             (Evidence("/proc/31337/exe", "/tmp/.X11-unix/.../kworker (deleted)"), Evidence("ps -axf")),
             parent="pid 1 /usr/lib/systemd/systemd",
         ),
         fine("pid 31402 /usr/bin/bash", "bash (pid 31402) of root", parent=shell, user="root"),
-    ]  # fmt: skip
+    ]
     found["settings"].insert(
         0,
         Item(
-            "/etc/crontab", Verdict.SUSPICIOUS,
+            "/etc/crontab",
+            Verdict.SUSPICIOUS,
             "/etc/crontab runs /tmp/.X11-unix/.../kworker as root every 10 minutes",
             "It brings the back door back after it was ended.",
             "Leave it as it is until the evidence is saved; then look for the same line in every crontab.",
-            Known.CHANGED, "T1053.003", {"changed": "2025-11-22 20:11", "package": "crontabs"},
+            Known.CHANGED,
+            "T1053.003",
+            {"changed": "2025-11-22 20:11", "package": "crontabs"},
             (Evidence("/etc/crontab:17", "*/10 * * * * root /tmp/.X11-unix/.../kworker"),),
         ),
-    )  # fmt: skip
+    )
     found["histories"].insert(
         0,
         Item(
-            "/root/.bash_history", Verdict.SUSPICIOUS,
+            "/root/.bash_history",
+            Verdict.SUSPICIOUS,
             "/root/.bash_history is a link to /dev/null",
-            "Nothing that root does is written down.", "Save the other histories; ask the administrators.",
-            Known.CHANGED, "T1070.003", {}, (Evidence("ls -l /root/.bash_history", "-> /dev/null"),),
+            "Nothing that root does is written down.",
+            "Save the other histories; ask the administrators.",
+            Known.CHANGED,
+            "T1070.003",
+            {},
+            (Evidence("ls -l /root/.bash_history", "-> /dev/null"),),
         ),
-    )  # fmt: skip
+    )
     found["accounts"].insert(
         0,
         Item(
-            "backup", Verdict.SUSPICIOUS, "backup has uid 0, as root has, and a shell",
-            "A second root under a name nobody looks at.", "Ask who made it; do not remove it before the evidence is saved.",
-            Known.CHANGED, "T1136.001", {"uid": 0, "shell": "/bin/bash", "ask": [
-                "Was it you who gave backup the uid 0 on 22 November at 20:04?", "Whose is the key ending in …Zx9Q?"]},
+            "backup",
+            Verdict.SUSPICIOUS,
+            "backup has uid 0, as root has, and a shell",
+            "A second root under a name nobody looks at.",
+            "Ask who made it; do not remove it before the evidence is saved.",
+            Known.CHANGED,
+            "T1136.001",
+            {
+                "uid": 0,
+                "shell": "/bin/bash",
+                "ask": [
+                    "Was it you who gave backup the uid 0 on 22 November at 20:04?",
+                    "Whose is the key ending in …Zx9Q?",
+                ],
+            },
             (Evidence("/etc/passwd:31", "backup:x:0:0::/var/backup:/bin/bash"),),
         ),
-    )  # fmt: skip
+    )
     found["packages"] += [
         Item(
-            "/usr/bin/ss", Verdict.SUSPICIOUS, "/usr/bin/ss is not as packaged: content, size, mtime",
-            "What shows the ports is replaced by what leaves one out.", "Believe no program of this host; look from elsewhere.",
-            Known.CHANGED, "T1554", {"package": "iproute", "changed": ["content", "size", "mtime"]},
+            "/usr/bin/ss",
+            Verdict.SUSPICIOUS,
+            "/usr/bin/ss is not as packaged: content, size, mtime",
+            "What shows the ports is replaced by what leaves one out.",
+            "Believe no program of this host; look from elsewhere.",
+            Known.CHANGED,
+            "T1554",
+            {"package": "iproute", "changed": ["content", "size", "mtime"]},
             (Evidence("rpm -V iproute", "S.5....T. /usr/bin/ss"),),
         ),
-        Item("/etc/chrony.conf", Verdict.NOTABLE, "/etc/chrony.conf, a configuration file, was edited",
-             "Administrators edit such files; so do intruders.", "Read what differs, and ask who did it.",
-             Known.KNOWN, "", {"package": "chrony", "changed": ["content", "size"]},
-             (Evidence("rpm -V chrony", "S.5....T. c /etc/chrony.conf"),)),
-    ]  # fmt: skip
+        Item(
+            "/etc/chrony.conf",
+            Verdict.NOTABLE,
+            "/etc/chrony.conf, a configuration file, was edited",
+            "Administrators edit such files; so do intruders.",
+            "Read what differs, and ask who did it.",
+            Known.KNOWN,
+            "",
+            {"package": "chrony", "changed": ["content", "size"]},
+            (Evidence("rpm -V chrony", "S.5....T. c /etc/chrony.conf"),),
+        ),
+    ]
     found["hidden"].append(
         Item(
-            "/tmp/.X11-unix/...", Verdict.SUSPICIOUS, "/tmp/.X11-unix/...: a hidden folder where none belongs",
+            "/tmp/.X11-unix/...",
+            Verdict.SUSPICIOUS,
+            "/tmp/.X11-unix/...: a hidden folder where none belongs",
             "Root kits and intruders hide what they run and keep; nothing else has a reason to.",
-            "Save it as evidence before anything else.", Known.NEW, "T1564.001", {"sign": "hidden-folder"},
+            "Save it as evidence before anything else.",
+            Known.NEW,
+            "T1564.001",
+            {"sign": "hidden-folder"},
             (Evidence("find /tmp -name '..*'", "/tmp/.X11-unix/..."),),
         )
-    )  # fmt: skip
+    )
     found["setid"].insert(
         0,
         Item(
-            "/var/tmp/.sh", Verdict.SUSPICIOUS, "/var/tmp/.sh, set-uid root, is owned by no package and has bash's content",
-            "Whoever runs it is root.", "Save it; then see who ran it.", Known.NEW, "T1548.001",
-            {"mode": "4755", "size": 1_446_024}, (Evidence("find / -user root -perm -4000", "/var/tmp/.sh"),),
+            "/var/tmp/.sh",
+            Verdict.SUSPICIOUS,
+            "/var/tmp/.sh, set-uid root, is owned by no package and has bash's content",
+            "Whoever runs it is root.",
+            "Save it; then see who ran it.",
+            Known.NEW,
+            "T1548.001",
+            {"mode": "4755", "size": 1_446_024},
+            (Evidence("find / -user root -perm -4000", "/var/tmp/.sh"),),
         ),
-    )  # fmt: skip
+    )
     found["reboots"].append(
-        Item("2025-11-16 04:40", Verdict.NOTABLE, "a reboot at 04:40 that nobody announced in the log",
-             "What is planted may need a reboot to begin.", "Ask the administrators whether they did it.",
-             Known.NOT_ASKED, "", {}, (Evidence("last -x reboot"),))
-    )  # fmt: skip
+        Item(
+            "2025-11-16 04:40",
+            Verdict.NOTABLE,
+            "a reboot at 04:40 that nobody announced in the log",
+            "What is planted may need a reboot to begin.",
+            "Ask the administrators whether they did it.",
+            Known.NOT_ASKED,
+            "",
+            {},
+            (Evidence("last -x reboot"),),
+        )
+    )
     return found
 
 
@@ -318,23 +517,78 @@ def _break_in() -> list[Moment]:
     return sorted(
         [
             *_daily(),
-            *(Moment(at - HOUR + n * 9, "refusal", "backup refused from 203.0.113.66", "/var/log/secure", likely, odd, "backup")
-              for n in range(300)),
-            Moment(at, "login", "backup let in from 203.0.113.66", "/var/log/secure:8812", likely, bad, "backup", NOW - 4 * MINUTE),
+            *(
+                Moment(
+                    at - HOUR + n * 9,
+                    "refusal",
+                    "backup refused from 203.0.113.66",
+                    "/var/log/secure",
+                    likely,
+                    odd,
+                    "backup",
+                )
+                for n in range(300)
+            ),
+            Moment(
+                at,
+                "login",
+                "backup let in from 203.0.113.66",
+                "/var/log/secure:8812",
+                likely,
+                bad,
+                "backup",
+                NOW - 4 * MINUTE,
+            ),
             Moment(at + 2 * MINUTE, "account", "backup was given uid 0", "alerts.jsonl:991", sure, bad),
-            Moment(at + 5 * MINUTE, "switch", "backup became root by su", "/var/log/secure:8830", likely, bad, "backup"),
+            Moment(
+                at + 5 * MINUTE,
+                "switch",
+                "backup became root by su",
+                "/var/log/secure:8830",
+                likely,
+                bad,
+                "backup",
+            ),
             Moment(at + 7 * MINUTE, "file", "/tmp/.X11-unix/... was made", "ctime", likely, bad),
-            Moment(at + 7 * MINUTE, "process", "kworker/0:1 (pid 31337) was started", "/proc/31337/stat", sure, bad),
+            Moment(
+                at + 7 * MINUTE,
+                "process",
+                "kworker/0:1 (pid 31337) was started",
+                "/proc/31337/stat",
+                sure,
+                bad,
+            ),
             Moment(at + 8 * MINUTE, "listener", "tcp port 31337 was opened", "alerts.jsonl:994", sure, bad),
             Moment(at + 9 * MINUTE, "file", "/etc/crontab was changed", "mtime", forged, bad),
-            Moment(at + 12 * MINUTE, "history", "/root/.bash_history became a link to /dev/null", "ctime", likely, bad),
+            Moment(
+                at + 12 * MINUTE,
+                "history",
+                "/root/.bash_history became a link to /dev/null",
+                "ctime",
+                likely,
+                bad,
+            ),
             Moment(at + 20 * MINUTE, "file", "/usr/bin/ss was replaced", "ctime", likely, bad),
-            Moment(at + 21 * MINUTE, "alert", "critical: /usr/bin/ss differs from its package", "alerts.jsonl:997", sure, odd),
+            Moment(
+                at + 21 * MINUTE,
+                "alert",
+                "critical: /usr/bin/ss differs from its package",
+                "alerts.jsonl:997",
+                sure,
+                odd,
+            ),
             Moment(NOW - 7.4 * DAY, "reboot", "the host was started", "wtmp", likely, odd),
-            Moment(NOW - 20 * MINUTE, "log", "a hole of 14 minutes in /var/log/secure", "/var/log/secure:9100", likely, bad),
+            Moment(
+                NOW - 20 * MINUTE,
+                "log",
+                "a hole of 14 minutes in /var/log/secure",
+                "/var/log/secure:9100",
+                likely,
+                bad,
+            ),
         ],
         key=lambda one: one.at,
-    )  # fmt: skip
+    )
 
 
 def inquiry(
@@ -384,46 +638,74 @@ def unprivileged() -> dict[str, Any]:
         "accounts": [Unseen("/etc/shadow", "Permission denied", SUDO)],
     }
     who = about(
-        by="alice (uid 1000)", root=False, generation=None, baseline="this host has no baseline",
+        by="alice (uid 1000)",
+        root=False,
+        generation=None,
+        baseline="this host has no baseline",
         options=Options(packages=False),
-    )  # fmt: skip
+    )
     return build(inquiry(_healthy(), _daily(), unseen), who, CHECKS)
 
 
 HOSTILE = (
-    "<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "' onmouseover='alert(1)", "</style><script>x</script>",
-    "</title><svg onload=alert(1)>", "javascript:alert(1)", "{{ 7*7 }}{% raw %}", "\u202eevil\u2066", "nul\0nul", "\x1b[2Jgone",
-    "&lt;&amp;&#0;", "<!--", "]]>", "https://evil.example/x.png", "\u05d0\u05d1\u05d2 abc", "line\nbreak\r", "a" * 5000,
-    "../../etc/passwd", "\ud800", "style=background:url(//evil.example)",
-)  # fmt: skip
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "' onmouseover='alert(1)",
+    "</style><script>x</script>",
+    "</title><svg onload=alert(1)>",
+    "javascript:alert(1)",
+    "{{ 7*7 }}{% raw %}",
+    "\u202eevil\u2066",
+    "nul\0nul",
+    "\x1b[2Jgone",
+    "&lt;&amp;&#0;",
+    "<!--",
+    "]]>",
+    "https://evil.example/x.png",
+    "\u05d0\u05d1\u05d2 abc",
+    "line\nbreak\r",
+    "a" * 5000,
+    "../../etc/passwd",
+    "\ud800",
+    "style=background:url(//evil.example)",
+)
 """Names that somebody might give a file or an account, to be looked at by us."""
 
 
 def hostile(names: Sequence[str] = HOSTILE, *, escaped: bool = True) -> dict[str, Any]:
-    """A report in which every string of the host is a name of those; as a check would have escaped it, or raw."""
+    """A report in which every string of the host is a name of those; as a check would have escaped it, or
+    raw."""
     say = (lambda one: text(one.encode("utf-8", "surrogatepass"))) if escaped else (lambda one: one)
     words = [say(one) for one in names]
     items = {
         check.name: [
             Item(
-                word, verdict, word, word, word, Known.NEW, word,
+                word,
+                verdict,
+                word,
+                word,
+                word,
+                Known.NEW,
+                word,
                 {word: word, "ask": [word], "user": word, "list": [word, 3, True], "n": float("nan")},
-                (Evidence(word, word),), words[n - 1],
+                (Evidence(word, word),),
+                words[n - 1],
             )
             for n, word in enumerate(words)
         ]
-        for check, verdict in zip(CHECKS, [Verdict.SUSPICIOUS, Verdict.NOTABLE, Verdict.FINE] * 9, strict=False)
-    }  # fmt: skip
+        for check, verdict in zip(
+            CHECKS, [Verdict.SUSPICIOUS, Verdict.NOTABLE, Verdict.FINE] * 9, strict=False
+        )
+    }
     moments = [
         Moment(at, MOMENTS[n % len(MOMENTS)], word, word, Confidence(n % 3), Verdict(n % 4), word, at + 100)
         for n, word in enumerate(words)
         for at in (NOW - n * 1000, float("inf"), float("nan"), -1e30, 1e30)
     ]
     unseen = {"logins": [Unseen(word, word, word) for word in words]}
-    facts = {
-        name: words[0]
-        for name in ("hostname", "host_id", "system", "kernel", "by", "baseline", "packages_problem")
-    }
+    facts = dict.fromkeys(
+        ("hostname", "host_id", "system", "kernel", "by", "baseline", "packages_problem"), words[0]
+    )
     return build(inquiry(items, moments, unseen), about(**facts), CHECKS)
 
 

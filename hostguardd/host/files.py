@@ -216,6 +216,14 @@ class LinuxFolder:
         finally:
             os.close(fd)
 
+    def stat(self, name: bytes) -> os.stat_result:
+        """lstat(2) of an entry. Raises OSError."""
+        return os.stat(name, dir_fd=self._fd, follow_symlinks=False)
+
+    def readlink(self, name: bytes) -> bytes:
+        """Where a symbolic link points. Raises OSError."""
+        return os.readlink(name, dir_fd=self._fd)
+
     def has_xattr(self, name: bytes, xattr: bytes) -> bool:
         try:
             # listxattr rather than getxattr: an empty list is cheaper than an exception.

@@ -1,4 +1,5 @@
-"""What a report says of the host and of whoever looks: read once, as everything here, without executing anything."""
+"""What a report says of the host and of whoever looks: read once, as everything here, without executing
+anything."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ from typing import Final
 from ..host.pages import Column
 from ..host.texts import TextHost
 from ..sensors.logins import SESSIONS, UTMP, UTMP_BEFORE, logind
-from ..sensors.wtmp import LARGEST, WTMP, origin_of
-from ..utmp import LATEST, USER_PROCESS, Login, logins
+from ..sensors.wtmp import LARGEST, WTMP
+from ..utmp import LATEST, USER_PROCESS, Login, logins, origin_of
 from .interface import text
 from .records import Book, books, rows
 from .register import DAY, LOST, OPEN, Boot, Register, Session

@@ -20,12 +20,14 @@ from .checks import (
     hidden,
     logins,
     names,
+    packages,
     reboots,
     recent,
     sessions,
     setid,
     settings,
     strays,
+    unowned,
 )
 from .interface import Found, Item, Moment, Result, Unseen, Verdict
 from .scene import Scene
@@ -83,21 +85,6 @@ CHECKS: Final[tuple[Check, ...]] = (
         logins.look,
     ),
     Check(
-        "reboots",
-        "Reboots",
-        "dmesg, messages: traces of a reboot",
-        "When the host came up, by wtmp, the journal, the kernel and its log; what led to it; when the clock "
-        "was set",
-        reboots.look,
-    ),
-    Check(
-        "hidden",
-        "Hidden things",
-        "nmap from elsewhere; find -name '..*'",
-        "Processes, ports and files that one view of the host shows and another one does not",
-        hidden.look,
-    ),
-    Check(
         "settings",
         "Settings that run something",
         "/etc/passwd, inetd.conf, rc.d/rc, rc.boot, rc.local, crontab",
@@ -112,11 +99,41 @@ CHECKS: Final[tuple[Check, ...]] = (
         folders.look,
     ),
     Check(
+        "reboots",
+        "Reboots",
+        "dmesg, messages: traces of a reboot",
+        "When the host came up, by wtmp, the journal, the kernel and its log; what led to it; when the clock "
+        "was set",
+        reboots.look,
+    ),
+    Check(
         "accounts",
         "Accounts and what to ask their owners",
         "ask the user",
         "Accounts, groups, keys and rights of sudo; the questions to put to each account's owner",
         accounts.look,
+    ),
+    Check(
+        "hidden",
+        "Hidden things",
+        "nmap from elsewhere; find -name '..*'",
+        "Processes, ports and files that one view of the host shows and another one does not",
+        hidden.look,
+    ),
+    Check(
+        "packages",
+        "Packaged files",
+        "rpm -Va",
+        "Every packaged file against its package, settings told apart; the database and the tools themselves",
+        packages.look,
+        packages=True,
+    ),
+    Check(
+        "unowned",
+        "Files of no package",
+        "find / -mtime n; rpm -qf",
+        "Programs, libraries, units and start-up hooks in the system's folders that no package brought",
+        unowned.look,
     ),
     Check(
         "names",

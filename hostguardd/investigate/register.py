@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from ..loglines import origin
-from ..sensors.wtmp import origin_of
 from ..utmp import (
     BOOT_TIME,
     DEAD_PROCESS,
@@ -25,6 +24,7 @@ from ..utmp import (
     RUN_LVL,
     USER_PROCESS,
     Login,
+    origin_of,
 )
 from .interface import text
 

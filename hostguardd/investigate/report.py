@@ -1,7 +1,7 @@
 """What an inquiry hands over, as one JSON-able dict: `schema/inquiry.schema.json` describes it in full.
 
-The rule kept: it decides everything and shows nothing. Whatever a renderer shows, it has from this dict alone, so
-that the text, the page and the JSON can never say three different things.
+The rule kept: it decides everything and shows nothing. Whatever a renderer shows, it has from this dict
+alone, so that the text, the page and the JSON can never say three different things.
 """
 
 from __future__ import annotations
@@ -303,7 +303,7 @@ def _steps(results: Results, verdict: Verdict, about: About, moments: Sequence[M
     host = shlex.quote(clean(about.hostname) or "HOST")
     elsewhere = _step(
         "Look from another machine",
-        "A port that is open from outside and not listed here is hidden. No answer of this host can show that.",
+        "A port that is open from outside and not listed here is hidden: no answer of this host shows that.",
         f"nmap -Pn -sT -p- {host}",
     )
     if verdict is Verdict.SUSPICIOUS:
@@ -325,7 +325,7 @@ def _steps(results: Results, verdict: Verdict, about: About, moments: Sequence[M
                 "An intruder is where nobody looks. What stays out of sight is not fine, it is unknown.",
             )
         )
-    if not about.options.packages:
+    if about.root and not about.options.packages:
         steps.append(
             _step(
                 "Verify the packages, too",
@@ -375,7 +375,7 @@ def _broken_into(results: Results, host: str, elsewhere: Data, moments: Sequence
         ),
         _step(
             "Save the evidence onto another machine, before anything is changed",
-            "Run it there. Nothing is then written to the disk of this host, where every write may overwrite traces.",
+            "Run it there: then nothing is written to the disk of this host, where it may overwrite traces.",
             f"ssh {host} {SUDO} --bundle - > {host}-evidence.tar.gz",
         ),
         _step(
@@ -386,7 +386,7 @@ def _broken_into(results: Results, host: str, elsewhere: Data, moments: Sequence
         elsewhere,
         _step(
             "Then take it off the network, and leave it running",
-            "Pull the cable, or isolate it at the switch or hypervisor: not by a command on the host, which may lie.",
+            "Pull the cable, or isolate it at the switch or hypervisor; believe no command of the host.",
         ),
         _step(
             "Copy the disks, and the memory if you can",
@@ -398,11 +398,11 @@ def _broken_into(results: Results, host: str, elsewhere: Data, moments: Sequence
         ),
         _step(
             "Change passwords and keys, from another machine",
-            "All that were used on this host or lie on it. Then look at each host that can be reached with them.",
+            "All that were used on this host or lie on it. Then look at each host that they open.",
         ),
         _step(
             "Build the host anew from clean media",
-            "Cleaning is guessing. Restore data from before the break-in, and close the way in before it goes "
-            f"back online.{since}",
+            "Cleaning is guessing. Restore data from before the break-in, and close the way in before it "
+            f"goes back online.{since}",
         ),
     ]

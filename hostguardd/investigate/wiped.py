@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from ..loglines import CONSOLE
-from ..sensors.wtmp import WTMP, origin_of
-from ..utmp import BOOT_TIME, USER_PROCESS, Login
+from ..sensors.wtmp import WTMP
+from ..utmp import BOOT_TIME, USER_PROCESS, Login, origin_of
 from .attendance import NEAR, WTMPDB, Attendance, near
 from .interface import Evidence, Found, Item, Unseen, Verdict, text
 from .lasts import LastLogin
@@ -25,6 +25,9 @@ from .scene import Scene
 SHOWN: Final = 8
 LATE: Final = 3600
 """Seconds by which a record's last entry and its file's time may differ."""
+
+JUST: Final = 10
+"""Seconds before we looked: a login may come between the reading of one record and of the other."""
 
 CLEANER: Final = "Log cleaners do this to take a login out of what `last` shows."
 SAVE: Final = (
@@ -101,7 +104,7 @@ def history(scene: Scene, past: Attendance, lasts: Iterable[LastLogin]) -> Itera
     known = _known(past)
     written = float("inf") if _writes(scene, past) else max(one.at for one in books)
     for who, at, line, source, other in _claims(past, lasts):
-        if any(near(known.get(user, []), at) for user in who):
+        if at > scene.now - JUST or any(near(known.get(user, []), at) for user in who):
             continue
         if begins and begins <= at <= written + NEAR and (begun := lines.get(line[:3])) and min(begun) <= at:
             yield _item(
@@ -199,7 +202,7 @@ def _times(scene: Scene, past: Attendance) -> Iterator[Item]:
             )  # fmt: skip
 
 
-def unwritten(lasts: Iterable[LastLogin], past: Attendance, remote: dict[str, float]) -> Iterator[Item]:
+def unwritten(lasts: Iterable[LastLogin], remote: dict[str, float]) -> Iterator[Item]:
     """Accounts that lastlog says were never used, while wtmp has logins of them. `remote` is the newest login
     from elsewhere of each account that has several."""
     lasts = list(lasts)

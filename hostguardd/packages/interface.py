@@ -42,15 +42,14 @@ class Owner(NamedTuple):
 
 ATTRIBUTES: Final = (
     "missing", "type", "content", "size", "mode", "owner", "group", "link", "device", "capabilities", "mtime",
-    "unreadable",
 )  # fmt: skip
-"""What may depart from the package, in the words of the `Departure`."""
+"""What may depart from the package, in the words of the `Departure`. What cannot be read is a Blind."""
 
 
 class Departure(NamedTuple):
     """A packaged path that is not as packaged. `changed` are words of ATTRIBUTES, in that order; `detail`
-    says what was packaged and what is there, as text. `diverted`: the administrator put it aside
-    (dpkg-divert, dpkg-statoverride), so that it departs by intent."""
+    says what was packaged and what is there, as text. `diverted`: the administrator had the packaged file put
+    aside (dpkg-divert), so that what is there now is nobody's; `changed` may then be empty."""
 
     path: bytes
     owner: Owner
@@ -83,6 +82,16 @@ class Transaction(NamedTuple):
     source: str
 
 
+class Doubt(NamedTuple):
+    """What speaks against believing the database itself. `about` is a package, or a path of the database.
+    `grave`: no healthy host has it."""
+
+    about: str
+    says: str
+    source: str
+    grave: bool = False
+
+
 class PackageHost(Protocol):
     """One package manager's knowledge. Nothing raises for what it meets on the host."""
 
@@ -101,11 +110,15 @@ class PackageHost(Protocol):
         ...
 
     def owners(self, paths: Collection[bytes]) -> Mapping[bytes, Owner]:
-        """The owners of those of `paths` that have one. Knows that /bin is /usr/bin where that is so."""
+        """The owners of those of `paths` that have one. Knows that /bin is /usr/bin where that is so.
+
+        Ask `problem` afterwards: where the answer is not whole, that says so.
+        """
         ...
 
     def owned_below(self, folder: bytes) -> frozenset[bytes]:
-        """Every packaged path below a folder (under the name by which it is there now)."""
+        """Every packaged path below a folder (under the name by which it is there now). Each call reads the
+        whole database; for a few paths ask for their `owners`."""
         ...
 
     def verify(
@@ -119,6 +132,10 @@ class PackageHost(Protocol):
 
     def transactions(self, since: float) -> Iterator[Transaction]:
         """What it did since then, by its own logs, the oldest first."""
+        ...
+
+    def doubts(self) -> Iterator[Doubt]:
+        """What makes the database look as if somebody had written in it by hand."""
         ...
 
 
@@ -150,4 +167,8 @@ class NoPackages:
 
     def transactions(self, since: float) -> Iterator[Transaction]:
         """Nothing happened."""
+        return iter(())
+
+    def doubts(self) -> Iterator[Doubt]:
+        """Nothing to doubt."""
         return iter(())

@@ -1,4 +1,5 @@
-"""The report of an inquiry on a terminal: the verdict, what is suspicious, what was not seen, then everything else.
+"""The report of an inquiry on a terminal: the verdict, what is suspicious, what was not seen, then
+everything else.
 
 The rule is that of all rendering (see the package): the worst first, and what could not be looked at stands
 directly below it, because an intruder is where nobody looks.
@@ -28,7 +29,8 @@ _INDENT = 10
 
 
 def page(paper: Paper, report: Data, everything: bool = False, only: str | None = None) -> Iterator[str]:
-    """The lines. `everything`: what is fine as well, and no list is cut; `only`: the check of that name alone.
+    """The lines. `everything`: what is fine as well, and no list is cut; `only`: the check of that name
+    alone.
 
     Raises KeyError when there is no such check.
     """
@@ -37,8 +39,8 @@ def page(paper: Paper, report: Data, everything: bool = False, only: str | None 
         return
     yield from _verdict(paper, report)
     yield from _suspicious(paper, report, everything)
-    yield from _notable(paper, report, everything)
     yield from _unseen(paper, report, everything)
+    yield from _notable(paper, report, everything)
     yield from _checks(paper, report)
     if everything:
         for check in report["checks"]:
@@ -137,7 +139,7 @@ def _unseen(paper: Paper, report: Data, everything: bool) -> Iterator[str]:
     yield from _title(paper, "What could not be looked at")
     remedy = report["remedy"]
     for one in found if everything else found[:BLIND]:
-        helps = f" ({one['remedy']})" if one["remedy"] and not one["remedy"] == remedy else ""
+        helps = f" ({one['remedy']})" if one["remedy"] and one["remedy"] != remedy else ""
         yield from paper.wrap(
             f"{one['scope']}: {one['reason']}{helps}", 2, first=_mark(paper, "could not look") + " "
         )

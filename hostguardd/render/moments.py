@@ -9,10 +9,15 @@ Data: TypeAlias = Mapping[str, Any]
 
 
 def runs_of(moments: Sequence[Data]) -> list[list[Data]]:
-    """The same said again and again, in a row, is one thing: three hundred refusals are not three hundred lines."""
+    """The same said again and again, in a row, is one thing: three hundred refusals are not three hundred
+    lines. What lasted has its own end, and stays by itself."""
     runs: list[list[Data]] = []
     for one in moments:
-        if runs and all(one[name] == runs[-1][0][name] for name in ("says", "kind", "verdict")):
+        if (
+            runs
+            and not one["until"]
+            and all(one[name] == runs[-1][0][name] for name in ("says", "kind", "verdict", "until"))
+        ):
             runs[-1].append(one)
         else:
             runs.append([one])

@@ -1,7 +1,7 @@
 """Items that hang under one another, as a tree that can be drawn. Pure.
 
-The rule kept: every item comes exactly once, whatever the names of parents say: that of nobody makes a root, a
-circle is cut where it was entered, and no depth is deeper than can be drawn.
+The rule kept: every item comes exactly once, whatever the names of parents say: that of nobody makes a root,
+a circle is cut where it was entered, and no depth is deeper than can be drawn.
 """
 
 from __future__ import annotations

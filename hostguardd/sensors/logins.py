@@ -21,9 +21,9 @@ from ..host.texts import TextHost
 from ..loglines import CONSOLE, origin
 from ..model import Blind, Depth, LoginFact, Row, Sweep
 from ..tidings import NOT_DOORS, SWITCHERS
-from ..utmp import BOOT_TIME, USER_PROCESS, Login, logins
+from ..utmp import BOOT_TIME, USER_PROCESS, Login, logins, origin_of
 from .interface import Request, answers
-from .wtmp import LARGEST, WTMP, History, Seen, Who, note, origin_of
+from .wtmp import LARGEST, WTMP, History, Seen, Who, note
 
 KIND: Final = LoginFact.KIND
 ORIGINS: Final = "origins"

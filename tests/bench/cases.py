@@ -16,6 +16,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from hostguardd.host.bundle import this_host
+from hostguardd.packages.dpkg import Dpkg
+
 from . import forward as leaving
 from . import live as crowded
 from . import peers
@@ -353,6 +356,23 @@ def _missed(guard: Guard, expected: Mapping[str, str]) -> list[str]:
     return [path for path, digest in expected.items() if known.get(path) != digest]
 
 
+def packages(bench: Bench) -> Iterator[Figure]:
+    """every packaged file of a Debian host, beside debsums"""
+    _need("debsums")
+    manager = Dpkg(this_host())
+
+    def verified() -> float:
+        began = time.monotonic()
+        for _ in manager.verify(lambda: False):
+            pass
+        return time.monotonic() - began
+
+    verified()  # the page cache is warm for everybody
+    ours = _best(bench.options.repeat, verified)
+    theirs = _best(bench.options.repeat, lambda: peers.debsums(bench.folder).wall)
+    yield compared("packaged files compared", ours, "debsums", theirs, at_most=0.5)
+
+
 def forward(bench: Bench) -> Iterator[Figure]:
     """alerts sent by RELP to an rsyslog here, beside rsyslog's own omrelp"""
     yield from leaving.rates(bench.folder / "forward")
@@ -367,6 +387,7 @@ BENCHES: Mapping[str, Callable[[Bench], Iterator[Figure]]] = {
     "live": live,
     "latency": latency,
     "storm": storm,
+    "packages": packages,
     "forward": forward,
     "relp": relp,
 }

@@ -1,4 +1,5 @@
-"""The HTML report in a real browser: nothing leaves it, nothing runs in it, and people can read and use it."""
+"""The HTML report in a real browser: nothing leaves it, nothing runs in it, and people can read and use
+it."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from hostguardd.investigate.interface import text
 from hostguardd.render.html import html
 from tests import inquiries
 from tests.browser import Browser
@@ -100,10 +102,11 @@ def test_no_request_leaves_it_and_nothing_complains(page: Browser, tmp_path: Pat
 @pytest.mark.parametrize("name", inquiries.HOSTILE[:8])
 def test_a_hostile_name_is_shown_as_it_is(page: Browser, tmp_path: Path, name: str) -> None:
     show(page, tmp_path, inquiries.hostile([name]))
-    assert inquiries.text(name.encode("utf-8", "surrogatepass")) in page.run("document.body.textContent")
+    assert text(name.encode("utf-8", "surrogatepass")) in page.run("document.body.textContent")
     assert (
         page.run(
-            "[...document.querySelectorAll('*')].flatMap(e => e.getAttributeNames()).filter(n => /^on|^style$|^src$/.test(n))"
+            "[...document.querySelectorAll('*')].flatMap(one => one.getAttributeNames())"
+            ".filter(name => /^on|^style$|^src$/.test(name))"
         )
         == []
     )
@@ -130,17 +133,19 @@ def test_it_fits_the_screen(page: Browser, tmp_path: Path, name: str, width: int
 
 
 ROWS = "[...document.querySelectorAll('.moments tbody tr')].filter(row => row.checkVisibility()).length"
-LANES = "[...document.querySelectorAll('.lane')].filter(lane => lane.checkVisibility()).map(lane => lane.className)"
+LANES = (
+    "[...document.querySelectorAll('.lane')].filter(one => one.checkVisibility()).map(one => one.className)"
+)
 
 
 def test_the_time_line_is_narrowed_without_a_script(page: Browser, tmp_path: Path) -> None:
     show(page, tmp_path, inquiries.broken_into())
     assert page.run("document.querySelector('[name=period]:checked').id") == "p-week"  # the break-in is in it
-    assert page.run(ROWS) == 59  # 300 refusals of one are one
+    assert page.run(ROWS) == 60  # 300 refusals of one are one
     page.run("document.getElementById('p-hour').click()")
     assert page.run(ROWS) == 2
     page.run("document.getElementById('p-all').click()")
-    assert page.run(ROWS) == 64
+    assert page.run(ROWS) == 65
     page.run("document.getElementById('w-bad').click()")
     assert page.run(ROWS) == 10
     assert len(page.run(LANES)) == 12

@@ -7,6 +7,7 @@ import hashlib
 import re
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 from unicodedata import category
 
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hostguardd.investigate.interface import MOMENTS, Confidence, Item, Moment, Verdict
+from hostguardd.investigate.interface import MOMENTS, Confidence, Item, Moment, Verdict, text
 from hostguardd.investigate.report import build
 from hostguardd.render.html import html
 from hostguardd.render.html.timeline import KINDS
@@ -30,16 +31,22 @@ REPORTS: dict[str, Callable[[], dict[str, Any]]] = {
     "hostile and raw": lambda: inquiries.hostile(escaped=False),
 }
 
-ALLOWED = frozenset(
-    "html head meta title style body a header div p h1 h2 h3 h4 span nav ul ol li b i strong small main section article "
-    "dl dt dd details summary table thead tbody tr th td code samp fieldset legend label input svg rect footer time".split()
-)
+
+def words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+ALLOWED = words("""
+    html head meta title style body a header div p h1 h2 h3 h4 span nav ul ol li b i strong small main section
+    article dl dt dd details summary table thead tbody tr th td code samp fieldset legend label input svg rect
+    footer time
+""")
 """Every element there is: none that loads, runs, embeds or sends anything."""
 
-ATTRIBUTES = frozenset(
-    "lang charset http-equiv content name id class href tabindex aria-label aria-labelledby aria-hidden role scope "
-    "data-label datetime type checked open viewbox preserveaspectratio x y width height title".split()
-)
+ATTRIBUTES = words("""
+    lang charset http-equiv content name id class href tabindex aria-label aria-labelledby aria-hidden role
+    scope data-label datetime type checked open viewbox preserveaspectratio x y width height title
+""")
 """Every attribute, and no `style`, `src` or `on…` among them."""
 
 
@@ -88,7 +95,7 @@ def test_a_hostile_name_is_only_read(name: str) -> None:
     for escaped in (True, False):
         reader = check(html(inquiries.hostile([name], escaped=escaped)))
         assert [tag for tag, _ in reader.tags] == [tag for tag, _ in plain.tags] or len(name) > 100
-    shown = inquiries.text(name.encode("utf-8", "surrogatepass"))
+    shown = text(name.encode("utf-8", "surrogatepass"))
     assert shown[:200] in check(html(inquiries.hostile([name]))).text
 
 
@@ -144,7 +151,7 @@ def test_headings_go_down_one_level_at_a_time() -> None:
     ]
     assert levels[0] == 1
     assert levels.count(1) == 1
-    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after <= before + 1 for before, after in pairwise(levels))
 
 
 def test_the_tree_of_processes_hangs_together() -> None:
@@ -178,7 +185,7 @@ def test_a_moment_is_in_the_periods_it_falls_into() -> None:
     rows = re.findall(
         r'<tr class="l-login is-fine ([a-z -]*)">.*?class="raw">([a-z ]+)<|<tr class="l-login', page, re.S
     )
-    assert dict((name.strip(), periods) for periods, name in rows) == {
+    assert {name.strip(): periods for periods, name in rows} == {
         "an hour": "t-hour t-day t-week t-all",
         "a day": "t-day t-week t-all",
         "a week": "t-week t-all",
@@ -193,7 +200,7 @@ def test_however_much_there_is_the_file_stays_small() -> None:
     long = '"' * 1990
     items = {
         check.name: [
-            Item(f"{n} {long}", Verdict(n % 4), long, long, long, details={f"{k} {long}": long for k in range(5)})
+            Item(f"{n} {long}", Verdict(n % 4), long, long, long, details=dict.fromkeys("abcde", long))
             for n in range(1200)
         ]
         for check in inquiries.CHECKS
@@ -208,3 +215,25 @@ def test_however_much_there_is_the_file_stays_small() -> None:
     assert len(page.encode()) < 5_000_000
     assert time.process_time() - began < 20
     check(page)
+
+
+def test_details_that_are_times_are_shown_as_such() -> None:
+    items = [
+        Item("x", Verdict.FINE, "said", details={"since": NOW, "last": 3, "count": 1763904000, "idle": True})
+    ]
+    report = build(inquiries.inquiry({"sessions": items}), inquiries.about(), inquiries.CHECKS)
+    cells = re.findall(r'<td data-label="([a-z]+)" class="raw cell">([^<]*)</td>', html(report))
+    assert cells == [
+        ("since", "2025-11-23 22:20:00"),
+        ("last", "3"),
+        ("count", "1763904000"),
+        ("idle", "yes"),
+    ]
+
+
+def test_a_check_that_nobody_has_heard_of_is_shown() -> None:
+    report = inquiries.clean()
+    for check in report["checks"]:
+        check["name"] = f"new-{check['name']}"
+    page = html(report)
+    assert page.count('<details class="check') == len(report["checks"])

@@ -63,7 +63,7 @@ def test_the_verdict_comes_first_then_the_worst_then_what_was_not_seen() -> None
     assert [line.strip() for line in shown[1:3]] == report["headline"][1:]
     heads = [line for line in shown if line.isupper() and line[0].isalpha()]
     assert heads == [
-        "WHAT IS SUSPICIOUS", "WHAT SOMEBODY SHOULD EXPLAIN", "WHAT COULD NOT BE LOOKED AT", "EVERY CHECK",
+        "WHAT IS SUSPICIOUS", "WHAT COULD NOT BE LOOKED AT", "WHAT SOMEBODY SHOULD EXPLAIN", "EVERY CHECK",
         "WHEN IT HAPPENED", "WHAT TO ASK", "WHAT TO DO NEXT",
     ]  # fmt: skip
 

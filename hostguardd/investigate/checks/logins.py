@@ -51,9 +51,7 @@ def look(scene: Scene) -> Iterator[Found]:
     several = {
         one.user: one.began for one in past.sessions if one.origin != LOCAL and remote[one.user] >= SEVERAL
     }
-    yield from unwritten(
-        lasts, past, {user: at for user, at in several.items() if user in uses.accounts.users}
-    )
+    yield from unwritten(lasts, {user: at for user, at in several.items() if user in uses.accounts.users})
     for path, problem in problems.items():
         yield Unseen(text(path), f"the last logins cannot be read: {problem}", remedy)
     if past.database:

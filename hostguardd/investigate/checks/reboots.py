@@ -70,7 +70,7 @@ def look(scene: Scene) -> Iterator[Found]:
     recent = [one for one in found.found if one.at >= scene.since]
     first = min((one.at for one in recent), default=scene.now) - UPDATED - SOON
     transactions = list(scene.packages.transactions(first)) if recent else []
-    current = _current(scene, found)
+    current = _current(found)
     for one in found.found[-SHOWN:]:
         item = _boot(scene, one, found, past, transactions)
         yield item
@@ -81,15 +81,15 @@ def look(scene: Scene) -> Iterator[Found]:
     yield from _unknown(scene, current, past)
     yield from _missing(found, past, current)
     yield from _steps(scene, past.register.steps)
-    yield _summary(scene, found, current)
+    yield _summary(found, current)
 
 
-def _current(scene: Scene, found: Boots) -> CameUp | None:
+def _current(found: Boots) -> CameUp | None:
     """The boot that the host runs in."""
     return next((one for one in reversed(found.found) if KERNEL in one.told), None)
 
 
-def _summary(scene: Scene, found: Boots, current: CameUp | None) -> Item:
+def _summary(found: Boots, current: CameUp | None) -> Item:
     up = f"up since {stamp(current.at)}" if current else "there is no running kernel to ask"
     count = sum(1 for one in found.found if KERNEL not in one.told or len(one.told) > 1)
     says = f"{up}; {count} boots are on record"

@@ -14,14 +14,13 @@ from typing import Final
 from ...facts.logs import LoginFact
 from ...host.live import Process
 from ...sensors.logins import UTMP
-from ..attendance import Attendance, attendance
+from ..attendance import NEAR, Attendance, attendance
 from ..differences import ASK, differences, evidence_of, since_when, who_sits
 from ..habits import Oddity
 from ..interface import Evidence, Found, Item, Unseen, Verdict, text
 from ..presence import Presence, Seat, presence
-from ..register import Session
 from ..scene import SUDO, Scene
-from ..usage import Usage, usage
+from ..usage import Usage, arrivals, usage
 
 PAUSE: Final = 1.0
 """Seconds after which a difference must still be there."""
@@ -46,7 +45,7 @@ def look(scene: Scene, pause: float = PAUSE) -> Iterator[Found]:
         if seat.is_login:
             yield _sitting(scene, seat, past, uses)
     for session in now.bare:
-        yield _bare(scene, session.name, session.user, session.source, session.at, uses)
+        yield _bare(session.name, session.user, session.source, session.at, uses)
     for door, process in now.silent:
         yield _silent(scene, door, process)
     windows = [seat for seat in now.seats.values() if not seat.is_login]
@@ -62,8 +61,8 @@ def look(scene: Scene, pause: float = PAUSE) -> Iterator[Found]:
 
 def _sitting(scene: Scene, seat: Seat, past: Attendance, uses: Usage) -> Item:
     """One session on a terminal."""
-    who, line, source = who_sits(scene, seat), text(seat.line), _source(seat, past)
-    began = since_when(scene, seat)
+    who, line, began = who_sits(scene, seat), text(seat.line), since_when(scene, seat)
+    source = _source(scene, seat, past, who, began)
     witnesses = [
         name
         for name, there in (("utmp", seat.record), ("logind", seat.session), ("processes", seat.running))
@@ -82,19 +81,15 @@ def _sitting(scene: Scene, seat: Seat, past: Attendance, uses: Usage) -> Item:
     if seat.running:
         details["doing"] = text(b" ".join(seat.running[-1].argv) or seat.running[-1].comm, 200)
         details["processes"] = [f"{one.pid} {text(one.comm)}" for one in seat.running[-SHOWN:]]
-    return _item(
-        f"{who} on {line} from {source}", scene, who, source, began, uses, details, evidence_of(seat)
-    )
+    return _item(f"{who} on {line} from {source}", who, source, began, uses, details, evidence_of(seat))
 
 
-def _bare(scene: Scene, name: bytes, user: bytes, source: bytes, at: int, uses: Usage) -> Item:
+def _bare(name: bytes, user: bytes, source: bytes, at: int, uses: Usage) -> Item:
     """A session of logind's without a terminal: sftp, a command."""
     who, origin = text(user), text(source)
     details: dict[str, object] = {"user": who, "origin": origin, "since": at, "session": text(name)}
     evidence = (Evidence(f"loginctl session-status {text(name)}", "no terminal"),)
-    return _item(
-        f"{who} from {origin} without a terminal", scene, who, origin, float(at), uses, details, evidence
-    )
+    return _item(f"{who} from {origin} without a terminal", who, origin, float(at), uses, details, evidence)
 
 
 def _silent(scene: Scene, door: bytes, process: Process) -> Item:
@@ -109,7 +104,6 @@ def _silent(scene: Scene, door: bytes, process: Process) -> Item:
 
 def _item(
     name: str,
-    scene: Scene,
     who: str,
     source: str,
     began: float,
@@ -152,9 +146,14 @@ def _summary(scene: Scene, now: Presence, windows: list[Seat]) -> Item:
     )
 
 
-def _source(seat: Seat, past: Attendance) -> str:
-    """From where it came."""
+def _source(scene: Scene, seat: Seat, past: Attendance, who: str, began: float) -> str:
+    """From where it came: by logind, by a record, or by the log where its record was taken out."""
     if seat.session:
         return text(seat.session.source)
-    near: list[Session] = [one for one in past.sessions if not one.ended and one.line == text(seat.line)]
-    return near[-1].origin if near else "an unknown origin"
+    here = [one for one in past.sessions if not one.ended and one.line == text(seat.line)]
+    if here:
+        return here[-1].origin
+    for (user, source), (_, at) in arrivals(scene).items():
+        if text(user) == who and abs(at - began) <= NEAR:
+            return text(source)
+    return "an unknown origin"

@@ -1,9 +1,9 @@
 """The report of an inquiry as one HTML file that stands alone: no script, no link, no picture from anywhere.
 
-The rules kept: whatever comes from the host is made harmless by `record.clean` and escaped by jinja2, with no way
-around it in the templates; the file's own Content-Security-Policy forbids everything but its one style sheet, by
-digest, so that a name which got through all the same could load and run nothing. And it stays a few MB,
-however much there is to tell.
+The rules kept: whatever comes from the host is made harmless by `record.clean` and escaped by jinja2, with
+no way around it in the templates; the file's own Content-Security-Policy forbids everything but its one
+style sheet, by digest, so that a name which got through all the same could load and run nothing. And it
+stays a few MB, however much there is to tell.
 
 * `page`      what is shown of a report, cut to what a browser can bear
 * `timeline`  moments as marks in lanes
@@ -32,7 +32,7 @@ def html(report: Mapping[str, Any]) -> str:
     """The file."""
     style, digest = _style()
     # Ours, and without it the page would escape its own style sheet.
-    return _environment().get_template("report.html").render(page(report), style=Markup(style), digest=digest)  # noqa: S704
+    return _environment().get_template("report.html").render(page(report), style=Markup(style), digest=digest)
 
 
 def _shown(value: object) -> object:

@@ -1,4 +1,5 @@
-"""What is shown of a report: the worst in full, the rest as rows, and of what is too much only how much. Pure.
+"""What is shown of a report: the worst in full, the rest as rows, and of what is too much only how much.
+Pure.
 
 The rule kept: an intruder can make a million names, each as long as a name may be. Every text is cut where it
 stops being read, every check has its share of the page, and the worst come first in it. The JSON has it all.
@@ -41,21 +42,40 @@ NARROW: Final = 26
 """Characters on average up to which a detail fits one."""
 
 GROUPS: Final = (
-    ("Who was here", ("sessions", "logins", "refusals", "refused", "switches", "accounts", "histories")),
-    ("What runs", ("processes", "rootkits", "rootkit", "probes")),
+    ("Since the baseline", ("drift", "alerts")),
+    ("Who was here", ("sessions", "logins", "refusals", "switches", "accounts", "histories")),
+    ("What runs", ("processes", "rootkit", "hidden", "probes")),
     ("The network", ("listeners", "connections")),
-    ("Files and settings", ("settings", "folders", "packages", "unowned", "hidden", "setid", "recent")),
-    ("Logs and reboots", ("reboots", "garbled", "holes", "logs")),
+    (
+        "Files and settings",
+        ("settings", "folders", "packages", "unowned", "setid", "names", "strays", "recent"),
+    ),
+    ("Logs and reboots", ("reboots", "garbled", "logging")),
 )
+"""Where a check is shown; one that is not named here comes under `OTHERS`."""
+
 OTHERS: Final = "More"
+
+TIMES: Final = frozenset(
+    {"at", "since", "began", "ended", "first", "last", "changed", "modified", "installed"}
+)
+"""Details that are seconds since the epoch, where they are numbers."""
 
 MARKS: Final = {"fine": "✓", "could not look": "?", "notable": "!", "suspicious": "✕"}
 """Verdict -> the sign before its word."""
 
+VERDICTS: Final = {
+    "fine": "Fine",
+    "could not look": "Not all was seen",
+    "notable": "Notable",
+    "suspicious": "Suspicious",
+}
+"""Verdict -> what the whole host is called for it."""
+
 
 class Seat(NamedTuple):
-    """An item in a check's table: `cells` in its columns, `rest` the details without one, `card` where it is told
-    in full (0: nowhere)."""
+    """An item in a check's table: `cells` in its columns, `rest` the details without one, `card` where it is
+    told in full (0: nowhere)."""
 
     item: Data
     says: str
@@ -65,8 +85,8 @@ class Seat(NamedTuple):
 
 
 class Branch(NamedTuple):
-    """A node of a tree. `opens`: a list begins before it; `leaf`: nothing hangs under it; `closes` lists end behind
-    it; `end`: it is the last of all."""
+    """A node of a tree. `opens`: a list begins before it; `leaf`: nothing hangs under it; `closes` lists end
+    behind it; `end`: it is the last of all."""
 
     node: Node
     seat: Seat
@@ -97,11 +117,12 @@ def page(report: Data) -> dict[str, Any]:
     suspicious = full.of(_worst(report, "suspicious"), 1400, _told)
     notable = full.of(_worst(report, "notable"), 1400, _told)
     cards = {id(item): number for number, (_, item) in enumerate([*suspicious, *notable], 1)}
-    pages = _pages(report["checks"], cards)
+    pages = _pages(report["checks"], cards, clock)
     return {
         "report": report,
         "clock": clock,
         "marks": MARKS,
+        "verdicts": VERDICTS,
         "cut": cut,
         "label": label,
         "suspicious": suspicious,
@@ -127,12 +148,14 @@ def label(name: str) -> str:
     return cut(name.replace("_", " "), 40)
 
 
-def value(found: object) -> str:
+def value(name: str, found: object, clock: Clock) -> str:
     """A detail as text."""
     if isinstance(found, bool):
         return "yes" if found else "no"
     if isinstance(found, list | tuple):
-        return ", ".join(value(one) for one in found)
+        return ", ".join(value(name, one, clock) for one in found)
+    if isinstance(found, int | float) and name in TIMES and found >= 1e8:
+        return clock.of(found)
     return "" if found is None else str(found)
 
 
@@ -159,22 +182,22 @@ def _told(pair: tuple[Data, Data]) -> Iterator[str]:
 
 
 def _grouped(pages: Sequence[Page]) -> list[tuple[str, list[Page]]]:
-    groups: dict[str, list[Page]] = {title: [] for title, _ in GROUPS} | {OTHERS: []}
+    groups: dict[str, list[Page]] = {title: [] for title in (*(title for title, _ in GROUPS), OTHERS)}
     group_of = {name: title for title, names in GROUPS for name in names}
     for one in pages:
         groups[group_of.get(one.check["name"], OTHERS)].append(one)
     return [(title, several) for title, several in groups.items() if several]
 
 
-def _pages(checks: Sequence[Data], cards: Mapping[int, int]) -> list[Page]:
+def _pages(checks: Sequence[Data], cards: Mapping[int, int], clock: Clock) -> list[Page]:
     share = SHARE // max(1, len(checks))
-    return [_page(number, check, cards, Room(share)) for number, check in enumerate(checks, 1)]
+    return [_page(number, check, cards, Room(share), clock) for number, check in enumerate(checks, 1)]
 
 
-def _page(number: int, check: Data, cards: Mapping[int, int], room: Room) -> Page:
+def _page(number: int, check: Data, cards: Mapping[int, int], room: Room, clock: Clock) -> Page:
     items = check["items"]
     as_tree = is_tree(items)
-    columns = [] if as_tree else _columns(items)
+    columns = [] if as_tree else _columns(items, clock)
     seats: list[Seat] = []
     odd = fine = 0
     for item in pruned(items, TREE) if as_tree else items:
@@ -184,7 +207,7 @@ def _page(number: int, check: Data, cards: Mapping[int, int], room: Room) -> Pag
             fine += 1
         if not as_tree and (odd > ODD_ROWS or fine > FINE_ROWS):
             break
-        seat = _seat(item, columns, cards.get(id(item), 0))
+        seat = _seat(item, columns, cards.get(id(item), 0), clock)
         if not room.fits(900 + 120 * (len(seat.cells) + len(seat.rest)), *_written(seat)):
             break
         seats.append(seat)
@@ -204,7 +227,7 @@ def _page(number: int, check: Data, cards: Mapping[int, int], room: Room) -> Pag
     )
 
 
-def _columns(items: Sequence[Data]) -> list[str]:
+def _columns(items: Sequence[Data], clock: Clock) -> list[str]:
     """The details most items have, where they are short and say more than the name does."""
     there: Counter[str] = Counter()
     length: Counter[str] = Counter()
@@ -212,23 +235,23 @@ def _columns(items: Sequence[Data]) -> list[str]:
         for name, found in item["details"].items():
             if name != "ask" and not isinstance(found, list):
                 there[name] += 1
-                length[name] += len(value(found))
+                length[name] += len(value(name, found, clock))
     fitting = [
         name for name, number in there.items() if number * 2 > len(items) and length[name] <= number * NARROW
     ]
     return fitting[:COLUMNS]
 
 
-def _seat(item: Data, columns: Sequence[str], card: int) -> Seat:
+def _seat(item: Data, columns: Sequence[str], card: int, clock: Clock) -> Seat:
     details = item["details"]
     return Seat(
         item,
         "" if item["says"].rstrip(".") == item["name"] else cut(item["says"], SHORT if card else LONG),
-        [cut(value(details.get(name)), 120) for name in columns],
+        [cut(value(name, details.get(name), clock), 120) for name in columns],
         [
-            (label(name), cut(value(found), SHORT))
+            (label(name), cut(value(name, found, clock), SHORT))
             for name, found in list(details.items())[:12]
-            if name not in columns and name != "ask" and value(found)
+            if name not in columns and name != "ask" and value(name, found, clock)
         ],
         card,
     )

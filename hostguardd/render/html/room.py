@@ -1,7 +1,7 @@
 """How much of a page is left. Pure.
 
-The rule kept: what counts is what a text is long when it is escaped, as an intruder may take names of nothing but
-quotation marks.
+The rule kept: what counts is what a text is long when it is escaped, as an intruder may take names of
+nothing but quotation marks.
 """
 
 from __future__ import annotations

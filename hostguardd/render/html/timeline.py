@@ -1,7 +1,8 @@
 """Moments as marks in lanes, one lane for each kind and one picture for each period. Pure.
 
-The rule kept: a picture is as large as its pixels allow, not as there are moments. Moments that fall onto one mark
-are counted, and the worst of them says how it looks; whatever is suspicious is also in the table beneath.
+The rule kept: a picture is as large as its pixels allow, not as there are moments. Moments that fall onto
+one mark are counted, and the worst of them says how it looks; whatever is suspicious is also in the table
+beneath.
 """
 
 from __future__ import annotations
@@ -43,9 +44,9 @@ PERIODS: Final = (
 """Name, title, length in seconds before the look ended."""
 
 KINDS: Final = {
-    "login": "Logins", "refusal": "Refusals", "switch": "Switches", "account": "Accounts", "reboot": "Reboots",
-    "process": "Processes", "listener": "Ports", "file": "Files", "package": "Packages", "history": "Histories",
-    "log": "Logs", "alert": "Alerts",
+    "login": "Logins", "refusal": "Refusals", "switch": "Switches", "account": "Accounts",
+    "reboot": "Reboots", "process": "Processes", "listener": "Ports", "file": "Files",
+    "package": "Packages", "history": "Histories", "log": "Logs", "alert": "Alerts",
 }  # fmt: skip
 """Kind -> title, in the order of the lanes."""
 
@@ -102,11 +103,12 @@ class Picture(NamedTuple):
     title: str
     ticks: list[str]
     lanes: list[Lane]
-    count: int
+    total: int
 
 
 class Row(NamedTuple):
-    """A moment in the table, that came so many `times`, or lasted, `until` then. `periods` are those it falls into."""
+    """A moment in the table, that came so many `times`, or lasted, `until` then. `periods` are those it
+    falls into."""
 
     moment: Data
     when: str
@@ -130,7 +132,7 @@ def timeline(moments: Sequence[Data], end: str, clock: Clock) -> Timeline:
     """The pictures and the table of `moments`, as of `end`, when the look ended."""
     ends = seconds(end)
     timed = [(seconds(one["at"]), seconds(one["until"]) if one["until"] else 0.0, one) for one in moments]
-    counts = {kind: 0 for kind in KINDS}
+    counts = dict.fromkeys(KINDS, 0)
     for _, _, one in timed:
         counts[one["kind"]] += 1
     kinds = [(kind, KINDS[kind], count) for kind, count in counts.items() if count]
@@ -152,7 +154,7 @@ def _opened(bad: Sequence[float], pictures: Sequence[Picture], ends: float) -> s
     """The shortest period with all that is suspicious; where nothing is, a week, if anything is in it."""
     if bad:
         return next(name for name, _, length in PERIODS if not length or ends - min(bad) <= length)
-    return "week" if any(one.count for one in pictures if one.name == "week") else "all"
+    return "week" if any(one.total for one in pictures if one.name == "week") else "all"
 
 
 Timed: TypeAlias = list[tuple[float, float, Data]]

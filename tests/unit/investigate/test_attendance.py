@@ -9,7 +9,6 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -251,7 +250,7 @@ def test_a_huge_file_of_garbage_has_an_end(tmp_path: Path) -> None:
     os.truncate(path, 2 << 30)
     began = time.monotonic()
     found = look(tmp_path)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 10
     (book,) = found.books
     assert book.cut
     assert LARGEST - 384 * 400 <= book.size - book.skipped <= LARGEST
@@ -278,6 +277,6 @@ def test_this_machine() -> None:
     assert found.at(time.time()) is not None
 
 
-def test_it_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_made_once(tmp_path: Path) -> None:
     one = scene(os.fsencode(tmp_path))
     assert attendance(one) is attendance(one)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from hostguardd.investigate.checks.logins import look
 from hostguardd.investigate.habits import Habits, elsewhere, network
-from hostguardd.investigate.interface import Verdict
+from hostguardd.investigate.interface import Known, Verdict
 from hostguardd.investigate.register import Session
 from hostguardd.utmp import BOOT_TIME, DEAD_PROCESS, LOGIN_PROCESS, SIZE
 from tests.fakelive import FakeLive
@@ -158,6 +158,8 @@ def test_a_login_and_its_logout_taken_out(machine: Machine) -> None:
 def test_a_login_taken_out_while_it_lasts(machine: Machine) -> None:
     (machine.root / "run/utmp").write_bytes(boot() + record("bob", A, "pts/3", NOW - 50))
     assert machine.look().suspicious == ["bob on pts/3, missing"]
+    (machine.root / "run/utmp").write_bytes(boot() + record("bob", A, "pts/3", NOW - 3))
+    assert machine.look().suspicious == []  # who came while we looked
 
 
 def test_windows_and_screens_write_utmp_alone(machine: Machine) -> None:
@@ -303,7 +305,7 @@ def test_a_huge_file_of_garbage(machine: Machine) -> None:
     os.truncate(machine.write(), 2 << 30)
     began = time.monotonic()
     found = machine.look()
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 10
     assert any("too large to be read whole" in one.reason for one in found.unseen)
     assert "/var/log/wtmp (zeroed)" in found.suspicious
 
@@ -312,7 +314,7 @@ def test_many_logins_are_bounded_on_the_time_line(machine: Machine) -> None:
     machine.wtmp += [one for n in range(6000, 0, -1) for one in visit("alice", NOW - n * 10)]
     began = time.monotonic()
     found = machine.look()
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 10
     assert len(found.moments) == 5000
     assert any("are not put on it" in one.reason for one in found.unseen)
 
@@ -337,6 +339,32 @@ def test_a_host_without_records(tmp_path: Path) -> None:
 
 def test_this_machine() -> None:
     assert looked(look, scene()).suspicious == []
+
+
+class Approved:
+    """A baseline in which everything stands to it as `word` says."""
+
+    def __init__(self, word: Known) -> None:
+        self.word = word
+
+    def known(self, fact: object) -> Known:
+        return self.word
+
+
+@pytest.mark.parametrize(
+    ("word", "user", "verdict"),
+    [
+        (Known.NEW, "alice", Verdict.NOTABLE), (Known.KNOWN, "alice", Verdict.FINE),
+        (Known.KNOWN, "root", Verdict.FINE), (Known.NEW, "root", Verdict.NOTABLE),
+        (Known.KNOWN, "ghost", Verdict.SUSPICIOUS),
+    ],
+)  # fmt: skip
+def test_what_the_baseline_says(machine: Machine, word: Known, user: str, verdict: Verdict) -> None:
+    machine.write(*machine.wtmp, *visit(user, machine.last + DAY - 3600, A))
+    where = scene(os.fsencode(machine.root), now=float(NOW))
+    where.approved = Approved(word)  # type: ignore[assignment]
+    one = looked(look, where).named(f"{user} from {A}")
+    assert (one.known, one.verdict) == (word, verdict)
 
 
 # -- habits ------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from tests.fakelive import FakeLive
 from tests.records import NOW, A, record
 from tests.scenes import Findings, looked, scene
 
+HOME = "198.51.100.7"
 UP = 1000.0
 """Seconds since boot."""
 
@@ -157,6 +158,19 @@ def test_wiped_from_both_records_by_one_who_forgot_that_others_are_there(machine
     ]
     machine.login(utmp=False, wtmp=False)
     assert machine.look().suspicious == ["alice on pts/0, unrecorded"]
+
+
+def test_the_log_remembers_from_where(machine: Machine) -> None:
+    machine.wtmp += [
+        record("bob", line="pts/5", at=NOW - 800),
+        record("", "", "pts/5", NOW - 700, DEAD_PROCESS),
+    ]
+    machine.login(utmp=False, wtmp=False, logind=False)
+    log = machine.root / "var/log/auth.log"
+    log.write_text(f"2025-11-23T13:15:01+00:00 h sshd[7]: Accepted password for alice from {HOME} port 5\n")
+    found = machine.look()
+    assert found.suspicious == ["alice on pts/0, unrecorded"]
+    assert found.named(f"alice on pts/0 from {HOME}").verdict is Verdict.FINE
 
 
 def test_another_name_in_the_record(machine: Machine) -> None:
