@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 
 from hostguardd.model import Blind
-from hostguardd.packages.interface import Departure, Installed, Level, Owner, Transaction
+from hostguardd.packages.interface import Departure, Doubt, Installed, Level, Owner, Transaction
 
 
 class FakePackages:
@@ -43,6 +43,9 @@ class FakePackages:
         for path, words in self._changed.items():
             if only is None or path in only:
                 yield Departure(path, self._owners[path], words, "")
+
+    def doubts(self) -> Iterator[Doubt]:
+        return iter(())
 
     def transactions(self, since: float) -> Iterator[Transaction]:
         return iter([one for one in self._done if one.at >= since])

@@ -49,13 +49,16 @@ class Belongs(NamedTuple):
         return f"of package {name}" + (f", changed since ({', '.join(self.changed)})" if self.changed else "")
 
 
-def belongs(scene: Scene, paths: Collection[bytes]) -> Mapping[bytes, Belongs]:
-    """Whom each of `paths` belongs to. Those that have an owner are compared with what it brought."""
+def belongs(scene: Scene, paths: Collection[bytes], *, compare: bool = True) -> Mapping[bytes, Belongs]:
+    """Whom each of `paths` belongs to. Those that have an owner are compared with what it brought, unless
+    that is of no interest. One call for many paths: each reads the package manager's lists."""
+    if not paths:
+        return {}
     if scene.packages.problem:
         return dict.fromkeys(paths, Belongs(None, (), asked=False))
     owners = scene.packages.owners(paths)
     found = {path: Belongs(owners.get(path)) for path in paths}
-    if owners:
+    if owners and compare:
         for one in scene.packages.verify(scene.stop, only=list(owners)):
             if isinstance(one, Departure) and not one.diverted and one.path in found:
                 changed = tuple(word for word in one.changed if word not in QUIET)

@@ -35,7 +35,7 @@ def look(scene: Scene) -> Iterator[Found]:
     """Every name of that kind."""
     found = walked(scene)
     suspects = [one for one in found.odd if verdict_of(scene, one) > Verdict.FINE]
-    owned = belongs(scene, [one.entry.path for one in suspects])
+    owned = belongs(scene, [one.entry.path for one in suspects], compare=False)
     for one in suspects:
         path = one.entry.path
         if owned[path].owner is not None or packaged_folder(scene, one):

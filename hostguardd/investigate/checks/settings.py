@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from ...attributes import moment
 from ...host.globbing import glob_paths
@@ -29,6 +28,9 @@ LARGEST: Final = 1024**2
 """Bytes of one file that are read."""
 
 MOST_FILES: Final = 5000
+MOST_BYTES: Final = 32 * 1024**2
+"""Of all files: the system's own come first, and homes last."""
+
 MOST_HOMES: Final = 2000
 
 MEANS: Final = (
@@ -46,8 +48,7 @@ NEXT_UNKNOWN: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+class File(NamedTuple):
     """One file of settings as it was read."""
 
     path: bytes
@@ -73,7 +74,8 @@ def look(scene: Scene) -> Iterator[Found]:
     programs = {program(one.command) for file, found in entries if not file.kind.scripts for one in found} - {
         b""
     }
-    owned = belongs(scene, {file.path for file in files} | programs)
+    doors = list(options(scene, unseen))
+    owned = belongs(scene, {file.path for file in files} | {file.path for file, _ in doors} | programs)
     for file, found in entries:
         worst, standing = Verdict.FINE, known(scene, file.path)
         items = (
@@ -89,7 +91,9 @@ def look(scene: Scene) -> Iterator[Found]:
                 file.ctime, "file", f"{text(file.path)} ({file.kind.what}) was made or changed",
                 f"ctime of {text(file.path)}", Confidence.LIKELY, worst, scene.user(file.uid),
             )  # fmt: skip
-    yield from options(scene, unseen)
+    for file, opened in doors:
+        for option in opened:
+            yield of_option(scene, file, option, owned[file.path])
     yield from unseen
 
 
@@ -99,35 +103,41 @@ def look(scene: Scene) -> Iterator[Found]:
 def read(scene: Scene, unseen: list[Unseen]) -> list[File]:
     """All files of settings that run something, each once."""
     found: dict[bytes, File] = {}
+    size = 0
     for path, kind, owner in places(scene, unseen):
-        if scene.stop() or len(found) >= MOST_FILES:
+        if scene.stop() or len(found) >= MOST_FILES or size > MOST_BYTES:
+            reason = f"{len(found)} files of {size} bytes were looked at, and there are more"
+            unseen.append(Unseen("settings", reason))
             break
         file = read_one(scene, path, kind, owner, unseen)
         if file is not None:
+            size += len(file.data)
             found.setdefault(file.path, file)
     return list(found.values())
 
 
-def places(scene: Scene, unseen: list[Unseen]) -> Iterator[tuple[bytes, Kind, bytes]]:
-    """(path, kind, owner) of what there is."""
-    host = scene.host.files
-    mounts = MountMap(host.mounts)
+def paths_of(scene: Scene, kind: Kind, unseen: list[Unseen]) -> Iterator[bytes]:
+    """The paths of a kind that there are."""
+    mounts = MountMap(scene.host.files.mounts)
 
     def closed(folder: bytes, error: OSError) -> None:
-        unseen.append(
-            Unseen(
-                text(folder), f"cannot be listed: {error.strerror or error}", "" if scene.is_root else SUDO
-            )
-        )
+        reason = f"cannot be listed: {error.strerror or error}"
+        unseen.append(Unseen(text(folder), reason, "" if scene.is_root else SUDO))
 
+    for pattern in kind.globs:
+        yield from glob_paths(scene.host.files, pattern, lambda path: mounts.away(path) is not None, closed)
+
+
+def places(scene: Scene, unseen: list[Unseen]) -> Iterator[tuple[bytes, Kind, bytes]]:
+    """(path, kind, owner) of what there is."""
+    mounts = MountMap(scene.host.files.mounts)
     for kind in KINDS:
-        for pattern in kind.globs:
-            for path in glob_paths(host, pattern, lambda path: mounts.away(path) is not None, closed):
-                yield path, kind, b""
+        for path in paths_of(scene, kind, unseen):
+            yield path, kind, b""
     for spool in SPOOLS:
         names = scene.host.texts.names(spool, 10_000)
         if names is None and scene.host.texts.lstat(spool) is not None:
-            closed(spool, PermissionError(13, "Permission denied"))
+            unseen.append(Unseen(text(spool), "cannot be listed", "" if scene.is_root else SUDO))
         for name in names or ():
             if not name.startswith((b".", b"tmp.")) and not name.endswith((b".orig", b"~")):
                 yield join(spool, name), CRON_OF_ACCOUNT, name
@@ -295,19 +305,14 @@ def of_program(scene: Scene, path: bytes, target: Belongs) -> Iterator[tuple[Ver
 # -- options of other settings -------------------------------------------------------------------------
 
 
-def options(scene: Scene, unseen: list[Unseen]) -> Iterator[Item]:
-    """Options that open a door, in files that run nothing."""
-    host = scene.host.files
+def options(scene: Scene, unseen: list[Unseen]) -> Iterator[tuple[File, list[Option]]]:
+    """Files that run nothing, and their options that open a door."""
     for one in LOOKS:
-        for pattern in one.globs:
-            for path in glob_paths(host, pattern, lambda path: False, lambda path, error: None):
-                kind = Kind(one.what, (), script, one.technique)
-                file = read_one(scene, path, kind, b"", unseen)
-                if file is None:
-                    continue
-                source = belongs(scene, [file.path])[file.path]
-                for option in one.read(file.data):
-                    yield of_option(scene, file, option, source)
+        kind = Kind(one.what, one.globs, script, one.technique)
+        for path in paths_of(scene, kind, unseen):
+            file = read_one(scene, path, kind, b"", unseen)
+            if file is not None and (found := list(one.read(file.data))):
+                yield file._replace(data=b""), found
 
 
 def of_option(scene: Scene, file: File, option: Option, source: Belongs) -> Item:
@@ -321,6 +326,6 @@ def of_option(scene: Scene, file: File, option: Option, source: Belongs) -> Item
     return Item(
         place, verdict, f"{place}: `{text(option.shown, 200)}` {option.clause} ({source.says})",
         "" if fine else option.means or MEANS, "" if fine else NEXT_UNKNOWN, standing,
-        "" if fine else file.kind.technique, {"file": source.says}, (Evidence(place, text(option.shown,
-        300)),),
+        "" if fine else file.kind.technique, {"file": source.says},
+        (Evidence(place, text(option.shown, 300)),),
     )  # fmt: skip

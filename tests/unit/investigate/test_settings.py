@@ -9,6 +9,7 @@ import pytest
 
 from hostguardd.investigate.checks import settings
 from hostguardd.investigate.interface import Verdict
+from tests.fakehost import FakeFiles
 from tests.fakepackages import FakePackages
 from tests.scenes import Findings, looked, scene
 from tests.trees import OWNED, clean, put
@@ -142,6 +143,28 @@ def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
     found = look(tmp_path, uid=1000)
     assert found.unseen[0].scope == "/etc/crontab"
     assert found.unseen[0].remedy == "sudo hostguardctl investigate"
+
+
+def test_a_folder_that_cannot_be_listed_is_said() -> None:
+    files = FakeFiles()
+    files.write(b"/etc/sudoers.d/x")
+    files.write(b"/etc/cron.d/x")
+    files.refused |= {b"/etc/sudoers.d": 13, b"/etc/cron.d": 13}
+    found = looked(settings.look, scene(b"/", files=files, uid=1000))
+    assert {"/etc/sudoers.d", "/etc/cron.d"} <= {one.scope for one in found.unseen}
+
+
+def test_what_is_read_is_bounded_and_the_systems_own_comes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "MOST_BYTES", 1000)
+    clean(tmp_path)
+    put(tmp_path, "/home/carol/.bashrc", "x=1\n" * 1000)
+    put(tmp_path, "/home/carol/.zshrc", "/tmp/x\n")
+    put(tmp_path, "/etc/cron.d/x", "* * * * * root /tmp/x\n")
+    found = look(tmp_path)
+    assert found.suspicious == ["/etc/cron.d/x:1"]
+    assert "there are more" in found.unseen[0].reason
 
 
 def test_nothing_but_files_is_read(tmp_path: Path) -> None:

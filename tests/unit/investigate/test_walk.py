@@ -25,7 +25,7 @@ ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes devices and
 def on(host: Path | FakeFiles) -> Scene:
     if isinstance(host, Path):
         return scene(bytes(host))
-    return scene(b"/nonexistent" if not os.path.isdir("/") else b"/", files=host)
+    return scene(b"/", files=host)
 
 
 def mount(point: bytes, fstype: bytes, device: int, root: bytes = b"/", options: bytes = b"rw") -> Mount:
