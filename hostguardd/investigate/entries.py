@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from .commands import code
+from .commands import code, deeds
 
 MOST: Final = 2000
 """Entries of one file that are read."""
@@ -36,10 +36,11 @@ NICKNAMES: Final = {
 
 
 def crontab(text: bytes, owner: bytes = b"") -> Iterator[Entry]:
-    """Of crontab(5). `owner` is whose table it is; b"" for the system's, whose lines name the account."""
+    """Of crontab(5). `owner` is whose table it is; b"" for the system's, whose lines name the account.
+    Of variables those are told by which another program runs than the line names."""
     for number, line in code(text)[:MOST]:
         if _VARIABLE.match(line):
-            if re.match(rb"(?:LD_PRELOAD|LD_LIBRARY_PATH|SHELL|PATH|BASH_ENV)\s*=", line):
+            if deeds(line):
                 yield Entry(number, owner, "for every line below", line)
             continue
         fields = line.split(None, 1 if line.startswith(b"@") else 5)

@@ -325,7 +325,8 @@ def of_option(scene: Scene, file: File, option: Option, source: Belongs) -> Item
     fine = verdict is Verdict.FINE
     return Item(
         place, verdict, f"{place}: `{text(option.shown, 200)}` {option.clause} ({source.says})",
-        "" if fine else option.means or MEANS, "" if fine else NEXT_UNKNOWN, standing,
+        "" if fine else option.means or MEANS,
+        "" if fine else NEXT if verdict is Verdict.SUSPICIOUS else NEXT_UNKNOWN, standing,
         "" if fine else file.kind.technique, {"file": source.says},
         (Evidence(place, text(option.shown, 300)),),
     )  # fmt: skip

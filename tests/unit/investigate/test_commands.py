@@ -41,6 +41,8 @@ from hostguardd.investigate.interface import Verdict
         b"exec /usr/lib/.hid/agent",
         b"FOO=1 /tmp/x",
         b"/usr/sbin/useradd -o -u 0 x",
+        b"export PATH=/tmp:$PATH",
+        b"PATH=.:/usr/bin",
     ],
 )  # fmt: skip
 def test_deeds_of_intruders(command: bytes) -> None:
@@ -75,6 +77,7 @@ def test_deeds_of_intruders(command: bytes) -> None:
         b"/usr/bin/test -w /var/cache/x -a -e /usr/bin/y",
         b"eval \"$(SHELL=/bin/sh lesspipe)\"",
         b"ssh-add -l",
+        b"PATH=$HOME/.local/bin:/usr/bin:/opt/tmp/bin",
     ],
 )  # fmt: skip
 def test_ordinary_commands(command: bytes) -> None:

@@ -14,11 +14,17 @@ def test_a_table_of_cron_of_the_system() -> None:
     text = b"SHELL=/bin/sh\n# m h dom\n17 *\t* * *\troot    cd / && x\n"
     text += b"*/5 * * * * carol y | z\n@reboot root w\nbad\n"
     assert list(entries.crontab(text)) == [
-        Entry(1, b"", "for every line below", b"SHELL=/bin/sh"),
         Entry(3, b"root", "every hour, at minute 17", b"cd / && x"),
         Entry(4, b"carol", "every 5 minutes", b"y | z"),
         Entry(5, b"root", "at every start", b"w"),
     ]
+
+
+def test_variables_of_a_table_of_cron_that_lead_elsewhere() -> None:
+    text = (
+        b"PATH=/usr/bin:/bin\nPATH=/usr/bin:/tmp\nSHELL=/bin/sh\nSHELL=/dev/shm/x\nLD_PRELOAD=/usr/lib/x.so\n"
+    )
+    assert [one.line for one in entries.crontab(text)] == [2, 4, 5]
 
 
 def test_a_table_of_cron_of_an_account() -> None:
