@@ -82,7 +82,7 @@ _DEEDS: Final[tuple[tuple[bytes, Deed], ...]] = (
 DEEDS: Final = tuple((re.compile(pattern, re.IGNORECASE | re.MULTILINE), deed) for pattern, deed in _DEEDS)
 
 _BEFORE: Final = (
-    rb"(?:^|[;&|(`{]|\$\()\s*(?:[A-Za-z_][A-Za-z0-9_]{0,40}=[^\s;&|]{0,200}\s+)?[@:!+|-]{0,3}"
+    rb"(?:^|[;&|(`{]|\$\()\s*(?:[A-Za-z_][A-Za-z0-9_]{0,40}=[^\s;&|(`]{0,200}\s+)?[@:!+|-]{0,3}"
     rb"(?:(?:exec|nohup|setsid|sudo|env|nice|ionice|timeout|time|command|source|start|then|do|else|"
     rb"/?(?:usr/)?(?:s?bin/)?(?:ba|da|z|k|a)?sh|(?:/usr/bin/)?(?:python|perl|php|ruby|node)[0-9.]{0,5}|\.)"
     rb"\s+(?:-[A-Za-z0-9]{1,4}\s+|[0-9]{1,5}[smh]?\s+){0,4}[\"']?){0,4}[\"']?"

@@ -77,6 +77,7 @@ def test_deeds_of_intruders(command: bytes) -> None:
         b"/usr/bin/test -w /var/cache/x -a -e /usr/bin/y",
         b"eval \"$(SHELL=/bin/sh lesspipe)\"",
         b"ssh-add -l",
+        b'fn="$(mktemp /tmp/test.XXXXXX)" || return 1',
         b"PATH=$HOME/.local/bin:/usr/bin:/opt/tmp/bin",
     ],
 )  # fmt: skip
