@@ -92,7 +92,7 @@ _BEFORE: Final = (
 _PLACES: Final[tuple[tuple[re.Pattern[bytes], Deed], ...]] = (
     (re.compile(_BEFORE + rb"(?:/tmp|/var/tmp|/dev/shm|/run/shm|/run/user)/[^\s;&|]", re.MULTILINE),
      Deed(Verdict.SUSPICIOUS, "runs something from a folder for temporary files", "T1059.004")),
-    (re.compile(_BEFORE + rb"/[^\s;&|\"']{0,300}/\.[^\s;&|/\"']", re.MULTILINE),
+    (re.compile(_BEFORE + rb"/[^\s;&|\"']{0,300}/\.[\w.-]", re.MULTILINE),
      Deed(Verdict.SUSPICIOUS, "runs something with a hidden name or from a hidden folder", "T1564.001")),
     (re.compile(_BEFORE + rb"/(?:home|root)/[^\s;&|]", re.MULTILINE),
      Deed(Verdict.NOTABLE, "runs something from somebody's home", "T1059.004")),
