@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from .commands import code, deeds
+from .deeds import code, deeds
 
 MOST: Final = 2000
 """Entries of one file that are read."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from ..fact import TEMPORARY
-from .commands import code
+from .deeds import code
 from .interface import Verdict
 
 MOST: Final = 2000

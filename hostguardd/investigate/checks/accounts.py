@@ -19,7 +19,7 @@ from ...facts.accounts import DAMAGED, GROUPS, USERS, names
 from ...model import AccountFact, KeyFact, join
 from ..attendance import attendance
 from ..belongs import odd_place
-from ..commands import deeds
+from ..deeds import deeds
 from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict, text
 from ..options import sudoers
 from ..register import Session

@@ -23,9 +23,9 @@ from ..gathered import Entry
 from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict, text
 from ..kinds import MADE_BY_SCRIPTS
 from ..scene import SUDO, Scene
+from ..standing import standing as known
 from ..walk import BY_MUCH, DAY
 from .recent import presence, recorded
-from .settings import known
 
 MEANS: Final = (
     "A file put among the settings runs by itself; a forged time stamp keeps it out of sight of find -mtime."

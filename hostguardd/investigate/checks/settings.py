@@ -2,7 +2,7 @@
 
 The guide tells an administrator to read these files for entries they do not know. An entry is fine when its
 file and its program are as packages brought them; it is told when nobody brought it, and louder when what
-it does is what intruders do (`commands`). The texts of the table below are read with their own programs'
+it does is what intruders do (`deeds`). The texts of the table below are read with their own programs'
 eyes (`entries`).
 """
 
@@ -15,14 +15,15 @@ from typing import Final, NamedTuple
 from ...attributes import moment
 from ...host.globbing import glob_paths
 from ...host.mounts import MountMap
-from ...model import FileFact, join, split
+from ...model import join
 from ..belongs import Belongs, belongs, odd_place
-from ..commands import deeds, program
+from ..deeds import deeds, program
 from ..entries import Entry, crontab, script
 from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict, text
 from ..kinds import CRON_OF_ACCOUNT, HOMES, KINDS, LOGIN_OF_ACCOUNT, MADE_BY_SCRIPTS, SPOOLS, Kind
 from ..options import LOOKS, Option
 from ..scene import SUDO, Scene
+from ..standing import standing as known
 
 LARGEST: Final = 1024**2
 """Bytes of one file that are read."""
@@ -174,26 +175,6 @@ def read_one(scene: Scene, path: bytes, kind: Kind, owner: bytes, unseen: list[U
         return None
     seen = result.stat
     return File(path, kind, result.data, seen.st_mode, seen.st_uid, seen.st_mtime, seen.st_ctime, owner)
-
-
-def fact_of(scene: Scene, path: bytes) -> FileFact | None:
-    """The FileFact of a path, as the daemon sees it."""
-    folder, name = split(path)
-    try:
-        with scene.host.files.open_folder(folder) as opened:
-            row = opened.entry(name)
-            deep = opened.deep(row, scene.stop) if row is not None else None
-    except OSError:
-        return None
-    return FileFact.of(deep.row) if deep is not None else None
-
-
-def known(scene: Scene, path: bytes) -> Known:
-    """How a file stands to the approved baseline."""
-    if scene.approved.problem:
-        return Known.NOT_ASKED
-    fact = fact_of(scene, path)
-    return Known.NOT_ASKED if fact is None else scene.known(fact)
 
 
 # -- judging ----------------------------------------------------------------------------------------
