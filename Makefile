@@ -24,6 +24,7 @@ demo: $(VENV)/.run ## Watch this very host from a folder, and show the alerts as
 
 test: $(VENV)/.dev ## The whole test suite
 	tools/system-packages test
+	tools/log-samples
 	$(PY) -m pytest $(ARGS)
 
 lint: $(VENV)/.dev ## ruff, mypy --strict, import-linter

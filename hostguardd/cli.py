@@ -251,8 +251,7 @@ def _missing(data: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _investigate(s: Session) -> Exit:
     """In this very process, and not in the daemon: it must work where that was stopped."""
-    from .investigate.command import Wanted, investigate, new_file
-    from .investigate.scene import Options
+    from .investigate.command import Options, Wanted, investigate, new_file
 
     given = s.options
     wanted = Wanted(

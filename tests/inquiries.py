@@ -12,6 +12,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 import hostguardd
+from hostguardd.investigate.about import About
 from hostguardd.investigate.inquiry import Check, Inquiry
 from hostguardd.investigate.interface import (
     MOMENTS,
@@ -26,7 +27,7 @@ from hostguardd.investigate.interface import (
     Verdict,
     text,
 )
-from hostguardd.investigate.report import About, build
+from hostguardd.investigate.report import build
 from hostguardd.investigate.scene import SUDO, Options, Scene
 from hostguardd.model import Generation
 

@@ -34,11 +34,20 @@ FIELDS: Final = "MESSAGE,SYSLOG_IDENTIFIER,SYSLOG_PID,_PID,_UID,_EXE"
 BACKLOG: Final = 5000
 """Entries of the past that are read at the start."""
 
+INQUIRED: Final = 50_000
+"""The same for somebody who asks for a span of time."""
+
+KERNEL: Final = "SYSLOG_FACILITY=0"
+"""What the kernel says."""
+
 PATIENCE: Final = 10.0
 """Seconds that reading them may take."""
 
 AGAIN: Final = 10.0
 """Seconds between two starts of a program that keeps dying."""
+
+TOGETHER: Final = 48 << 20
+"""Bytes of messages of the past."""
 
 LONGEST: Final = 1 << 20
 """Bytes of one entry; a longer one is left out."""
@@ -97,8 +106,9 @@ class Feed(Protocol):
     problem: str
     """"" or the clause why there are none."""
 
-    def past(self, stop: Callable[[], bool]) -> list[Entry]:
-        """The newest entries there are. Takes up to PATIENCE seconds."""
+    def past(self, stop: Callable[[], bool], since: float = 0) -> list[Entry]:
+        """The newest entries there are; with a `since` (seconds since the epoch) more of them, none older,
+        and the kernel's too. Takes up to PATIENCE seconds."""
         ...
 
     def new(self, most: int) -> list[Entry]:
@@ -143,7 +153,7 @@ class NoFeed:
 
     problem = "there is no journal to be read"
 
-    def past(self, stop: Callable[[], bool]) -> list[Entry]:
+    def past(self, stop: Callable[[], bool], since: float = 0) -> list[Entry]:
         """None."""
         return []
 
@@ -202,16 +212,24 @@ class JournalFeed:
         self._again = 0.0
         self.problem = ""
 
-    def past(self, stop: Callable[[], bool]) -> list[Entry]:
+    def past(self, stop: Callable[[], bool], since: float = 0) -> list[Entry]:
         """As `Feed.past`."""
-        found: list[Entry] = []
+        found, size = list[Entry](), 0
         deadline = time.monotonic() + PATIENCE
         self._since = time.time()
-        self._start("-n", str(BACKLOG))
+        if since:
+            self._start("-n", str(INQUIRED), f"--since=@{int(since)}", KERNEL)
+        else:
+            self._start("-n", str(BACKLOG))
         while self._child is not None and not stop() and time.monotonic() < deadline:
             if self._child.stdout is not None:
                 select.select([self._child.stdout], [], [], 0.05)
-            found += self._read(1 << 20)
+            entries = self._read(1 << 20)
+            found += entries
+            size += sum(len(one.line.text) for one in entries)
+            if size > TOGETHER:
+                self.problem = f"its messages are longer than {TOGETHER >> 20} MiB: the newest were not read"
+                break
         self._close()
         return found
 

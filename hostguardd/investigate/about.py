@@ -6,15 +6,44 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from .. import __version__
+from ..model import Generation
 from ..packages.interface import Level
 from .interface import text
-from .report import About
-from .scene import Scene
+from .scene import Options, Scene
 
 SMALL: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What is said of the host and of the look.
+
+    `zone` is seconds east of UTC where the host is, by its own clock; `by` who looked (`alice (uid 1000)`).
+    `baseline` is the sentence why there is no `generation`, `level` the best at which packages can be
+    verified (a `packages.interface.Level`'s label), `packages_problem` why nothing can be said of them.
+    """
+
+    version: str
+    hostname: str
+    host_id: str
+    boot_id: str
+    system: str
+    kernel: str
+    architecture: str
+    root_folder: str
+    by: str
+    root: bool
+    zone: int
+    options: Options
+    generation: Generation | None
+    baseline: str
+    manager: str
+    packages_problem: str
+    level: str
 
 
 def about(scene: Scene, environment: Mapping[str, str]) -> About:

@@ -17,46 +17,29 @@ from __future__ import annotations
 
 import json
 import os
-import stat
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from ..host.live import PROTOCOLS, RUNNING, Process
-from ..host.running import open_image
-from ..host.texts import TextHost, mark
-from ..model import join, split
 from ..record import clean, escape, timestamp
 from ..render.html import html
 from ..render.inquiry import page
 from ..render.paper import Paper
-from .archive import Archive, TooLarge, stored
-from .evidence import KERNEL, LOGINS, LOGS, MIB, NAMED, SETTINGS, Found, Place, Walk, homes, named
+from .archive import Archive, stored
+from .books import Books
+from .copies import Copies
+from .evidence import KERNEL, LOGINS, LOGS, MIB, NAMED, SETTINGS, Place, Walk, homes, named
 from .interface import Verdict
+from .living import Living
 from .scene import Scene
-from .secrets import without_secrets
 
 LIMIT: Final = 2048 * MIB
 """Bytes of an archive, if nothing else is asked for."""
 
 LEAST: Final = 4 * MIB
 """Below this there is not even room for the report."""
-
-WHOLE: Final = 16 * MIB
-"""Files up to this are read at once, so that they can be searched for secrets."""
-
-CHUNK: Final = MIB
-PROCESSES: Final = 50_000
-DESCRIPTORS: Final = 2000
-IMAGES: Final = 50
-STATUS: Final = 64 * 1024
-MAPS: Final = 2 * MIB
-FILES: Final = 30_000
-KEPT: Final = 2000
-"""Lines on what was left out that are kept; more are counted."""
 
 LABELS: Final = {verdict.label: int(verdict) for verdict in Verdict}
 
@@ -76,17 +59,17 @@ under lock.
 """
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Bundle:
-    """What became of it. `left` are the first of the things left out, as (what, why); `left_out` counts
-    all."""
+    """What became of it: bytes and SHA-256 of the archive, what is in it. `left` are the first of the things
+    left out, as (what, why); `left_out` counts all."""
 
-    size: int = 0
-    sha256: str = ""
-    files: int = 0
-    processes: int = 0
-    left: list[tuple[str, str]] = field(default_factory=list)
-    left_out: int = 0
+    size: int
+    sha256: str
+    files: int
+    processes: int
+    left: tuple[tuple[str, str], ...]
+    left_out: int
 
     def says(self, where: str) -> list[str]:
         """What to tell whoever asked for it. `where` it went ("" for standard output)."""
@@ -96,9 +79,7 @@ class Bundle:
             f"SHA-256 {self.sha256}",
         ]
         if self.left_out:
-            lines.append(
-                f"{self.left_out:,} things were left out or cut; manifest.json inside says which and why."
-            )
+            lines.append(f"Left out or cut: {self.left_out:,}; manifest.json inside says what and why.")
         lines.append(
             "Copy it to another machine now, note the digest on paper, and then remove it from here."
             if where
@@ -139,181 +120,52 @@ class _Writer:
         self._scene = scene
         self._report = report
         self._secrets = secrets
-        self._texts: TextHost = scene.host.texts
-        when = datetime.fromtimestamp(scene.now, UTC)
+        self._when = datetime.fromtimestamp(scene.now, UTC)
         host = stored(str(report["host"]["hostname"] or "host").encode()).replace("/", "_")[:100]
-        self._when = when
-        self._archive = Archive(target, f"evidence-{host}-{when:%Y%m%dT%H%M%SZ}", limit, scene.now)
-        self._bundle = Bundle()
-        self._manifest: list[dict[str, Any]] = []
-        self._own = _identity(target)
+        name = f"evidence-{host}-{self._when:%Y%m%dT%H%M%SZ}"
+        self._books = Books(Archive(target, name, limit, scene.now))
+        self._copies = Copies(scene, self._books, secrets, _identity(target))
+        self._living = Living(scene, self._books, secrets)
+        self._walk = Walk(scene, lambda path, why: self._books.leave(escape(path), why))
 
     def write(self, progress: Callable[[str], None]) -> Bundle:
         """Everything, the most fleeting first."""
-        walk = Walk(self._scene, lambda path, why: self._leave(escape(path), why))
+        kernel = () if self._scene.host.live.blind else KERNEL
         steps: tuple[tuple[str, Callable[[], None]], ...] = (
             ("the report", self._reports),
-            ("sockets", self._sockets),
-            ("processes", self._processes),
-            ("the kernel", lambda: self._files(walk.of(KERNEL if not self._scene.host.live.blind else ()))),
-            ("what the report names", lambda: self._files(walk.of(self._named()))),
-            ("records of logins", lambda: self._files(walk.of(LOGINS))),
-            ("histories", lambda: self._files(walk.of(homes(self._scene)))),
-            ("settings", lambda: self._files(walk.of(SETTINGS))),
+            ("sockets", self._living.sockets),
+            ("processes", self._living.processes),
+            ("the kernel", lambda: self._take(kernel)),
+            ("what the report names", lambda: self._take(self._named())),
+            ("records of logins", lambda: self._take(LOGINS)),
+            ("histories", lambda: self._take(homes(self._scene))),
+            ("settings", lambda: self._take(SETTINGS)),
             ("packages", self._packages),
-            ("alerts", lambda: self._files(walk.of(self._alerts()))),
-            ("logs", lambda: self._files(walk.of(LOGS))),
+            ("alerts", lambda: self._take(self._alerts())),
+            ("logs", lambda: self._take(LOGS)),
         )
+        books = self._books
         try:
             for what, step in steps:
                 progress(what)
                 self._scene.begin()
                 step()
                 if self._scene.stop():
-                    self._leave(what, f"the rest: the time of {self._scene.options.patience:.0f} s ran out")
-            self._close()
+                    books.leave(what, f"the rest: the time of {self._scene.options.patience:.0f} s ran out")
+            size, sha256 = books.close(
+                {
+                    "host": self._report["host"],
+                    "gathered": timestamp(int(self._scene.now * 1e9)),
+                    "secrets": self._secrets,
+                }
+            )
         except BaseException:
-            self._archive.abandon()
+            books.archive.abandon()
             raise
-        return self._bundle
+        return Bundle(size, sha256, books.files, books.processes, tuple(books.left), books.left_out)
 
-    # -- what was found ------------------------------------------------------------------------------
-
-    def _reports(self) -> None:
-        report = self._report
-        kept = "Environments, password hashes and private keys were left out."
-        self._text(
-            "README.txt",
-            README.format(
-                host=clean(str(report["host"]["hostname"])),
-                when=f"{self._when:%Y-%m-%d %H:%M:%S} UTC",
-                version=report["tool"]["version"],
-                secrets="It holds secrets, as was asked for." if self._secrets else kept,
-            ),
-        )
-        self._text("report.txt", "\n".join([*page(Paper(100, False, self._when), report, True), ""]))
-        self._text("report.html", html(report))
-        self._text("report.json", json.dumps(report, ensure_ascii=False))
-
-    def _text(self, name: str, text: str) -> None:
-        try:
-            self._archive.add(name, text.encode())
-        except TooLarge:
-            self._leave(name, "there was no room for it")
-
-    # -- what is running -----------------------------------------------------------------------------
-
-    def _sockets(self) -> None:
-        live = self._scene.host.live
-        if live.blind:
-            self._leave("sockets", live.blind)
-            return
-        found: dict[str, Any] = {}
-        inodes: set[int] = set()
-        for proto in PROTOCOLS:
-            sockets = live.sockets(proto)
-            inodes |= {one.inode for one in sockets.found}
-            found[proto] = [
-                {"address": escape(one.address), "port": one.port, "uid": one.uid, "inode": one.inode}
-                for one in sockets.found
-            ]
-            if sockets.problem:
-                self._leave(f"sockets {proto}", sockets.problem)
-        holders = live.owners(inodes).holders
-        for one in (one for several in found.values() for one in several):
-            one["pids"] = list(holders.get(one["inode"], ()))
-        self._text("sockets.json", json.dumps(found, indent=1, ensure_ascii=False))
-
-    def _processes(self) -> None:
-        images = 0
-        for number, (pid, process) in enumerate(self._scene.processes.items()):
-            if number >= PROCESSES or self._scene.stop():
-                self._leave("processes", f"all after the first {number}")
-                return
-            try:
-                told = json.dumps(self._process(pid, process), indent=1, ensure_ascii=False)
-                self._archive.add(f"live/{pid}.json", told.encode(), self._scene.began(process))
-                self._bundle.processes += 1
-            except TooLarge:
-                self._leave(f"process {pid}", "there was no room for it")
-                continue
-            if process.state != RUNNING and not process.kernel and images < IMAGES:
-                images += self._image(pid, process)
-
-    def _process(self, pid: int, process: Process) -> dict[str, Any]:
-        folder = b"/proc/%d" % pid
-        read = partial(self._proc, folder)
-        mapped = dict.fromkeys(
-            line[73:] for line in read(b"maps", MAPS).splitlines() if line[73:74] in (b"/", b"[")
-        )
-        status = (line.partition(b":") for line in read(b"status", STATUS).splitlines())
-        numbers = (
-            self._texts.names(join(folder, b"fd"), DESCRIPTORS) if not self._scene.host.live.blind else None
-        )
-        told: dict[str, Any] = {
-            "pid": pid,
-            "parent": process.parent,
-            "began": timestamp(int(self._scene.began(process) * 1e9)),
-            "uid": process.uid,
-            "user": self._scene.user(process.uid),
-            "comm": escape(process.comm),
-            "exe": None if process.exe is None else escape(process.exe),
-            "state": process.state,
-            "argv": [escape(one) for one in process.argv],
-            "cwd": escape(process.cwd),
-            "unit": escape(process.unit),
-            "kernel": process.kernel,
-            "tracer": process.tracer,
-            "namespace": process.namespace,
-            "status": {escape(name): escape(value.strip()) for name, _, value in status},
-            "mapped": [escape(one) for one in mapped],
-            "descriptors": None
-            if numbers is None
-            else {escape(n): escape(self._texts.link(join(folder, b"fd/" + n))) for n in numbers},
-        }
-        if self._secrets:
-            told["environment"] = [escape(one) for one in read(b"environ", MAPS).split(b"\0") if one]
-        return told
-
-    def _proc(self, folder: bytes, name: bytes, limit: int) -> bytes:
-        """A file of a process; b"" where there is no kernel, or we may not."""
-        if self._scene.host.live.blind:
-            return b""
-        return self._texts.read(join(folder, name), limit).data or b""
-
-    def _image(self, pid: int, process: Process) -> int:
-        """What a process runs, where the file system has it no more. Whether it was stored."""
-        opened = open_image(pid, self._scene.host.live.image(pid))
-        if opened is None:
-            self._leave(f"the image of process {pid}", "it cannot be read")
-            return 0
-        fd, found = opened
-        try:
-            size = found.st_size
-            if size > 64 * MIB:
-                self._leave(f"the image of process {pid}", f"{size} bytes are too many")
-                return 0
-            offset = 0
-
-            def read(count: int) -> bytes:
-                nonlocal offset
-                try:
-                    data = os.pread(fd, min(count, CHUNK), offset)
-                except OSError:  # what is missing is zeros; an error of the target is another matter
-                    return b""
-                offset += len(data)
-                return data
-
-            member, _ = self._archive.stream(f"live/{pid}.image", size, read)
-            self._note(process.exe or b"", member.name, found, {"sha256": member.sha256, "bytes": size})
-        except TooLarge:
-            self._leave(f"the image of process {pid}", "there was no room for it")
-            return 0
-        finally:
-            os.close(fd)
-        return 1
-
-    # -- files -----------------------------------------------------------------------------------------
+    def _take(self, places: Iterable[Place]) -> None:
+        self._copies.take(self._walk.of(places))
 
     def _named(self) -> Iterator[Place]:
         """What is suspicious or notable and has a path for a name."""
@@ -324,138 +176,26 @@ class _Writer:
     def _alerts(self) -> tuple[Place, ...]:
         return (Place(os.fsencode(self._scene.config.paths.log), 2, 64 * MIB, cleared=False),)
 
-    def _files(self, found: Iterator[Found]) -> None:
-        for one in found:
-            if self._scene.stop():
-                return
-            if len(self._manifest) >= FILES:
-                self._leave(escape(one.path), f"more than {FILES} files")
-                continue
-            self._file(one.path, one.place)
-
-    def _file(self, path: bytes, place: Place) -> None:
-        """One entry: its content where it is a regular file, else only what it is."""
-        seen = self._texts.lstat(path)
-        if seen is None:
-            return
-        if not stat.S_ISREG(seen.st_mode):
-            target = {"target": escape(self._texts.link(path))} if stat.S_ISLNK(seen.st_mode) else {}
-            self._note(path, "", seen, target)
-            return
-        if (seen.st_dev, seen.st_ino) == self._own:
-            return
-        try:
-            if seen.st_size <= WHOLE:
-                self._small(path, place, seen)
-            else:
-                self._large(path, place, seen)
-        except TooLarge:
-            self._left_file(path, seen, "there was no room for it")
-
-    def _small(self, path: bytes, place: Place, seen: os.stat_result) -> None:
-        # /proc says 0 bytes of everything, and logs grow: more than was said is asked for.
-        limit = place.most if not seen.st_size else min(seen.st_size + MIB, WHOLE)
-        read = self._texts.read(path, limit)
-        if read.data is None or read.stat is None:
-            self._left_file(path, seen, read.problem or "it was gone")
-            return
-        if (read.stat.st_dev, read.stat.st_ino) != (seen.st_dev, seen.st_ino):
-            self._left_file(path, seen, "another file took its place while it was read")
-            return
-        if len(read.data) > place.most and place.whole:
-            self._left_file(path, seen, f"{len(read.data)} bytes are too many")
-            return
-        data = read.data
-        cleared: list[str] = []
-        if place.cleared and not self._secrets:  # before it is cut: half a key looks like none
-            data, cleared = without_secrets(split(path)[1], data)
-        offset = _start(place, len(data), place.most)
-        cut = len(data) > place.most
-        data = data[offset : offset + place.most]
-        member = self._archive.add(f"files/{stored(path)}", data, seen.st_mtime)
-        told: dict[str, Any] = {"sha256": member.sha256, "offset": offset, "bytes": len(data), "cut": cut}
-        if cleared:
-            told["without"] = cleared
-        self._stored(path, member.name, read.stat, told)
-
-    def _large(self, path: bytes, place: Place, seen: os.stat_result) -> None:
-        if place.cleared and not self._secrets and place.most <= WHOLE:
-            self._left_file(path, seen, "it is too large to be searched for secrets")
-            return
-        size = min(seen.st_size, place.most, self._archive.room)
-        if size < seen.st_size and (place.whole or size < MIB):
-            self._left_file(path, seen, f"{seen.st_size} bytes are too many")
-            return
-        start = offset = _start(place, seen.st_size, size)
-        size = min(size, seen.st_size - start)
-        swapped = False
-
-        def read(count: int) -> bytes:
-            nonlocal offset, swapped
-            part = self._texts.read(path, min(count, CHUNK), offset)
-            if part.data is None or part.stat is None or part.stat.st_ino != seen.st_ino:
-                swapped = True
-                return b""
-            offset += len(part.data)
-            return part.data
-
-        member, short = self._archive.stream(f"files/{stored(path)}", size, read, seen.st_mtime)
-        told: dict[str, Any] = {
-            "sha256": member.sha256,
-            "offset": start,
-            "bytes": size,
-            "cut": size < seen.st_size,
-        }
-        if short:
-            note = "another file took its place" if swapped else "it was cut"
-            told["problem"] = f"{note} while it was read: zeros stand for what is missing"
-            self._leave(escape(path), told["problem"])
-        self._stored(path, member.name, seen, told)
-
-    # -- the list ----------------------------------------------------------------------------------------
-
-    def _stored(self, path: bytes, name: str, seen: os.stat_result, told: dict[str, Any]) -> None:
-        told["changed"] = mark(self._texts.lstat(path)) != mark(seen)
-        if told["cut"]:
-            self._leave(escape(path), f"only {told['bytes']} bytes from {told['offset']} on were taken")
-        self._note(path, name, seen, told)
-        self._bundle.files += 1
-
-    def _left_file(self, path: bytes, seen: os.stat_result, why: str) -> None:
-        self._leave(escape(path), why)
-        self._note(path, "", seen, {"problem": why})
-
-    def _note(self, path: bytes, name: str, seen: os.stat_result, more: dict[str, Any]) -> None:
-        """An entry of the manifest; room for it is kept."""
-        entry = {
-            "path": escape(path),
-            "stored": name,
-            "mode": f"{seen.st_mode:o}",
-            "uid": seen.st_uid,
-            "gid": seen.st_gid,
-            "size": seen.st_size,
-            "inode": seen.st_ino,
-            "device": seen.st_dev,
-            "links": seen.st_nlink,
-            "modified": timestamp(seen.st_mtime_ns, 9),
-            "changed_at": timestamp(seen.st_ctime_ns, 9),
-            "accessed": timestamp(seen.st_atime_ns, 9),
-            **more,
-        }
-        self._manifest.append(entry)
-        self._archive.reserve(len(json.dumps(entry)) + 2)
-
-    def _leave(self, what: str, why: str) -> None:
-        """Say that something was left out."""
-        self._bundle.left_out += 1
-        if len(self._bundle.left) < KEPT:
-            self._bundle.left.append((clean(what), clean(why)))
-            self._archive.reserve(len(json.dumps(self._bundle.left[-1])) + 64)
+    def _reports(self) -> None:
+        report = self._report
+        kept = "Environments, password hashes and private keys were left out."
+        self._books.text(
+            "README.txt",
+            README.format(
+                host=clean(str(report["host"]["hostname"])),
+                when=f"{self._when:%Y-%m-%d %H:%M:%S} UTC",
+                version=report["tool"]["version"],
+                secrets="It holds secrets, as was asked for." if self._secrets else kept,
+            ),
+        )
+        self._books.text("report.txt", "\n".join([*page(Paper(100, False, self._when), report, True), ""]))
+        self._books.text("report.html", html(report))
+        self._books.text("report.json", json.dumps(report, ensure_ascii=False))
 
     def _packages(self) -> None:
         packages = self._scene.packages
         if packages.problem:
-            self._leave("packages", packages.problem)
+            self._books.leave("packages", packages.problem)
             return
         lines = (
             "\t".join(
@@ -470,33 +210,10 @@ class _Writer:
             )
             for one in packages.installed()
         )
-        self._text(
+        self._books.text(
             "packages.txt",
             "".join(f"{line}\n" for line in ("PACKAGE\tVERSION\tINSTALLED\tFILES\tLEVEL\tSIGNATURE", *lines)),
         )
-
-    def _close(self) -> None:
-        told = {
-            "schema": 1,
-            "host": self._report["host"],
-            "gathered": timestamp(int(self._scene.now * 1e9)),
-            "secrets": self._secrets,
-            "files": self._manifest,
-            "left_out": {
-                "count": self._bundle.left_out,
-                "first": [{"what": what, "why": why} for what, why in self._bundle.left],
-            },
-        }
-        data = json.dumps(told).encode()
-        self._archive.reserve(-len(data))
-        self._archive.add("manifest.json", data)
-        self._bundle.size, self._bundle.sha256 = self._archive.close()
-
-
-def _start(place: Place, size: int, most: int) -> int:
-    """Where to begin in a file of which `most` bytes are taken: at the beginning of a record."""
-    start = 0 if place.head else max(0, size - most)
-    return -(-start // place.record) * place.record
 
 
 def _identity(target: BinaryIO) -> tuple[int, int] | None:

@@ -24,6 +24,8 @@ from .interface import Unseen
 from .report import build
 from .scene import SUDO, Options, Scene
 
+__all__ = ["Options", "Wanted", "chosen", "investigate", "new_file", "prepare"]
+
 DATABASE: Final = "baseline.db"
 
 

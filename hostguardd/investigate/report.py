@@ -7,16 +7,15 @@ alone, so that the text, the page and the JSON can never say three different thi
 from __future__ import annotations
 
 import math
-import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, TypeAlias
 
-from ..model import Generation
 from ..record import clean, timestamp
+from .about import About
+from .advice import Results, iso, questions, steps
 from .inquiry import CHECKS, Check, Inquiry
 from .interface import Item, Moment, Result, Unseen, Verdict
-from .scene import SUDO, Options
+from .scene import SUDO
 
 SCHEMA: Final = 1
 
@@ -27,37 +26,6 @@ WORST: Final = 3
 
 BRIEF: Final = 160
 """Characters of each."""
-
-LATEST: Final = 253402300799
-"""The last second of the year 9999, as far as clocks are believed."""
-
-
-@dataclass(frozen=True, slots=True)
-class About:
-    """What is said of the host and of the look; `about.py` gathers it.
-
-    `zone` is seconds east of UTC where the host is, by its own clock; `by` who looked (`alice (uid 1000)`).
-    `baseline` is the sentence why there is no `generation`, `level` the best at which packages can be
-    verified (a `packages.interface.Level`'s label), `packages_problem` why nothing can be said of them.
-    """
-
-    version: str
-    hostname: str
-    host_id: str
-    boot_id: str
-    system: str
-    kernel: str
-    architecture: str
-    root_folder: str
-    by: str
-    root: bool
-    zone: int
-    options: Options
-    generation: Generation | None
-    baseline: str
-    manager: str
-    packages_problem: str
-    level: str
 
 
 def build(inquiry: Inquiry, about: About, checks: Sequence[Check] = CHECKS) -> Data:
@@ -86,8 +54,8 @@ def build(inquiry: Inquiry, about: About, checks: Sequence[Check] = CHECKS) -> D
             {"check": check.name, **_unseen(one)} for check, result in results for one in result.unseen
         ],
         "remedy": "" if about.root else SUDO,
-        "ask": _ask(results),
-        "next_steps": _steps(results, verdict, about, inquiry.moments),
+        "ask": questions(results),
+        "next_steps": steps(results, verdict, about, inquiry.moments),
     }
 
 
@@ -96,8 +64,8 @@ def _look(inquiry: Inquiry, about: About) -> Data:
     return {
         "by": clean(about.by),
         "root": about.root,
-        "began": _time(inquiry.began),
-        "ended": _time(inquiry.ended),
+        "began": iso(inquiry.began),
+        "ended": iso(inquiry.ended),
         "took": round(max(0.0, inquiry.ended - inquiry.began), 3),
         "zone": about.zone,
         "options": {
@@ -161,8 +129,8 @@ def _unseen(one: Unseen) -> Data:
 
 def _moment(one: Moment) -> Data:
     return {
-        "at": _time(one.at),
-        "until": _time(one.until) if one.until else "",
+        "at": iso(one.at),
+        "until": iso(one.until) if one.until else "",
         "kind": one.kind,
         "says": clean(one.says),
         "who": clean(one.who),
@@ -170,13 +138,6 @@ def _moment(one: Moment) -> Data:
         "confidence": one.confidence.label,
         "verdict": one.verdict.label,
     }
-
-
-def _time(at: float) -> str:
-    """ISO 8601 in UTC. What the host gives for a time may be no such thing: then the nearest end of time."""
-    if not math.isfinite(at):
-        at = 0.0
-    return timestamp(round(min(max(at, 0.0), LATEST) * 1e6) * 1000)
 
 
 def _plain(value: object) -> object:
@@ -193,8 +154,6 @@ def _plain(value: object) -> object:
 
 
 # -- the headline -------------------------------------------------------------------------------------
-
-Results: TypeAlias = list[tuple[Check, Result]]
 
 
 def _sentence(results: Results, verdict: Verdict) -> str:
@@ -265,144 +224,3 @@ def _verified(about: About) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-# -- what to ask --------------------------------------------------------------------------------------
-
-
-def _ask(results: Results) -> list[Data]:
-    """What to ask whom, in the order in which it came up."""
-    asked: dict[str, dict[str, None]] = {}
-    for _, result in results:
-        for item in result.items:
-            for question in _questions(item.details):
-                account = item.details.get("account") or item.details.get("user") or item.name
-                asked.setdefault(clean(str(account)), {})[clean(question)] = None
-    return [{"account": account, "questions": list(questions)} for account, questions in asked.items()]
-
-
-def _questions(details: Mapping[str, object]) -> Iterator[str]:
-    found = details.get("ask")
-    several = [found] if isinstance(found, str) else found
-    if isinstance(several, Iterable):
-        yield from (question for question in map(str, several) if question)
-
-
-# -- what to do next ----------------------------------------------------------------------------------
-
-NETWORK: Final = ("listeners", "connections")
-"""The checks whose suspicious items are ports and peers."""
-
-
-def _step(do: str, why: str, *commands: str) -> Data:
-    return {"do": clean(do), "why": clean(why), "commands": [clean(one) for one in commands]}
-
-
-def _steps(results: Results, verdict: Verdict, about: About, moments: Sequence[Moment]) -> list[Data]:
-    """In the order in which to do them."""
-    host = shlex.quote(clean(about.hostname) or "HOST")
-    elsewhere = _step(
-        "Look from another machine",
-        "A port that is open from outside and not listed here is hidden: no answer of this host shows that.",
-        f"nmap -Pn -sT -p- {host}",
-    )
-    if verdict is Verdict.SUSPICIOUS:
-        return _broken_into(results, host, elsewhere, moments)
-    steps = []
-    if verdict is Verdict.NOTABLE:
-        steps.append(
-            _step(
-                "Have each notable thing explained",
-                "By whoever is responsible for it, not by the host. What nobody can explain is a sign.",
-            )
-        )
-    if not about.root:
-        steps.append(_step("Look again as root", "Much of a host is shown to root alone.", SUDO))
-    if any(result.unseen for _, result in results):
-        steps.append(
-            _step(
-                "Read what could not be looked at",
-                "An intruder is where nobody looks. What stays out of sight is not fine, it is unknown.",
-            )
-        )
-    if about.root and not about.options.packages:
-        steps.append(
-            _step(
-                "Verify the packages, too",
-                "It takes longer, and shows programs that were replaced.",
-                SUDO,
-            )
-        )
-    steps.append(elsewhere)
-    if about.generation is None:
-        steps.append(
-            _step(
-                "Take a baseline once you believe the host",
-                "Then the next look tells what is new, and the daemon tells within a second.",
-                "sudo hostguardctl baseline",
-            )
-        )
-    steps.append(
-        _step(
-            "Keep this report away from the host",
-            "The next one can be held against it.",
-            f"ssh {host} {SUDO} --json > {host}-report.json",
-        )
-    )
-    return steps
-
-
-def _broken_into(results: Results, host: str, elsewhere: Data, moments: Sequence[Moment]) -> list[Data]:
-    ports = [
-        item.name
-        for check, result in results
-        for item in result.items
-        if check.name in NETWORK and item.verdict is Verdict.SUSPICIOUS
-    ]
-    first = min((one.at for one in moments if one.verdict is Verdict.SUSPICIOUS), default=0.0)
-    named = f" Here: {', '.join(ports[:5])}{' and others' if len(ports) > 5 else ''}." if ports else ""
-    since = (
-        f" The first sign in the time line is of {_time(first)[:16].replace('T', ' ')} UTC." if first else ""
-    )
-    return [
-        _step(
-            "Stay calm; do not reboot, do not shut down",
-            "A reboot destroys what only memory holds, and may be what a logic bomb waits for.",
-        ),
-        _step(
-            "Work as an ordinary user, with sudo only where it is needed",
-            "A login of root is what an intruder watches for, and may be what sets something off.",
-        ),
-        _step(
-            "Save the evidence onto another machine, before anything is changed",
-            "Run it there: then nothing is written to the disk of this host, where it may overwrite traces.",
-            f"ssh {host} {SUDO} --bundle - > {host}-evidence.tar.gz",
-        ),
-        _step(
-            "Write down the strange ports, who is connected to them, and since when",
-            f"They lead to where the intruder came from, and are gone with the connection.{named}",
-            "ss -tunap",
-        ),
-        elsewhere,
-        _step(
-            "Then take it off the network, and leave it running",
-            "Pull the cable, or isolate it at the switch or hypervisor; believe no command of the host.",
-        ),
-        _step(
-            "Copy the disks, and the memory if you can",
-            "From the hypervisor or from clean media. What is found later must be found on the copy.",
-        ),
-        _step(
-            "Ask the owners of the accounts whether it was them",
-            "In person or by telephone: whoever has the account may also read its mail.",
-        ),
-        _step(
-            "Change passwords and keys, from another machine",
-            "All that were used on this host or lie on it. Then look at each host that they open.",
-        ),
-        _step(
-            "Build the host anew from clean media",
-            "Cleaning is guessing. Restore data from before the break-in, and close the way in before it "
-            f"goes back online.{since}",
-        ),
-    ]

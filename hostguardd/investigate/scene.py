@@ -7,6 +7,7 @@ The rules kept: every sensor is asked once, when the first check needs it; what 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +22,8 @@ from ..host.clock import SystemClock
 from ..host.live import Process
 from ..model import Blind, Depth, Fact, FileFact, Sweep
 from ..packages.interface import NoPackages, PackageHost
+from ..sensors.commands import script
+from ..sensors.signs import LOOKS
 from .approved import Approved
 from .interface import Known, Unseen, text
 
@@ -28,6 +31,9 @@ SUDO: Final = "sudo hostguardctl investigate"
 """What an ordinary user is told to run to see what only root sees."""
 
 MOST_ACCOUNTS: Final = 16 * 1024**2
+
+SAMPLE: Final = 64
+"""Children of one parent, alike, that are looked into."""
 
 Made = TypeVar("Made")
 SomeFact = TypeVar("SomeFact", bound=Fact)
@@ -143,6 +149,30 @@ class Scene:
         live = self.host.live
         found = ((pid, live.process(pid)) for pid in live.pids())
         return {pid: process for pid, process in found if process is not None}
+
+    @cached_property
+    def signs(self) -> Mapping[int, tuple[tuple[str, bytes], ...]]:
+        """What is odd about how processes run, as (sign, what it is about), of those that have any.
+
+        Of a parent's children that are alike, to the KiB of code mapped, a sample is looked into: a server's
+        tens of thousands of workers would take as long as all the rest.
+        """
+        found = {}
+        alike: Counter[object] = Counter()
+        for pid, process in self.processes.items():
+            if process.kernel or process.namespace or process.exe is None:
+                continue
+            kind = process._replace(pid=0, started=0, session=0)
+            alike[kind] += 1
+            if alike[kind] > SAMPLE:
+                continue
+            inside = self.host.live.inside(pid)
+            if inside is not None:
+                runs = script(process.exe, process.argv, process.cwd)
+                told = {word: about for look in LOOKS for word, about in look(process, inside, runs)}
+                if told:
+                    found[pid] = tuple(sorted(told.items()))
+        return found
 
     @cached_property
     def users(self) -> tuple[User, ...]:

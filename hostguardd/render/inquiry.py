@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from .alike import Alike, alike
 from .moments import runs_of
 from .paper import Data, Paper, cells, count, duration
 from .trees import Node, is_tree, natural, tree
@@ -35,7 +36,7 @@ def page(paper: Paper, report: Data, everything: bool = False, only: str | None 
     Raises KeyError when there is no such check.
     """
     if only is not None:
-        yield from _check({one["name"]: one for one in report["checks"]}[only], paper)
+        yield from _check(paper, {one["name"]: one for one in report["checks"]}[only])
         return
     yield from _verdict(paper, report)
     yield from _suspicious(paper, report, everything)
@@ -44,7 +45,7 @@ def page(paper: Paper, report: Data, everything: bool = False, only: str | None 
     yield from _checks(paper, report)
     if everything:
         for check in report["checks"]:
-            yield from ("", *_check(check, paper))
+            yield from ("", *_check(paper, check))
     yield from _moments(paper, report, everything)
     yield from _ask(paper, report, everything)
     yield from _steps(paper, report)
@@ -97,26 +98,29 @@ def _suspicious(paper: Paper, report: Data, everything: bool) -> Iterator[str]:
         return
     yield from _title(paper, "What is suspicious")
     shown = found if everything else found[:SHOWN]
-    for check, item in shown:
+    for sort in alike(shown):
         yield ""
-        yield from _full(paper, check["title"], item)
+        yield from _full(paper, sort.check["title"], sort)
     left = _total(report, "suspicious") - len(shown)
     yield from _more(paper, left, "suspicious thing", "--all, or --json for everything")
 
 
-def _full(paper: Paper, title: str, item: Data) -> Iterator[str]:
-    """One thing: what, why, evidence, next."""
-    tags = ", ".join(tag for tag in (title, item["known"], item["technique"]) if tag)
-    verdict = str(item["verdict"])
-    yield from paper.wrap(f"{item['name']}", 2, STYLES[verdict], _mark(paper, verdict) + " ")
-    if tags:
-        yield from paper.wrap(tags, 2, "dim")
-    yield from _row(paper, "what", item["says"])
-    yield from _row(paper, "why", item["means"])
-    for number, one in enumerate(item["evidence"][:EVIDENCE]):
-        said = f"{one['source']}: {one['text']}" if one["text"] else one["source"]
-        yield from _row(paper, "" if number else "evidence", said)
-    yield from _row(paper, "next", item["next"], "strong")
+def _full(paper: Paper, title: str, sort: Alike) -> Iterator[str]:
+    """Things that mean the same: what, evidence, why, next."""
+    for item in sort.items:
+        tags = ", ".join(tag for tag in (title, item["known"], item["technique"]) if tag)
+        verdict = str(item["verdict"])
+        yield from paper.wrap(f"{item['name']}", 2, STYLES[verdict], _mark(paper, verdict) + " ")
+        if tags:
+            yield from paper.wrap(tags, 2, "dim")
+        yield from _row(paper, "what", item["says"])
+        for number, one in enumerate(item["evidence"][:EVIDENCE]):
+            said = f"{one['source']}: {one['text']}" if one["text"] else one["source"]
+            yield from _row(paper, "" if number else "evidence", said)
+        if not sort.next:
+            yield from _row(paper, "next", item["next"], "strong")
+    yield from _row(paper, "why", sort.items[0]["means"])
+    yield from _row(paper, "next", sort.next, "strong")
 
 
 def _notable(paper: Paper, report: Data, everything: bool) -> Iterator[str]:
@@ -125,9 +129,10 @@ def _notable(paper: Paper, report: Data, everything: bool) -> Iterator[str]:
         return
     yield from _title(paper, "What somebody should explain")
     shown = found if everything else found[:SHOWN]
-    for check, item in shown:
-        yield from paper.wrap(_brief(item), 2, first=_mark(paper, "notable") + " ")
-        yield from paper.wrap(f"{check['title']}. {item['next']}", 4, "dim")
+    for sort in alike(shown):
+        for item in sort.items:
+            yield from paper.wrap(_brief(item), 2, first=_mark(paper, "notable") + " ")
+        yield from paper.wrap(f"{sort.check['title']}. {sort.next or sort.items[0]['means']}", 4, "dim")
     left = _total(report, "notable") - len(shown)
     yield from _more(paper, left, "notable thing", "--all, or --json for everything")
 
@@ -165,7 +170,7 @@ def _checks(paper: Paper, report: Data) -> Iterator[str]:
     yield from paper.wrap("--check NAME shows one of them, --all shows all", 2, "dim")
 
 
-def _check(check: Data, paper: Paper) -> Iterator[str]:
+def _check(paper: Paper, check: Data) -> Iterator[str]:
     """One check with all that it found."""
     verdict = str(check["verdict"])
     said = f"{check['title']}: {verdict}"
@@ -175,10 +180,9 @@ def _check(check: Data, paper: Paper) -> Iterator[str]:
         first = _mark(paper, "could not look") + " "
         yield from paper.wrap(f"not seen: {one['scope']}: {one['reason']}", 4, first=f"  {first}")
     items = check["items"]
-    for item in items:
-        if item["verdict"] != "fine":
-            yield ""
-            yield from _full(paper, "", item)
+    for sort in alike((check, item) for item in items if item["verdict"] != "fine"):
+        yield ""
+        yield from _full(paper, "", sort)
     if is_tree(items):
         yield ""
         yield from _tree(paper, items)

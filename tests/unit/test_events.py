@@ -76,7 +76,7 @@ class FakeJournal(NoJournal):
     def open(self) -> Feed:
         return self
 
-    def past(self, stop: object) -> list[Entry]:
+    def past(self, stop: object, since: float = 0) -> list[Entry]:
         return self.before
 
     def new(self, most: int) -> list[Entry]:

@@ -124,9 +124,9 @@ def test_the_worst_comes_first_with_why_evidence_and_what_to_do() -> None:
         assert all(question in text for question in asked["questions"])
     order = [
         "What is suspicious",
-        "What somebody should explain",
         "What to do next",
         "What could not be looked at",
+        "What somebody should explain",
     ]
     places = [text.rindex(f" {title} ") for title in order]
     assert places == sorted(places)
@@ -237,3 +237,20 @@ def test_a_check_that_nobody_has_heard_of_is_shown() -> None:
         check["name"] = f"new-{check['name']}"
     page = html(report)
     assert page.count('<details class="check') == len(report["checks"])
+
+
+def test_what_is_alike_is_explained_once() -> None:
+    items = [Item(f"/tmp/.{n}", Verdict.SUSPICIOUS, f"odd {n}", "why it is", "what to do") for n in range(30)]
+    report = build(inquiries.inquiry({"hidden": items}), inquiries.about(), inquiries.CHECKS)
+    shown = check(html(report)).text
+    assert shown.count("why it is") == 1
+    assert "30 × Hidden things" in shown
+    assert all(f"odd {n}" in shown for n in range(30))
+
+
+def test_what_is_to_be_done_may_differ_where_all_else_is_alike() -> None:
+    items = [Item(f"pid {n}", Verdict.SUSPICIOUS, f"pid {n}: odd", "why", f"save {n}") for n in range(3)]
+    report = build(inquiries.inquiry({"processes": items}), inquiries.about(), inquiries.CHECKS)
+    shown = check(html(report)).text
+    assert shown.count("Why it matters") == 1
+    assert all(f"save {n}" in shown for n in range(3))

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hostguardd.investigate.interface import Confidence, Moment, Verdict
+from hostguardd.investigate.interface import Confidence, Item, Moment, Verdict
 from hostguardd.investigate.report import build
 from hostguardd.render.inquiry import page
 from hostguardd.render.paper import Paper, cells, visible
@@ -174,3 +174,20 @@ def test_names_are_ordered_as_people_do() -> None:
         "pid 10",
     ]
     assert natural({"name": "9" * 5000})
+
+
+def test_what_is_alike_is_explained_once() -> None:
+    for verdict in (Verdict.SUSPICIOUS, Verdict.NOTABLE):
+        items = [Item(f"/tmp/.{n}", verdict, f"odd {n}", "why it is", "what to do") for n in range(9)]
+        report = build(inquiries.inquiry({"hidden": items}), inquiries.about(), inquiries.CHECKS)
+        text = "\n".join(lines(report))
+        assert text.count("what to do") == 1
+        assert all(f"odd {n}" in text for n in range(9))
+
+
+def test_what_is_to_be_done_may_differ_where_all_else_is_alike() -> None:
+    items = [Item(f"pid {n}", Verdict.SUSPICIOUS, f"pid {n}: odd", "why", f"save {n}") for n in range(3)]
+    report = build(inquiries.inquiry({"processes": items}), inquiries.about(), inquiries.CHECKS)
+    text = "\n".join(lines(report))
+    assert text.count("why  why") == 1
+    assert all(f"save {n}" in text for n in range(3))

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from ..alike import alike, apart
 from ..trees import Node, is_tree, natural, pruned, tree
 from .room import LONG, SHORT, Room, cut
 from .timeline import Clock, timeline
@@ -127,7 +128,8 @@ def page(report: Data) -> dict[str, Any]:
         "label": label,
         "suspicious": suspicious,
         "notable": notable,
-        "cards": cards,
+        "alike": alike,
+        "apart": apart,
         "number": lambda item: cards[id(item)],
         "found": {word: sum(check["counts"][word] for check in report["checks"]) for word in MARKS},
         "groups": _grouped(pages),

@@ -474,7 +474,7 @@ def test_a_full_disk_is_not_taken_for_a_program_that_cannot_be_read(deleted: tup
             return getattr(live, name)
 
     target: Any = Once()
-    host: Any = replace(this_host(), texts=Only(b"/proc"), live=Kernel())  # type: ignore[arg-type]
+    host: Any = replace(this_host(), texts=Only(b"/proc"), live=Kernel())
     with pytest.raises(OSError, match="No space left"):
         bundle.write(scene(host), report(), target)
     live.close()

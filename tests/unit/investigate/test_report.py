@@ -156,13 +156,11 @@ def test_what_to_do_on_a_host_that_is_fine() -> None:
     assert "Verify the packages" in steps(of({}, options=Options(packages=False)))
 
 
-def test_a_hostile_host_name_is_quoted_in_commands() -> None:
-    report = of({"hidden": [one(Verdict.SUSPICIOUS)]}, hostname="x; rm -rf $HOME\n")
+@pytest.mark.parametrize("name", ["", "x; rm -rf $HOME", "-oProxyCommand=x", "../../etc/x", "a b", "a\n"])
+def test_a_hostile_host_name_gets_into_no_command(name: str) -> None:
+    report = of({"hidden": [one(Verdict.SUSPICIOUS)]}, hostname=name)
     commands = [command for step in report["next_steps"] for command in step["commands"]]
-    assert not [
-        command for command in commands if "rm -rf" in command and "'x; rm -rf $HOME\\x0a'" not in command
-    ]
-    assert any("rm -rf" in command for command in commands)
+    assert "ssh HOST sudo hostguardctl investigate --bundle - > HOST-evidence.tar.gz" in commands
 
 
 def test_about_this_host_and_who_looks() -> None:
