@@ -21,7 +21,7 @@ from ..packages.make import packages_of
 from ..render.html import html
 from .about import about
 from .approved import Approved
-from .bundle import create, write
+from .evidence.bundle import create, write
 from .inquiry import CHECKS, Check, inquire
 from .interface import Unseen
 from .report import build

@@ -17,12 +17,12 @@ from ... import accounts
 from ...attributes import moment
 from ...facts.accounts import DAMAGED, GROUPS, USERS, names
 from ...model import AccountFact, KeyFact, join
-from ..attendance import attendance
-from ..belongs import odd_place
-from ..deeds import deeds
+from ..files.belongs import odd_place
+from ..files.deeds import deeds
+from ..files.options import sudoers
 from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict, text
-from ..options import sudoers
-from ..register import Session
+from ..logins.attendance import attendance
+from ..logins.register import Session
 from ..scene import MOST_ACCOUNTS, SUDO, Scene
 
 MEANS: Final = "An account that nobody asked for, or a new way into an old one, is how intruders come back."

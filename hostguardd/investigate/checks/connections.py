@@ -14,9 +14,9 @@ from typing import Final
 
 from ...host.live import CONNECTED, Connection, Process
 from ...model import ListenerFact
-from .. import programs as kith
 from ..interface import Confidence, Evidence, Found, Item, Moment, Unseen, Verdict, text
-from ..programs import Odd, Programs
+from ..live import programs as kith
+from ..live.programs import Odd, Programs
 from ..scene import SUDO, Scene
 
 MOST_OWNED: Final = 50_000

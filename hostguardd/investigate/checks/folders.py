@@ -17,14 +17,14 @@ from ...globs import compile_paths
 from ...host.globbing import glob_paths
 from ...host.mounts import MountMap
 from ...model import join, split
-from ..attendance import attendance
-from ..belongs import Belongs, belongs, odd_place
-from ..gathered import Entry
+from ..files.belongs import Belongs, belongs, odd_place
+from ..files.gathered import Entry
+from ..files.kinds import MADE_BY_SCRIPTS
+from ..files.standing import standing as known
+from ..files.walk import BY_MUCH, DAY
 from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict, text
-from ..kinds import MADE_BY_SCRIPTS
+from ..logins.attendance import attendance
 from ..scene import SUDO, Scene
-from ..standing import standing as known
-from ..walk import BY_MUCH, DAY
 from .recent import presence, recorded
 
 MEANS: Final = (

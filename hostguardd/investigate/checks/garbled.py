@@ -14,9 +14,9 @@ from typing import Final
 
 from ...tidings import PROGRAMS, SAME
 from ..interface import Confidence, Evidence, Found, Item, Moment, Verdict, text
-from ..logfiles import reading
-from ..passage import NEAR, Fault, Odd, Passage
-from ..redact import redact
+from ..logs.logfiles import reading
+from ..logs.passage import NEAR, Fault, Odd, Passage
+from ..logs.redact import redact
 from ..scene import Scene
 
 EXPOSED: Final = (frozenset((*PROGRAMS, *SAME)) - {b"kernel", b"audit"}) | {

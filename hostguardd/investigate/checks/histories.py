@@ -18,9 +18,9 @@ from ...engine.parts import SystemNames
 from ...facts.logs import WHOLE, LogFact, LoginFact
 from ...model import join, split
 from ...words.logs import LOG
-from ..commands import LONGEST, Rule, Typed, judge, typed
 from ..interface import Confidence, Evidence, Found, Item, Moment, Unseen, Verdict, text
-from ..redact import redact
+from ..logs.commands import LONGEST, Rule, Typed, judge, typed
+from ..logs.redact import redact
 from ..scene import SUDO, Scene
 
 FILE: Final = 4 * 1024**2

@@ -15,9 +15,9 @@ from ...fact import key_of
 from ...host.live import Process
 from ...model import ListenerFact
 from ...sensors.commands import language, script
-from .. import programs as kith
 from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict, text
-from ..programs import Odd, Programs
+from ..live import programs as kith
+from ..live.programs import Odd, Programs
 from ..scene import SUDO, Scene
 
 KERNEL: Final = b"[kernel]"

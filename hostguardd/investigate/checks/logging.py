@@ -19,8 +19,8 @@ from ...host.live import Process
 from ...model import SettingFact, join
 from ...words.logs import LOG
 from ..interface import Confidence, Evidence, Found, Item, Moment, Unseen, Verdict, text
-from ..logfiles import LOGINS, Reading, reading
-from ..pulse import Gap, Pulse, spoke
+from ..logs.logfiles import LOGINS, Reading, reading
+from ..logs.pulse import Gap, Pulse, spoke
 from ..scene import SUDO, Scene
 
 DAY: Final = 86400

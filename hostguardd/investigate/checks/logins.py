@@ -11,15 +11,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from ..attendance import WTMPDB, Attendance, attendance, near
-from ..habits import LOCAL, Oddity
 from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict, text
-from ..lasts import last_logins
-from ..records import books
-from ..register import LOST, MOST, Register, Session, stamp
+from ..logins.attendance import WTMPDB, Attendance, attendance, near
+from ..logins.habits import LOCAL, Oddity
+from ..logins.lasts import last_logins
+from ..logins.records import books
+from ..logins.register import LOST, MOST, Register, Session, stamp
+from ..logins.usage import Usage, arrivals, usage
+from ..logins.wiped import SAVE, files, history, records, unwritten
 from ..scene import SUDO, Scene
-from ..usage import Usage, arrivals, usage
-from ..wiped import SAVE, files, history, records, unwritten
 
 BTMP: Final = b"/var/log/btmp"
 

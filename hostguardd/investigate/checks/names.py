@@ -14,11 +14,11 @@ from ...fact import TEMPORARY
 from ...facts.hidden import HIDDEN_FILE, HIDDEN_FOLDER, ODD_NAME
 from ...model import split
 from ...sensors.hidden import is_place
-from ..belongs import Belongs, belongs, in_home, outer_root
-from ..gathered import Odd, in_system
+from ..files.belongs import Belongs, belongs, in_home, outer_root
+from ..files.gathered import Odd, in_system
+from ..files.walk import unseen, walked
 from ..interface import Confidence, Evidence, Found, Item, Moment, Verdict, text
 from ..scene import Scene
-from ..walk import unseen, walked
 
 TECHNIQUE: Final = "T1564.001"
 MEANS: Final = (

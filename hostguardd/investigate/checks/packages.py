@@ -14,10 +14,10 @@ from typing import Final, NamedTuple
 
 from ...model import split
 from ...packages.interface import Departure, Doubt, Level, Owner, PackageHost
-from .. import places
+from ..files import places
+from ..files.standing import standing
 from ..interface import Confidence, Evidence, Found, Item, Moment, Unseen, Verdict, text
 from ..scene import SUDO, Scene
-from ..standing import standing
 
 TOOLS: Final = {
     "rpm": (b"/usr/bin/rpm", b"/usr/bin/rpmkeys", b"/usr/bin/dnf-3", b"/usr/bin/dnf5"),

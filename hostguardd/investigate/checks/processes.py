@@ -15,9 +15,9 @@ from typing import Final
 from ...facts.live import SIGNS, ProcessFact
 from ...host.live import Process
 from ...sensors.commands import script
-from .. import programs as kith
 from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict, text
-from ..programs import Odd, Programs
+from ..live import programs as kith
+from ..live.programs import Odd, Programs
 from ..scene import SUDO, Scene
 
 ALIKE: Final = 3

@@ -14,12 +14,12 @@ from ...accounts import group
 from ...packages.interface import Transaction
 from ...sensors.wtmp import WTMP
 from ...utmp import BOOT_TIME
-from ..attendance import Attendance, attendance
-from ..boots import JOURNAL, KERNEL, KERNEL_LOG, RECORDS, SAME, Boots, CameUp, Order, boots
 from ..interface import Confidence, Evidence, Found, Item, Moment, Unseen, Verdict, text
-from ..register import Session, Step, stamp
+from ..logins.attendance import Attendance, attendance
+from ..logins.boots import JOURNAL, KERNEL, KERNEL_LOG, RECORDS, SAME, Boots, CameUp, Order, boots
+from ..logins.register import Session, Step, stamp
+from ..logins.usage import usage
 from ..scene import MOST_ACCOUNTS, SUDO, Scene
-from ..usage import usage
 
 SHOWN: Final = 50
 """Boots that are told one by one, the newest."""

@@ -17,13 +17,13 @@ from ...attributes import moment
 from ...globs import compile_paths
 from ...model import split
 from ...packages.interface import Owner, Transaction
-from ..attendance import attendance
-from ..belongs import Belongs, belongs
-from ..gathered import Entry
+from ..files.belongs import Belongs, belongs
+from ..files.gathered import Entry
+from ..files.walk import BY_MUCH, MOST_CHANGED, unseen, walked
 from ..interface import Confidence, Evidence, Found, Item, Moment, Verdict, text
-from ..register import Session
+from ..logins.attendance import attendance
+from ..logins.register import Session
 from ..scene import Scene
-from ..walk import BY_MUCH, MOST_CHANGED, unseen, walked
 
 TECHNIQUE: Final = "T1554"
 MEANS: Final = (

@@ -14,9 +14,9 @@ from typing import Final
 from ...facts.logs import EventFact
 from ...loglines import CONSOLE
 from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Verdict, text
-from ..ledger import OTHERS, Source, Success, together
-from ..logfiles import reading
-from ..redact import redact
+from ..logs.ledger import OTHERS, Source, Success, together
+from ..logs.logfiles import reading
+from ..logs.redact import redact
 from ..scene import Scene
 
 ITEMS: Final = 200

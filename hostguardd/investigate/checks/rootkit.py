@@ -16,9 +16,9 @@ from typing import Final
 from ...model import ModuleFact, MountFact, SettingFact, path_traits
 from ...packages.interface import Departure
 from ...sensors.signs import PRELOADS
-from .. import kernel, kits
 from ..interface import Evidence, Found, Item, Verdict, text
-from ..kits import sign
+from ..live import kernel, kits
+from ..live.kits import sign
 from ..scene import Scene
 
 PRELOAD: Final = b"/etc/ld.so.preload"

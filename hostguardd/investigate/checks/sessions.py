@@ -14,13 +14,13 @@ from typing import Final
 from ...facts.logs import LoginFact
 from ...host.live import Process
 from ...sensors.logins import UTMP
-from ..attendance import NEAR, Attendance, attendance
-from ..differences import ASK, differences, evidence_of, since_when, who_sits
-from ..habits import Oddity
 from ..interface import Evidence, Found, Item, Unseen, Verdict, text
-from ..presence import Presence, Seat, presence
+from ..logins.attendance import NEAR, Attendance, attendance
+from ..logins.differences import ASK, differences, evidence_of, since_when, who_sits
+from ..logins.habits import Oddity
+from ..logins.presence import Presence, Seat, presence
+from ..logins.usage import Usage, arrivals, usage
 from ..scene import SUDO, Scene
-from ..usage import Usage, arrivals, usage
 
 PAUSE: Final = 1.0
 """Seconds after which a difference must still be there."""

@@ -12,11 +12,11 @@ from typing import Final
 
 from ...attributes import capabilities, mode, moment
 from ...model import SetIdFact, split
-from ..belongs import Belongs, belongs, in_home, odd_place, outer_root, some
-from ..gathered import Lending
+from ..files.belongs import Belongs, belongs, in_home, odd_place, outer_root, some
+from ..files.gathered import Lending
+from ..files.walk import unseen, walked
 from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Verdict, text
 from ..scene import Scene
-from ..walk import unseen, walked
 
 TECHNIQUE: Final = "T1548.001"
 MEANS: Final = (

@@ -16,14 +16,14 @@ from ...attributes import moment
 from ...host.globbing import glob_paths
 from ...host.mounts import MountMap
 from ...model import join
-from ..belongs import Belongs, belongs, odd_place
-from ..deeds import deeds, program
-from ..entries import Entry, crontab, script
+from ..files.belongs import Belongs, belongs, odd_place
+from ..files.deeds import deeds, program
+from ..files.entries import Entry, crontab, script
+from ..files.kinds import CRON_OF_ACCOUNT, HOMES, KINDS, LOGIN_OF_ACCOUNT, MADE_BY_SCRIPTS, SPOOLS, Kind
+from ..files.options import LOOKS, Option
+from ..files.standing import standing as known
 from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict, text
-from ..kinds import CRON_OF_ACCOUNT, HOMES, KINDS, LOGIN_OF_ACCOUNT, MADE_BY_SCRIPTS, SPOOLS, Kind
-from ..options import LOOKS, Option
 from ..scene import SUDO, Scene
-from ..standing import standing as known
 
 LARGEST: Final = 1024**2
 """Bytes of one file that are read."""

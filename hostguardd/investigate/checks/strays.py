@@ -12,11 +12,11 @@ from typing import Final
 
 from ...attributes import mode, moment
 from ...fact import TEMPORARY
-from ..belongs import belongs, outer_root, some
-from ..gathered import Entry, in_system
+from ..files.belongs import belongs, outer_root, some
+from ..files.gathered import Entry, in_system
+from ..files.walk import SHARED, unseen, walked
 from ..interface import Confidence, Evidence, Found, Item, Moment, Verdict, text
 from ..scene import Scene
-from ..walk import SHARED, unseen, walked
 
 HARMLESS: Final = frozenset({(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2), (1, 11)})
 """Devices that every chroot has: null, zero, full, random, urandom, tty, console, ptmx, kmsg."""
@@ -79,8 +79,8 @@ def devices(scene: Scene) -> Iterator[Item]:
     roots: dict[bytes, list[bytes]] = defaultdict(list)
     for entry in walked(scene).devices:
         seen = scene.host.texts.lstat(entry.path)
-        if seen is None or (stat.S_ISCHR(seen.st_mode) and seen.st_rdev == 0):
-            continue  # gone, or how a layer of overlayfs says that a name was removed
+        if seen is None or seen.st_rdev == 0:
+            continue  # gone; or no device at all: overlayfs for a name removed, systemd for what is hidden
         number = os.major(seen.st_rdev), os.minor(seen.st_rdev)
         if stat.S_ISCHR(seen.st_mode) and number in HARMLESS:
             harmless.append(entry.path)

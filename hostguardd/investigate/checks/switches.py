@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from ..interface import Confidence, Evidence, Found, Item, Moment, Verdict, text
-from ..logfiles import Reading, reading
-from ..passage import Turn
-from ..redact import redact
+from ..logs.logfiles import Reading, reading
+from ..logs.passage import Turn
+from ..logs.redact import redact
 from ..scene import Scene
 
 SHOWN: Final = 5

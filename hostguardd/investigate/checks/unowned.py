@@ -16,10 +16,10 @@ from typing import Final, NamedTuple
 
 from ...host.files import Folder
 from ...model import Row, join, split
-from .. import places
+from ..files import places
+from ..files.standing import standing
 from ..interface import Evidence, Found, Item, Unseen, Verdict, text
 from ..scene import SUDO, Scene
-from ..standing import standing
 
 PROGRAMS: Final = (b"/usr/bin", b"/usr/sbin", b"/bin", b"/sbin")
 TREES: Final = (b"/usr/libexec", b"/usr/lib", b"/usr/lib64", b"/usr/lib32", b"/lib", b"/lib64", b"/boot")

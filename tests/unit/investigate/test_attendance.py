@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hostguardd.host.pages import rows_of, values_of
-from hostguardd.investigate.attendance import Attendance, attendance
-from hostguardd.investigate.records import LARGEST
-from hostguardd.investigate.register import CRASH, DOWN, LOGOUT, LOST, OPEN, REPLACED, Register
+from hostguardd.investigate.logins.attendance import Attendance, attendance
+from hostguardd.investigate.logins.records import LARGEST
+from hostguardd.investigate.logins.register import CRASH, DOWN, LOGOUT, LOST, OPEN, REPLACED, Register
 from hostguardd.utmp import BOOT_TIME, DEAD_PROCESS, LOGIN_PROCESS, NEW_TIME, OLD_TIME, RUN_LVL, logins
 from tests.fakelive import FakeLive
 from tests.records import NOW, A, record

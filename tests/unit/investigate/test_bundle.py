@@ -24,12 +24,12 @@ from hypothesis import strategies as st
 from hostguardd.host.bundle import image, this_host
 from hostguardd.host.proc import ProcHost
 from hostguardd.host.texts import Text, TextHost
-from hostguardd.investigate import bundle, evidence
-from hostguardd.investigate.archive import LONGEST, LONGEST_PART, Archive, TooLarge, stored
+from hostguardd.investigate.evidence import bundle, gathering
+from hostguardd.investigate.evidence.archive import LONGEST, LONGEST_PART, Archive, TooLarge, stored
+from hostguardd.investigate.evidence.secrets import without_secrets
 from hostguardd.investigate.interface import Item, Verdict, text
 from hostguardd.investigate.report import build
 from hostguardd.investigate.scene import Options, Scene
-from hostguardd.investigate.secrets import without_secrets
 from hostguardd.packages.interface import Installed, Level, NoPackages
 from tests import inquiries
 from tests.scenes import scene
@@ -390,7 +390,7 @@ def test_a_file_that_became_a_link_is_not_followed(root: Path) -> None:
 
 
 def test_a_folder_of_too_many_names_is_said(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evidence, "NAMES", 20)
+    monkeypatch.setattr(gathering, "NAMES", 20)
     for number in range(30):
         (root / "etc/systemd" / f"n{number}").write_text("x")
     found = of(root)
@@ -481,7 +481,7 @@ def test_a_full_disk_is_not_taken_for_a_program_that_cannot_be_read(deleted: tup
 
 
 def test_windows_into_the_kernel_are_no_evidence() -> None:
-    named = evidence.named(
+    named = gathering.named(
         [("/proc/kcore", Verdict.SUSPICIOUS), ("/dev/shm/x", Verdict.SUSPICIOUS), ("/y", Verdict.FINE)]
     )
     assert [place.path for place in named] == [b"/dev/shm/x"]

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from hostguardd.investigate.deeds import code, deeds, program
+from hostguardd.investigate.files.deeds import code, deeds, program
 from hostguardd.investigate.interface import Verdict
 
 

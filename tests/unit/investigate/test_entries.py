@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostguardd.investigate import entries, options
-from hostguardd.investigate.entries import Entry
+from hostguardd.investigate.files import entries, options
+from hostguardd.investigate.files.entries import Entry
 from hostguardd.investigate.interface import Verdict
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from hostguardd.investigate.checks import histories
-from hostguardd.investigate.commands import LONGEST, RULES, judge, typed
 from hostguardd.investigate.interface import Confidence, Verdict
-from hostguardd.investigate.redact import redact
+from hostguardd.investigate.logs.commands import LONGEST, RULES, judge, typed
+from hostguardd.investigate.logs.redact import redact
 from tests.records import record
 from tests.scenes import Findings, looked, scene
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostguardd.investigate.ledger import Where
-from hostguardd.investigate.logfiles import reading
-from hostguardd.investigate.passage import Passage
+from hostguardd.investigate.logs.ledger import Where
+from hostguardd.investigate.logs.logfiles import reading
+from hostguardd.investigate.logs.passage import Passage
 from hostguardd.investigate.scene import Options
 from hostguardd.loglines import Line, parse
 from hostguardd.tidings import tell
@@ -145,9 +145,9 @@ def test_what_time_does_not_suffice_for_is_said(tmp_path: Path) -> None:
 def test_a_flood_of_names_fills_no_memory_and_loses_no_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hostguardd.investigate.ledger.SOURCES", 50)
-    monkeypatch.setattr("hostguardd.investigate.ledger.USERS", 60)
-    monkeypatch.setattr("hostguardd.investigate.passage.KINDS", 10)
+    monkeypatch.setattr("hostguardd.investigate.logs.ledger.SOURCES", 50)
+    monkeypatch.setattr("hostguardd.investigate.logs.ledger.USERS", 60)
+    monkeypatch.setattr("hostguardd.investigate.logs.passage.KINDS", 10)
     head = "Mar 10 09:01:02 web1 "
     text = "".join(
         f"{head}sshd[{n}]: Failed password for u{n}{'x' * 100} from 198.51.{n // 200}.{n % 200} port 1 ssh2\n"

@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hostguardd.investigate.checks.logins import look
-from hostguardd.investigate.habits import Habits, elsewhere, network
 from hostguardd.investigate.interface import Known, Verdict
-from hostguardd.investigate.register import Session
+from hostguardd.investigate.logins.habits import Habits, elsewhere, network
+from hostguardd.investigate.logins.register import Session
 from hostguardd.utmp import BOOT_TIME, DEAD_PROCESS, LOGIN_PROCESS, SIZE
 from tests.fakelive import FakeLive
 from tests.records import NOW, A, record

@@ -120,6 +120,24 @@ def test_an_edited_log_is_suspicious(tmp_path: Path, root: Path) -> None:
     assert "alerts.jsonl:2" in found.named("alert log").evidence[0].source
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives up root's rights")
+def test_who_may_not_read_the_log_accuses_nobody(tmp_path: Path, root: Path) -> None:
+    log = written(tmp_path, Severity.HIGH)
+    (log.parent / "alerts.pruned").write_text("{}")
+    for one in (log, log.parent / "alerts.pruned"):
+        one.chmod(0o600)
+    where = scene(tmp_path)
+    for folder in (tmp_path, *tmp_path.parents):
+        folder.chmod(folder.stat().st_mode | 0o011)
+    os.seteuid(65534)
+    try:
+        found = scenes.looked(alerts.look, where)
+    finally:
+        os.seteuid(0)
+    assert not found.suspicious
+    assert "Permission denied" in found.unseen[0].reason
+
+
 def test_a_host_that_never_had_the_daemon_is_fine(tmp_path: Path, root: Path) -> None:
     found = scenes.looked(alerts.look, scene(tmp_path))
     assert {one.verdict for one in found.items} == {Verdict.FINE}

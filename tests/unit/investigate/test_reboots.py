@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hostguardd.host.journal import Booted, Journal, NoJournal, booted
-from hostguardd.investigate.boots import lines
 from hostguardd.investigate.checks.reboots import look
 from hostguardd.investigate.interface import Verdict
+from hostguardd.investigate.logins.boots import lines
 from hostguardd.packages.interface import NoPackages, Transaction
 from hostguardd.utmp import BOOT_TIME, DEAD_PROCESS, NEW_TIME, OLD_TIME, RUN_LVL
 from tests.fakelive import FakeLive

@@ -16,8 +16,8 @@ import pytest
 
 from hostguardd.investigate.checks import refusals
 from hostguardd.investigate.interface import Verdict
-from hostguardd.investigate.ledger import Source, together
-from hostguardd.investigate.logfiles import reading
+from hostguardd.investigate.logs.ledger import Source, together
+from hostguardd.investigate.logs.logfiles import reading
 from hostguardd.investigate.scene import Options
 from hostguardd.loglines import Entry, Line
 from tests.scenes import Findings, looked, scene
@@ -236,7 +236,7 @@ def test_what_lies_outside_the_days_does_not_count(host: Host) -> None:
 
 
 def test_a_log_that_is_too_long_is_read_from_its_end(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hostguardd.investigate.logfiles.FILE", 100_000)
+    monkeypatch.setattr("hostguardd.investigate.logs.logfiles.FILE", 100_000)
     host.fail("first", times=2000, ago=86400)
     host.fail("last", times=20, ago=600)
     found = host.look()

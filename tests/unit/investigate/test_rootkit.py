@@ -10,9 +10,9 @@ import pytest
 from hostguardd.host.bundle import image
 from hostguardd.host.kernel import Interfaces
 from hostguardd.host.links import Link
-from hostguardd.investigate import kits
 from hostguardd.investigate.checks import rootkit
 from hostguardd.investigate.interface import Verdict
+from hostguardd.investigate.live import kits
 from hostguardd.packages.interface import Departure
 from tests.fakekernel import FakeKernel
 from tests.fakelive import FakeLive

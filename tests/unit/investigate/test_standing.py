@@ -10,9 +10,9 @@ import pytest
 
 from hostguardd.fact import key_of
 from hostguardd.investigate.approved import Approved
+from hostguardd.investigate.files.standing import standing
 from hostguardd.investigate.interface import Known
 from hostguardd.investigate.scene import Scene
-from hostguardd.investigate.standing import standing
 from hostguardd.model import Fact, FileFact, Row, Value
 from tests.scenes import scene
 

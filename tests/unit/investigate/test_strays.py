@@ -55,6 +55,7 @@ def test_devices(tmp_path: Path) -> None:
     (tmp_path / "srv/chroot/dev").mkdir()
     os.mknod(tmp_path / "srv/chroot/dev/sda", 0o60600, os.makedev(8, 0))
     os.mknod(tmp_path / "var/log/whiteout", 0o20000, 0)
+    os.mknod(tmp_path / "var/log/inaccessible", 0o60000, 0)
     found = look(tmp_path)
     assert found.suspicious == ["/var/log/disk"]
     assert [one.name for one in found.of(Verdict.NOTABLE)] == ["devices in /srv/chroot"]

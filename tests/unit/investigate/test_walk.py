@@ -11,10 +11,10 @@ import pytest
 
 from hostguardd.host import beneath
 from hostguardd.host.mounts import Mount
-from hostguardd.investigate import walk
-from hostguardd.investigate.gathered import NEWEST
+from hostguardd.investigate.files import walk
+from hostguardd.investigate.files.gathered import NEWEST
+from hostguardd.investigate.files.walk import chosen, walked
 from hostguardd.investigate.scene import Scene
-from hostguardd.investigate.walk import chosen, walked
 from tests.fakehost import FakeFiles, Faulty
 from tests.scenes import scene
 from tests.trees import clean, put
