@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -121,19 +122,21 @@ def test_an_edited_log_is_suspicious(tmp_path: Path, root: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives up root's rights")
-def test_who_may_not_read_the_log_accuses_nobody(tmp_path: Path, root: Path) -> None:
-    log = written(tmp_path, Severity.HIGH)
-    (log.parent / "alerts.pruned").write_text("{}")
-    for one in (log, log.parent / "alerts.pruned"):
-        one.chmod(0o600)
-    where = scene(tmp_path)
-    for folder in (tmp_path, *tmp_path.parents):
-        folder.chmod(folder.stat().st_mode | 0o011)
-    os.seteuid(65534)
-    try:
-        found = scenes.looked(alerts.look, where)
-    finally:
-        os.seteuid(0)
+def test_who_may_not_read_the_log_accuses_nobody() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        (folder / "root/etc").mkdir(parents=True)
+        log = written(folder, Severity.HIGH)
+        (log.parent / "alerts.pruned").write_text("{}")
+        for one in (log, log.parent / "alerts.pruned"):
+            one.chmod(0o600)
+        where = scene(folder)
+        os.seteuid(65534)
+        try:
+            found = scenes.looked(alerts.look, where)
+        finally:
+            os.seteuid(0)
     assert not found.suspicious
     assert "Permission denied" in found.unseen[0].reason
 

@@ -3,50 +3,45 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from hostguardd.fact import key_of
 from hostguardd.investigate.approved import Approved
 from hostguardd.investigate.files.standing import standing
 from hostguardd.investigate.interface import Known
 from hostguardd.investigate.scene import Scene
-from hostguardd.model import Fact, FileFact, Row, Value
+from hostguardd.model import FileFact
 from tests.scenes import scene
-
-
-class Remembered(Approved):
-    """Approves what lay in one folder when it was made."""
-
-    def __init__(self, where: Scene, folder: bytes) -> None:
-        super().__init__(None)
-        self.generation: Any = object()
-        self._folder = folder
-        with where.host.files.open_folder(folder) as opened:
-            found = [opened.deep(row, lambda: False) for row in opened.entries(100) or ()]
-        rows = [one.row for one in found if one is not None]
-        self._known: dict[Value | Row, Row] = {key_of(FileFact, row): row for row in rows}
-
-    def of(self, fact: type[Fact], scope: Value) -> dict[Value | Row, Row]:
-        return self._known if (fact, scope) == (FileFact, self._folder) else {}
+from tests.state import State
 
 
 @pytest.fixture
-def where(tmp_path: Path) -> Scene:
+def where(tmp_path: Path) -> Iterator[Scene]:
+    """A host whose baseline holds one folder, as it was."""
+    root = tmp_path / "root"
     for name in ("watched/same", "watched/other", "else/file"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text("1\n")
-    (tmp_path / "link").symlink_to("watched")
-    found = scene(os.fsencode(tmp_path))
-    found.approved = Remembered(found, b"/watched")
-    return found
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("1\n")
+    (root / "link").symlink_to("watched")
+    found = scene(os.fsencode(root))
+    with found.host.files.open_folder(b"/watched") as opened:
+        rows = [opened.deep(row, lambda: False) for row in opened.entries(100) or ()]
+    State(tmp_path / "baseline.db", [FileFact.of(one.row) for one in rows if one is not None]).close()
+    found.approved = Approved(tmp_path / "baseline.db")
+    yield found
+    found.approved.close()
 
 
-def test_standing(where: Scene, tmp_path: Path) -> None:
-    (tmp_path / "watched/other").write_text("2\n")
-    (tmp_path / "watched/new").touch()
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "root"
+
+
+def test_standing(where: Scene, root: Path) -> None:
+    (root / "watched/other").write_text("2\n")
+    (root / "watched/new").touch()
     assert standing(where, b"/watched/same") is Known.KNOWN
     assert standing(where, b"/link/same") is Known.KNOWN
     assert standing(where, b"/watched/other") is Known.CHANGED
@@ -59,6 +54,6 @@ def test_without_a_baseline_nobody_is_asked(tmp_path: Path) -> None:
     assert standing(scene(os.fsencode(tmp_path)), b"/etc/passwd") is Known.NOT_ASKED
 
 
-def test_what_was_approved_and_is_gone_has_changed(where: Scene, tmp_path: Path) -> None:
-    (tmp_path / "watched/same").unlink()
+def test_what_was_approved_and_is_gone_has_changed(where: Scene, root: Path) -> None:
+    (root / "watched/same").unlink()
     assert standing(where, b"/watched/same") is Known.CHANGED
