@@ -34,8 +34,8 @@ class FakePackages:
     def owners(self, paths: Collection[bytes]) -> Mapping[bytes, Owner]:
         return {path: self._owners[path] for path in paths if path in self._owners}
 
-    def owned_below(self, folder: bytes) -> frozenset[bytes]:
-        return frozenset(path for path in self._owners if path.startswith(folder + b"/"))
+    def holds(self, folder: bytes) -> bool:
+        return any(path.startswith(folder + b"/") for path in self._owners)
 
     def verify(
         self, stop: Callable[[], bool], only: Collection[bytes] | None = None

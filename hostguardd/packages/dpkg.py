@@ -22,6 +22,7 @@ from . import dpkgdb
 from .aliases import Aliases
 from .checking import compared
 from .expected import Expected
+from .index import PathIndex
 from .interface import Departure, Doubt, Installed, Level, Owner, Transaction
 from .logfiles import lines, rotated
 from .reader import Told
@@ -139,17 +140,25 @@ class Dpkg:
         found = self._owned({self._aliases.real(path) for path in paths})
         return {path: found[real][1] for path in paths if (real := self._aliases.real(path)) in found}
 
+    @cached_property
+    def _index(self) -> PathIndex:
+        """Which entry of the status each path is of."""
+        return PathIndex(
+            (self._placed(path, entry.package.name), number)
+            for number, entry in enumerate(self._status[0])
+            for path in self._listed(entry) or ()
+        )
+
     def _owned(self, wanted: set[bytes]) -> dict[bytes, tuple[_Entry, Owner]]:
         found: dict[bytes, tuple[_Entry, Owner]] = {}
-        for entry in self._status[0]:
+        numbers = {number for path in wanted if (number := self._index.key(path)) is not None}
+        for entry in (self._status[0][number] for number in sorted(numbers)):
             package = entry.package
             own = {
                 placed: path
                 for path in self._listed(entry) or ()
                 if (placed := self._placed(path, package.name)) in wanted
             }
-            if not own:
-                continue
             config = {one.path for one in package.conffiles}
             digests = dpkgdb.digests(self._info(entry.base, b"md5sums") or b"")[0]
             for placed, path in own.items():
@@ -158,15 +167,9 @@ class Dpkg:
                 found.setdefault(placed, (entry, owner))
         return found
 
-    def owned_below(self, folder: bytes) -> frozenset[bytes]:
-        """Every packaged path below a folder."""
-        start = self._aliases.real(folder.rstrip(b"/") + b"/")
-        return frozenset(
-            placed
-            for entry in self._status[0]
-            for path in self._listed(entry) or ()
-            if (placed := self._placed(path, entry.package.name)).startswith(start)
-        )
+    def holds(self, folder: bytes) -> bool:
+        """Whether packages have something below a folder."""
+        return self._index.holds(self._aliases.real(folder.rstrip(b"/") + b"/").rstrip(b"/"))
 
     # -- comparing -----------------------------------------------------------------------------------------
 

@@ -116,9 +116,8 @@ class PackageHost(Protocol):
         """
         ...
 
-    def owned_below(self, folder: bytes) -> frozenset[bytes]:
-        """Every packaged path below a folder (under the name by which it is there now). Each call reads the
-        whole database; for a few paths ask for their `owners`."""
+    def holds(self, folder: bytes) -> bool:
+        """Whether packages have something below a folder, though none may own the folder itself."""
         ...
 
     def verify(
@@ -155,9 +154,9 @@ class NoPackages:
         """Nobody owns anything."""
         return {}
 
-    def owned_below(self, folder: bytes) -> frozenset[bytes]:
+    def holds(self, folder: bytes) -> bool:
         """Nothing."""
-        return frozenset()
+        return False
 
     def verify(
         self, stop: Callable[[], bool], only: Collection[bytes] | None = None

@@ -20,6 +20,7 @@ from . import rpmdump
 from .aliases import Aliases
 from .checking import FEW, compared
 from .expected import Expected
+from .index import PathIndex
 from .interface import Departure, Doubt, Installed, Level, Owner, Transaction
 from .logfiles import lines, rotated
 from .reader import Told
@@ -129,51 +130,42 @@ class Rpm:
             if not _is_key(one)
         )
 
-    def owners(self, paths: Collection[bytes]) -> Mapping[bytes, Owner]:
-        """The owners of those that have one."""
-        wanted = {self._aliases.real(path) for path in paths}
+    @cached_property
+    def _index(self) -> PathIndex:
+        """The number of each path's package, twice, and one more for settings."""
         packages = self._packages[0]
-        found: dict[bytes, Owner] = {}
-        try:
-            for fields in self._asked(rpmdump.NAMES, *self._which(wanted), stop=self._stop):
-                path = self._aliases.real(rpmdump.string(fields[1]))
+
+        def listing() -> Iterator[tuple[bytes, int]]:
+            for fields in self._asked(rpmdump.NAMES, *UNCHECKED, b"-a", stop=self._stop):
                 number, flags, state = (rpmdump.number(fields[at]) for at in (0, 2, 3))
-                if (
-                    path in wanted
-                    and path not in found
-                    and number in packages
-                    and state not in rpmdump.ABSENT
-                ):
-                    found[path] = self._owner(number, rpmdump.is_config(flags))
+                if number in packages and state not in rpmdump.ABSENT:
+                    path = self._aliases.real(rpmdump.string(fields[1]))
+                    yield path, number * 2 + rpmdump.is_config(flags)
+
+        try:
+            return PathIndex(listing())
         except OSError as error:
             self._failed = str(error)
-            return {}
-        return {path: found[real] for path in paths if (real := self._aliases.real(path)) in found}
+            return PathIndex(())
 
-    def _owner(self, number: int, config: bool) -> Owner:
+    def owners(self, paths: Collection[bytes]) -> Mapping[bytes, Owner]:
+        """The owners of those that have one."""
+        keys = {path: self._index.key(self._aliases.real(path)) for path in paths}
+        return {path: self._owner(*divmod(key, 2)) for path, key in keys.items() if key is not None}
+
+    def holds(self, folder: bytes) -> bool:
+        """Whether packages have something below a folder."""
+        return self._index.holds(self._aliases.real(folder.rstrip(b"/") + b"/").rstrip(b"/"))
+
+    def _owner(self, number: int, config: int) -> Owner:
         package = self._packages[0][number]
-        return Owner(package.name, package.version, self._level(number), config)
+        return Owner(package.name, package.version, self._level(number), bool(config))
 
     def _which(self, wanted: set[bytes]) -> tuple[bytes, ...]:
         """What selects the packages of some paths: rpm's index where it is this host's own, all otherwise."""
         if self._root == b"/" and len(wanted) <= FEW:
             return (*UNCHECKED, b"-f", b"--", *wanted)
         return (*UNCHECKED, b"-a")
-
-    def owned_below(self, folder: bytes) -> frozenset[bytes]:
-        """Every packaged path below a folder."""
-        start = self._aliases.real(folder.rstrip(b"/") + b"/")
-        try:
-            found = (
-                path
-                for fields in self._asked(rpmdump.NAMES, *UNCHECKED, b"-a", stop=self._stop)
-                if (path := self._aliases.real(rpmdump.string(fields[1]))).startswith(start)
-                and rpmdump.number(fields[3]) not in rpmdump.ABSENT
-            )
-            return frozenset(islice(found, MOST_PATHS))
-        except OSError as error:
-            self._failed = str(error)
-            return frozenset()
 
     # -- comparing -----------------------------------------------------------------------------------------
 
@@ -193,7 +185,7 @@ class Rpm:
     def _told(self, told: Told) -> Iterator[Departure | Blind]:
         if told.words:
             number, config = divmod(told.key, 2)
-            owner = self._owner(number, bool(config))
+            owner = self._owner(number, config)
             yield Departure(told.path, owner, tuple(told.words), "; ".join(told.clauses))
         if told.problem:
             yield Blind("package", told.path, f"it was not compared with its package: {told.problem}")

@@ -74,11 +74,7 @@ def verdict_of(scene: Scene, one: Odd) -> Verdict:
 
 def packaged_folder(scene: Scene, one: Odd) -> bool:
     """Whether it is a folder that packages have files in, though none owns it itself."""
-    return (
-        one.sign == HIDDEN_FOLDER
-        and in_system(one.entry.path)
-        and bool(scene.packages.owned_below(one.entry.path))
-    )
+    return one.sign == HIDDEN_FOLDER and in_system(one.entry.path) and scene.packages.holds(one.entry.path)
 
 
 def told(scene: Scene, one: Odd, verdict: Verdict, owner: Belongs) -> Item:

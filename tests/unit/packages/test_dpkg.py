@@ -54,7 +54,9 @@ def test_owners_are_known_by_either_name_of_a_folder(root: Path) -> None:
     assert owners[b"/bin/tool"] == ("tool", "1.0-1", Level.DIGEST, False)
     assert owners[b"/etc/tool.conf"].config
     assert owners[b"/usr/bin"].level is Level.LISTED
-    assert manager(root).owned_below(b"/bin") == {b"/usr/bin/tool"}
+    assert manager(root).holds(b"/bin")
+    assert not manager(root).holds(b"/usr/bin/tool")
+    assert not manager(root).holds(b"/srv")
 
 
 def test_what_departs_is_told(root: Path) -> None:
