@@ -33,6 +33,7 @@ SETTINGS = (
 VIEWS = (
     "open_critical", "open_findings", "silent_hosts", "same_change", "sequence_gaps", "broken_chains",
     "rewound_hosts", "held_back", "chain_coverage", "blind_hosts", "damaged_lines", "contested_names",
+    "moved_hosts", "addresses_of_many", "open_troubles",
 )  # fmt: skip
 
 OURS = "hostname ~ '^s[0-9]+[.]'"
