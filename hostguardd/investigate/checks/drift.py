@@ -6,8 +6,8 @@ differs. Set-id files are the set-id check's, which compares them with the basel
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Final
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
 
 from ...describe import finding_json
 from ...engine.once import drifted
@@ -24,6 +24,10 @@ VERDICTS: Final = {
     Severity.LOW: Verdict.NOTABLE,
     Severity.INFO: Verdict.FINE,
 }
+
+
+LINES: Final = 12
+"""Lines of a difference that are shown."""
 
 
 def look(scene: Scene) -> Iterator[Found]:
@@ -73,7 +77,8 @@ def _item(finding: Finding) -> Item:
     told = finding_json(finding, SystemNames())
     verdict = VERDICTS[finding.verdict.severity]
     known = Known.NEW if told["action"] == "added" else Known.CHANGED
-    diff = str(told["diff"])
+    lines = [line for line in str(told["diff"]).splitlines() if line.startswith(("+", "-"))]
+    more = f" … and {len(lines) - LINES} more lines" if len(lines) > LINES else ""
     return Item(
         f"{told['kind']} {told['label']}",
         verdict,
@@ -83,7 +88,16 @@ def _item(finding: Finding) -> Item:
         known,
         finding.verdict.technique,
         {"rule": told["rule"], "severity": told["severity"], "id": finding.id},
-        (Evidence("baseline", diff or f"hostguardctl explain {finding.id}"),),
+        (Evidence(f"hostguardctl explain {finding.id}", "  ".join(lines[:LINES]) + more or sides(told)),),
+    )
+
+
+def sides(told: Mapping[str, Any]) -> str:
+    """What changed, from what to what."""
+    before, after = told.get("before") or {}, told.get("after") or {}
+    names = told.get("changed") or ()
+    return "; ".join(f"{name}: {before.get(name)} → {after.get(name)}" for name in names) or str(
+        told["action"]
     )
 
 
