@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from .checks import (
@@ -39,7 +39,7 @@ from .checks import (
     switches,
     unowned,
 )
-from .interface import Found, Item, Moment, Result, Unseen, Verdict
+from .interface import Found, Item, Known, Moment, Result, Unseen, Verdict
 from .scene import Scene
 
 MOST_ITEMS: Final = 1000
@@ -297,6 +297,7 @@ def _ask(check: Check, scene: Scene, moments: list[Moment]) -> Result:
             elif isinstance(found, Unseen):
                 unseen[found] = None
             else:
+                found = approved(found, scene)
                 counts[found.verdict] += 1
                 items.append(found)
                 if len(items) >= 2 * MOST_ITEMS:
@@ -325,6 +326,20 @@ def _ask(check: Check, scene: Scene, moments: list[Moment]) -> Result:
         time.monotonic() - began,
         cut,
     )
+
+
+def approved(item: Item, scene: Scene) -> Item:
+    """The item as it is to be thought of where a reviewed baseline knows this very thing: an administrator
+    has explained it, so it is a grade less. A baseline that nobody reviewed explains nothing."""
+    generation = scene.approved.generation
+    if generation is None or not generation.reviewed:
+        return item
+    if item.known is not Known.KNOWN or item.verdict < Verdict.NOTABLE:
+        return item
+    says = f"{item.says}; so approved in generation {generation.number}"
+    if item.verdict is Verdict.SUSPICIOUS:
+        return replace(item, verdict=Verdict.NOTABLE, says=says)
+    return replace(item, verdict=Verdict.FINE, says=says, means="", next="", technique="")
 
 
 def _worst(items: Iterable[Item]) -> list[Item]:

@@ -25,7 +25,7 @@ from ..files.walk import BY_MUCH, DAY
 from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict, text
 from ..logins.attendance import attendance
 from ..scene import SUDO, Scene
-from .recent import presence, recorded
+from .recent import deployed, presence, recorded, within
 
 MEANS: Final = (
     "A file put among the settings runs by itself; a forged time stamp keeps it out of sight of find -mtime."
@@ -61,6 +61,14 @@ FOLDERS: Final = (
     b"/var/spool/cron", b"/var/spool/cron/crontabs",
 )  # fmt: skip
 """Folders whose entries are looked at one by one."""
+
+ENTRIES: Final = compile_paths([folder + b"/*" for folder in FOLDERS])
+
+
+def entry_of(path: bytes) -> bool:
+    """Whether a file is one of those that are looked at here one by one."""
+    return ENTRIES.fullmatch(path) is not None
+
 
 LINKS: Final = compile_paths([b"/etc/rc*.d/**", b"/etc/systemd/**"])
 """Where links to what is started are ordinary."""
@@ -203,7 +211,9 @@ def unexplained(scene: Scene, entry: Entry, source: Belongs) -> bool:
     """Whether it changed lately, and the package manager's record has nothing to do with it."""
     at, record = entry.ctime / 1e9, recorded(scene)
     asked = at >= max(scene.since, record.first) and not scene.packages.problem
-    return asked and record.explains(entry, source.owner) is None
+    if not asked or within(scene.once(deployed), entry):
+        return False
+    return record.explains(entry, source.owner) is None
 
 
 def of_times(scene: Scene, entry: Entry, source: Belongs, standing: Known) -> Iterator[tuple[Verdict, str]]:

@@ -11,7 +11,7 @@ import stat
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from ...attributes import moment
 from ...globs import compile_paths
@@ -42,11 +42,20 @@ AFTER: Final = 1800.0
 RUN: Final = 600.0
 """Seconds between two records of the package manager that belong to one run."""
 
+SETTLED: Final = 20.0
+"""Seconds without a change of a packaged path after which the putting of a host is over."""
+
 NEAR: Final = 120.0
 """Seconds between two changes that are told together."""
 
 SETTLING: Final = 300.0
 """Seconds after a run in which its scripts and triggers are still at work."""
+
+SHARE: Final = 0.3
+"""Of all packaged paths: when so many change in one go, the host itself was installed, copied or restored."""
+
+LEAST_DEPLOYED: Final = 500
+"""Fewer packaged paths than these are no such event."""
 
 MOST_VERIFIED: Final = 2000
 MOST_GROUPS: Final = 500
@@ -112,18 +121,24 @@ def look(scene: Scene) -> Iterator[Found]:
     there = attendance(scene)
     record = recorded(scene)
     first = record.first
-    owners = {} if scene.packages.problem else scene.packages.owners([one.path for one in newest])
+    owners = scene.once(owned_newest)
     rest: list[Entry] = []
     itself = 0
+    spans = scene.once(deployed)
+    came: dict[Span, list[Entry]] = defaultdict(list)
     for entry in newest:
         run = record.explains(entry, owners.get(entry.path))
         if run is not None:
             run.entries += 1
         elif BY_ITSELF.fullmatch(entry.path):
             itself += 1
+        elif span := within(spans, entry):
+            came[span].append(entry)
         else:
             rest.append(entry)
     yield from of_runs(record.runs)
+    for span in spans:
+        yield of_deployment(span, came[span], owners)
     groups = grouped(scene, [one for one in rest if one.ctime / 1e9 >= first], owners)
     yield from before_records(scene, [one for one in rest if one.ctime / 1e9 < first], owners, first)
     for group in groups[:MOST_GROUPS]:
@@ -187,6 +202,66 @@ def _recorded(scene: Scene) -> Record:
         if one.at >= scene.since - AFTER:
             record.add(one)
     return record
+
+
+class Span(NamedTuple):
+    """A time within which `packaged` paths of packages changed in one go: seconds since the epoch."""
+
+    began: float
+    ended: float
+    packaged: int
+
+
+def owned_newest(scene: Scene) -> Mapping[bytes, Owner]:
+    """The packages of what changed lately."""
+    if scene.packages.problem:
+        return {}
+    return scene.packages.owners([one.path for one in walked(scene).newest])
+
+
+def deployed(scene: Scene) -> list[Span]:
+    """When the host itself was put there: installed from an image, copied by files, restored from a backup.
+
+    Then most of what packages brought has changed its inodes within minutes, and who changes one file by hand
+    does not do that. What came with it has no time of its own that would tell anything.
+    """
+    owners = scene.once(owned_newest)
+    times = sorted(one.ctime / 1e9 for one in walked(scene).newest if one.path in owners)
+    total = sum(one.files for one in scene.packages.installed()) if times else 0
+    least = max(LEAST_DEPLOYED, SHARE * min(total, MOST_CHANGED))
+    spans: list[Span] = []
+    begin = 0
+    for at in range(1, len(times) + 1):
+        if at == len(times) or times[at] - times[at - 1] > SETTLED:
+            if at - begin >= least:
+                spans.append(Span(times[begin], times[at - 1], at - begin))
+            begin = at
+    return spans
+
+
+def within(spans: Iterable[Span], entry: Entry) -> Span | None:
+    """The span that an entry's change lies in."""
+    at = entry.ctime / 1e9
+    return next((span for span in spans if span.began - SETTLED <= at <= span.ended + SETTLED), None)
+
+
+def of_deployment(span: Span, came: Sequence[Entry], owners: Mapping[bytes, Owner]) -> Item:
+    """The host itself was put there: told, because it hides what came with it."""
+    strays = [one for one in came if one.path not in owners]
+    programs = [one for one in strays if is_program(one)]
+    at = moment(int(span.began * 1e9))
+    says = f"{span.packaged} packaged paths changed in one go at {at}: "
+    says += (
+        f"the host was installed, copied or restored; {len(strays)} entries of no package came with them, "
+    )
+    says += f"{len(programs)} of them programs"
+    return Item(
+        f"the host was put here at {at[:16]}", Verdict.NOTABLE, says,
+        "What an intruder put into the image, or did within that time, bears no time of its own.",
+        "Make sure that somebody installed, copied or restored this host then.",
+        details={"programs": [text(one.path) for one in programs[:200]], "entries": len(strays)},
+        evidence=(Evidence("stat /usr/bin/*", f"ctime from {at} to {moment(int(span.ended * 1e9))}"),),
+    )  # fmt: skip
 
 
 def is_program(entry: Entry) -> bool:

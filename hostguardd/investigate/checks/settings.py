@@ -24,6 +24,7 @@ from ..files.options import LOOKS, Option
 from ..files.standing import standing as known
 from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict, text
 from ..scene import SUDO, Scene
+from .folders import entry_of
 
 LARGEST: Final = 1024**2
 """Bytes of one file that are read."""
@@ -254,7 +255,7 @@ def of_file(file: File, source: Belongs, standing: Known) -> tuple[Verdict, str]
     if file.mode & 0o002:
         return Verdict.SUSPICIOUS, "anybody may write to this file"
     if source.stray and standing is not Known.KNOWN and not MADE_BY_SCRIPTS.fullmatch(file.path):
-        return Verdict.NOTABLE, "no package owns this file"
+        return Verdict.FINE if entry_of(file.path) else Verdict.NOTABLE, "no package owns this file"
     if source.changed and not (source.owner and source.owner.config) and standing is not Known.KNOWN:
         return Verdict.NOTABLE, f"this file is {source.says}"
     if standing in (Known.NEW, Known.CHANGED) and not source.as_brought:

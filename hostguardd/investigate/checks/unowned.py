@@ -98,10 +98,15 @@ def look(scene: Scene) -> Iterator[Found]:
         if one.path in owned:
             came[split(one.path)[0]].append(one.at)
     trees: dict[tuple[bytes, Verdict], list[Stray]] = defaultdict(list)
+    others = 0
     for one in found:
         if one.path in claimed and stat.S_ISLNK(one.mode):
             continue
-        if one.path not in owned and one.target not in owned and not _is_made(one):
+        if one.path in owned or one.target in owned or _is_made(one):
+            continue
+        if one.path.startswith(b"/etc/") and one.kind in ("settings", "unit"):
+            others += 1  # `settings` and `folders` tell these, with what they run
+        else:
             trees[_tree(one), _verdict(scene, one, came[split(one.path)[0]])].append(one)
     for (tree, verdict), strays in sorted(trees.items()):
         if len(strays) <= SHOWN or verdict is Verdict.SUSPICIOUS:
@@ -114,6 +119,11 @@ def look(scene: Scene) -> Iterator[Found]:
         f"{sum(map(len, came.values()))} programs, libraries, units and hooks belong to packages",
         details={"folders": [text(folder) for folder in (*PROGRAMS, *TREES, *STARTED)]},
     )
+    if others:
+        says = (
+            f"{others} files of settings belong to no package: the checks of settings and folders tell them"
+        )
+        yield Item("settings of no package", Verdict.FINE, says)
     yield from unseen
 
 

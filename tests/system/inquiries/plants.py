@@ -227,8 +227,9 @@ def packaged_setting_changed() -> None:
     append("/etc/ssh/ssh_config", "# edited\n")
 
 
-@plant("rpm -Va: files of no package", "unowned", "/usr/bin/lsd")
+@plant("rpm -Va: files of no package", "unowned", "/usr/bin/lsd", verdict="notable")
 def program_of_no_package() -> None:
+    """Only notable here: the host itself was put there a minute before, which explains times like its own."""
     shutil.copy("/bin/true", "/usr/bin/lsd")
 
 

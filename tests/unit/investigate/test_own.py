@@ -12,7 +12,8 @@ import pytest
 from hostguardd.config import Config
 from hostguardd.investigate.approved import Approved
 from hostguardd.investigate.checks import alerts, drift
-from hostguardd.investigate.interface import Known, Verdict
+from hostguardd.investigate.inquiry import approved
+from hostguardd.investigate.interface import Item, Known, Verdict
 from hostguardd.investigate.scene import Options, Scene
 from hostguardd.model import FileFact, Severity
 from hostguardd.sections import AlertLogConfig
@@ -151,3 +152,28 @@ def test_a_daemon_with_a_baseline_that_does_not_run_is_notable(
 ) -> None:
     found = scenes.looked(alerts.look, scene(tmp_path, Approved(state.path)))
     assert found.named("hostguardd").verdict is Verdict.NOTABLE
+
+
+@pytest.mark.parametrize(
+    ("reviewed", "known", "before", "after"),
+    [
+        (True, Known.KNOWN, Verdict.SUSPICIOUS, Verdict.NOTABLE),
+        (True, Known.KNOWN, Verdict.NOTABLE, Verdict.FINE),
+        (True, Known.KNOWN, Verdict.FINE, Verdict.FINE),
+        (True, Known.NEW, Verdict.NOTABLE, Verdict.NOTABLE),
+        (True, Known.CHANGED, Verdict.SUSPICIOUS, Verdict.SUSPICIOUS),
+        (True, Known.NOT_ASKED, Verdict.NOTABLE, Verdict.NOTABLE),
+        (False, Known.KNOWN, Verdict.NOTABLE, Verdict.NOTABLE),
+    ],
+)
+def test_what_was_approved_is_a_grade_less(
+    tmp_path: Path, root: Path, reviewed: bool, known: Known, before: Verdict, after: Verdict
+) -> None:
+    made = State(tmp_path / "baseline.db")
+    number = made.baseline.begin_capture()
+    made.baseline.finish_capture(number, 1, "alice", "", reviewed=reviewed)
+    made.close()
+    item = Item("x", before, "x is odd", "means", "next", known)
+    told = approved(item, scene(tmp_path, Approved(made.path)))
+    assert told.verdict is after
+    assert ("approved in generation 1" in told.says) == (before is not after)

@@ -142,3 +142,40 @@ def test_changes_of_a_tree_come_as_one(tmp_path: Path) -> None:
     (item,) = [one for one in found.items if one.name.startswith("/usr/local/lib ")]
     assert item.details["entries"] == 60
     assert "and 48 more" in item.says
+
+
+def image(root: Path, count: int) -> FakePackages:
+    """A host of so many packaged files, all put there just now."""
+    owned = {b"/usr/share/data/%d" % number: "data" for number in range(count)}
+    (root / "usr/share/data").mkdir(parents=True, exist_ok=True)
+    for path in owned:
+        (root / os.fsdecode(path.lstrip(b"/"))).touch()
+    return FakePackages(OWNED | owned, done=OLD)
+
+
+def test_a_host_that_was_put_there_is_told_once(tmp_path: Path) -> None:
+    put(clean(tmp_path), "/usr/bin/own", "#!/bin/sh\n", 0o755)
+    found = look(tmp_path, image(tmp_path, recent.LEAST_DEPLOYED))
+    assert not found.suspicious
+    (item,) = found.of(Verdict.NOTABLE)
+    assert item.name.startswith("the host was put here at ")
+    assert "1 of them programs" in item.says
+    assert item.details["programs"] == ["/usr/bin/own"]
+
+
+def test_who_touches_few_packaged_files_puts_no_host_there(tmp_path: Path) -> None:
+    put(clean(tmp_path), "/usr/bin/own", "#!/bin/sh\n", 0o755)
+    found = look(tmp_path, image(tmp_path, recent.LEAST_DEPLOYED // 2))
+    assert not any(one.name.startswith("the host was put") for one in found.items)
+    assert any("/usr/bin" in one.name for one in found.items if one.verdict > Verdict.FINE)
+
+
+def test_what_changed_after_the_host_was_put_there_is_not_hidden_by_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packages = image(clean(tmp_path), recent.LEAST_DEPLOYED)
+    monkeypatch.setattr(recent, "SETTLED", 0.2)
+    time.sleep(0.5)
+    put(tmp_path, "/usr/bin/late", "#!/bin/sh\n", 0o755)
+    found = look(tmp_path, packages)
+    assert any("late" in one.says for one in found.items if one.verdict > Verdict.FINE)

@@ -81,11 +81,11 @@ def test_each_way_to_come_back(tmp_path: Path, path: str) -> None:
     assert item.evidence[0].source.startswith(path)
 
 
-def test_an_entry_that_nobody_brought_is_worth_a_note(tmp_path: Path) -> None:
+def test_an_entry_that_nobody_brought_is_told_by_the_check_of_folders(tmp_path: Path) -> None:
     put(clean(tmp_path), "/etc/cron.d/backup", "0 1 * * * root /usr/bin/ls\n")
     item = look(tmp_path).named("/etc/cron.d/backup:1")
-    assert item.verdict is Verdict.NOTABLE
-    assert "no package owns this file" in item.says
+    assert item.verdict is Verdict.FINE
+    assert item.details["file"] == "no package owns it"
 
 
 def test_its_program_counts_too(tmp_path: Path) -> None:

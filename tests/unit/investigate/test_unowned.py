@@ -121,14 +121,14 @@ def test_links_are_whatever_they_lead_to(root: Path) -> None:
     assert findings.of(Verdict.NOTABLE) == []
 
 
-def test_what_administrators_write_is_notable_only_of_late(root: Path) -> None:
+def test_settings_are_left_to_the_checks_of_settings(root: Path) -> None:
     plant(root, "etc/systemd/system/mine.service", 0o644, b"[Service]\n")
-    plant(root, "etc/cron.daily/mine", 0o755, b"#!/bin/sh\n")
+    plant(root, "etc/sudoers.d/mine", 0o440, b"mine ALL=(ALL) ALL\n")
+    plant(root, "usr/lib/systemd/system/mine.service", 0o644, b"[Service]\n")
     findings = found(root)
-    assert "/etc/systemd/system/mine.service" in [item.name for item in findings.of(Verdict.NOTABLE)]
-    assert findings.suspicious == []
-    assert "/etc/cron.daily/mine" in {item.name for item in findings.of(Verdict.NOTABLE)}
-    assert found(root, later=LATER).named("/etc/systemd/system/mine.service").verdict is Verdict.FINE
+    assert "2 files of settings" in findings.named("settings of no package").says
+    told = [item.name for item in findings.items if item.verdict > Verdict.FINE]
+    assert told == ["/usr/lib/systemd/system/mine.service"]
 
 
 def test_what_the_system_makes_is_left_out(root: Path) -> None:
