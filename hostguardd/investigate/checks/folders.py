@@ -57,6 +57,7 @@ FOLDERS: Final = (
     b"/etc/xinetd.d", b"/etc/profile.d", b"/etc/pam.d", b"/etc/sudoers.d", b"/etc/ld.so.conf.d",
     b"/etc/modules-load.d", b"/etc/modprobe.d", b"/etc/udev/rules.d", b"/etc/systemd/system",
     b"/etc/systemd/system/*.wants", b"/etc/systemd/system/*.requires", b"/etc/systemd/system/*.d",
+    b"/etc/systemd/user", b"/etc/systemd/user/*.wants", b"/etc/apt/apt.conf.d",
     b"/etc/ssh", b"/etc/ssh/sshd_config.d", b"/etc/update-motd.d", b"/etc/NetworkManager/dispatcher.d",
     b"/var/spool/cron", b"/var/spool/cron/crontabs",
 )  # fmt: skip

@@ -229,7 +229,7 @@ def packaged_setting_changed() -> None:
 
 @plant("rpm -Va: files of no package", "unowned", "/usr/bin/lsd", verdict="notable")
 def program_of_no_package() -> None:
-    """Only notable here: the host itself was put there a minute before, which explains times like its own."""
+    """Only notable here: packaged files of its folder were put there within the same minutes."""
     shutil.copy("/bin/true", "/usr/bin/lsd")
 
 

@@ -40,7 +40,7 @@ def test_a_clean_host(tmp_path: Path) -> None:
         "/etc/init.d/netagent", "/etc/rc.d/init.d/x", "/etc/rc3.d/S99x", "/etc/cron.d/x",
         "/etc/cron.hourly/x",
         "/etc/xinetd.d/x", "/etc/profile.d/x.sh", "/etc/systemd/system/x.service",
-        "/etc/udev/rules.d/x.rules",
+        "/etc/udev/rules.d/x.rules", "/etc/systemd/user/x.service", "/etc/apt/apt.conf.d/99x",
     ],
 )  # fmt: skip
 def test_unknown_files(tmp_path: Path, path: str) -> None:
