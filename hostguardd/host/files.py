@@ -15,6 +15,7 @@ import hashlib
 import os
 import stat
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol, Self, TypeAlias
 
@@ -369,6 +370,7 @@ class LinuxFiles:
     def __init__(self, root: bytes = b"/", *, patient: bool = False) -> None:
         self._patient = patient
         self._root = os.open(root, FOLDER_FLAGS & ~os.O_NOFOLLOW)
+        weakref.finalize(self, os.close, self._root)
         self.root = self._top = os.path.realpath(root)
         self._prefix = self._top.rstrip(b"/")
         self._beneath = opener(self._root)
