@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, TextIO
 
 from . import __version__
@@ -147,21 +148,23 @@ def _baseline(s: Session) -> Exit:
         CALLS["approve"].args["reason"].parse(s.options.reason)
     except ValueError as problem:  # before the look rather than after it
         raise UsageError(f"--reason {problem}") from None
+    trust = cache(lambda: _trust(s))  # a minute's look, and not once more for each further review
     for _ in range(REVIEWS - 1 if s.options.yes else 0):
         try:
-            return _approve_review(s)
+            return _approve_review(s, trust)
         except _ChangedMeanwhile:
             if not s.options.json:
                 s.terminal.print(["", "The baseline moved meanwhile: looking again.", ""])
-    return _approve_review(s)
+    return _approve_review(s, trust)
 
 
 class _ChangedMeanwhile(UsageError):
     """What was shown is no more what would be approved."""
 
 
-def _approve_review(s: Session) -> Exit:
-    """Approved is what was shown: the token stands for that review alone."""
+def _approve_review(s: Session, look: Callable[[], str]) -> Exit:
+    """Approved is what was shown: the token stands for that review alone. `look` inquires how far the host
+    can be trusted."""
     review = s.ask("review")
     found, present = review["findings"], review.get("generation")
     if not s.options.json:
@@ -170,7 +173,7 @@ def _approve_review(s: Session) -> Exit:
     if not found and reviewed:
         s.show({"review": review, "generation": present}, lambda: ["Nothing to approve."])
         return Exit.OK
-    trust = "" if reviewed or s.options.no_investigate else _trust(s)
+    trust = "" if reviewed or s.options.no_investigate else look()
     what = "what is shown above" if found else "the present baseline, which nobody has reviewed,"
     question = f"Approve {what} as the truth about this host?"
     if not s.options.yes and not s.terminal.confirm(question):
@@ -187,12 +190,20 @@ def _approve_review(s: Session) -> Exit:
 
 
 def _trust(s: Session) -> str:
-    """Before the first approval: what can be said for the host at this moment."""
+    """Before the first approval: what can be said for the host at this moment. A look that fails keeps nobody
+    from approving: it is said, and kept with the generation."""
     from .investigate.command import Wanted, investigate
 
-    with s.progress() as bar:
-        scene, report = investigate(Wanted(s.options.config), os.environ, bar.report)
-    scene.approved.close()
+    try:
+        with s.progress() as bar:
+            scene, report = investigate(Wanted(s.options.config), os.environ, bar.report)
+        scene.approved.close()
+    except Exception as error:  # noqa: BLE001 - whatever it is, the baseline matters more
+        said = clean(
+            f"nobody looked for signs of an intrusion, as that failed: {error or type(error).__name__}"
+        )
+        s.terminal.note([f"hostguardctl: {said}"])
+        return said[:500]
     if not s.options.json:
         s.terminal.print(["", *inquiry.trust(s.paper, report), ""])
     return inquiry.trust_in_words(report)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Self
@@ -144,12 +145,15 @@ class Leaving:
         """Fill them; what to say of it. UsageError when one takes no more."""
         said = []
         page, bundle = self._names["page"], self._names["bundle"]
+        target = page
         try:
             if page:
                 self._files["page"].write(html(report).encode())
+                self._files["page"].flush()
                 self._done.add("page")
                 said.append(f"The page: {page}")
             if bundle:
+                target = bundle
                 out = sys.stdout.buffer if bundle == "-" else self._files["bundle"]
                 made = write(
                     scene,
@@ -162,17 +166,16 @@ class Leaving:
                 self._done.add("bundle")
                 said += made.says("" if bundle == "-" else bundle)
         except OSError as error:
-            raise UsageError(f"cannot write {page or bundle}: {error.strerror}") from error
+            raise UsageError(f"cannot write {target}: {error.strerror}") from error
         return said
 
     def __exit__(self, *_: object) -> None:
         for what, file in self._files.items():
-            if what not in self._done:
-                os.unlink(str(self._names[what]))
-            try:
+            with suppress(OSError):  # somebody else removed it
+                if what not in self._done:
+                    os.unlink(str(self._names[what]))
+            with suppress(OSError):  # the disk is full: what could not be written has been said
                 file.close()
-            except OSError:
-                pass  # the disk is full: what could not be written has been said
 
 
 def _new_file(path: str) -> BinaryIO:

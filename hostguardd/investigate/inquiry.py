@@ -40,6 +40,7 @@ from .checks import (
     unowned,
 )
 from .interface import Found, Item, Known, Moment, Result, Unseen, Verdict
+from .patience import Late, at_most
 from .scene import Scene
 
 MOST_ITEMS: Final = 1000
@@ -47,6 +48,9 @@ MOST_ITEMS: Final = 1000
 
 MOST_MOMENTS: Final = 20_000
 """Moments that are kept in all, the worst and the newest."""
+
+HARD: Final = 1.25
+"""So many times its patience, and a second, a check gets before it is ended whatever it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,20 +273,39 @@ def inquire(
     """Ask them all. `report` is told each check's title as it begins, its number and how many there are."""
     began = time.time()
     results: list[Result] = []
-    moments: list[Moment] = []
+    moments = _Moments()
     for number, check in enumerate(checks):
         report(check.title, number, len(checks))
         results.append(_ask(check, scene, moments))
     report("", len(checks), len(checks))
-    lost = max(0, len(moments) - MOST_MOMENTS)
-    if lost:
-        moments.sort(key=lambda one: (-one.verdict, -one.at))
-        del moments[MOST_MOMENTS:]
-    moments.sort(key=lambda one: (one.at, one.kind, one.says))
-    return Inquiry(began, time.time(), tuple(results), tuple(moments), lost)
+    moments.bound()
+    kept = sorted(moments.kept, key=lambda one: (one.at, one.kind, one.says))
+    return Inquiry(began, time.time(), tuple(results), tuple(kept), moments.lost)
 
 
-def _ask(check: Check, scene: Scene, moments: list[Moment]) -> Result:
+class _Moments:
+    """Those of all checks, never many more than MOST_MOMENTS: one check may tell of millions."""
+
+    def __init__(self) -> None:
+        self.kept: list[Moment] = []
+        self.lost = 0
+
+    def add(self, one: Moment) -> None:
+        """One more."""
+        self.kept.append(one)
+        if len(self.kept) >= 2 * MOST_MOMENTS:
+            self.bound()
+
+    def bound(self) -> None:
+        """Let go of the least."""
+        over = max(0, len(self.kept) - MOST_MOMENTS)
+        if over:
+            self.kept.sort(key=lambda one: (-one.verdict, -one.at))
+            del self.kept[MOST_MOMENTS:]
+            self.lost += over
+
+
+def _ask(check: Check, scene: Scene, moments: _Moments) -> Result:
     """What one check finds; its moments go to `moments`."""
     scene.begin()
     began = time.monotonic()
@@ -291,20 +314,23 @@ def _ask(check: Check, scene: Scene, moments: list[Moment]) -> Result:
     counts: Counter[Verdict] = Counter()
     cut = False
     try:
-        for found in check.look(scene):
-            if isinstance(found, Moment):
-                moments.append(found)
-            elif isinstance(found, Unseen):
-                unseen[found] = None
-            else:
-                found = approved(found, scene)
-                counts[found.verdict] += 1
-                items.append(found)
-                if len(items) >= 2 * MOST_ITEMS:
-                    items = _worst(items)
-            if scene.stop():
-                cut = True
-                break
+        with at_most(HARD * scene.options.patience + 1):
+            for found in check.look(scene):
+                if isinstance(found, Moment):
+                    moments.add(found)
+                elif isinstance(found, Unseen):
+                    unseen[found] = None
+                else:
+                    found = approved(found, scene)
+                    counts[found.verdict] += 1
+                    items.append(found)
+                    if len(items) >= 2 * MOST_ITEMS:
+                        items = _worst(items)
+                if scene.stop():
+                    cut = True
+                    break
+    except Late:
+        cut = True
     except Exception as error:  # noqa: BLE001 - who can make one check fail must not blind the others
         unseen[Unseen(check.title, f"this check failed: {type(error).__name__}: {error}", "")] = None
     if cut:

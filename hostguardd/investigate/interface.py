@@ -8,6 +8,7 @@ Every text in here is made of `record.escape` (or of our own words): bytes of th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -140,6 +141,20 @@ def text(raw: bytes, longest: int = LONGEST) -> str:
     """Bytes of the host as text that can be shown: escaped, and cut (with `…`) when long."""
     shown = escape(raw[: longest * 4])
     return shown if len(shown) <= longest and len(raw) <= longest * 4 else shown[: longest - 1] + "…"
+
+
+_PLAIN: Final = re.compile(r"[\w%+,./:=@-]+", re.ASCII)
+
+
+def word(shown: str) -> str:
+    """What `text` shows, as one word of a command that an administrator may copy: whatever somebody called
+    their file, the shell makes of it that name and nothing else."""
+    if _PLAIN.fullmatch(shown):
+        return shown
+    if "\\" not in shown and "'" not in shown:
+        return f"'{shown}'"
+    # $'…' reads `\\` and `\xNN` just as `record.escape` writes them.
+    return "$'" + shown.replace("'", "\\'") + "'"
 
 
 @dataclass(frozen=True, slots=True)

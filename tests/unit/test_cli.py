@@ -207,6 +207,38 @@ def test_before_the_first_approval_it_is_told_how_far_the_host_can_be_trusted(
     assert CALLS["approve"].args["trust"].parse(trust) == trust
 
 
+@pytest.mark.parametrize("json", [(), ("--json",)])
+def test_an_inquiry_that_fails_keeps_nobody_from_approving(
+    run: Run, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, json: tuple[str, ...]
+) -> None:
+    def failing(*_: object) -> None:
+        raise RuntimeError("no \x1bluck")
+
+    monkeypatch.setattr(command, "investigate", failing)
+    engine.generation = generation(1, reviewed=False)
+    code, _, err = run("baseline", "--yes", *json)
+    assert code == Exit.OK
+    assert "nobody looked for signs of an intrusion, as that failed: no \\x1bluck" in err
+    assert "that failed: no \\x1bluck" in engine.seen[-1].args["trust"]
+
+
+def test_a_host_that_changes_meanwhile_is_not_inquired_again(
+    run: Run, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def once(*_: object) -> tuple[object, dict[str, Any]]:
+        asked.append(1)
+        return scenes.scene(b"/"), inquiries.clean()
+
+    monkeypatch.setattr(command, "investigate", once)
+    engine.generation = generation(1, reviewed=False)
+    busy(engine, 1)
+    assert run("baseline", "--yes")[0] == Exit.OK
+    assert [job.call for job in engine.seen] == ["review", "approve"] * 2
+    assert len(asked) == 1
+
+
 def test_a_reviewed_baseline_is_approved_without_an_inquiry(
     run: Run, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

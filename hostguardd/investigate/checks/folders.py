@@ -22,7 +22,7 @@ from ..files.gathered import Entry
 from ..files.kinds import MADE_BY_SCRIPTS
 from ..files.standing import standing as known
 from ..files.walk import BY_MUCH, DAY
-from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict, text
+from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict, text, word
 from ..logins.attendance import attendance
 from ..scene import SUDO, Scene
 from .recent import deployed, presence, recorded, within
@@ -185,7 +185,7 @@ def judged(scene: Scene, entry: Entry, owned: Mapping[bytes, Belongs], leads: by
             "mode": mode(entry.mode), "owner": scene.user(entry.uid), "size": entry.size, "file": source.says,
             "changed": moment(entry.ctime), "modified": moment(entry.mtime),
         },
-        (Evidence(f"stat {name}", times),),
+        (Evidence(f"stat {word(name)}", times),),
     )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from ...engine.parts import SystemNames
 from ...facts.logs import WHOLE, LogFact, LoginFact
 from ...model import join, split
 from ...words.logs import LOG
-from ..interface import Confidence, Evidence, Found, Item, Moment, Unseen, Verdict, text
+from ..interface import Confidence, Evidence, Found, Item, Moment, Unseen, Verdict, text, word
 from ..logs.commands import LONGEST, Rule, Typed, judge, typed
 from ..logs.redact import redact
 from ..scene import SUDO, Scene
@@ -59,7 +59,7 @@ LOOK: Final = (
     "since."
 )
 _OFF: Final = re.compile(
-    rb"^\s*(?:export\s+|declare\s+-\w+\s+|typeset\s+-\w+\s+)?(?:unset\s+(?:-v\s+)?HISTFILE\b|"
+    rb"^[ \t]*(?:export\s+|declare\s+-\w+\s+|typeset\s+-\w+\s+)?(?:unset\s+(?:-v\s+)?HISTFILE\b|"
     rb"HISTFILE=[\"']?(?:/dev/null)?[\"']?\s*$|"
     rb"HIST(?:FILE)?SIZE=[\"']?0\b|SAVEHIST=[\"']?0\b|set\s+\+o\s+history|history\s+-c)[^\n]{0,200}",
     re.MULTILINE,
@@ -230,7 +230,7 @@ def _none(user: User, login: LoginFact, *, there: bool) -> Item:
         LOOK,
         technique="T1070.003",
         details={"home": text(user.home), "last login": login.at, "from": text(login.origin)},
-        evidence=(Evidence(text(user.home)), Evidence(f"last {who}")),
+        evidence=(Evidence(text(user.home)), Evidence(f"last {word(who)}")),
     )
 
 

@@ -15,7 +15,7 @@ from ...fact import key_of
 from ...host.live import Process
 from ...model import ListenerFact
 from ...sensors.commands import language, script
-from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict, text
+from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict, text, word
 from ..live import programs as kith
 from ..live.programs import Odd, Programs
 from ..scene import SUDO, Scene
@@ -102,7 +102,7 @@ def _item(
 def _command(fact: ListenerFact) -> str:
     """What shows the same by hand."""
     if fact.proto == "unix":
-        return f"ss -lxp src {text(fact.endpoint, 200)}"
+        return f"ss -lxp src {word(text(fact.endpoint, 200))}"
     if fact.proto == "packet":
         return "ss -0p"
     letter = {"tcp": "t", "udp": "u", "raw": "w", "sctp": "S"}[fact.proto.rstrip("6")]
@@ -169,7 +169,7 @@ def _obeys(process: Process, bad: Verdict) -> Iterator[Odd]:
         yield Odd(bad, "is a shell", "T1059.004")
     elif name in kith.TALKERS:
         yield Odd(bad, "is a tool that hands a connection to anything", "T1095")
-    elif runs.startswith((b"-c ", b"-e ", b"-E ", b"-r ")) and language(exe) is not None:
+    elif kith.is_told_what_to_do(process):
         yield Odd(bad, "is an interpreter that was given its program on the command line", "T1059")
     elif language(exe) is not None and runs.startswith((b"/tmp/", b"/var/tmp/", b"/dev/shm/", b"/memfd:")):
         yield Odd(bad, "runs a script from a folder that anybody may write to", "T1059")

@@ -18,7 +18,7 @@ from ...facts.logs import WHOLE, LogFact
 from ...host.live import Process
 from ...model import SettingFact, join
 from ...words.logs import LOG
-from ..interface import Confidence, Evidence, Found, Item, Moment, Unseen, Verdict, text
+from ..interface import Confidence, Evidence, Found, Item, Moment, Unseen, Verdict, text, word
 from ..logs.logfiles import LOGINS, Reading, reading
 from ..logs.pulse import Gap, Pulse, spoke
 from ..scene import SUDO, Scene
@@ -305,7 +305,7 @@ def _missing(scene: Scene, found: Reading, running: dict[Service, Process]) -> I
             SAVE,
             technique="T1070.002",
             details={"written to by rule": path in rules},
-            evidence=(Evidence(f"ls -l {text(path)}*"),),
+            evidence=(Evidence(f"ls -l {word(text(path))}*"),),
         )
         if seen is not None:
             yield Moment(

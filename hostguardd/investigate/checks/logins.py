@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict, text
+from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict, text, word
 from ..logins.attendance import WTMPDB, Attendance, attendance, near
 from ..logins.habits import LOCAL, Oddity
 from ..logins.lasts import last_logins
@@ -127,7 +127,7 @@ def _pair(
     }  # fmt: skip
     name = f"{user} {_from(source)}"
     times = f"{len(sessions)} login{'s' * (len(sessions) > 1)}, the last at {stamp(last.began)}"
-    evidence = (Evidence(last.source, stamp(last.began)), Evidence(f"last -w {user}"))
+    evidence = (Evidence(last.source, stamp(last.began)), Evidence(f"last -w {word(user)}"))
     if odd is None:
         return Item(name, Verdict.FINE, f"{name}: {times}", "", "", known, "", details, evidence)
     says = f"{name}: {odd.says} ({times})"

@@ -17,7 +17,7 @@ from ...sensors.hidden import is_place
 from ..files.belongs import Belongs, belongs, in_home, outer_root
 from ..files.gathered import Odd, in_system
 from ..files.walk import unseen, walked
-from ..interface import Confidence, Evidence, Found, Item, Moment, Verdict, text
+from ..interface import Confidence, Evidence, Found, Item, Moment, Verdict, text, word
 from ..scene import Scene
 
 TECHNIQUE: Final = "T1564.001"
@@ -94,5 +94,7 @@ def told(scene: Scene, one: Odd, verdict: Verdict, owner: Belongs) -> Item:
             "changed": moment(entry.ctime),
             "modified": moment(entry.mtime),
         },
-        evidence=(Evidence(f"ls -ldb {name}", f"{scene.user(entry.uid)}, changed {moment(entry.ctime)}"),),
+        evidence=(
+            Evidence(f"ls -ldb {word(name)}", f"{scene.user(entry.uid)}, changed {moment(entry.ctime)}"),
+        ),
     )

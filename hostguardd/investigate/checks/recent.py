@@ -20,7 +20,7 @@ from ...packages.interface import Owner, Transaction
 from ..files.belongs import Belongs, belongs
 from ..files.gathered import Entry
 from ..files.walk import BY_MUCH, MOST_CHANGED, unseen, walked
-from ..interface import Confidence, Evidence, Found, Item, Moment, Verdict, text
+from ..interface import Confidence, Evidence, Found, Item, Moment, Verdict, text, word
 from ..logins.attendance import attendance
 from ..logins.register import Session
 from ..scene import Scene
@@ -406,7 +406,10 @@ def of_group(scene: Scene, group: Group, sessions: Sequence[Session], *, covered
             "owners": sorted({scene.user(entry.uid) for entry, _, _ in group.entries})[:20],
         },
         evidence=tuple(
-            Evidence(f"stat {text(entry.path)}", f"ctime {moment(entry.ctime)}, mtime {moment(entry.mtime)}")
+            Evidence(
+                f"stat {word(text(entry.path))}",
+                f"ctime {moment(entry.ctime)}, mtime {moment(entry.mtime)}",
+            )
             for entry, _, _ in group.entries[:3]
         ),
     )  # fmt: skip

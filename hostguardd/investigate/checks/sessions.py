@@ -14,7 +14,7 @@ from typing import Final
 from ...facts.logs import LoginFact
 from ...host.live import Process
 from ...sensors.logins import UTMP
-from ..interface import Evidence, Found, Item, Unseen, Verdict, text
+from ..interface import Evidence, Found, Item, Unseen, Verdict, text, word
 from ..logins.attendance import NEAR, Attendance, attendance
 from ..logins.differences import ASK, differences, evidence_of, since_when, who_sits
 from ..logins.habits import Oddity
@@ -88,7 +88,7 @@ def _bare(name: bytes, user: bytes, source: bytes, at: int, uses: Usage) -> Item
     """A session of logind's without a terminal: sftp, a command."""
     who, origin = text(user), text(source)
     details: dict[str, object] = {"user": who, "origin": origin, "since": at, "session": text(name)}
-    evidence = (Evidence(f"loginctl session-status {text(name)}", "no terminal"),)
+    evidence = (Evidence(f"loginctl session-status {word(text(name))}", "no terminal"),)
     return _item(f"{who} from {origin} without a terminal", who, origin, float(at), uses, details, evidence)
 
 

@@ -17,8 +17,8 @@ from ...host.globbing import glob_paths
 from ...host.mounts import MountMap
 from ...model import join
 from ..files.belongs import Belongs, belongs, odd_place
-from ..files.deeds import deeds, program
-from ..files.entries import Entry, crontab, script
+from ..files.deeds import code, deeds, program
+from ..files.entries import MOST, Entry, crontab, script
 from ..files.kinds import CRON_OF_ACCOUNT, HOMES, KINDS, LOGIN_OF_ACCOUNT, MADE_BY_SCRIPTS, SPOOLS, Kind
 from ..files.options import LOOKS, Option
 from ..files.standing import standing as known
@@ -175,7 +175,20 @@ def read_one(scene: Scene, path: bytes, kind: Kind, owner: bytes, unseen: list[U
             )
         return None
     seen = result.stat
+    short = unread(result.data, seen.st_size)
+    if short:
+        unseen.append(Unseen(text(path), short))
     return File(path, kind, result.data, seen.st_mode, seen.st_uid, seen.st_mtime, seen.st_ctime, owner)
+
+
+def unread(data: bytes, size: int) -> str:
+    """What of a file is not looked at, as a clause: what is to be overlooked may stand behind a long
+    beginning."""
+    if size > len(data):
+        return f"only the first {len(data)} of its {size} bytes were read"
+    if data.count(b"\n") > MOST and len(code(data)) > MOST:
+        return f"only its first {MOST} entries were looked at"
+    return ""
 
 
 # -- judging ----------------------------------------------------------------------------------------

@@ -116,6 +116,14 @@ def unit(text: bytes) -> Iterator[Entry]:
             yield Entry(number, who, "for its programs", value)
 
 
+def desktop(text: bytes) -> Iterator[Entry]:
+    """What the Exec lines of desktop entries, and of services of D-Bus, start."""
+    for number, line in code(text)[:MOST]:
+        key, sign, value = line.partition(b"=")
+        if sign and key.strip() == b"Exec" and value.strip():
+            yield Entry(number, b"", "when it is started", value.strip())
+
+
 UNIT_TIMES: Final = {
     b"ExecStart": "when the unit starts", b"ExecStartPre": "before the unit starts",
     b"ExecStartPost": "after the unit started", b"ExecStop": "when the unit is stopped",

@@ -67,6 +67,9 @@ SSHD: Final[tuple[_Rule, ...]] = (
     (b"gatewayports", rb"(?!no$).*", "lets forwarded ports be reached from elsewhere", NOTABLE,
      "A tunnel into the network."),
     (b"loglevel", b"quiet", "logs no logins", SUSPICIOUS, "What is not logged is not found."),
+    (b"include", rb"(?!(?:/etc/ssh/)?sshd_config\.d/\*\.conf$|/etc/crypto-policies/).*",
+     "takes settings from other files than usual, which were not read", NOTABLE,
+     "A door that nobody looks at."),
     (b"usepam", b"no", "asks none of PAM's modules", NOTABLE, "Locks and limits of accounts do not hold."),
 )  # fmt: skip
 """(directive, value as a pattern, clause, verdict, means) of sshd_config(5)."""
@@ -88,13 +91,21 @@ def sshd(text: bytes) -> Iterator[Option]:
 
 _SUDO: Final = re.compile(rb"(\S+)\s+(\S+?)\s*=\s*(?:\(([^)]*)\)\s*)?(.*)", re.DOTALL)
 _ALIAS: Final = re.compile(rb"(?:User|Runas|Host|Cmnd|Cmd)_Alias\b")
+_OLD_INCLUDE: Final = re.compile(rb"^[ \t]*#include(?=(?:dir)?[ \t])", re.MULTILINE)
+_INCLUDED: Final = re.compile(rb"@include(?:dir)?\s+(.*)")
 GRANTED: Final = frozenset({b"root", b"%sudo", b"%wheel", b"%admin", b"%adm"})
 
 
 def sudoers(text: bytes) -> Iterator[Option]:
     """Of sudoers(5): every rule in words, and the defaults that weaken it."""
+    text = _OLD_INCLUDE.sub(b"@include", text)  # which looks like a comment, and is none
     for number, line in code(text)[:MOST]:
-        if line.startswith((b"@include", b"#include")) or _ALIAS.match(line):
+        if found := _INCLUDED.match(line):
+            if found[1].strip(b'"').rstrip(b"/") not in (b"/etc/sudoers.d", b"sudoers.d"):
+                clause = "takes rules from other files than usual, which were not read"
+                yield Option(number, line, clause, NOTABLE, "Rules that nobody looks at.")
+            continue
+        if _ALIAS.match(line):
             continue
         if line.startswith(b"Defaults"):
             yield from _defaults(number, line)
@@ -198,6 +209,28 @@ def resolver(text: bytes) -> Iterator[Option]:
             yield Option(number, line, "answers for all names", FINE)
 
 
+_PERMITS: Final = re.compile(
+    rb"-?auth\s+(?:sufficient|\[[^\]\n]{0,200}\b(?:success|default)=done\b[^\]\n]{0,200}\])\s+(?:/\S{0,200}/)?"
+    rb"pam_permit\.so"
+)
+
+
+def pam(text: bytes) -> Iterator[Option]:
+    """Of pam.d(5): what lets in whoever asks."""
+    for number, line in code(text)[:MOST]:
+        if _PERMITS.match(line):
+            yield Option(number, line, "lets everybody in, whatever they type", SUSPICIOUS,
+                         "Any password opens any account.")  # fmt: skip
+
+
+def environment(text: bytes) -> Iterator[Option]:
+    """Of pam_env.conf(5) and systemd-system.conf(5): variables that everything starts with."""
+    for number, line in code(text)[:MOST]:
+        if re.search(rb"\bLD_(?:PRELOAD|AUDIT|LIBRARY_PATH)\b", line):
+            yield Option(number, line, "loads libraries into what is started", SUSPICIOUS,
+                         "Root kits hide processes, files and connections this way.")  # fmt: skip
+
+
 def trusted(text: bytes) -> Iterator[Option]:
     """Of hosts.equiv(5)."""
     for number, line in code(text)[:MOST]:
@@ -255,6 +288,9 @@ def tmpfiles(text: bytes) -> Iterator[Option]:
 LOOKS: Final[tuple[Look, ...]] = (
     Look("the SSH server", (b"/etc/ssh/sshd_config", b"/etc/ssh/sshd_config.d/*.conf"), sshd, "T1098.004"),
     Look("sudo", (b"/etc/sudoers", b"/etc/sudoers.d/*"), sudoers, "T1548.003"),
+    Look("PAM", (b"/etc/pam.d/*", b"/etc/pam.conf"), pam, "T1556.003"),
+    Look("what all is started with", (b"/etc/security/pam_env.conf", b"/etc/systemd/*.conf",
+        b"/etc/systemd/system.conf.d/*.conf", b"/etc/systemd/user.conf.d/*.conf"), environment, "T1574.006"),
     Look("the dynamic linker", (b"/etc/ld.so.preload",), preload, "T1574.006"),
     Look("the dynamic linker", (b"/etc/ld.so.conf", b"/etc/ld.so.conf.d/*"), libraries, "T1574.006"),
     Look("the table of hosts", (b"/etc/hosts",), hosts, "T1565.001"),

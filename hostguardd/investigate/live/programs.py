@@ -16,6 +16,7 @@ from ...model import path_traits
 from ...packages.interface import Owner
 from ...sensors.commands import command, language, script
 from ...sensors.signs import is_hidden
+from ..files.places import FOREIGN
 from ..interface import Known, Verdict, text
 from ..scene import Scene
 
@@ -61,6 +62,7 @@ class Programs:
         self._scene = scene
         paths = {path for one in processes for path in (one.exe or b"", _script(one)) if path[:1] == b"/"}
         self._owners: Mapping[bytes, Owner] = scene.packages.owners(paths) if paths else {}
+        self._led: dict[bytes, bool] = {}
         self._told = bool(scene.packages.name) and not scene.packages.problem
 
     def package(self, path: bytes) -> str:
@@ -96,6 +98,7 @@ class Programs:
             yield Odd(bad, "runs from a hidden place", "T1564.001")
         elif process.state not in (ANONYMOUS, DELETED) and not process.namespace:
             yield from self._unowned(exe, bad)
+            yield from self._script(process)
 
     def _deleted(self, process: Process, bad: Verdict) -> Odd:
         exe = process.exe or b""
@@ -117,6 +120,24 @@ class Programs:
             yield Odd(bad, "lies among the system's programs and belongs to no package", "T1036.005")
         else:
             yield Odd(Verdict.NOTABLE, "belongs to no package and lies in an unusual place")
+
+    def _script(self, process: Process) -> Iterator[Odd]:
+        """What an interpreter runs is as much the program as its image, which always has a package."""
+        path = _script(process)
+        if not path.startswith(SYSTEM + NEVER) or path.startswith(ADMINISTRATORS) or FOREIGN.fullmatch(path):
+            return
+        if self.is_owned(path) is False and not self._leads_to_owned(path):
+            yield Odd(Verdict.NOTABLE, f"runs {text(path, 200)}, which belongs to no package", "T1036.005")
+
+    def _leads_to_owned(self, path: bytes) -> bool:
+        """Whether it is a link of nobody's (alternatives) to what a package owns."""
+        if path not in self._led:
+            try:
+                real = self._scene.host.files.real(path)
+            except OSError:
+                real = path
+            self._led[path] = real != path and bool(self._scene.packages.owners({real}))
+        return self._led[path]
 
 
 def worst(found: Collection[Odd]) -> Verdict:
@@ -168,6 +189,12 @@ def base(process: Process) -> bytes:
 def is_shell(process: Process) -> bool:
     """Whether it obeys whoever types to it: a shell or an interpreter."""
     return base(process) in SHELLS or language(process.exe or b"") is not None
+
+
+def is_told_what_to_do(process: Process) -> bool:
+    """Whether it is an interpreter whose program stands on its command line, so that no file holds it."""
+    words = _script(process)
+    return words.startswith((b"-c ", b"-e ", b"-E ", b"-r ")) and language(process.exe or b"") is not None
 
 
 def kin(scene: Scene, process: Process) -> list[Process]:

@@ -9,7 +9,7 @@ from ...accounts import User
 from ...host.texts import TextHost
 from ...loglines import origin
 from ...utmp import LATEST, lastlog_stride, lasts
-from ..interface import text
+from ..interface import text, word
 from .records import rows
 
 LASTLOG: Final = b"/var/log/lastlog"
@@ -46,7 +46,9 @@ def last_logins(texts: TextHost, users: Iterable[User]) -> tuple[list[LastLogin]
                 where = text((line or b"") if isinstance(line, bytes) else b"", 100).removeprefix("/dev/")
                 source = text(origin(host if isinstance(host, bytes) else b""), 300)
                 who = text(name, 100)
-                found.append(LastLogin(frozenset({who}), float(at), where, source, f"lastlog2 -u {who}"))
+                found.append(
+                    LastLogin(frozenset({who}), float(at), where, source, f"lastlog2 -u {word(who)}")
+                )
     return found, problems
 
 
@@ -67,5 +69,5 @@ def _slots(texts: TextHost, names: dict[int, list[str]], problems: dict[bytes, s
             source = text(origin(one.host), 300)
             if 0 < one.at < LATEST:
                 yield LastLogin(
-                    frozenset(who), float(one.at), text(one.line, 100), source, f"lastlog -u {who[0]}"
+                    frozenset(who), float(one.at), text(one.line, 100), source, f"lastlog -u {word(who[0])}"
                 )

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
 
 from hostguardd.investigate.inquiry import CHECKS, MOST_ITEMS, MOST_MOMENTS, Check, inquire
-from hostguardd.investigate.interface import Confidence, Found, Item, Moment, Unseen, Verdict, text
+from hostguardd.investigate.interface import Confidence, Found, Item, Moment, Unseen, Verdict, text, word
 from hostguardd.investigate.scene import Options, Scene
 from tests.scenes import scene
 
@@ -68,6 +74,49 @@ def test_a_check_without_end_is_ended_and_says_so() -> None:
     assert found.moments
 
 
+@pytest.mark.parametrize(
+    "hang",
+    [
+        lambda: re.match(r"(a+)+$", "a" * 40 + "b"),
+        lambda: time.sleep(60),
+        lambda: os.read(os.pipe()[0], 1),
+        lambda: any(iter(int, 1)),
+    ],
+    ids=["a pattern", "sleep", "a system call", "a loop"],
+)
+def test_nothing_holds_an_inquiry_for_ever(hang: Callable[[], object]) -> None:
+    def look(_: Scene) -> Iterator[Found]:
+        yield Item("first", Verdict.NOTABLE, "odd")
+        try:
+            hang()
+        except Exception:  # noqa: BLE001 - as those do who look at many files
+            return
+
+    began = time.monotonic()
+    where = scene(options=Options(patience=0.1))
+    found = inquire(where, [check("hanging", look), check("fine", fine)])
+    assert time.monotonic() - began < 10
+    assert [one.name for one in found.results[0].items] == ["first"]
+    assert found.results[0].cut
+    assert found.results[1].verdict is Verdict.FINE
+
+
+def test_what_hung_once_is_not_waited_for_again() -> None:
+    asked = []
+
+    def make(_: Scene) -> None:
+        asked.append(1)
+        time.sleep(60)
+
+    def look(where: Scene) -> Iterator[Found]:
+        where.once(make)
+        yield Item("never", Verdict.FINE, "reached")
+
+    found = inquire(scene(options=Options(patience=0.1)), [check("one", look), check("another", look)])
+    assert [one.cut for one in found.results] == [True, True]
+    assert len(asked) == 1
+
+
 def test_of_too_many_moments_the_worst_and_the_newest_are_kept_in_their_order() -> None:
     def look(_: Scene) -> Iterator[Found]:
         yield Moment(1.0, "login", "the worst, and the oldest", "wtmp", Confidence.LIKELY, Verdict.SUSPICIOUS)
@@ -80,6 +129,25 @@ def test_of_too_many_moments_the_worst_and_the_newest_are_kept_in_their_order() 
     assert found.moments[0].says.startswith("the worst")
     assert found.moments[-1].at == 10.0 + MOST_MOMENTS + 9
     assert [one.at for one in found.moments] == sorted(one.at for one in found.moments)
+
+
+def test_millions_of_moments_take_no_memory(tmp_path: Path) -> None:
+    gone = 0
+
+    class Told(Moment):
+        def __del__(self) -> None:
+            nonlocal gone
+            gone += 1
+
+    def look(_: Scene) -> Iterator[Found]:
+        for number in range(4 * MOST_MOMENTS):
+            yield Told(float(number), "log", "something", "log", Confidence.LIKELY)
+        yield Item("those", Verdict.FINE, str(gone))
+
+    found = inquire(scene(bytes(tmp_path)), [check("moments", look)])
+    assert int(found.results[0].items[0].says) > MOST_MOMENTS
+    assert found.lost_moments == 3 * MOST_MOMENTS
+    assert found.moments[0].at == float(3 * MOST_MOMENTS)
 
 
 def test_whoever_waits_is_told_how_far_it_is() -> None:
@@ -110,3 +178,17 @@ def test_texts_of_the_host_are_harmless_and_of_a_bounded_length() -> None:
     assert len(long) == 2000
     assert long.endswith("…")
     assert len(text(b"\xff" * 10_000)) == 2000
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"/etc/passwd", b"", b"a b", b"it's", b"$(touch x)", b"`id`; rm -rf /", b"a\nb", b"\x1b[2J", b"a\\",
+        b"\xff\\'\\\\", "\u202e \u3042'".encode(), b"-rf", b"~root", b"*", b"!!", b"\\x41", b"#c", b"x=y z",
+    ],
+)  # fmt: skip
+def test_a_shell_makes_of_a_copied_word_the_name_and_nothing_else(name: bytes) -> None:
+    shown = word(text(name))
+    assert shown.isprintable()
+    told = subprocess.run(["bash", "-c", f"printf %s {shown}x"], capture_output=True, check=True)
+    assert (told.stdout, told.stderr) == (name + b"x", b"")
