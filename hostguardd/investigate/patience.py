@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -35,11 +36,13 @@ def at_most(seconds: float) -> Iterator[None]:
         if armed:
             raise Late
 
-    before = signal.signal(signal.SIGALRM, over)
+    began, before = time.monotonic(), signal.signal(signal.SIGALRM, over)
+    left, interval = signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
     try:
-        signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
         yield
     finally:
         armed = False
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        if left:  # whoever limits us with the same timer goes on to do so
+            signal.setitimer(signal.ITIMER_REAL, max(0.001, left - time.monotonic() + began), interval)
