@@ -18,6 +18,18 @@ from tests.scenes import Findings, looked, scene
 NOW = 1_773_144_000
 ALICE = os.geteuid() or 1000
 
+
+def test_a_setting_of_empty_lines_takes_no_time(tmp_path: Path) -> None:
+    home = tmp_path / "home/alice"
+    home.mkdir(parents=True)
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/passwd").write_text(f"alice:x:{ALICE}:{ALICE}::/home/alice:/bin/bash\n")
+    (home / ".bashrc").write_bytes(b"\n" * 200_000 + b"HIST\n")
+    began = time.process_time()
+    looked(histories.look, scene(bytes(tmp_path), now=NOW))
+    assert time.process_time() - began < 5
+
+
 INTRUDER = [
     ("history wiped", "history -c"),
     ("history wiped", "unset HISTFILE"),
