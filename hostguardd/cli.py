@@ -200,7 +200,7 @@ def _trust(s: Session) -> str:
         scene.approved.close()
     except Exception as error:  # noqa: BLE001 - whatever it is, the baseline matters more
         said = clean(
-            f"nobody looked for signs of an intrusion, as that failed: {error or type(error).__name__}"
+            f"nobody looked for signs of an intrusion, as that failed: {str(error) or type(error).__name__}"
         )
         s.terminal.note([f"hostguardctl: {said}"])
         return said[:500]
