@@ -153,8 +153,9 @@ def word(shown: str) -> str:
         return shown
     if "\\" not in shown and "'" not in shown:
         return f"'{shown}'"
-    # $'…' reads `\\` and `\xNN` just as `record.escape` writes them.
-    return "$'" + shown.replace("'", "\\'") + "'"
+    # bash, zsh and ksh read `\\` and `\xNN` in $'…' just as `record.escape` writes them. Other shells take
+    # it for a `$` before a quoted word, which therefore must not hold a quote, escaped or not.
+    return "$'" + shown.replace("'", r"\x27") + "'"
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,14 @@ def _put_in_place(scratch: Path, path: Path) -> None:
         os.close(folder)
 
 
+def _as_it_is(path: Path) -> str:
+    """The URI (SQLite, "URI Filenames") by which a database is read and nothing of it is changed: to open it
+    otherwise makes its log and index anew, and to close it folds what a killed daemon left there into it."""
+    uri = path.absolute().as_uri()
+    beside = any(os.path.lexists(f"{path}{suffix}") for suffix in ("-wal", "-shm"))
+    return f"{uri}?mode=ro" if beside else f"{uri}?immutable=1"
+
+
 class Database:
     """An open state database. One thread owns it; `transaction()` is the only way to write."""
 
@@ -111,7 +119,8 @@ class Database:
             _create(path)
         if not stat.S_ISREG(path.lstat().st_mode):
             raise BaselineForeign(f"{path} is not a regular file: refusing to use it as the baseline")
-        self.connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        where = _as_it_is(path) if readonly else str(path)
+        self.connection = sqlite3.connect(where, isolation_level=None, check_same_thread=False, uri=readonly)
         try:
             if not path.stat().st_size:
                 raise BaselineDamaged(f"{path} is empty: it was cut to nothing")

@@ -31,6 +31,9 @@ SHOWN: Final = 8
 """Lines that are shown of what one account did of one kind, the newest."""
 
 MOMENTS: Final = 2000
+JUDGED: Final = 10_000
+"""Different commands of which it is remembered what they are: people repeat themselves."""
+
 ACCOUNTS: Final = 5000
 SETTINGS: Final = (
     b".bashrc", b".bash_profile", b".bash_login", b".profile", b".bash_logout", b".zshrc", b".zshenv",
@@ -125,6 +128,8 @@ def _read(
             break
         command = one.command[:LONGEST]
         if command not in judged:
+            if len(judged) >= JUDGED:
+                judged.clear()
             judged[command] = judge(command)
         rule = judged[command]
         if rule is None:
