@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from .checks import (
@@ -39,7 +39,7 @@ from .checks import (
     switches,
     unowned,
 )
-from .interface import Found, Item, Known, Moment, Result, Unseen, Verdict
+from .interface import Found, Item, Moment, Result, Unseen, Verdict
 from .patience import Late, at_most
 from .scene import Scene
 
@@ -317,11 +317,11 @@ def _ask(check: Check, scene: Scene, moments: _Moments) -> Result:
         with at_most(HARD * scene.options.patience + 1):
             for found in check.look(scene):
                 if isinstance(found, Moment):
-                    moments.add(found)
+                    moments.add(scene.approved.lowered(found))
                 elif isinstance(found, Unseen):
                     unseen[found] = None
                 else:
-                    found = approved(found, scene)
+                    found = scene.approved.lowered(found)
                     counts[found.verdict] += 1
                     items.append(found)
                     if len(items) >= 2 * MOST_ITEMS:
@@ -352,20 +352,6 @@ def _ask(check: Check, scene: Scene, moments: _Moments) -> Result:
         time.monotonic() - began,
         cut,
     )
-
-
-def approved(item: Item, scene: Scene) -> Item:
-    """The item as it is to be thought of where a reviewed baseline knows this very thing: an administrator
-    has explained it, so it is a grade less. A baseline that nobody reviewed explains nothing."""
-    generation = scene.approved.generation
-    if generation is None or not generation.reviewed:
-        return item
-    if item.known is not Known.KNOWN or item.verdict < Verdict.NOTABLE:
-        return item
-    says = f"{item.says}; so approved in generation {generation.number}"
-    if item.verdict is Verdict.SUSPICIOUS:
-        return replace(item, verdict=Verdict.NOTABLE, says=says)
-    return replace(item, verdict=Verdict.FINE, says=says, means="", next="", technique="")
 
 
 def _worst(items: Iterable[Item]) -> list[Item]:

@@ -39,7 +39,11 @@ class Verdict(IntEnum):
 
 
 class Known(IntEnum):
-    """How something stands to the approved baseline. NOT_ASKED: there is none, or it holds no such thing."""
+    """How something stands to the approved baseline. NOT_ASKED: there is none, or it holds no such thing.
+
+    A check marks what it tells with it, and may make more of what is new or changed. To make less of what is
+    known, where an administrator reviewed it, is left to `Approved.lowered`, so that it is done once.
+    """
 
     NOT_ASKED = 0
     KNOWN = 1
@@ -115,7 +119,8 @@ class Unseen:
 @dataclass(frozen=True, slots=True)
 class Moment:
     """Something that happened: `at` in seconds since the epoch, until `until` if it lasted (0: it did not, or
-    has not ended). `kind` is one of MOMENTS. `who` is the account, "" if that is not known."""
+    has not ended). `kind` is one of MOMENTS. `who` is the account, "" if that is not known. `known` is that
+    of what it happened to, as in the item that tells of the same thing."""
 
     at: float
     kind: str
@@ -125,6 +130,7 @@ class Moment:
     verdict: Verdict = Verdict.FINE
     who: str = ""
     until: float = 0.0
+    known: Known = Known.NOT_ASKED
 
 
 MOMENTS: Final = (

@@ -137,7 +137,7 @@ def of_user(
     if recent and changed is not None and not fine:
         yield Moment(
             changed, "account", f"the password of {name} was last changed on this day", "/etc/shadow",
-            Confidence.FORGEABLE, verdict, name, changed + DAY - 1,
+            Confidence.FORGEABLE, verdict, name, changed + DAY - 1, known,
         )  # fmt: skip
 
 
@@ -188,14 +188,13 @@ def judged(
         verdict = max(verdict, worse)
         reasons.append(reason)
 
-    unless_approved = Verdict.NOTABLE if known is Known.KNOWN else Verdict.SUSPICIOUS
     if fact.name.startswith(accounts.NIS):
         told(
             Verdict.SUSPICIOUS if fact.id == 0 else Verdict.NOTABLE,
             "asks a directory service for more accounts",
         )
     if fact.id == 0 and fact.name != b"root":
-        told(unless_approved, "it is root by another name", "T1136.001")
+        told(Verdict.SUSPICIOUS, "it is root by another name", "T1136.001")
     elif fact.twins:
         told(Verdict.NOTABLE, f"has the uid of {text(fact.twins)}", "T1136.001")
     if fact.password == "none":
@@ -203,8 +202,8 @@ def judged(
     system = fact.id is not None and 0 < fact.id < PEOPLE
     if system and login and fact.name not in (b"sync",):
         if fact.password == "set" or keys:
-            told(unless_approved, "an account of a service that somebody can log in to", "T1098")
-        elif fact.name not in SERVICES and known is not Known.KNOWN:
+            told(Verdict.SUSPICIOUS, "an account of a service that somebody can log in to", "T1098")
+        elif fact.name not in SERVICES:
             told(Verdict.NOTABLE, f"an account of a service with a shell ({text(fact.shell)})", "T1098")
     if login and fact.shell and (place := odd_place(scene, fact.shell)):
         told(Verdict.SUSPICIOUS, f"its shell {text(fact.shell)} {place}", "T1098")
@@ -214,7 +213,7 @@ def judged(
     ):
         told(Verdict.NOTABLE, "its password is kept in a way that no current tool writes", "T1098")
     for group in names(fact.groups):
-        if group in SHOWN_POWER and fact.id and fact.id >= PEOPLE and known is not Known.KNOWN:
+        if group in SHOWN_POWER and fact.id and fact.id >= PEOPLE:
             told(Verdict.NOTABLE, f"in group {text(group)} it {SHOWN_POWER[group]}", "T1098")
     if fact.id and fact.gid == 0 and fact.name not in SERVICES:
         told(Verdict.NOTABLE, "its own group is root's", "T1098")
@@ -334,9 +333,7 @@ def of_key(scene: Scene, fact: KeyFact, uid: int | None) -> Item:
     if not fact.path.rpartition(b"/")[2].startswith(b"authorized_keys") or fact.path.endswith(b"2"):
         verdict = max(verdict, Verdict.NOTABLE)
         reasons.append(f"stands in the unusual place {text(fact.path)}")
-    if known is Known.KNOWN and verdict is Verdict.NOTABLE:
-        verdict = Verdict.FINE
-    elif known in (Known.NEW, Known.CHANGED):
+    if known in (Known.NEW, Known.CHANGED):
         verdict = max(verdict, Verdict.NOTABLE)
         reasons.append(f"is {known.label} against the approved baseline")
     says = f"{key} ({text(fact.type)} {text(fact.comment, 100)}) opens {account}"

@@ -106,11 +106,11 @@ def _pairs(scene: Scene, past: Attendance, uses: Usage) -> Iterator[Found]:
         )
     window = [one for one in past.sessions if (one.ended or scene.now) >= scene.since]
     for one in window[-MOMENTS:]:
-        new = one.began >= scene.since
+        new, known = one.began >= scene.since, uses.known(one.user, one.origin)
         verdict = verdicts.get((one.user, one.origin), Verdict.FINE) if new else Verdict.FINE
         until = 0.0 if one.end == LOST else one.ended
         says = f"{one.user} logged in {_from(one.origin)} on {one.line}"
-        yield Moment(one.began, "login", says, one.source, Confidence.LIKELY, verdict, one.user, until)
+        yield Moment(one.began, "login", says, one.source, Confidence.LIKELY, verdict, one.user, until, known)
     if len(window) > MOMENTS:
         yield Unseen("time line", f"{len(window) - MOMENTS} older logins of this time are not put on it")
 

@@ -91,7 +91,7 @@ def look(scene: Scene) -> Iterator[Found]:
             yield Moment(
                 one.fact.ctime / 1e9, "file",
                 f"{item.name} became, or was last changed as, a file that lends rights",
-                f"ctime of {item.name}", Confidence.LIKELY, item.verdict,
+                f"ctime of {item.name}", Confidence.LIKELY, item.verdict, known=item.known,
             )  # fmt: skip
     for root, files in roots.items():
         yield another_system(root, files)
@@ -190,10 +190,8 @@ def verdict_of(
             told(Verdict.SUSPICIOUS, f"it {place}")
         elif place:
             told(Verdict.SUSPICIOUS if root or strong else Verdict.NOTABLE, f"it {place}")
-        if owner.stray and known is not Known.KNOWN and (root or strong):
+        if owner.stray and (root or strong):
             told(Verdict.SUSPICIOUS, "nothing that is installed has a reason for it")
-        elif known is Known.KNOWN:
-            told(Verdict.NOTABLE, "the approved baseline holds it")
         elif verdict < Verdict.SUSPICIOUS:
             told(Verdict.NOTABLE, "an administrator may have put it there")
         if script_of(scene, fact):
@@ -204,7 +202,7 @@ def verdict_of(
         told(Verdict.SUSPICIOUS if root or strong else Verdict.NOTABLE, "the package gives it no such rights")
     elif known is Known.NEW:
         told(Verdict.NOTABLE, "it lent none when the baseline was approved")
-    elif (root or strong) and _unsaid(scene, path) and known is not Known.KNOWN:
+    elif (root or strong) and _unsaid(scene, path):
         told(Verdict.NOTABLE, "dpkg keeps no modes, and few packages give such rights")
     if one.problem:
         reasons.append(f"what it holds {one.problem}")

@@ -92,6 +92,7 @@ def look(scene: Scene) -> Iterator[Found]:
             yield Moment(
                 file.ctime, "file", f"{text(file.path)} ({file.kind.what}) was made or changed",
                 f"ctime of {text(file.path)}", Confidence.LIKELY, worst, scene.user(file.uid),
+                known=standing,
             )  # fmt: skip
     for file, opened in doors:
         for option in opened:
@@ -267,9 +268,9 @@ def of_file(file: File, source: Belongs, standing: Known) -> tuple[Verdict, str]
     """What is to be said of the file that an entry stands in."""
     if file.mode & 0o002:
         return Verdict.SUSPICIOUS, "anybody may write to this file"
-    if source.stray and standing is not Known.KNOWN and not MADE_BY_SCRIPTS.fullmatch(file.path):
+    if source.stray and not MADE_BY_SCRIPTS.fullmatch(file.path):
         return Verdict.FINE if entry_of(file.path) else Verdict.NOTABLE, "no package owns this file"
-    if source.changed and not (source.owner and source.owner.config) and standing is not Known.KNOWN:
+    if source.changed and not (source.owner and source.owner.config):
         return Verdict.NOTABLE, f"this file is {source.says}"
     if standing in (Known.NEW, Known.CHANGED) and not source.as_brought:
         return Verdict.NOTABLE, f"this file is {standing.label} against the approved baseline"
@@ -315,7 +316,7 @@ def of_option(scene: Scene, file: File, option: Option, source: Belongs) -> Item
     place = f"{text(file.path)}:{option.line}"
     standing = known(scene, file.path) if option.verdict > Verdict.FINE else Known.NOT_ASKED
     verdict = option.verdict
-    if verdict is Verdict.NOTABLE and (source.as_brought or standing is Known.KNOWN):
+    if verdict is Verdict.NOTABLE and source.as_brought:
         verdict = Verdict.FINE
     fine = verdict is Verdict.FINE
     return Item(

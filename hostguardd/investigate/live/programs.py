@@ -17,7 +17,7 @@ from ...packages.interface import Owner
 from ...sensors.commands import command, language, script
 from ...sensors.signs import is_hidden
 from ..files.places import FOREIGN
-from ..interface import Known, Verdict, text
+from ..interface import Verdict, text
 from ..scene import Scene
 
 FARTHEST: Final = 12
@@ -74,17 +74,16 @@ class Programs:
         """Whether a package owns it; None when nobody can say."""
         return path in self._owners if self._told else None
 
-    def odd(self, process: Process, known: Known = Known.NOT_ASKED) -> Iterator[Odd]:
-        """What is odd about a program by its file alone. What is `known` was approved where it is."""
+    def odd(self, process: Process) -> Iterator[Odd]:
+        """What is odd about a program by its file alone."""
         exe = process.exe
         if not exe or process.kernel:
             return
-        bad = Verdict.NOTABLE if known is Known.KNOWN else Verdict.SUSPICIOUS
         if process.state == ANONYMOUS:
-            kind = Verdict.NOTABLE if exe.startswith(CLONES) else bad
+            kind = Verdict.NOTABLE if exe.startswith(CLONES) else Verdict.SUSPICIOUS
             yield Odd(kind, "runs from memory: there is no file of it", "T1620")
         elif process.state == DELETED:
-            yield self._deleted(process, bad)
+            yield self._deleted(process)
         elif process.state == REPLACED and not process.namespace:
             if self.is_owned(exe) is not False:
                 yield Odd(Verdict.FINE, "runs on as it was before an update of its file")
@@ -92,32 +91,37 @@ class Programs:
                 yield Odd(Verdict.NOTABLE, "runs from a file that was replaced since, by no package")
         traits = path_traits(exe)
         if "temporary" in traits:
-            kind = Verdict.NOTABLE if exe.startswith(b"/tmp/.mount_") else bad  # an AppImage's own mount
+            # The exception is an AppImage's own mount.
+            kind = Verdict.NOTABLE if exe.startswith(b"/tmp/.mount_") else Verdict.SUSPICIOUS
             yield Odd(kind, "runs from a folder that anybody may write to", "T1036.005")
         elif is_hidden(exe):
-            yield Odd(bad, "runs from a hidden place", "T1564.001")
+            yield Odd(Verdict.SUSPICIOUS, "runs from a hidden place", "T1564.001")
         elif process.state not in (ANONYMOUS, DELETED) and not process.namespace:
-            yield from self._unowned(exe, bad)
+            yield from self._unowned(exe)
             yield from self._script(process)
 
-    def _deleted(self, process: Process, bad: Verdict) -> Odd:
+    def _deleted(self, process: Process) -> Odd:
         exe = process.exe or b""
         if not path_traits(exe) and exe.startswith((*SYSTEM, b"/opt/")) and self._changed_since(process):
             return Odd(Verdict.NOTABLE, "runs on although its file is gone: packages changed since it began")
-        return Odd(bad, "runs on although its file was deleted", "T1070.004")
+        return Odd(Verdict.SUSPICIOUS, "runs on although its file was deleted", "T1070.004")
 
     def _changed_since(self, process: Process) -> bool:
         """Whether the package manager did anything since the process was started."""
         began = self._scene.began(process)
         return next(iter(self._scene.packages.transactions(began)), None) is not None
 
-    def _unowned(self, exe: bytes, bad: Verdict) -> Iterator[Odd]:
+    def _unowned(self, exe: bytes) -> Iterator[Odd]:
         if self.is_owned(exe) is not False or exe.startswith(ADMINISTRATORS):
             return
         if exe.startswith(NEVER):
-            yield Odd(bad, "belongs to no package and lies where no program belongs", "T1036.005")
+            yield Odd(
+                Verdict.SUSPICIOUS, "belongs to no package and lies where no program belongs", "T1036.005"
+            )
         elif exe.startswith(SYSTEM):
-            yield Odd(bad, "lies among the system's programs and belongs to no package", "T1036.005")
+            yield Odd(
+                Verdict.SUSPICIOUS, "lies among the system's programs and belongs to no package", "T1036.005"
+            )
         else:
             yield Odd(Verdict.NOTABLE, "belongs to no package and lies in an unusual place")
 

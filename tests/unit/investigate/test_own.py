@@ -12,8 +12,7 @@ import pytest
 from hostguardd.config import Config
 from hostguardd.investigate.approved import Approved
 from hostguardd.investigate.checks import alerts, drift
-from hostguardd.investigate.inquiry import approved
-from hostguardd.investigate.interface import Item, Known, Verdict
+from hostguardd.investigate.interface import Confidence, Item, Known, Moment, Verdict
 from hostguardd.investigate.scene import Options, Scene
 from hostguardd.model import FileFact, Severity
 from hostguardd.sections import AlertLogConfig
@@ -173,7 +172,9 @@ def test_what_was_approved_is_a_grade_less(
     number = made.baseline.begin_capture()
     made.baseline.finish_capture(number, 1, "alice", "", reviewed=reviewed)
     made.close()
-    item = Item("x", before, "x is odd", "means", "next", known)
-    told = approved(item, scene(tmp_path, Approved(made.path)))
+    approved = Approved(made.path)
+    told = approved.lowered(Item("x", before, "x is odd", "means", "next", known))
     assert told.verdict is after
     assert ("approved in generation 1" in told.says) == (before is not after)
+    moment = Moment(1.0, "file", "x came", "ctime of x", Confidence.LIKELY, before, known=known)
+    assert approved.lowered(moment).verdict is after
