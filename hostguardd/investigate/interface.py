@@ -9,7 +9,7 @@ Every text in here is made of `record.escape` (or of our own words): bytes of th
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final, TypeAlias
@@ -54,6 +54,12 @@ class Known(IntEnum):
     def label(self) -> str:
         """The word used in reports, "" when the baseline was not asked."""
         return "" if self is Known.NOT_ASKED else self.name.lower()
+
+    @classmethod
+    def of_all(cls, found: Collection[Known]) -> Known:
+        """How things stand that are told as one: new or changed if one of them is, known only if all are."""
+        worst = max(found, default=cls.NOT_ASKED)
+        return cls.NOT_ASKED if worst is cls.KNOWN and cls.NOT_ASKED in found else worst
 
 
 class Confidence(IntEnum):

@@ -60,6 +60,9 @@ OWN: Final = (b".bashrc", b".bash_profile", b".profile", b".zshrc", b".ssh/rc", 
 SPOOLS: Final = (b"/var/spool/cron/crontabs", b"/var/spool/cron")
 """What an account's owner writes, and others only to use the account."""
 
+SHOWN: Final = 3
+"""Accounts that changed lately and are told each; of more, one item says it."""
+
 OPTIONS: Final = frozenset(
     b"agent-forwarding cert-authority command environment expiry-time from no-agent-forwarding "
     b"no-port-forwarding"
@@ -82,10 +85,18 @@ def look(scene: Scene) -> Iterator[Found]:
     lines = {line.split(b":")[0]: line.split(b":") for _, line, _ in accounts.lines(shadow.data or b"")}
     rights = rights_of(scene)
     uids = {fact.name: fact.id for fact in facts if fact.database == USERS}
+    lately = [
+        fact
+        for fact in facts
+        if fact.database == USERS and is_opened(fact) and is_recent(scene, lines.get(fact.name, []))
+    ]
+    if len(lately) > SHOWN:
+        yield of_many(scene, lately)
     for fact in facts:
         if fact.database == USERS:
             line = lines.get(fact.name, [])
-            yield from of_user(scene, fact, line, keys[fact.name], sessions[text(fact.name, 100)], rights)
+            here = sessions[text(fact.name, 100)]
+            yield from of_user(scene, fact, line, keys[fact.name], here, rights, alone=len(lately) <= SHOWN)
         elif fact.database == DAMAGED:
             yield damaged(scene, fact)
         elif fact.database == GROUPS and (item := of_group(scene, fact)) is not None:
@@ -104,20 +115,20 @@ def look(scene: Scene) -> Iterator[Found]:
 
 def of_user(
     scene: Scene, fact: AccountFact, shadow: Sequence[bytes], keys: Sequence[KeyFact],
-    sessions: Sequence[Session], rights: Mapping[bytes, list[str]],
+    sessions: Sequence[Session], rights: Mapping[bytes, list[str]], *, alone: bool,
 ) -> Iterator[Found]:  # fmt: skip
-    """The item of an account, and the moment of its last change."""
+    """The item of an account, and the moment of its last change. `alone`: that is told of each account."""
     name = text(fact.name)
     known = scene.known(fact)
     changed = changed_at(shadow)
-    recent = changed is not None and changed + DAY > scene.since
+    recent = is_recent(scene, shadow)
+    lately = Verdict.NOTABLE if recent and is_opened(fact) else Verdict.FINE
     here = [one for one in sessions if (one.ended or scene.now) >= scene.since]
     may = means_of(fact, keys)
     sudo = [one for who in whose(fact) for one in rights.get(who, ())]
     verdict, reasons, technique = judged(scene, fact, shadow, keys, known)
     if recent and changed is not None:
-        opens = "login" in fact.traits() and fact.password in ("set", "none")  # packages make accounts, too
-        verdict = max(verdict, Verdict.NOTABLE if opens else Verdict.FINE)
+        verdict = max(verdict, lately if alone else Verdict.FINE)
         reasons.append(f"its password or its line was changed on {moment(int(changed * 1e9))[:10]}")
     ask = questions(scene, fact, keys, here, changed if recent else None)
     says = f"{name} (uid {fact.id}): {may}"
@@ -134,11 +145,34 @@ def of_user(
         },
         (Evidence(f"/etc/passwd:{fact.line}", f"{name} uid {fact.id} {text(fact.home)} {text(fact.shell)}"),),
     )  # fmt: skip
-    if recent and changed is not None and not fine:
+    if recent and changed is not None and max(verdict, lately) > Verdict.FINE:
         yield Moment(
             changed, "account", f"the password of {name} was last changed on this day", "/etc/shadow",
-            Confidence.FORGEABLE, verdict, name, changed + DAY - 1, known,
+            Confidence.FORGEABLE, max(verdict, lately), name, changed + DAY - 1, known,
         )  # fmt: skip
+
+
+def is_recent(scene: Scene, shadow: Sequence[bytes]) -> bool:
+    """Whether the password was changed within the time that is asked for."""
+    changed = changed_at(shadow)
+    return changed is not None and changed + DAY > scene.since
+
+
+def is_opened(fact: AccountFact) -> bool:
+    """Whether a change of its password lets somebody in: packages make accounts, too."""
+    return "login" in fact.traits() and fact.password in ("set", "none")
+
+
+def of_many(scene: Scene, lately: Sequence[AccountFact]) -> Item:
+    """Accounts whose passwords were changed lately, where they are many: a host that was just set up."""
+    names = [text(fact.name) for fact in lately]
+    shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+    return Item(
+        "accounts that changed", Verdict.NOTABLE,
+        f"the passwords of {len(names)} accounts were changed lately: {shown}", MEANS, NEXT,
+        Known.of_all({scene.known(fact) for fact in lately}), "T1098", {"accounts": names[:200]},
+        (Evidence("/etc/shadow", "the third field: days since 1970"),),
+    )  # fmt: skip
 
 
 def changed_at(shadow: Sequence[bytes]) -> float | None:

@@ -17,6 +17,7 @@ from ...attributes import moment
 from ...globs import compile_paths
 from ...model import split
 from ...packages.interface import Owner
+from ...packages.logfiles import unread
 from ..files.belongs import Belongs, belongs
 from ..files.explained import Run, Span, deployed, is_program, owned_newest, recorded, spans, within
 from ..files.gathered import Entry
@@ -130,6 +131,9 @@ def look(scene: Scene) -> Iterator[Found]:
     if left and not scene.options.packages:
         reason = f"{left} packaged files that changed lately were not compared with their packages"
         yield Unseen("packaged files", reason, "hostguardctl investigate, without --quick")
+    for path in unread(scene.host.texts, scene.since):
+        reason = "nothing here can unpack it, so that what it says of packages explains nothing"
+        yield Unseen(text(path), reason, f"zstdcat {word(text(path))}" if path.endswith(b".zst") else "")
     yield from unseen(scene)
 
 

@@ -31,8 +31,7 @@ def standing(scene: Scene, path: bytes) -> Known:
 
 
 def standing_of_all(scene: Scene, paths: Sequence[bytes]) -> Known:
-    """How files that are told as one stand to it: new or changed if one of them is, known only if all are."""
+    """How files that are told as one stand to it; NOT_ASKED of very many."""
     if scene.approved.generation is None or not 0 < len(paths) <= MOST_TOGETHER:
         return Known.NOT_ASKED
-    found = {standing(scene, path) for path in paths}
-    return Known.NOT_ASKED if found == {Known.KNOWN, Known.NOT_ASKED} else max(found)
+    return Known.of_all({standing(scene, path) for path in paths})

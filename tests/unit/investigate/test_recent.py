@@ -239,3 +239,9 @@ def test_what_changed_after_the_host_was_put_there_is_not_hidden_by_that(tmp_pat
     put(tmp_path, "/usr/bin/late", "#!/bin/sh\n", 0o755)
     found = look(tmp_path, packages)
     assert any("late" in one.says for one in found.items if one.verdict > Verdict.FINE)
+
+
+def test_logs_of_packages_that_nothing_here_unpacks_are_said(tmp_path: Path) -> None:
+    put(clean(tmp_path), "/var/log/dnf5.log.1.zst", b"\x28\xb5\x2f\xfd")
+    (one,) = look(tmp_path, FakePackages(OWNED, done=OLD)).unseen
+    assert (one.scope, one.remedy) == ("/var/log/dnf5.log.1.zst", "zstdcat /var/log/dnf5.log.1.zst")
