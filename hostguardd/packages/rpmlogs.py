@@ -101,7 +101,7 @@ def _at(stamp: bytes) -> float | None:
 
 
 def _one(at: float, action: str, raw: bytes, source: str) -> Transaction:
-    """`raw` is `name-[epoch:]version-release.arch`, in yum's log with the epoch ahead of it; or a name alone."""
+    """`raw` is `name-[epoch:]version-release.arch` (yum: the epoch ahead of it all), or a name alone."""
     epoch, colon, rest = escape(raw).rpartition(":")
     epoch, shown = (f"{epoch}:", rest) if epoch.isdigit() else ("", epoch + colon + rest)
     parts = _NEVRA.fullmatch(shown)
