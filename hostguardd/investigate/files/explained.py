@@ -98,13 +98,13 @@ class Record:
     def explains(self, entry: Entry, owner: Owner | None) -> Run | None:
         """The run that a change comes from. A program that no package owns comes from none."""
         at = entry.ctime / 1e9
-        run = next((one for one in self.runs if one.began - BEFORE <= at <= one.ended + AFTER), None)
-        if run is None:
-            return None
+        runs = [one for one in self.runs if one.began - BEFORE <= at <= one.ended + AFTER]
         if owner is not None:
             times = self.by_package.get(owner.package.partition(":")[0], ())
-            return run if any(then - BEFORE <= at <= then + AFTER for then in times) else None
-        return None if is_program(entry) or at > run.ended + SETTLING else run
+            return runs[-1] if runs and any(then - BEFORE <= at <= then + AFTER for then in times) else None
+        if is_program(entry):
+            return None
+        return next((run for run in runs if at <= run.ended + SETTLING), None)
 
 
 def recorded(scene: Scene) -> Record:
@@ -149,9 +149,11 @@ def spans(scene: Scene) -> list[Span]:
         if (owner := owners.get(one.path)) is not None and record.explains(one, owner) is None
     ]
     entries.sort(key=lambda one: one.ctime)
-    total = sum(one.files for one in scene.packages.installed()) if entries else 0
-    least = max(LEAST_DEPLOYED, SHARE * min(total, MOST_CHANGED))
     found: list[Span] = []
+    if len(entries) < LEAST_DEPLOYED:
+        return found
+    total = sum(one.files for one in scene.packages.installed())
+    least = max(LEAST_DEPLOYED, SHARE * min(total, MOST_CHANGED))
     begin = 0
     for at in range(1, len(entries) + 1):
         if at == len(entries) or (entries[at].ctime - entries[at - 1].ctime) / 1e9 > SETTLED:

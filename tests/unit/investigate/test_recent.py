@@ -245,3 +245,9 @@ def test_logs_of_packages_that_nothing_here_unpacks_are_said(tmp_path: Path) -> 
     put(clean(tmp_path), "/var/log/dnf5.log.1.zst", b"\x28\xb5\x2f\xfd")
     (one,) = look(tmp_path, FakePackages(OWNED, done=OLD)).unseen
     assert (one.scope, one.remedy) == ("/var/log/dnf5.log.1.zst", "zstdcat /var/log/dnf5.log.1.zst")
+
+
+def test_what_a_run_made_is_explained_though_another_one_ended_shortly_before(tmp_path: Path) -> None:
+    (clean(tmp_path) / "usr/bin/editor").symlink_to("/etc/alternatives/editor")
+    done = [*OLD, *installed_at(time.time() - 1200, "other"), *installed_at(time.time(), *OWNED.values())]
+    assert not look(tmp_path, FakePackages(OWNED, done=done)).of(Verdict.NOTABLE)
