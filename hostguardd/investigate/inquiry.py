@@ -194,7 +194,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     Check(
         "hidden",
         "Hidden things",
-        "nmap from elsewhere; find -name '..*'",
+        "nmap from elsewhere",
         "Processes, ports and files that one view of the host shows and another one does not",
         hidden.look,
     ),

@@ -29,6 +29,7 @@ SAYS: Final = {
 
 MEANS: Final = "Root kits and intruders hide what they run and keep; nothing else has a reason to."
 NEXT: Final = "Save it as evidence before anything else; trust no program of this host to look at it again."
+
 SCANNING: Final = 5.0
 """Seconds that connecting to our own ports may take in all; 1.5 suffice on an idle host."""
 

@@ -171,10 +171,13 @@ def together(scene: Scene, names: Sequence[Name]) -> Item:
     one = names[0].odd
     top, who = text(top_of(one.entry.path)), scene.user(one.entry.uid)
     paths = [name.odd.entry.path for name in names]
-    shown = ", ".join(text(path) for path in paths[:3])
+    shown = ", ".join(
+        text(name.odd.entry.path) + (f" ({name.why.removeprefix(', ')})" if name.why else "")
+        for name in names[:3]
+    )
     return Item(
         f"names below {top}: {one.sign or 'like-parent'} of {who}", names[0].verdict,
-        f"{len(names)} names below {top}, such as {shown}: {one.clause}{names[0].why}; no package owns them",
+        f"{len(names)} names below {top}, such as {shown}: {one.clause}; no package owns them",
         MEANS, NEXT, names[0].known, TECHNIQUE,
         {"sign": one.sign or "like-parent", "owner": who, "count": len(names), "paths": some(paths, 200)},
         (Evidence(f"find {word(top)} -name '.*'", f"{len(names)} names"),),

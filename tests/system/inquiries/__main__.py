@@ -86,7 +86,7 @@ def main() -> None:
         for name in prepare.PEOPLE:  # root's key opens them all: how the intruder comes in
             write(f"/home/{name}/.ssh/authorized_keys", Path(prepare.KEY + ".pub").read_text(), 0o600)
             run("chown", "-R", f"{name}:{name}", f"/home/{name}/.ssh")
-        # As packages do when they are installed: else the interpreter does it, whoever runs the command first.
+        # As packages do: else the interpreter does it, for whoever runs the command first.
         run("python3", "-m", "compileall", "-q", "/usr/local/lib/python3.11/dist-packages")
         until(left, "nobody is logged in", 40.0)
         os.sync()
