@@ -117,7 +117,7 @@ def of_user(
     scene: Scene, fact: AccountFact, shadow: Sequence[bytes], keys: Sequence[KeyFact],
     sessions: Sequence[Session], rights: Mapping[bytes, list[str]], *, alone: bool,
 ) -> Iterator[Found]:  # fmt: skip
-    """The item of an account, and the moment of its last change. `alone`: no other item tells of that change."""
+    """The item of an account, and the moment of its change. `alone`: no other item tells of that change."""
     name = text(fact.name)
     known = scene.known(fact)
     changed = changed_at(shadow)
