@@ -272,7 +272,8 @@ ZERO = b"0" * 32
 @pytest.mark.parametrize(
     "text",
     [
-        b"", b"\n\n", ZERO + b"  ../etc/x\n", ZERO + b"  a..b\nbad\n" + ZERO + b" *c", b"/a\0b\n/c\n/../d\n/.\n",
+        b"", b"\n\n", ZERO + b"  ../etc/x\n", ZERO + b"  a..b\nbad\n" + ZERO + b" *c",
+        b"/a\0b\n/c\n/../d\n/.\n",
         ZERO + b"  //x\n" + ZERO + b"  ./x\n" + ZERO + b"  y", b"/" + b"a" * 5000 + b"\n/b\n/.\n",
         b"xx" + ZERO + b"  y\n", ZERO + b"  " + b"a" * 5000 + b"\n",
     ],
