@@ -200,4 +200,5 @@ def test_a_shell_makes_of_a_copied_word_the_name_and_nothing_else(name: bytes) -
 def test_a_shell_that_does_not_know_such_quotes_runs_nothing(name: bytes) -> None:
     told = subprocess.run(["dash", "-c", f"printf '%s.' {word(text(name))}"], capture_output=True, check=True)
     assert told.stdout.count(b".") == 1  # one word
-    assert not told.stdout.startswith(b"BROKEN") and b"\nBROKEN" not in told.stdout
+    assert not told.stdout.startswith(b"BROKEN")
+    assert b"\nBROKEN" not in told.stdout
