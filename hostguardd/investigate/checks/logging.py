@@ -242,7 +242,7 @@ def _services(scene: Scene, running: dict[Service, Process]) -> Iterator[Found]:
             AGAIN,
             technique="T1562.012" if service == AUDITD else "T1562.001",
             details={"enabled": enabled, "masked": masked},
-            evidence=(Evidence(f"systemctl status {name}"),),
+            evidence=(Evidence(f"systemctl status {word(name)}"),),
         )
     if not any(service in running for service in SERVICES if service != AUDITD):
         yield Item(
