@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from ...host.texts import mark
-from ...model import split
 from ...record import escape
 from ..scene import Scene
 from .archive import TooLarge, stored
@@ -84,7 +83,7 @@ class Copies:
         data = read.data
         cleared: list[str] = []
         if place.cleared and not self._secrets:  # before it is cut: half a key looks like none
-            data, cleared = without_secrets(split(path)[1], data)
+            data, cleared = without_secrets(path, data)
         offset = _start(place, len(data), place.most)
         cut = len(data) > place.most
         data = data[offset : offset + place.most]
