@@ -1,5 +1,5 @@
-"""Texts of the host without the secrets in them: hashes of passwords and private keys. Pure, linear in what is
-given.
+"""Texts of the host without the secrets in them: hashes of passwords and private keys. Pure, and linear in
+what is given.
 
 The rule kept: evidence goes to other machines and other people, and what they need is what was done, not
 what opens the next door. So secrets are found by what they look like, and in tables of accounts and files of
@@ -74,6 +74,15 @@ def without_secrets(path: bytes, data: bytes) -> tuple[bytes, list[str]]:
             data = cleared
     elif data.startswith(PROGRAM):
         return data, []
+    data, more = anywhere(data)
+    if data and "private keys" not in more and (data.startswith(_PACKED_KEYS) or _KEPT_KEYS.search(path)):
+        data, more = BLANK, [*more, "private keys"]
+    return data, list(dict.fromkeys((*found, *more)))
+
+
+def anywhere(data: bytes) -> tuple[bytes, list[str]]:
+    """The same for a part of a file, of whatever name."""
+    found: list[str] = []
     for pattern, put, what in (
         (_KEY, rb"\1" + BLANK + b"\n", "private keys"),
         (_PUTTY, rb"\1" + BLANK + b"\n", "private keys"),
@@ -85,8 +94,6 @@ def without_secrets(path: bytes, data: bytes) -> tuple[bytes, list[str]]:
         if cleared != data and what not in found:
             found.append(what)
         data = cleared
-    if data and "private keys" not in found and (data.startswith(_PACKED_KEYS) or _KEPT_KEYS.search(path)):
-        return BLANK, [*found, "private keys"]
     return data, found
 
 

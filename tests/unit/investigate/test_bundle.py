@@ -26,6 +26,7 @@ from hostguardd.host.proc import ProcHost
 from hostguardd.host.texts import Text, TextHost
 from hostguardd.investigate.evidence import bundle, gathering
 from hostguardd.investigate.evidence.archive import LONGEST, LONGEST_PART, Archive, TooLarge, stored
+from hostguardd.investigate.evidence.copies import CHUNK, Cleared
 from hostguardd.investigate.evidence.secrets import without_secrets
 from hostguardd.investigate.interface import Item, Verdict, text
 from hostguardd.investigate.report import build
@@ -178,6 +179,44 @@ def test_no_secret_leaves(root: Path) -> None:
     for data in found.files.values():
         assert HASH.encode() not in data
         assert b"QyNTUxOQAAACDsecret" not in data
+
+
+def test_no_password_among_the_words_leaves(root: Path) -> None:
+    """Of histories, logs and arguments; whichever way a file got in."""
+    (root / "root/.bash_history").write_text("ls\nmysql -uroot -phunter2 db\ncurl -u a:hunter2 x\nls /\n")
+    (root / "home/alice/.bash_history").write_text("PGPASSWORD=hunter2 psql\n")
+    log = f"sudo: COMMAND=/usr/bin/mysql -phunter2\nGET /?password=hunter2 x\nauth: failed\n{HASH}\n"
+    (root / "var/log/secure").write_text(log)
+    (root / "var/log/large").write_text("A line of a log.\n" * 1_200_000 + log + KEY)
+    (root / "var/log/packed.gz").write_text(log)
+    found = of(root, Item("/root/.bash_history", Verdict.NOTABLE, "a history"))
+    assert found.of("/root/.bash_history") == b"ls\nmysql -uroot -p*** db\ncurl -u a:*** x\nls /\n"
+    cleared = b"sudo: COMMAND=/usr/bin/mysql -p***\nGET /?password=*** x\nauth: failed\n(left out)\n"
+    assert found.of("/var/log/secure") == cleared
+    assert cleared.rstrip() in found.of("/var/log/large")
+    assert len(found.of("/var/log/large")) == (root / "var/log/large").stat().st_size
+    assert b"QyNTUxOQ" not in found.of("/var/log/large")
+    assert found.manifest["/var/log/large"]["without"] == ["password hashes", "passwords", "private keys"]
+    assert found.manifest["/home/alice/.bash_history"]["without"] == ["passwords"]
+    assert found.of("/var/log/packed.gz").decode() == log
+    sums = dict(reversed(line.split("  ")) for line in found.files["SHA256SUMS"].decode().splitlines())
+    entry = found.manifest["/var/log/large"]
+    assert entry["sha256"] == sums[entry["stored"]] == hashlib.sha256(found.of("/var/log/large")).hexdigest()
+    assert of(root, secrets=True).of("/var/log/secure").decode() == log
+
+
+@pytest.mark.parametrize("lines", [b"x" * 99 + b"\n", b"no end"])
+@pytest.mark.parametrize("before", [0, 100, CHUNK - 200, CHUNK - 100, CHUNK - 20, CHUNK, 2 * CHUNK - 50])
+def test_no_secret_reaches_across_the_parts_of_a_stream(lines: bytes, before: int) -> None:
+    whole = (
+        (lines * (before // len(lines) + 1))[:before] + b"\n" + KEY.encode() + lines * (CHUNK // len(lines))
+    )
+    source = io.BytesIO(whole)
+    stream = Cleared(source.read, lambda part: without_secrets(b"x", part)[0])
+    cleared = b"".join(iter(lambda: stream.read(16384), b""))
+    assert len(cleared) == len(whole)
+    assert b"QyNTUxOQ" not in cleared
+    assert b"(left out)" in cleared
 
 
 def test_secrets_are_there_when_asked_for(root: Path) -> None:
