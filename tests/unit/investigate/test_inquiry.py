@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hostguardd.investigate.inquiry import CHECKS, MOST_ITEMS, MOST_MOMENTS, Check, inquire
+from hostguardd.investigate.inquiry import CHECKS, MOST_ITEMS, MOST_MOMENTS, MOST_UNSEEN, Check, inquire
 from hostguardd.investigate.interface import Confidence, Found, Item, Moment, Unseen, Verdict, text, word
 from hostguardd.investigate.scene import Options, Scene
 from tests.scenes import scene
@@ -60,6 +60,28 @@ def test_of_too_many_things_the_worst_are_kept_and_all_are_counted() -> None:
     assert result.items[0].name == "the one"
     assert result.more == 4 * MOST_ITEMS + 1
     assert result.counts == {Verdict.FINE: 5 * MOST_ITEMS, Verdict.SUSPICIOUS: 1}
+
+
+def test_of_too_much_that_is_unseen_the_first_is_kept_and_the_rest_counted() -> None:
+    def look(_: Scene) -> Iterator[Found]:
+        for number in range(MOST_UNSEEN + 7):
+            yield Unseen(str(number), "nobody may")
+            yield Unseen("0", "nobody may")
+
+    (result,) = inquire(scene(), [check("blind", look)]).results
+    assert len(result.unseen) == MOST_UNSEEN + 1
+    assert result.unseen[0].scope == "0"
+    assert result.unseen[-1].reason.startswith("7 more")
+
+
+def test_what_a_check_fails_of_is_harmless_and_short() -> None:
+    def look(_: Scene) -> Iterator[Found]:
+        yield from ()
+        raise ValueError("\x1b[2J\x9b\u202e" + "x" * 1_000_000)
+
+    (result,) = inquire(scene(), [check("failing", look)]).results
+    assert result.unseen[0].reason.isprintable()
+    assert len(result.unseen[0].reason) < 5000
 
 
 def test_a_check_without_end_is_ended_and_says_so() -> None:
