@@ -298,6 +298,8 @@ def _investigate(s: Session) -> Exit:
     if given.bundle != "-":
         s.show(report, lambda: _inquiry_page(s, report))
     s.terminal.note(said)
+    if leaving.problems:
+        raise UsageError("\n".join(leaving.problems))
     return Exit.DRIFT if report["verdict"] == "suspicious" else Exit.OK
 
 
