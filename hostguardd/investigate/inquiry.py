@@ -312,6 +312,7 @@ class _Moments:
 def _ask(check: Check, scene: Scene, moments: _Moments) -> Result:
     """What one check finds; its moments go to `moments`."""
     scene.begin()
+    whole = len(scene.gaps)
     began = time.monotonic()
     items: list[Item] = []
     unseen: dict[Unseen, None] = {}
@@ -343,6 +344,7 @@ def _ask(check: Check, scene: Scene, moments: _Moments) -> Result:
         unseen[Unseen(check.title, f"this check failed: {said}")] = None
     if missed > MOST_UNSEEN:
         unseen[Unseen(check.title, f"{missed - MOST_UNSEEN} more things could not be looked at")] = None
+    unseen |= dict.fromkeys(scene.gaps[whole:])
     if cut:
         limit = f"its time of {scene.options.patience:.0f} s ran out"
         unseen[Unseen(check.title, f"{limit}: what it found until then is shown", "--patience SECONDS")] = (
