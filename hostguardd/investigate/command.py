@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NoReturn, Self
 
@@ -158,13 +159,10 @@ class Leaving:
     ) -> list[str]:
         """Fill them; what to say of those that are whole."""
         page, bundle = self._names["page"], self._names["bundle"]
+        save = partial(self._bundle, scene, report, secrets, tell)
         return [
-            *(self._try("page", page, lambda: self._page(report)) if page else ()),
-            *(
-                self._try("bundle", bundle, lambda: self._bundle(scene, report, secrets, tell))
-                if bundle
-                else ()
-            ),
+            *(self._try("page", page, partial(self._page, report)) if page else ()),
+            *(self._try("bundle", bundle, save) if bundle else ()),
         ]
 
     def _try(self, what: str, name: str, fill: Callable[[], list[str]]) -> list[str]:

@@ -88,12 +88,12 @@ def test_what_a_check_fails_of_is_harmless_and_short() -> None:
 
 @pytest.mark.parametrize(("look", "what"), [(processes.look, "looked at"), (rootkit.look, "looked into")])
 def test_processes_that_there_was_no_time_for_are_counted(
-    monkeypatch: pytest.MonkeyPatch, look: Callable[[Scene], Iterator[Found]], what: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, look: Callable[[Scene], Iterator[Found]], what: str
 ) -> None:
     live = FakeLive()
     for _ in range(9):
         live.add_process(b"/usr/bin/sleep")
-    where = scene(live=live)
+    where = scene(bytes(tmp_path), live=live)
     if what == "looked into":
         assert len(where.processes) == 10
     monkeypatch.setattr(Scene, "hurry", lambda _: True)
