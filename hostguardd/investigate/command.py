@@ -132,6 +132,8 @@ class Leaving:
         try:
             for what, name in self._names.items():
                 if name == "-" and what == "bundle":
+                    if sys.__stdout__ is None:
+                        raise UsageError("--bundle -: standard output is closed")
                     if sys.stdout.isatty():
                         raise UsageError("--bundle -: an archive is not for a terminal, send it on")
                 elif name:
