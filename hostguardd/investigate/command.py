@@ -21,6 +21,7 @@ from ..config import Config, parse
 from ..defaults import default_sources
 from ..errors import ConfigError, UsageError
 from ..host.bundle import Host, image, this_host
+from ..model import join
 from ..packages.make import packages_of
 from ..render.html import html
 from .about import about
@@ -71,11 +72,10 @@ def prepare(wanted: Wanted) -> Scene:
     """The scene. UsageError, ConfigError for what the asker got wrong."""
     config, problems = _settings(wanted.config)
     host = _host(wanted.root)
-    state = Path(config.paths.state) / DATABASE
     return Scene(
         host,
         config,
-        Approved(state if wanted.root == "/" else Path(wanted.root, *state.parts[1:])),
+        Approved(_state(host, config.paths.state)),
         wanted.options,
         uid=os.geteuid(),
         packages=packages_of(host),
@@ -110,6 +110,15 @@ def _host(root: str) -> Host:
         return this_host() if root == "/" else image(os.fsencode(root))
     except OSError as error:
         raise UsageError(f"--root {root}: {error.strerror}") from error
+
+
+def _state(host: Host, folder: str) -> Path | None:
+    """The baseline: of an image, its own, whatever the links in it lead to."""
+    try:
+        real = host.files.real(os.fsencode(folder))
+    except OSError:
+        return None
+    return Path(os.fsdecode(join(host.files.root, real.lstrip(b"/"))), DATABASE)
 
 
 class Leaving:

@@ -12,15 +12,29 @@ from pathlib import Path
 import pytest
 
 from hostguardd.errors import UsageError
-from hostguardd.investigate.command import Leaving
+from hostguardd.investigate.command import Leaving, Wanted, prepare
 from tests import inquiries
-from tests.scenes import scene
+from tests.scenes import CONFIG, scene
+from tests.state import State, file
 
 FULL = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="nothing here is always full")
 
 
 def quiet(_: object) -> None:
     pass
+
+
+def test_an_image_has_its_own_baseline_and_never_ours(tmp_path: Path) -> None:
+    State(tmp_path / "baseline.db", [file(b"/etc/hosts")]).close()
+    state = tmp_path / "root" / CONFIG.paths.state.lstrip("/")
+    state.parent.mkdir(parents=True)
+    state.symlink_to(tmp_path)  # absolute: within the image there is no such folder
+    assert prepare(Wanted(root=str(tmp_path / "root"))).approved.generation is None
+    state.unlink()
+    state.symlink_to("../own")
+    (state.parent.parent / "own").mkdir()
+    (tmp_path / "baseline.db").rename(state.parent.parent / "own/baseline.db")
+    assert prepare(Wanted(root=str(tmp_path / "root"))).approved.generation is not None
 
 
 def test_what_was_not_finished_is_removed(tmp_path: Path) -> None:
