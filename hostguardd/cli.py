@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from . import __version__
 from .control.address import INSTALLED, find_socket
@@ -64,8 +64,15 @@ class Terminal:
 
     def print(self, lines: Iterable[str]) -> None:
         """Lines to standard output, at once: somebody may be reading along."""
-        self.stdout.write(_speakable("".join(line + "\n" for line in lines), self.stdout))
-        self.stdout.flush()
+        text = _speakable("".join(line + "\n" for line in lines), self.stdout)
+        try:
+            self.stdout.write(text)
+            self.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            _hush(self.stdout)
+            raise UsageError(f"cannot write standard output: {error.strerror}") from error
 
     def complain(self, error: HostguardError) -> None:
         """Every line of an error to standard error, under our name."""
@@ -298,6 +305,8 @@ def _investigate(s: Session) -> Exit:
     if given.bundle != "-":
         s.show(report, lambda: _inquiry_page(s, report))
     s.terminal.note(said)
+    if leaving.problems:
+        raise UsageError("\n".join(leaving.problems))
     return Exit.DRIFT if report["verdict"] == "suspicious" else Exit.OK
 
 
@@ -530,6 +539,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit code. argparse itself exits (2) when the command makes no sense."""
+    _fill_streams()
     options = parser().parse_args(argv)
     terminal = Terminal(sys.stdin, sys.stdout, sys.stderr, os.environ)
     try:
@@ -539,9 +549,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(error.exit)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # `… | head` has seen enough; keep the interpreter's own flush quiet
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # `… | head` has seen enough
+        _hush(terminal.stdout)
         return int(Exit.OK)
+
+
+def _fill_streams() -> None:
+    """For what was closed of standard input, output and error, one that is empty and takes anything; so that
+    no file that is opened later gets its number, either."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    sys.stdin = sys.stdin or _nothing("r")
+    sys.stdout = sys.stdout or _nothing("w")
+    sys.stderr = sys.stderr or _nothing("w")
+
+
+def _nothing(mode: str) -> TextIO:
+    return cast("TextIO", open(os.devnull, mode))
+
+
+def _hush(stream: TextIO) -> None:
+    """Keep the interpreter's own flush at the end quiet, of what could not be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _json(data: object) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from ..record import clean
 from .checks import (
     accounts,
     alerts,
@@ -39,12 +40,15 @@ from .checks import (
     switches,
     unowned,
 )
-from .interface import Found, Item, Moment, Result, Unseen, Verdict
+from .interface import LONGEST, Found, Item, Moment, Result, Unseen, Verdict
 from .patience import Late, at_most
 from .scene import Scene
 
 MOST_ITEMS: Final = 1000
 """Items of one check that are kept, the worst."""
+
+MOST_UNSEEN: Final = 1000
+"""Things that one check could not look at that are kept, the first."""
 
 MOST_MOMENTS: Final = 20_000
 """Moments that are kept in all, the worst and the newest."""
@@ -308,10 +312,12 @@ class _Moments:
 def _ask(check: Check, scene: Scene, moments: _Moments) -> Result:
     """What one check finds; its moments go to `moments`."""
     scene.begin()
+    whole = len(scene.gaps)
     began = time.monotonic()
     items: list[Item] = []
     unseen: dict[Unseen, None] = {}
     counts: Counter[Verdict] = Counter()
+    missed = 0
     cut = False
     try:
         with at_most(HARD * scene.options.patience + 1):
@@ -319,7 +325,9 @@ def _ask(check: Check, scene: Scene, moments: _Moments) -> Result:
                 if isinstance(found, Moment):
                     moments.add(scene.approved.lowered(found))
                 elif isinstance(found, Unseen):
-                    unseen[found] = None
+                    missed += found not in unseen
+                    if len(unseen) < MOST_UNSEEN:
+                        unseen[found] = None
                 else:
                     found = scene.approved.lowered(found)
                     counts[found.verdict] += 1
@@ -332,7 +340,11 @@ def _ask(check: Check, scene: Scene, moments: _Moments) -> Result:
     except Late:
         cut = True
     except Exception as error:  # noqa: BLE001 - who can make one check fail must not blind the others
-        unseen[Unseen(check.title, f"this check failed: {type(error).__name__}: {error}", "")] = None
+        said = clean(f"{type(error).__name__}: {error}"[:LONGEST])
+        unseen[Unseen(check.title, f"this check failed: {said}")] = None
+    if missed > MOST_UNSEEN:
+        unseen[Unseen(check.title, f"{missed - MOST_UNSEEN} more things could not be looked at")] = None
+    unseen |= dict.fromkeys(scene.gaps[whole:])
     if cut:
         limit = f"its time of {scene.options.patience:.0f} s ran out"
         unseen[Unseen(check.title, f"{limit}: what it found until then is shown", "--patience SECONDS")] = (

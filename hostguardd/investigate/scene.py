@@ -84,6 +84,7 @@ class Scene:
         self._made: dict[object, object] = {}
         self._hung: set[object] = set()
         self._deadline = float("inf")
+        self.gaps: list[Unseen] = []
 
     @property
     def is_root(self) -> bool:
@@ -99,6 +100,10 @@ class Scene:
     def stop(self) -> bool:
         """Whether the time of the present check is up."""
         return time.monotonic() > self._deadline
+
+    def hurry(self) -> bool:
+        """Whether half of it is over: what is gathered for a check leaves it some time."""
+        return time.monotonic() > self._deadline - self.options.patience / 2
 
     # -- facts --------------------------------------------------------------------------------------
 
@@ -155,19 +160,28 @@ class Scene:
 
     @property
     def processes(self) -> Mapping[int, Process]:
-        """Every process, by pid."""
+        """Every process, by pid. What there was no time for stands in `gaps`."""
         return self.once(Scene._processes)
 
     def _processes(self) -> Mapping[int, Process]:
         live = self.host.live
         found = {}
-        for pid in live.pids():
+        pids = live.pids()
+        for number, pid in enumerate(pids):
+            if self.hurry():
+                self._gap(len(pids) - number, "looked at")
+                break
             process = live.process(pid)
             if process is not None:
                 # Who only counts its processes apart is no container: it runs the host's own files.
                 ours = process.namespace and live.is_at_our_root(pid)
                 found[pid] = process._replace(namespace="") if ours else process
         return found
+
+    def _gap(self, number: int, what: str) -> None:
+        self.gaps.append(
+            Unseen("processes", f"{number} were not {what}: there was no time", "--patience SECONDS")
+        )
 
     @property
     def signs(self) -> Mapping[int, tuple[tuple[str, bytes], ...]]:
@@ -181,7 +195,10 @@ class Scene:
     def _signs(self) -> Mapping[int, tuple[tuple[str, bytes], ...]]:
         found = {}
         alike: Counter[object] = Counter()
-        for pid, process in self.processes.items():
+        for number, (pid, process) in enumerate(self.processes.items()):
+            if self.hurry():
+                self._gap(len(self.processes) - number, "looked into")
+                break
             if process.kernel or process.namespace or process.exe is None:
                 continue
             kind = process._replace(pid=0, started=0, session=0)

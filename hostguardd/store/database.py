@@ -102,10 +102,16 @@ def _put_in_place(scratch: Path, path: Path) -> None:
 
 def _as_it_is(path: Path) -> str:
     """The URI (SQLite, "URI Filenames") by which a database is read and nothing of it is changed: to open it
-    otherwise makes its log and index anew, and to close it folds what a killed daemon left there into it."""
+    otherwise makes its log and index anew, and to close it folds what a killed daemon left there into it.
+
+    `readonly_shm`: an index that nobody keeps is built once more in memory. Only where a log has none beside
+    it does SQLite know no way but to make one.
+    """
     uri = path.absolute().as_uri()
-    beside = any(os.path.lexists(f"{path}{suffix}") for suffix in ("-wal", "-shm"))
-    return f"{uri}?mode=ro" if beside else f"{uri}?immutable=1"
+    if os.path.lexists(f"{path}-shm"):
+        return f"{uri}?mode=ro&readonly_shm=1"
+    wal = path.with_name(path.name + "-wal")
+    return f"{uri}?mode=ro" if wal.exists() and wal.stat().st_size else f"{uri}?immutable=1"
 
 
 class Database:

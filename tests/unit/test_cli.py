@@ -391,6 +391,31 @@ def test_a_reader_that_has_seen_enough(engine: FakeEngine) -> None:
         assert process.wait(20) == Exit.OK
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed_are_no_matter(engine: FakeEngine, closed: str) -> None:
+    argv = f'"$0" -m hostguardd.cli --config "$1" drift {closed}'
+    told = subprocess.run(["sh", "-c", argv, sys.executable, engine.config], capture_output=True, check=False)
+    assert told.returncode == Exit.DRIFT
+    assert not told.stderr
+    assert bool(told.stdout) == (">&-" not in closed.replace("2>&-", ""))
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="nothing here is always full")
+def test_a_page_that_finds_no_room_is_no_success(engine: FakeEngine) -> None:
+    argv = [sys.executable, "-m", "hostguardd.cli", "--config", str(engine.config), "status"]
+    with open("/dev/full", "wb") as full:
+        told = subprocess.run(argv, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert told.stderr == b"hostguardctl: cannot write standard output: No space left on device\n"
+    assert told.returncode == Exit.USAGE
+
+
+def test_a_bundle_for_a_closed_output_is_refused(tmp_path: Path) -> None:
+    argv = '"$0" -m hostguardd.cli investigate --root "$1" --bundle - >&-'
+    told = subprocess.run(["sh", "-c", argv, sys.executable, tmp_path], capture_output=True, check=False)
+    assert told.stderr == b"hostguardctl: --bundle -: standard output is closed\n"
+    assert told.returncode == Exit.USAGE
+
+
 def test_a_terminal_that_speaks_only_ascii(engine: FakeEngine) -> None:
     environ = {"PYTHONIOENCODING": "ascii", "PATH": os.environ["PATH"]}
     argv = [sys.executable, "-m", "hostguardd.cli", "--config", str(engine.config), "drift"]

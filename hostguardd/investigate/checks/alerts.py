@@ -33,10 +33,10 @@ def look(scene: Scene) -> Iterator[Found]:
     folder = scene.config.paths.log
     if scene.host.live.blind:
         yield Unseen("hostguardd", scene.host.live.blind)
-        folder = _within(scene, folder)
     else:
         yield from _daemon(scene)
     try:
+        folder = _within(scene, folder)
         next(chain.read(folder, 0), None)  # who may not read it could not tell a whole one from a cut one
         verified = chain.verify(folder)
     except FileNotFoundError:
@@ -64,8 +64,8 @@ def _within(scene: Scene, folder: str) -> str:
     """Where a folder of the image lies for us; no link leads out of it."""
     try:
         real = scene.host.files.real(os.fsencode(folder))
-    except OSError:
-        real = os.fsencode(folder)
+    except OSError as error:
+        raise AlertLogError(f"cannot read {folder}: {error.strerror}", error.errno or 0) from error
     return os.fsdecode(join(scene.host.files.root, real.lstrip(b"/")))
 
 

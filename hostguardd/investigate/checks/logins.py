@@ -42,7 +42,7 @@ def look(scene: Scene) -> Iterator[Found]:
     """Logins by account and origin, what is unusual of them, and traces of an editor."""
     past = attendance(scene)
     uses = usage(scene)
-    lasts, problems = last_logins(scene.host.texts, scene.users)
+    lasts, problems = last_logins(scene.host.texts, scene.users, scene.stop)
     remedy = "" if scene.is_root else SUDO
     yield from files(past.books, remedy, partial=True)
     yield from records("/var/log/wtmp", past.register)

@@ -23,6 +23,7 @@ from ..files.kinds import CRON_OF_ACCOUNT, HOMES, KINDS, LOGIN_OF_ACCOUNT, MADE_
 from ..files.options import LOOKS, Option
 from ..files.standing import standing as known
 from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict, text
+from ..logs.redact import redact
 from ..scene import SUDO, Scene
 from .folders import entry_of
 
@@ -216,10 +217,11 @@ def one_entry(
     worse, reason = of_file(file, source, standing)
     verdict = max(verdict, worse)
     reasons += [reason] if reason else []
-    says = f"{place}: {file.kind.what} runs `{text(entry.command, 300)}` as {who}"
+    command = redact(entry.command)
+    says = f"{place}: {file.kind.what} runs `{text(command, 300)}` as {who}"
     says += f", {entry.when}" if entry.when else ""
-    return finished(file, place, says, verdict, reasons, standing, technique, entry.command, {
-        "account": who, "when": entry.when, "command": text(entry.command), "program": text(runs),
+    return finished(file, place, says, verdict, reasons, standing, technique, command, {
+        "account": who, "when": entry.when, "command": text(command), "program": text(runs),
         "file": source.says, "program_is": target.says if runs else "",
     })  # fmt: skip
 
@@ -232,8 +234,8 @@ def whole(file: File, lines: list[Entry], source: Belongs, standing: Known) -> I
     for line in lines if not source.as_brought else ():
         for deed in deeds(line.command):
             if deed.verdict > verdict:
-                verdict, shown, technique = deed.verdict, line.command, deed.technique or technique
-                reasons = [f"line {line.line} {deed.clause}: `{text(line.command, 200)}`"]
+                verdict, shown, technique = deed.verdict, redact(line.command), deed.technique or technique
+                reasons = [f"line {line.line} {deed.clause}: `{text(shown, 200)}`"]
     worse, reason = of_file(file, source, standing)
     if worse > Verdict.FINE and file.kind.technique == "T1546.004" and in_homes(file.path):
         worse, reason = Verdict.FINE, ""  # everybody writes their own

@@ -72,7 +72,7 @@ def programs(scene: Scene) -> Iterator[Found]:
             f"programs below {text(top)}", Verdict.NOTABLE, says, means,
             "See whose they are and whether those know of them; builds and installers leave such files, too.",
             technique="T1059", details={"files": len(entries), "paths": some(one.path for one in entries)},
-            evidence=(Evidence(f"find {text(top)} -type f -perm /111", f"{len(entries)} files"),),
+            evidence=(Evidence(f"find {word(text(top))} -type f -perm /111", f"{len(entries)} files"),),
         )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from ...sensors.commands import command, language, script
 from ...sensors.signs import is_hidden
 from ..files.places import FOREIGN
 from ..interface import Verdict, text
+from ..logs.redact import redact
 from ..scene import Scene
 
 FARTHEST: Final = 12
@@ -182,7 +183,7 @@ def called(process: Process) -> str:
 
 def words(process: Process) -> str:
     """Its command line, without secrets."""
-    return text(command(process.argv), 600)
+    return text(redact(command(process.argv)), 600)
 
 
 def base(process: Process) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
 from ...accounts import User
@@ -29,7 +29,9 @@ class LastLogin(NamedTuple):
     source: str
 
 
-def last_logins(texts: TextHost, users: Iterable[User]) -> tuple[list[LastLogin], dict[bytes, str]]:
+def last_logins(
+    texts: TextHost, users: Iterable[User], stop: Callable[[], bool] = lambda: False
+) -> tuple[list[LastLogin], dict[bytes, str]]:
     """The last logins that are recorded, and what could not be read, with the clause why."""
     names: dict[int, list[str]] = {}
     for user in users:
@@ -37,7 +39,7 @@ def last_logins(texts: TextHost, users: Iterable[User]) -> tuple[list[LastLogin]
             names.setdefault(user.uid, []).append(text(user.name))
     problems: dict[bytes, str] = {}
     found = list(_slots(texts, names, problems))
-    values, problem = rows(texts, LASTLOG2, b"lastlog2")
+    _, values, problem = rows(texts, LASTLOG2, b"lastlog2", stop)
     if problem:
         problems[LASTLOG2] = problem
     for row in values:

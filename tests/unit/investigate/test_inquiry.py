@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from hostguardd.investigate.inquiry import CHECKS, MOST_ITEMS, MOST_MOMENTS, Check, inquire
+from hostguardd.investigate.checks import logging, processes, rootkit
+from hostguardd.investigate.inquiry import CHECKS, MOST_ITEMS, MOST_MOMENTS, MOST_UNSEEN, Check, inquire
 from hostguardd.investigate.interface import Confidence, Found, Item, Moment, Unseen, Verdict, text, word
 from hostguardd.investigate.scene import Options, Scene
-from tests.scenes import scene
+from tests.fakelive import FakeLive
+from tests.scenes import looked, scene
 
 
 def check(name: str, look: Callable[[Scene], Iterator[Found]]) -> Check:
@@ -60,6 +62,67 @@ def test_of_too_many_things_the_worst_are_kept_and_all_are_counted() -> None:
     assert result.items[0].name == "the one"
     assert result.more == 4 * MOST_ITEMS + 1
     assert result.counts == {Verdict.FINE: 5 * MOST_ITEMS, Verdict.SUSPICIOUS: 1}
+
+
+def test_of_too_much_that_is_unseen_the_first_is_kept_and_the_rest_counted() -> None:
+    def look(_: Scene) -> Iterator[Found]:
+        for number in range(MOST_UNSEEN + 7):
+            yield Unseen(str(number), "nobody may")
+            yield Unseen("0", "nobody may")
+
+    (result,) = inquire(scene(), [check("blind", look)]).results
+    assert len(result.unseen) == MOST_UNSEEN + 1
+    assert result.unseen[0].scope == "0"
+    assert result.unseen[-1].reason.startswith("7 more")
+
+
+def test_what_a_check_fails_of_is_harmless_and_short() -> None:
+    def look(_: Scene) -> Iterator[Found]:
+        yield from ()
+        raise ValueError("\x1b[2J\x9b\u202e" + "x" * 1_000_000)
+
+    (result,) = inquire(scene(), [check("failing", look)]).results
+    assert result.unseen[0].reason.isprintable()
+    assert len(result.unseen[0].reason) < 5000
+
+
+@pytest.mark.parametrize(("look", "what"), [(processes.look, "looked at"), (rootkit.look, "looked into")])
+def test_processes_that_there_was_no_time_for_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, look: Callable[[Scene], Iterator[Found]], what: str
+) -> None:
+    live = FakeLive()
+    for _ in range(9):
+        live.add_process(b"/usr/bin/sleep")
+    where = scene(bytes(tmp_path), live=live)
+    if what == "looked into":
+        assert len(where.processes) == 10
+    monkeypatch.setattr(Scene, "hurry", lambda _: True)
+    results = inquire(where, [check("look", look), check("again", look)]).results
+    gap = Unseen("processes", f"10 were not {what}: there was no time", "--patience SECONDS")
+    assert [gap in one.unseen for one in results] == [True, False]
+
+
+def test_half_the_time_is_for_what_is_gathered() -> None:
+    where = scene(options=Options(patience=100))
+    where.begin()
+    assert not where.hurry()
+    where._deadline -= 51
+    assert where.hurry()
+    assert not where.stop()
+
+
+def test_a_service_that_nobody_looked_for_is_not_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "usr/lib/systemd").mkdir(parents=True)
+    (tmp_path / "usr/lib/systemd/systemd-journald").touch()
+    where = scene(bytes(tmp_path), live=FakeLive())
+    assert "systemd-journald" in looked(logging.look, where).suspicious
+    where = scene(bytes(tmp_path), live=FakeLive())
+    where.host.live.add_process(b"/usr/bin/sleep")  # type: ignore[attr-defined]
+    hurry = iter([False, *[True] * 100])  # the first is systemd
+    monkeypatch.setattr(Scene, "hurry", lambda _: next(hurry))
+    assert not looked(logging.look, where).suspicious
 
 
 def test_a_check_without_end_is_ended_and_says_so() -> None:
@@ -200,4 +263,5 @@ def test_a_shell_makes_of_a_copied_word_the_name_and_nothing_else(name: bytes) -
 def test_a_shell_that_does_not_know_such_quotes_runs_nothing(name: bytes) -> None:
     told = subprocess.run(["dash", "-c", f"printf '%s.' {word(text(name))}"], capture_output=True, check=True)
     assert told.stdout.count(b".") == 1  # one word
-    assert not told.stdout.startswith(b"BROKEN") and b"\nBROKEN" not in told.stdout
+    assert not told.stdout.startswith(b"BROKEN")
+    assert b"\nBROKEN" not in told.stdout

