@@ -26,6 +26,7 @@ EXPLAIN: Final = {
     Change.REMOVED: GOES | Deed.MOVED_HERE,
     Change.CONTENT: APPEARS | GOES | Deed.WRITTEN | Deed.HELD,
     Change.ATTRIBUTES: APPEARS | GOES | Deed.ATTRIBUTES | Deed.WRITTEN,
+    Change.TIMES: APPEARS | GOES | Deed.ATTRIBUTES | Deed.WRITTEN | Deed.HELD,
 }
 """Deeds that can have made a change. What a file is replaced by may differ in everything, and what is written
 loses its set-id bits and its capabilities."""

@@ -47,6 +47,8 @@ class Change(Flag):
     REMOVED = auto()
     CONTENT = auto()
     ATTRIBUTES = auto()
+    TIMES = auto()
+    """Its time of modification, or nothing but its ctime."""
 
 
 class Details(NamedTuple):
@@ -147,7 +149,8 @@ class Touch:
     end: int
     who: Who | None
     reason: str = ""
-    holder: Process | None = None
+    holder: int = 0
+    file: tuple[int, int] | None = None
 
 
 @dataclass(slots=True, frozen=True)

@@ -44,17 +44,45 @@ MASK: Final = int(
     | Mask.OPEN_EXEC
 )
 PROGRAMS: Final = int(Mask.OPEN_EXEC)
+_EXEC, _OVERFLOW = int(Mask.OPEN_EXEC), int(Mask.Q_OVERFLOW)
+_FOLDER, _GOES = int(Mask.ONDIR), int(Mask.MOVED_FROM | Mask.MOVED_TO | Mask.DELETE)
 
 MOMENT: Final = 1_000_000
 """Nanoseconds to which an audit record's time is cut."""
-CALL: Final = 50_000_000
-"""Nanoseconds that a system call may take after the kernel noted its time."""
 FLOOD: Final = 2000
 """Messages in one round beyond which /proc is not asked at each exec: those processes have long gone."""
 SESSIONS: Final = 4096
 FOLDERS: Final = 4096
 RESYNC: Final = 5 * 10**9
-PATIENCE: Final = 0.5
+SPAN: Final = 100_000_000
+MANY: Final = 30
+NAP: Final = 0.0003
+
+PATIENCE: Final = 500
+"""Milliseconds between looks whether we are to end."""
+FILES_PATIENCE: Final = 50
+"""Milliseconds after which file events are read at the latest. Nobody is woken by them where messages about
+processes come: whoever lives shortly ends with one, and what lives on can wait."""
+
+
+class Pace:
+    """Whether so much happens that it is cheaper to take several messages in one round. On a quiet host each
+    is taken at once, and the command line of a process that lives a millisecond is still there to be read."""
+
+    def __init__(self, mono: Callable[[], int]) -> None:
+        self._mono = mono
+        self._since = 0
+        self._rounds = 0
+        self._busy = False
+
+    def busy(self) -> bool:
+        """Counts a round; whether the last tenth of a second had many."""
+        self._rounds += 1
+        now = self._mono()
+        if now - self._since > SPAN:
+            self._busy = self._rounds > MANY and now - self._since < 2 * SPAN
+            self._since, self._rounds = now, 0
+        return self._busy
 
 
 class Witness:
@@ -163,10 +191,15 @@ class Witness:
 
     def _run(self) -> None:
         waiting = select.poll()
-        for port in self._ports():
+        others = [port for port in self._ports() if port is not self._files]
+        for port in others or self._ports():
             waiting.register(port.fileno(), select.POLLIN)
+        patience = PATIENCE if self._files is None or not others else FILES_PATIENCE
+        pace = Pace(self._mono)
         while not self._stop.is_set():
-            if waiting.poll(PATIENCE * 1000):
+            if waiting.poll(patience) or patience is FILES_PATIENCE:
+                if pace.busy():
+                    time.sleep(NAP)
                 self.drain()
 
     def close(self) -> None:
@@ -258,22 +291,22 @@ class Witness:
         offset = self._wall() - self._mono()
         still: dict[int, int] = {}
         for event in events:
-            if event.mask & Mask.OPEN_EXEC:
+            if event.mask & _EXEC:
                 still[event.pid] = still.get(event.pid, 0) + 1
         for event in events:
             mask = event.mask
-            if mask & Mask.Q_OVERFLOW:
+            if mask & _OVERFLOW:
                 self.losses["files"] = self.losses.get("files", 0) + 1
                 continue
             if event.folder is None:
                 continue
-            if mask & Mask.OPEN_EXEC:
+            if mask & _EXEC:
                 still[event.pid] -= 1
                 self._opened(event, since, until)
             deed = of_mask(mask)
             if not deed:
                 continue
-            if mask & Mask.ONDIR and mask & (Mask.MOVED_FROM | Mask.MOVED_TO | Mask.DELETE):
+            if mask & _FOLDER and mask & _GOES:
                 self._moved()
             folder, wanted = self._folder(event.folder)
             if folder is None or not wanted:
@@ -342,10 +375,24 @@ class Witness:
         self.seen += 1
         for deed, keys in deeds:
             for part in (deed & Deed.HELD, deed & ~Deed.HELD):
-                if part:
-                    holder = process if part is Deed.HELD else None
-                    end = NOW if part is Deed.HELD else event.at + MOMENT + CALL
-                    self.touches.add(keys, Touch(Rung.AUDIT, part, event.at, end, who, "", holder))
+                if part is Deed.HELD:
+                    file = next((key for key in keys if isinstance(key, tuple) and len(key) == 2), None)
+                    touch = self._held(event, who, process, file)
+                    self.touches.add(keys, touch)
+                elif part:
+                    end = max(self._wall(), event.at + MOMENT)  # told when the call had ended
+                    self.touches.add(keys, Touch(Rung.AUDIT, part, event.at, end, who))
+
+    def _held(self, event: Event, who: Who, process: Process | None, file: tuple[int, int] | None) -> Touch:
+        """A file was opened for writing: until when it may have been written to. Most have closed it by now,
+        or are gone."""
+        if process is not None and process.ended:
+            end = self._wall() - self._mono() + process.ended
+        elif file is None or self._host.holds(event.pid, file):
+            return Touch(Rung.AUDIT, Deed.HELD, event.at, NOW, who, "", event.pid, file)
+        else:
+            end = self._wall()
+        return Touch(Rung.AUDIT, Deed.HELD, event.at, max(end, event.at + MOMENT), who)
 
     def _audited_who(self, event: Event, process: Process | None) -> Who:
         links: tuple[Link, ...] = ()
@@ -449,17 +496,15 @@ class Witness:
             keys: list[Key] = [path]
             keys += [inode] if inode else []
             keys += [(*folder, name)] if folder else []
-            offset = self._wall() - self._mono()
-            found = [_bounded(one, offset) for one in self.touches.of(keys)]
+            found = [self._bounded(one) for one in self.touches.of(keys)]
         return attribute(found, change, ctime, since)
 
     def why(self) -> str:
         """Why nobody can be named at all."""
         return "; ".join(self.missing.values()) or "attribution is switched off"
 
-
-def _bounded(touch: Touch, offset: int) -> Touch:
-    """Who held a file open held it until it ended at the latest."""
-    if touch.holder is None or not touch.holder.ended:
-        return touch
-    return replace(touch, end=touch.holder.ended + offset)
+    def _bounded(self, touch: Touch) -> Touch:
+        """Who does not hold the file open any more wrote to it until now at the latest."""
+        if not touch.holder or (touch.file is not None and self._host.holds(touch.holder, touch.file)):
+            return touch
+        return replace(touch, end=self._wall())

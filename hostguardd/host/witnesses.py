@@ -1,7 +1,7 @@
 """What can tell who did something, port by port, as the joiner sees it; and the real ones.
 
-Each opener raises OSError where its kind of witness is not to be had; the joiner then says why and stands on the
-next rung.
+Each opener raises OSError where its kind of witness is not to be had; the joiner then says why, and stands on
+the next rung.
 """
 
 from __future__ import annotations
@@ -107,6 +107,10 @@ class WitnessHost(Protocol):
 
     def peers(self, pid: int) -> Sequence[bytes]:
         """Remote addresses of a process's established connections."""
+        ...
+
+    def holds(self, pid: int, file: tuple[int, int]) -> bool:
+        """Whether that process may have that file (device, inode) open now: also when it cannot be told."""
         ...
 
     def session(self, number: int) -> bytes:
