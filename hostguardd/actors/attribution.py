@@ -3,13 +3,14 @@
 The theory. What changed says which deeds can have done it (`EXPLAIN`). Of the touches since the state before
 was last seen, those with such a deed are the suspects. One process is named only when
 
-* every suspect is that process: two that could have made the same change are two candidates;
+* every suspect is that process: two that could have made the same change are two candidates. What was over
+  when the state before came about is not suspected, nor what may have made that state;
 * nothing that could have made it was seen without a process;
 * the file's last change (its ctime) lies within a touch of that process: else somebody changed it whom we
   did not see, or saw before we looked.
 
-The audit rung is asked first, then fanotify; each for itself, for one may have seen what the other did not. When
-one saw a process that the other did not name, nobody is named.
+The audit rung is asked first, then fanotify; each for itself, for one may have seen what the other did not.
+When one saw a process that the other did not name, nobody is named.
 """
 
 from __future__ import annotations
@@ -32,15 +33,15 @@ EXPLAIN: Final = {
 loses its set-id bits and its capabilities."""
 
 SLACK: Final = 12_000_000
-"""Nanoseconds by which a file's ctime may be earlier than the moment it was set: the kernel's coarse clock moves
-once a tick, which is 10 ms at most."""
+"""Nanoseconds by which a file's ctime may be earlier than the moment it was set: the kernel's coarse clock
+moves once a tick, which is 10 ms at most."""
 
 RUNGS: Final = (Rung.AUDIT, Rung.FANOTIFY)
 
 
 def attribute(touches: Sequence[Touch], change: Change, ctime: int | None, since: int = 0) -> Answer:
-    """Who made `change`. `ctime` is the file's, wall-clock nanoseconds, None when it is gone; `since` the moment
-    at which the state before was last seen, 0 when not known."""
+    """Who made `change`. `ctime` is the file's, wall-clock nanoseconds, None when it is gone; `since` the
+    ctime that it had in the state before, 0 when there was none: what made that state is not asked about."""
     answers = {rung: _by(rung, touches, change, ctime, since) for rung in RUNGS}
     named = next((one for one in answers.values() if isinstance(one, Actor)), None)
     if named is None:
@@ -61,9 +62,7 @@ def _by(rung: Rung, touches: Sequence[Touch], change: Change, ctime: int | None,
     wanted = Deed(0)
     for one in change:
         wanted |= EXPLAIN[one]
-    suspects = [
-        touch for touch in touches if touch.rung is rung and touch.deed & wanted and touch.end + SLACK >= since
-    ]
+    suspects = [one for one in touches if one.rung is rung and one.deed & wanted and not _earlier(one, since)]
     if ctime is not None:
         suspects = [one for one in suspects if one.begin <= ctime + SLACK]
     if not suspects:
@@ -78,12 +77,21 @@ def _by(rung: Rung, touches: Sequence[Touch], change: Change, ctime: int | None,
     return _covered(rung, suspects, ctime, candidates)
 
 
+def _earlier(touch: Touch, since: int) -> bool:
+    """Whether it was over when the state before was made, or may have made that one. Who holds a file open
+    may do both."""
+    if touch.deed is Deed.HELD:
+        return touch.end + SLACK < since
+    return touch.begin - SLACK <= since
+
+
 def _covered(rung: Rung, suspects: list[Touch], ctime: int | None, candidates: tuple[Who, ...]) -> Answer:
     within = suspects
     if ctime is not None:
         within = [one for one in suspects if one.begin - SLACK <= ctime <= one.end + SLACK]
         if not within:
-            return Unattributed("its last change came at another time than any that was seen", rung, candidates)
+            reason = "its last change came at another time than any that was seen"
+            return Unattributed(reason, rung, candidates)
     exact = [one for one in within if one.deed & ~Deed.HELD]
     last = (exact or within)[-1]
     assert last.who is not None

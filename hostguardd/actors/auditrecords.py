@@ -1,9 +1,10 @@
-"""The kernel's audit records as text, put together to events: audit(7), auditd's audit_logging, kernel/auditsc.c.
+"""The kernel's audit records as text, put together to events: audit(7), auditd's audit_logging,
+kernel/auditsc.c.
 
 One system call is told by several records that share a serial: SYSCALL, then CWD, one PATH for each name,
 PROCTITLE and at the end EOE. Two processors may interleave theirs. The rule: an event counts only when its
-SYSCALL record carries our key, and only as complete when its EOE came; whatever else the bytes are, nothing is
-raised and little is kept: other rules' records of the same host all come through here.
+SYSCALL record carries our key, and only as complete when its EOE came; whatever else the bytes are, nothing
+is raised and little is kept: other rules' records of the same host all come through here.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ KEY: Final = b"hostguard"
 UNSET: Final = 0xFFFFFFFF
 
 MOST_OPEN: Final = 64
-"""Events that wait for the rest of their records; the kernel writes out one event at a time on each processor."""
+"""Events that wait for the rest of their records; the kernel writes out one event at a time on each
+processor."""
 
 MOST_PATHS: Final = 64
 """PATH records of one event that are kept: rename has five."""
@@ -49,7 +51,8 @@ class Path(NamedTuple):
 @dataclass(slots=True)
 class Event:
     """One system call. `at` is wall-clock nanoseconds of its beginning, cut to milliseconds; `login` and
-    `session` None: nobody logged in. `tty` and `exe` b"": none. `title` is the command line's first 128 bytes."""
+    `session` None: nobody logged in. `tty` and `exe` b"": none. `title` is the command line's first 128
+    bytes."""
 
     serial: int
     at: int
@@ -136,7 +139,8 @@ class Assembler:
             self.broken += 1
 
     def _ours(self, value: bytes) -> bool:
-        """Whether a key field names our key; several keys are joined by \\1, which has the kernel write hex."""
+        """Whether a key field names our key; several keys are joined by \\1, which has the kernel write
+        hex."""
         if value.startswith(b'"'):
             return value.strip(b'"') == self._quoted
         value = value.partition(b" ")[0]
@@ -208,6 +212,4 @@ def _path(found: dict[bytes, bytes]) -> Path | None:
 
 def _makedev(major: int, minor: int) -> int:
     """As makedev(3) of glibc, which os.makedev is; in here nothing asks the system."""
-    return (
-        (minor & 0xFF) | ((major & 0xFFF) << 8) | ((minor & ~0xFF) << 12) | ((major & ~0xFFF) << 32)
-    )
+    return (minor & 0xFF) | ((major & 0xFFF) << 8) | ((minor & ~0xFF) << 12) | ((major & ~0xFFF) << 32)

@@ -1,4 +1,5 @@
-"""What an event of the kernel says was done: file events by their mask, system calls by their number and names.
+"""What an event of the kernel says was done: file events by their mask, system calls by their number and
+names.
 
 What is not understood is no deed: a call that is missing from the table below names nobody.
 """
@@ -39,28 +40,37 @@ WRITE, ATTRIBUTES, NAMES, RENAME, LINK = "write", "attributes", "names", "rename
 
 _CALLS: Final = {
     X86_64: {
-        WRITE: (2, 85, 257, 437, 304, 76, 77, 285),  # open creat openat openat2 open_by_handle_at (f)truncate fallocate
-        ATTRIBUTES: (90, 91, 92, 93, 94, 260, 268, 452, 188, 189, 190, 197, 198, 199, 132, 235, 261, 280, 463, 466),
-        NAMES: (83, 84, 87, 88, 133, 258, 259, 263, 266),  # mkdir rmdir unlink symlink mknod and their …at
+        # open creat openat openat2 open_by_handle_at truncate ftruncate fallocate
+        WRITE: (2, 85, 257, 437, 304, 76, 77, 285),
+        # chmod, chown, setxattr, removexattr, utime in all their forms, file_setattr
+        ATTRIBUTES: (
+            90, 91, 92, 93, 94, 260, 268, 452, 188, 189, 190, 197, 198, 199, 132, 235, 261, 280, 463, 466,
+            469,
+        ),
+        NAMES: (83, 84, 87, 88, 133, 258, 259, 263, 266),  # mkdir rmdir unlink symlink mknod, and ...at
         RENAME: (82, 264, 316),
         LINK: (86, 265),
     },
     AARCH64: {
         WRITE: (56, 437, 265, 45, 46, 47),
-        ATTRIBUTES: (52, 53, 54, 55, 452, 5, 6, 7, 14, 15, 16, 88, 463, 466),
+        ATTRIBUTES: (52, 53, 54, 55, 452, 5, 6, 7, 14, 15, 16, 88, 463, 466, 469),
         NAMES: (33, 34, 35, 36),
         RENAME: (38, 276),
         LINK: (37,),
     },
     I386: {
         WRITE: (5, 8, 295, 437, 342, 92, 93, 193, 194, 324),
-        ATTRIBUTES: (15, 94, 16, 95, 182, 198, 207, 212, 298, 306, 452, 226, 227, 228, 235, 236, 237, 30, 271, 299, 320),
+        ATTRIBUTES: (
+            15, 94, 16, 95, 182, 198, 207, 212, 298, 306, 452, 226, 227, 228, 235, 236, 237, 30, 271, 299,
+            320,
+        ),
         NAMES: (39, 40, 10, 83, 14, 296, 297, 301, 304),
         RENAME: (38, 302, 353),
         LINK: (9, 303),
     },
 }  # fmt: skip
-"""Numbers of the calls that change files: arch/x86/entry/syscalls/syscall_64.tbl and _32.tbl, asm-generic/unistd.h."""
+"""Numbers of the calls that change files: arch/x86/entry/syscalls/syscall_64.tbl and _32.tbl,
+asm-generic/unistd.h."""
 
 KINDS: Final = {
     arch: {number: kind for kind, numbers in calls.items() for number in numbers}
@@ -141,7 +151,8 @@ def _keys(event: Event, path: Path, parents: list[Path]) -> Iterator[Key]:
 
 def _parents_of(path: Path, parents: list[Path]) -> list[Path]:
     """The folder of a name: the only one there is, or the one whose name begins the path. Of two folders the
-    kernel lists the old one's first, but says so nowhere: a name without a folder has both, if they differ."""
+    kernel lists the old one's first, but says so nowhere: a name without a folder has both, if they
+    differ."""
     if len({(one.device, one.inode) for one in parents}) == 1:
         return parents[:1]
     head = (path.name or b"").rstrip(b"/").rpartition(b"/")[0]
@@ -152,8 +163,8 @@ AT_FDCWD: Final = (0xFFFFFF9C, 0xFFFFFFFFFFFFFF9C)
 NO_FOLDER: Final = {
     X86_64: frozenset((2, 85, 76, 90, 92, 94, 82, 83, 84, 86, 87, 88, 133, 188, 189, 197, 198, 132, 235)),
     AARCH64: frozenset((45, 5, 6, 14, 15)),
-    I386: frozenset((5, 8, 92, 193, 15, 16, 182, 198, 212, 38, 39, 40, 9, 10, 83, 14, 226, 227, 235, 236, 30, 271)),
-}  # fmt: skip
+    I386: frozenset((5, 8, 92, 193, 15, 16, 182, 198, 212, 38, 39, 40, 9, 10, 83, 14, 226, 227, 235, 236, 30,
+271)), }  # fmt: skip
 """Calls whose relative names start at the working folder."""
 SYMLINKAT: Final = {X86_64: 266, AARCH64: 36, I386: 304}
 
@@ -178,8 +189,7 @@ def absolute(event: Event, path: Path) -> bytes | None:
         return None
     if not name.startswith(b"/"):
         at_cwd = event.syscall in NO_FOLDER[event.arch] or (
-            len(event.arguments) > 2
-            and all(event.arguments[at] in AT_FDCWD for at in _folders(event, path))
+            len(event.arguments) > 2 and all(event.arguments[at] in AT_FDCWD for at in _folders(event, path))
         )
         if event.cwd is None or not event.cwd.startswith(b"/") or not at_cwd:
             return None

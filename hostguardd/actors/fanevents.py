@@ -37,8 +37,9 @@ class Mask(IntFlag):
 
 
 class FanEvent(NamedTuple):
-    """`folder` is (file system id, handle type, handle) of the folder, None when none was reported. `name` in it
-    is b"." for the folder itself. `pidfd` is -1 where none came; whoever reads events owns the others."""
+    """`folder` is (file system id, handle type, handle) of the folder, None when none was reported. `name`
+    in it is b"." for the folder itself. `pidfd` is -1 where none came; whoever reads events owns the
+    others."""
 
     mask: int
     pid: int

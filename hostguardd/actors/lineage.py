@@ -1,7 +1,7 @@
 """What a line of parents says: the cron line it ran under, the sshd above it.
 
-Only programs in folders that only root may write to count as what they are called: a copy of sshd in somebody's
-home is not sshd.
+Only programs in folders that only root may write to count as what they are called: a copy of sshd in
+somebody's home is not sshd.
 """
 
 from __future__ import annotations
@@ -12,7 +12,15 @@ from typing import Final
 
 from .model import Link
 
-SYSTEM: Final = (b"/usr/sbin/", b"/usr/bin/", b"/sbin/", b"/bin/", b"/usr/libexec/", b"/usr/lib/", b"/usr/local/sbin/")
+SYSTEM: Final = (
+    b"/usr/sbin/",
+    b"/usr/bin/",
+    b"/sbin/",
+    b"/bin/",
+    b"/usr/libexec/",
+    b"/usr/lib/",
+    b"/usr/local/sbin/",
+)
 SSHD_NAMES: Final = frozenset((b"sshd", b"sshd-session", b"sshd-auth", b"dropbear"))
 CRON_NAMES: Final = frozenset((b"cron", b"crond", b"anacron", b"atd", b"fcron"))
 DELETED: Final = b" (deleted)"

@@ -53,8 +53,8 @@ class Change(Flag):
 
 class Details(NamedTuple):
     """What /proc says of a living process. `started` is CLOCK_MONOTONIC nanoseconds as exact as a clock tick.
-    None: could not be read. `login` and `session` -1: nobody logged in. `sid` is the session leader, `at` when
-    reading ended."""
+    None: could not be read. `login` and `session` -1: nobody logged in. `sid` is the session leader, `at`
+    when reading ended."""
 
     pid: int
     parent: int
@@ -73,8 +73,8 @@ class Details(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Image:
-    """What a process runs since an exec. None: not known. `read`: when /proc was last asked, 0 never. `told`: the
-    program is known from the kernel's event about it, not from /proc."""
+    """What a process runs since an exec. None: not known. `read`: when /proc was last asked, 0 never.
+    `told`: the program is known from the kernel's event about it, not from /proc."""
 
     exe: bytes | None = None
     command: bytes | None = None
@@ -86,8 +86,8 @@ class Image:
 class Process:
     """One process from fork to exit, however often its pid is used again. Times are CLOCK_MONOTONIC
     nanoseconds; `ended` 0: not that we know. `login`, `session` None: not known, -1: nobody logged in.
-    `previous` had the same pid before. `before` is the image before the last exec; `opened` are files that were
-    opened to be executed by the last `unsettled` execs, as far as no image was found in them."""
+    `previous` had the same pid before. `before` is the image before the last exec; `opened` are files that
+    were opened to be executed by the last `unsettled` execs, as far as no image was found in them."""
 
     pid: int
     started: int
@@ -140,8 +140,8 @@ class Who(NamedTuple):
 
 @dataclass(slots=True, frozen=True, eq=False)
 class Touch:
-    """Somebody did something to a file between two wall-clock nanoseconds. `who` None: it was seen, but not by
-    whom, and `reason` says why. `ends`: when whoever held the file open ended, 0 when not known."""
+    """Somebody did something to a file between two wall-clock nanoseconds. `who` None: it was seen, but not
+    by whom, and `reason` says why. `ends`: when whoever held the file open ended, 0 when not known."""
 
     rung: Rung
     deed: Deed

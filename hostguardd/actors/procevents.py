@@ -17,7 +17,8 @@ IGNORE: Final = 2
 NLMSG_DONE: Final = 3
 
 WHAT_AT: Final = 36
-"""Where `what` stands in a datagram: after struct nlmsghdr (16) and struct cn_msg (20). The filter uses it."""
+"""Where `what` stands in a datagram: after struct nlmsghdr (16) and struct cn_msg (20). The filter uses
+it."""
 DATA_AT: Final = 52
 
 _HEAD = struct.Struct("=IHHIIIIIIHHIIQ")

@@ -1,8 +1,8 @@
 """Every process there is or just was, kept from the process connector's messages, in bounded memory.
 
-The theory: between its fork and its exit a pid is one process, and the kernel tells of both in order. A deed of
-a pid within a span of time is that process's whose life covers the span; when two lives share the span, or the
-kernel's messages about it were lost and /proc cannot confirm, it is nobody's.
+The theory: between its fork and its exit a pid is one process, and the kernel tells of both in order. A deed
+of a pid within a span of time is that process's whose life covers the span; when two lives share the span,
+or the kernel's messages about it were lost and /proc cannot confirm, it is nobody's.
 
 What a fork inherits, it has: the user, the login, the session, the terminal, the unit and the image of its
 parent at that moment. After an exec /proc is read at once; when the process has already gone by then, it
@@ -56,6 +56,7 @@ class Table:
         self._ended: deque[Process] = deque()
         self._images: dict[bytes, bytes] = {}
         self._lost = (0, 0)  # the span of time in which messages were last lost
+        self._forgotten = 0  # when the latest of those that are no longer kept ended
         self._open = False  # nobody looked since who is there
 
     def __len__(self) -> int:
@@ -116,7 +117,8 @@ class Table:
         process.opened = (*process.opened[-MOST_OPENED:], path)
 
     def settle(self, process: Process) -> int:
-        """Find its image in what it opened, if /proc could not say; how many execs what it opened accounts for.
+        """Find its image in what it opened, if /proc could not say; how many execs what it opened accounts
+        for.
 
         An exec opens the program (of a script: the script, then its interpreter), then the loader: a group
         that ends with a loader is one exec. A program without a loader is only known from /proc.
@@ -187,7 +189,9 @@ class Table:
             self._drop(self._ended.popleft())
 
     def _drop(self, process: Process) -> None:
-        """Forget it; who descends from it keeps its name, but no line above it, or chains would grow for ever."""
+        """Forget it; who descends from it keeps its name, but no line above it, or chains would grow for
+        ever."""
+        self._forgotten = max(self._forgotten, process.ended)
         now = self._living.get(process.pid)
         if now is process:
             del self._living[process.pid]
@@ -270,7 +274,7 @@ class Table:
                     process = before
                 else:
                     return None, "its pid was used by two processes at that time"
-            elif process.started > end:
+            elif process.started > end or (before is None and self._forgotten >= begin):
                 return None, "its process was gone before it could be looked at"
         lost = end >= self._lost[0] and (self._open or begin <= self._lost[1])
         if lost and not self._confirmed(process, begin):

@@ -1,9 +1,9 @@
 """Those who saw it: reads what the kernel tells of deeds and processes, and answers who changed a file.
 
 The rules kept here: what is missing (a right, a kernel's feature, the administrator's audit rules) is a
-sentence and the next rung, never a failure; what was lost is told, and nobody is named for that time. Everything
-is read by whoever comes first, the own thread when something happens or the loop when it asks, under one lock, so
-that an answer has all that the kernel had told by then.
+sentence and the next rung, never a failure; what was lost is told, and nobody is named for that time.
+Everything is read by whoever comes first, the own thread when something happens or the loop when it asks,
+under one lock, so that an answer has all that the kernel had told by then.
 
 The order in which a round is read matters, see `_round`: a deed is in the queue of file events after the
 messages about the process that did it are in the connector's.
@@ -11,6 +11,8 @@ messages about the process that did it are in the connector's.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import select
 import threading
 import time
@@ -19,7 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from ..actors import procevents
+from ..actors import obstacles, procevents
 from ..actors.attribution import attribute
 from ..actors.auditrecords import KEY, Assembler, Event
 from ..actors.deeds import of_event, of_mask
@@ -108,6 +110,10 @@ class Witness:
         self.table = Table(host.details)
         self.touches = Touches()
         self._assembler = Assembler(key)
+        self._key = key
+        self._wanted: frozenset[str] = frozenset()
+        self.locked = False
+        """Whether audit's rules are locked until the next boot."""
         self._audit: AuditPort | None = None
         self._processes: ProcPort | None = None
         self._files: FanPort | None = None
@@ -126,29 +132,69 @@ class Witness:
         self._sources: OrderedDict[int, bytes | None] = OrderedDict()
         self._lock = threading.RLock()
         self._stop = threading.Event()
+        self._bell = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._thread: threading.Thread | None = None
 
     # -- start and end ---------------------------------------------------------------------------
 
-    def open(self, rungs: Iterable[str], file_systems: Iterable[bytes], programs: Iterable[bytes]) -> None:
-        """Stand on these rungs (`audit`, `fanotify`), as far as they are there. Folders' file systems are
-        marked for all that is done there, or only for what `programs` are run from it."""
-        wanted = set(rungs)
-        if "audit" in wanted:
-            try:
-                self._audit = self._host.audit()
-            except OSError as error:
-                self.missing["audit"] = f"the kernel's audit records cannot be read: {error.strerror}"
-        if wanted:
+    def open(
+        self, rungs: Iterable[str], file_systems: Iterable[bytes], programs: Iterable[bytes] = ()
+    ) -> None:
+        """Stand on these rungs (`audit`, `fanotify`), as far as they are there. `file_systems` are folders
+        whose file systems are marked for all that is done there, `programs` those from which programs are
+        run."""
+        self._wanted = frozenset(rungs)
+        with self._lock:
+            if Rung.FANOTIFY.value in self._wanted:
+                self._open_files(file_systems, programs)
+            self._refresh()
+
+    def refresh(self) -> None:
+        """See whether the administrator's rules came or went, and what was lost can be had again."""
+        with self._lock:
+            if self._refresh():
+                self._wake()
+
+    def _refresh(self) -> bool:
+        """Open and close what there is and is not a reason for; whether the set of ports changed."""
+        before = self._ports()
+        self._open_audit()
+        if self.rungs and self._processes is None:
             try:
                 self._processes = self._host.processes()
+                self.missing.pop("processes", None)
+                self.table.scan(self._host.pids())
             except OSError as error:
                 self.missing["processes"] = f"the kernel does not tell us of processes: {error.strerror}"
-        if "fanotify" in wanted:
-            self._open_files(file_systems, programs)
-        if self._processes is not None or self._files is not None:
-            self.table.scan(self._host.pids())
+        elif not self.rungs and self._processes is not None:
+            self._processes.close()
+            self._processes = None
+        if self._ports() == before:
+            return False
         self._seen_until = self._settled = self._mono()
+        return True
+
+    def _open_audit(self) -> None:
+        if Rung.AUDIT.value not in self._wanted:
+            return
+        state = self._host.audit_state()
+        enabled = None if state.status is None else state.status.enabled
+        self.locked = enabled == obstacles.LOCKED
+        obstacle = "" if state.problem else obstacles.audit(enabled, state.rules, self._key)
+        if state.status is None and not state.problem:
+            obstacle = "the kernel has no audit system, or it may not be asked here"
+        try:
+            if not obstacle and self._audit is None:
+                self._audit = self._host.audit()
+        except OSError as error:
+            obstacle = f"the kernel's audit records cannot be read: {error.strerror}"
+        if obstacle:
+            self.missing["audit"] = obstacle
+            if self._audit is not None:
+                self._audit.close()
+                self._audit = None
+        else:
+            self.missing.pop("audit", None)
 
     def _open_files(self, file_systems: Iterable[bytes], programs: Iterable[bytes]) -> None:
         try:
@@ -167,12 +213,12 @@ class Witness:
         if not marked:
             self._files.close()
             self._files = None
-            why = "; ".join(f"{path!r}: {reason}" for path, reason in self.unmarked.items())
+            why = "; ".join(f"{os.fsdecode(path)}: {reason}" for path, reason in self.unmarked.items())
             self.missing["files"] = f"no file system can be marked for file events ({why})"
 
     @property
     def rungs(self) -> tuple[Rung, ...]:
-        """The rungs we stand on, the best first. Audit counts when it can be read, whatever its rules are."""
+        """The rungs we stand on, the best first."""
         found = []
         if self._audit is not None:
             found.append(Rung.AUDIT)
@@ -182,35 +228,49 @@ class Witness:
 
     def start(self) -> None:
         """Read whenever something comes, on a thread of our own."""
-        if any(self._ports()):
-            self._thread = threading.Thread(target=self._run, name="witness", daemon=True)
-            self._thread.start()
+        self._thread = threading.Thread(target=self._run, name="witness", daemon=True)
+        self._thread.start()
 
     def _ports(self) -> list[AuditPort | ProcPort | FanPort]:
         return [port for port in (self._files, self._processes, self._audit) if port is not None]
 
+    def _wake(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._bell[1], b"!")
+
     def _run(self) -> None:
-        waiting = select.poll()
-        others = [port for port in self._ports() if port is not self._files]
-        for port in others or self._ports():
-            waiting.register(port.fileno(), select.POLLIN)
-        patience = PATIENCE if self._files is None or not others else FILES_PATIENCE
         pace = Pace(self._mono)
         while not self._stop.is_set():
-            if waiting.poll(patience) or patience is FILES_PATIENCE:
-                if pace.busy():
-                    time.sleep(NAP)
-                self.drain()
+            with self._lock:
+                ports = self._ports()
+                others = [port for port in ports if port is not self._files]
+                waiting = select.poll()
+                for fd in (self._bell[0], *(port.fileno() for port in others or ports)):
+                    waiting.register(fd, select.POLLIN)
+                patience = FILES_PATIENCE if self._files is not None and others else PATIENCE
+            while ports == self._ports() and not self._stop.is_set():
+                if waiting.poll(patience) or patience == FILES_PATIENCE:
+                    if pace.busy():
+                        time.sleep(NAP)
+                    self._hush()
+                    self.drain()
+
+    def _hush(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._bell[0], 64)
 
     def close(self) -> None:
         """Give everything back."""
         self._stop.set()
+        self._wake()
         if self._thread is not None:
             self._thread.join()
         with self._lock:
             for port in self._ports():
                 port.close()
             self._audit = self._processes = self._files = None
+            for fd in self._bell:
+                os.close(fd)
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -218,6 +278,44 @@ class Witness:
         """Take in all that the kernel has told by now."""
         with self._lock:
             self._round()
+
+    def _failed(self, name: str, error: OSError) -> None:
+        """A witness that cannot be read any more is none; `refresh` tries to have it again."""
+        self.missing[name] = f"what the kernel tells cannot be read any more: {error.strerror}"
+        self.losses[name] = self.losses.get(name, 0) + 1
+
+    def _read_files(self) -> Sequence[FanEvent]:
+        if self._files is None:
+            return ()
+        try:
+            return self._files.read()
+        except OSError as error:
+            self._failed("files", error)
+            self._files.close()
+            self._files = None
+            return ()
+
+    def _read_audit(self) -> tuple[Sequence[tuple[int, bytes]], bool]:
+        if self._audit is None:
+            return (), False
+        try:
+            return self._audit.read()
+        except OSError as error:
+            self._failed("audit", error)
+            self._audit.close()
+            self._audit = None
+            return (), True
+
+    def _read_processes(self) -> tuple[Sequence[ProcEvent], bool]:
+        if self._processes is None:
+            return (), False
+        try:
+            return self._processes.read()
+        except OSError as error:
+            self._failed("processes", error)
+            self._processes.close()
+            self._processes = None
+            return (), True
 
     def _round(self) -> None:
         """One reading of everything.
@@ -228,13 +326,14 @@ class Witness:
         come last: by then the processes are known.
         """
         begun, since = self._mono(), self._seen_until
-        events = [] if self._files is None else self._files.read()
+        events = self._read_files()
         until = self._mono()
-        records, lost_records = ([], False) if self._audit is None else self._audit.read()
-        messages, lost = ([], False) if self._processes is None else self._processes.read()
+        records, lost_records = self._read_audit()
+        messages, lost = self._read_processes()
         flood = len(messages) > FLOOD
         late = [one for one in messages if one.at > until]
-        fresh = self._apply([one for one in messages if one.at <= until] if late else messages, look=not flood)
+        early = [one for one in messages if one.at <= until] if late else messages
+        fresh = self._apply(early, look=not flood)
         if events:
             self._file_events(events, since, until)
         for process in fresh:

@@ -52,7 +52,8 @@ class AuditLink:
 
 
 def _open(protocol: int, groups: int) -> socket.socket:
-    door = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, protocol)
+    kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+    door = socket.socket(socket.AF_NETLINK, kind, protocol)
     try:
         roomy(door, ROOM)
         door.bind((0, groups))

@@ -2,8 +2,8 @@
 
 Marks are on whole file systems, so that what happens in a private mount namespace (any confined unit) is seen
 as well, and no folder needs a watch of its own. Needs CAP_SYS_ADMIN, CAP_DAC_READ_SEARCH and a kernel
->= 5.9; the queue is the kernel's usual one, and a full one is told (Q_OVERFLOW). Descriptors are never asked for:
-nothing is opened for an event.
+>= 5.9; the queue is the kernel's usual one, and a full one is told (Q_OVERFLOW). Descriptors are never asked
+for: nothing is opened for an event.
 
 Sources: fanotify_init(2), fanotify_mark(2), fanotify(7), open_by_handle_at(2).
 """

@@ -1,8 +1,8 @@
 """The kernel's process connector: who forks, runs a program, becomes another user, ends. linux/cn_proc.h.
 
 A filter on the socket lets only those messages through that are read, so that threads and renames, of which
-anybody can make any number, cost us nothing. Too slow a reader is told so by ENOBUFS. Needs CAP_NET_ADMIN, the
-first network and pid namespace.
+anybody can make any number, cost us nothing. Too slow a reader is told so by ENOBUFS. Needs CAP_NET_ADMIN,
+the first network and pid namespace.
 """
 
 from __future__ import annotations

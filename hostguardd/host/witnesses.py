@@ -6,7 +6,7 @@ the next rung.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ..actors.fanevents import FanEvent
@@ -14,8 +14,9 @@ from ..actors.model import Details
 from ..actors.procevents import ProcEvent
 from .auditlink import AuditLink
 from .fanotify import Fanotify
-from .procread import ProcReader
+from .kernel import Audit
 from .proclink import ProcLink
+from .procread import ProcReader
 
 
 class AuditPort(Protocol):
@@ -97,6 +98,10 @@ class WitnessHost(Protocol):
         """Raises OSError."""
         ...
 
+    def audit_state(self) -> Audit:
+        """The audit system's status and rules; with a problem when they cannot be asked for."""
+        ...
+
     def details(self, pid: int) -> Details | None:
         """What /proc says of a process."""
         ...
@@ -119,7 +124,11 @@ class WitnessHost(Protocol):
 
 
 class LinuxWitnesses(ProcReader):
-    """Those of the kernel we run on."""
+    """Those of the kernel we run on. `state` asks for the audit system's rules."""
+
+    def __init__(self, state: Callable[[], Audit]) -> None:
+        super().__init__()
+        self.audit_state = state
 
     def audit(self) -> AuditPort:
         """As `WitnessHost.audit`."""

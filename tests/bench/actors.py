@@ -3,8 +3,8 @@
     python -m tests.bench.actors --rung audit|fanotify [--changes 1000] [--rate 50] [--load 500] …
 
 Needs root, a C compiler and, for the audit rung, auditctl(8): our own rules are loaded and afterwards taken
-away by their key, and what was in force before (enabled, backlog) is put back. A name is right when program, pid,
-user, login, session and the address behind it are; it is wrong when any of them is another.
+away by their key, and what was in force before (enabled, backlog) is put back. A name is right when program,
+pid, user, login, session and the address behind it are; it is wrong when any of them is another.
 """
 
 from __future__ import annotations
@@ -57,51 +57,6 @@ class Truth(NamedTuple):
     session: Session
     at: int
     since: int
-
-
-WITNESS = """
-import ctypes, json, logging, os, re, select, socket, struct, sys, threading, time, dataclasses, collections
-def rss():
-    with open('/proc/self/statm') as f: return int(f.read().split()[1]) * 4096
-from hostguardd.host.bundle import this_host
-import hostguardd.engine.doctor, hostguardd.engine.hints
-before = rss()
-from hostguardd.engine.witness import Witness
-from hostguardd.actors.model import Actor, Change
-from hostguardd.host.witnesses import LinuxWitnesses
-rungs, watched, sshd = sys.argv[1].split(','), os.fsencode(sys.argv[2]), os.fsencode(sys.argv[3])
-from hostguardd.actors.lineage import is_sshd
-top = watched + b'/'
-witness = Witness(LinuxWitnesses(), lambda folder, name: (folder + b'/').startswith(top),
-                  sshd=lambda exe: exe == sshd or is_sshd(exe))
-witness.open(rungs, [watched], [b'/'])
-witness.start()
-print(json.dumps({'rungs': [one.value for one in witness.rungs], 'missing': witness.missing}), flush=True)
-for line in sys.stdin:
-    asked = json.loads(line)
-    if 'path' not in asked:
-        peak = [l for l in open('/proc/self/status') if l.startswith('VmHWM')][0].split()[1]
-        print(json.dumps({'rss': rss() - before, 'peak': int(peak) * 1024 - before, 'table': len(witness.table), 'touches': len(witness.touches),
-            'losses': witness.losses, 'broken': witness._assembler.broken, 'seen': witness.seen}), flush=True)
-        continue
-    path = os.fsencode(asked['path'])
-    inode = folder = None
-    try:
-        s = os.lstat(path); inode = (s.st_dev, s.st_ino)
-    except OSError: pass
-    s = os.stat(os.path.dirname(path)); folder = (s.st_dev, s.st_ino)
-    got = witness.attribute(path, Change[asked['change']], asked['ctime'], asked['since'], inode, folder)
-    if isinstance(got, Actor):
-        who = got.who
-        said = {'rung': got.rung.value, 'confidence': got.confidence.value, 'pid': who.pid, 'exe': os.fsdecode(who.exe) if who.exe is not None else None,
-                'command': who.command is not None, 'uid': who.uid, 'login': who.login, 'session': who.session,
-                'source': os.fsdecode(who.source) if who.source is not None else None,
-                'parents': [os.fsdecode(one.exe or b'?') for one in who.parents]}
-    else:
-        said = {'reason': got.reason, 'candidates': len(got.candidates)}
-    print(json.dumps(said), flush=True)
-witness.close()
-"""
 
 
 class Bed:
@@ -205,7 +160,7 @@ class Bed:
             seen = f"{path}-new"
         elif base == "rm":
             gone = True
-        since = time.time_ns()
+        since = 0 if change == "CREATED" else os.lstat(path).st_ctime_ns
         pid = self.run(session, command)
         ctime = None if gone else os.lstat(seen).st_ctime_ns
         return Truth(seen, change, ctime, program, pid, session, time.monotonic_ns(), since)
@@ -223,7 +178,7 @@ class Bed:
 
 
 def _processes() -> Iterator[int]:
-    return reversed(sorted(int(name) for name in os.listdir("/proc") if name.isdigit()))
+    return iter(sorted((int(name) for name in os.listdir("/proc") if name.isdigit()), reverse=True))
 
 
 def _ppid_hint(pid: int, uid: int, bed: Bed) -> bool:
@@ -287,12 +242,15 @@ def measure(options: argparse.Namespace) -> list[Figure]:
         bed.prepare(options.changes + 1)
         if options.rung == "audit":
             stack.enter_context(rules(bed.watched))
-        command = [sys.executable, "-c", WITNESS, options.witnesses or options.rung, str(bed.watched), str(bed.bin / "sshd")]
+        rungs = options.witnesses or options.rung
+        command = [sys.executable, "-m", "tests.bench.actors_witness", rungs, str(bed.watched)]
+        command.append(str(bed.bin / "sshd"))
         witness = stack.enter_context(
             subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         )
         stack.callback(witness.terminate)
-        assert witness.stdin is not None and witness.stdout is not None
+        assert witness.stdin is not None
+        assert witness.stdout is not None
         print(witness.stdout.readline().strip(), file=sys.stderr)
         bed.log_in()
 
@@ -338,10 +296,10 @@ def measure(options: argparse.Namespace) -> list[Figure]:
         right = verdicts["right"] / options.changes * 100
         wrong = sum(count for verdict, count in verdicts.items() if verdict.startswith("wrong"))
         goal = 99 if options.rung == "audit" else 90
-        figures.append(Figure(f"{options.rung}: named rightly", f"{right:.1f} %", "", None, f"≥ {goal} %", right >= goal))
+        figures.append(told(f"{options.rung}: named rightly", f"{right:.1f} %", right >= goal, f"≥ {goal} %"))
         figures.append(bounded(f"{options.rung}: named wrongly", wrong, "of " + str(options.changes), 0))
         about = ask({})
-        figures.append(bounded(f"{options.rung}: memory at the end", about["rss"] / MIB, "MiB", 8))
+        figures.append(bounded(f"{options.rung}: memory at the end", about["memory"] / MIB, "MiB", 8))
         figures.append(told(f"{options.rung}: verdicts", json.dumps(verdicts)))
         figures.append(told(f"{options.rung}: witness", json.dumps(about)))
         if options.forks:
@@ -354,7 +312,11 @@ def measure(options: argparse.Namespace) -> list[Figure]:
             truth = bed.change(options.changes, chance)
             time.sleep(0.5)
             verdict = judge(truth, ask(question(truth)))
-            figures.append(told(f"{options.rung}: at {made / spent:.0f} forks a second", f"{share * 100:.1f} % of a core"))
+            figures.append(
+                told(
+                    f"{options.rung}: at {made / spent:.0f} forks a second", f"{share * 100:.1f} % of a core"
+                )
+            )
             figures.append(told(f"{options.rung}: a change after them", verdict, verdict == "right", "right"))
             figures.append(told(f"{options.rung}: witness after them", json.dumps(ask({}))))
     return figures
@@ -376,7 +338,9 @@ def _count(verdicts: Counter[str], truth: Truth, ask: Any, options: argparse.Nam
 
 def main() -> int:
     """0 if every goal was met."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rung", choices=("audit", "fanotify"), default="fanotify")
     parser.add_argument("--witnesses", help="rungs to stand on (default: only --rung)")
     parser.add_argument("--changes", type=int, default=1000)
