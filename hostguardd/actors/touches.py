@@ -26,7 +26,7 @@ class Touches:
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
-        self._order: deque[tuple[Key, Touch]] = deque()
+        self._order: dict[tuple[Key, int], Touch] = {}
         self._by_key: dict[Key, deque[Touch]] = {}
         self.since = 0
         """Wall-clock nanoseconds from which on nothing was dropped."""
@@ -41,20 +41,20 @@ class Touches:
             if kept and _again(kept[-1], touch):
                 continue
             kept.append(touch)
-            self._order.append((key, touch))
+            self._order[key, id(touch)] = touch
             if len(kept) > PER_KEY:
-                _thin(kept)
+                self._order.pop((key, id(_thin(kept))), None)
         while len(self._order) > self._most:
             self._drop()
 
     def _drop(self) -> None:
-        key, touch = self._order.popleft()
-        kept = self._by_key.get(key)
-        if kept and touch in kept:
-            kept.remove(touch)
-            self.since = max(self.since, touch.end)
-            if not kept:
-                del self._by_key[key]
+        key, number = next(iter(self._order))
+        touch = self._order.pop((key, number))
+        kept = self._by_key[key]
+        kept.remove(touch)
+        self.since = max(self.since, touch.end)
+        if not kept:
+            del self._by_key[key]
 
     def of(self, keys: Iterable[Key]) -> list[Touch]:
         """The touches under any of the keys, the oldest first, each once."""
@@ -65,11 +65,17 @@ class Touches:
         return sorted(found.values(), key=lambda touch: touch.begin)
 
 
-def _thin(kept: deque[Touch]) -> None:
+def _thin(kept: deque[Touch]) -> Touch:
     """Let go of the oldest touch by whoever has the most of them, so that nobody pushes another out."""
-    counted = Counter(None if touch.who is None else touch.who.key for touch in kept)
+    counted = Counter(map(_whose, kept))
     busiest = counted.most_common(1)[0][0]
-    kept.remove(next(one for one in kept if (None if one.who is None else one.who.key) == busiest))
+    found = next(one for one in kept if _whose(one) == busiest)
+    kept.remove(found)
+    return found
+
+
+def _whose(touch: Touch) -> tuple[int, int] | None:
+    return None if touch.who is None else touch.who.key
 
 
 def _again(last: Touch, touch: Touch) -> bool:

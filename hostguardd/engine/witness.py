@@ -16,9 +16,10 @@ import os
 import select
 import threading
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Final
 
 from ..actors import obstacles, procevents
@@ -54,6 +55,8 @@ MOMENT: Final = 1_000_000
 FLOOD: Final = 2000
 """Messages in one round beyond which /proc is not asked at each exec: those processes have long gone."""
 SESSIONS: Final = 4096
+TRIES: Final = 3
+"""Programs of a session above which an sshd is looked for: most sessions have none."""
 FOLDERS: Final = 4096
 RESYNC: Final = 5 * 10**9
 SPAN: Final = 100_000_000
@@ -130,6 +133,7 @@ class Witness:
         self._resynced = 0
         self._folders: OrderedDict[tuple[bytes, int, bytes], tuple[bytes | None, bool]] = OrderedDict()
         self._sources: OrderedDict[int, bytes | None] = OrderedDict()
+        self._tried: Counter[int] = Counter()
         self._lock = threading.RLock()
         self._stop = threading.Event()
         self._bell = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -334,6 +338,8 @@ class Witness:
         late = [one for one in messages if one.at > until]
         early = [one for one in messages if one.at <= until] if late else messages
         fresh = self._apply(early, look=not flood)
+        if lost:
+            self._resync()
         if events:
             self._file_events(events, since, until)
         for process in fresh:
@@ -342,9 +348,7 @@ class Witness:
         for process in self._apply(late, look=not flood):
             self._note_session(process)
         self._seen_until = begun
-        if lost:
-            self._resync()
-        elif not flood:
+        if not lost and not flood:
             self._settled = begun
         if lost_records:
             self.losses["audit"] = self.losses.get("audit", 0) + 1
@@ -539,16 +543,13 @@ class Witness:
     def _note_session(self, process: Process) -> None:
         """A new session is looked up when its first program starts: then its sshd is surely still there."""
         session = process.session
-        if session is None or session < 0 or session in self._sources:
+        if session is None or session < 0 or session in self._sources or self._tried[session] >= TRIES:
             return
-        above = process.parent
-        for _ in range(2):
-            if above is None:
-                return
-            if self._sshd(above.image.exe):
-                self._source(session, self.table.links(process))
-                return
-            above = above.parent
+        self._tried[session] += 1
+        if len(self._tried) > SESSIONS:
+            self._tried.clear()
+        if any(self._sshd(one.image.exe) for one in islice(self.table.line(process), 2)):
+            self._source(session, self.table.links(process))
 
     def _source(self, session: int, parents: Iterable[Link]) -> bytes | None:
         """The address behind a session; remembered, because sessions have their number for good."""
