@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hostguardd.actors.fanevents import FanEvent
-from hostguardd.actors.model import Details
+from hostguardd.actors.model import Details, Presence
 from hostguardd.actors.procevents import EXEC, EXIT, FORK, SID, UID, ProcEvent
 from hostguardd.host.audit import Status
 from hostguardd.host.kernel import Audit
@@ -133,6 +133,8 @@ class FakeWitnesses:
     sessions: dict[int, bytes] = field(default_factory=dict)
     held: set[tuple[int, tuple[int, int]]] = field(default_factory=set)
     broken: bool = False
+    logged_in: list[Presence] = field(default_factory=list)
+    places: dict[bytes, tuple[tuple[int, int] | None, tuple[int, int] | None]] = field(default_factory=dict)
     state: Audit = field(
         default_factory=lambda: Audit(Status(1, 1, 1, 0, 8192), (b"-w /etc/ -p wa -k hostguard",))
     )
@@ -180,6 +182,14 @@ class FakeWitnesses:
     def session(self, number: int) -> bytes:
         """As `WitnessHost.session`."""
         return self.sessions.get(number, b"")
+
+    def present(self) -> Sequence[Presence]:
+        """As `WitnessHost.present`."""
+        return self.logged_in
+
+    def place(self, path: bytes) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
+        """As `WitnessHost.place`."""
+        return self.places.get(path, (None, None))
 
     # -- deeds -----------------------------------------------------------------------------------
 

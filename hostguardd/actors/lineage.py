@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from .model import Link
+from .model import Link, Presence
 
 SYSTEM: Final = (
     b"/usr/sbin/",
@@ -61,3 +61,16 @@ _SESSION_LINE = re.compile(rb"^([A-Z_]+)=(.*)$", re.M)
 def logind(text: bytes) -> dict[bytes, bytes]:
     """A file of /run/systemd/sessions, as sd-login(3) reads it: NAME=value, quoted as a shell would."""
     return {name: value.strip(b'"').replace(b"\\", b"") for name, value in _SESSION_LINE.findall(text)}
+
+
+def presence(name: bytes, text: bytes) -> Presence | None:
+    """A person's session as logind wrote it down; None for one of a service or of the greeter, or one that
+    ended."""
+    said = logind(text)
+    if said.get(b"CLASS", b"user") not in (b"user", b"user-early") or said.get(b"STATE") == b"closing":
+        return None
+    if not said.get(b"USER"):
+        return None
+    began = said.get(b"REALTIME", b"")
+    since = int(began) * 1000 if began.isdigit() and len(began) < 18 else 0
+    return Presence(said[b"USER"], said.get(b"TTY", b""), said.get(b"REMOTE_HOST", b""), name, since)

@@ -24,6 +24,7 @@ class Confidence(Enum):
     """Only this process had the file open for writing at the time of its last change."""
     CIRCUMSTANCE = "circumstance"
     """Nobody is named: who was logged in then."""
+    NONE = "none"
 
 
 class Deed(Flag):
@@ -107,6 +108,17 @@ class Process:
     before: Image | None = None
     opened: tuple[bytes, ...] = ()
     unsettled: int = 0
+
+
+class Presence(NamedTuple):
+    """Somebody who is logged in: a circumstance, never an actor. `since` is wall-clock nanoseconds, 0 when
+    not known."""
+
+    user: bytes
+    tty: bytes = b""
+    source: bytes = b""
+    session: bytes = b""
+    since: int = 0
 
 
 class Link(NamedTuple):

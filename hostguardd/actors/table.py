@@ -276,7 +276,7 @@ class Table:
                     return None, "its pid was used by two processes at that time"
             elif process.started > end or (before is None and self._forgotten >= begin):
                 return None, "its process was gone before it could be looked at"
-        lost = end >= self._lost[0] and (self._open or begin <= self._lost[1])
+        lost = end >= self._lost[0] and (self._open or begin < self._lost[1])
         if lost and not self._confirmed(process, begin):
             return None, "the kernel's reports of processes were lost at that time"
         return process, ""

@@ -1,9 +1,8 @@
 """Those who saw it: reads what the kernel tells of deeds and processes, and answers who changed a file.
 
-The rules kept here: what is missing (a right, a kernel's feature, the administrator's audit rules) is a
-sentence and the next rung, never a failure; what was lost is told, and nobody is named for that time.
-Everything is read by whoever comes first, the own thread when something happens or the loop when it asks,
-under one lock, so that an answer has all that the kernel had told by then.
+The rules kept here: what was lost is told, and nobody is named for that time. Everything is read by whoever
+comes first, a thread of its own when something happens or the loop when it asks, under one lock, so that an
+answer has all that the kernel had told by then. What there is to read, and why not more, is in `rungs`.
 
 The order in which a round is read matters, see `_round`: a deed is in the queue of file events after the
 messages about the process that did it are in the connector's.
@@ -16,37 +15,38 @@ import os
 import select
 import threading
 import time
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from itertools import islice
 from typing import Final
 
-from ..actors import obstacles, procevents
+from ..actors import procevents
 from ..actors.attribution import attribute
 from ..actors.auditrecords import KEY, Assembler, Event
 from ..actors.deeds import of_event, of_mask
 from ..actors.fanevents import FanEvent, Mask
-from ..actors.lineage import cron_line, is_sshd, logind
-from ..actors.model import Answer, Change, Deed, Image, Link, Process, Rung, Touch, Unattributed, Who
+from ..actors.lineage import cron_line, is_sshd
+from ..actors.model import (
+    Answer,
+    Change,
+    Deed,
+    Image,
+    Link,
+    Presence,
+    Process,
+    Rung,
+    Touch,
+    Unattributed,
+    Who,
+)
 from ..actors.procevents import ProcEvent
 from ..actors.table import NOW, Table
 from ..actors.touches import Key, Touches
 from ..actors.ttys import tty_name
-from ..host.witnesses import AuditPort, FanPort, ProcPort, WitnessHost
+from ..host.witnesses import WitnessHost
+from .origins import Origins
+from .rungs import Rungs
 
-MASK: Final = int(
-    Mask.MODIFY
-    | Mask.ATTRIB
-    | Mask.CLOSE_WRITE
-    | Mask.CREATE
-    | Mask.DELETE
-    | Mask.MOVED_FROM
-    | Mask.MOVED_TO
-    | Mask.ONDIR
-    | Mask.OPEN_EXEC
-)
-PROGRAMS: Final = int(Mask.OPEN_EXEC)
 _EXEC, _OVERFLOW = int(Mask.OPEN_EXEC), int(Mask.Q_OVERFLOW)
 _FOLDER, _GOES = int(Mask.ONDIR), int(Mask.MOVED_FROM | Mask.MOVED_TO | Mask.DELETE)
 
@@ -54,11 +54,14 @@ MOMENT: Final = 1_000_000
 """Nanoseconds to which an audit record's time is cut."""
 FLOOD: Final = 2000
 """Messages in one round beyond which /proc is not asked at each exec: those processes have long gone."""
-SESSIONS: Final = 4096
-TRIES: Final = 3
-"""Programs of a session above which an sshd is looked for: most sessions have none."""
 FOLDERS: Final = 4096
-RESYNC: Final = 5 * 10**9
+SECOND: Final = 10**9
+RESYNC: Final = 5 * SECOND
+TEND: Final = 30 * SECOND
+"""How often rules and rights are looked at again."""
+TELL: Final = 600 * SECOND
+"""How often a loss is told."""
+
 SPAN: Final = 100_000_000
 MANY: Final = 30
 NAP: Final = 0.0003
@@ -68,6 +71,8 @@ PATIENCE: Final = 500
 FILES_PATIENCE: Final = 50
 """Milliseconds after which file events are read at the latest. Nobody is woken by them where messages about
 processes come: whoever lives shortly ends with one, and what lives on can wait."""
+
+LOSSES: Final = {"audit": "audit records", "processes": "reports of processes", "files": "file events"}
 
 
 class Pace:
@@ -91,8 +96,8 @@ class Pace:
 
 
 class Witness:
-    """The rungs there are, and what they saw. `relevant(folder, name)`: whether anybody will ask about it.
-    `hint(folder, name)`: told of each such file event. `sshd(exe)`: whether that program is an ssh server."""
+    """Asks the rungs there are. `relevant(folder, name)`: whether anybody will ask about it. `hint(folder,
+    name)`: told of each such file event. `sshd(exe)`: whether that program is an ssh server."""
 
     def __init__(
         self,
@@ -109,31 +114,19 @@ class Witness:
         self._relevant = relevant
         self._mono, self._wall = mono, wall
         self._hint = hint
-        self._sshd = sshd
+        self.rungs = Rungs(host, key)
         self.table = Table(host.details)
         self.touches = Touches()
-        self._assembler = Assembler(key)
-        self._key = key
-        self._wanted: frozenset[str] = frozenset()
-        self.locked = False
-        """Whether audit's rules are locked until the next boot."""
-        self._audit: AuditPort | None = None
-        self._processes: ProcPort | None = None
-        self._files: FanPort | None = None
-        self.missing: dict[str, str] = {}
-        """By witness (audit, processes, files), why it is not there."""
-        self.unmarked: dict[bytes, str] = {}
-        """File systems whose events are not told, and why."""
-        self.losses: dict[str, int] = {}
-        """How often each witness lost something."""
         self.seen = 0
         """Deeds that were noted."""
+        self._origins = Origins(host, self.table, sshd)
+        self._assembler = Assembler(key)
         self._seen_until = 0
         self._settled = 0
-        self._resynced = 0
+        self._resynced = -RESYNC
+        self._tended = 0
+        self._told: dict[str, tuple[int, int]] = {}
         self._folders: OrderedDict[tuple[bytes, int, bytes], tuple[bytes | None, bool]] = OrderedDict()
-        self._sources: OrderedDict[int, bytes | None] = OrderedDict()
-        self._tried: Counter[int] = Counter()
         self._lock = threading.RLock()
         self._stop = threading.Event()
         self._bell = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -144,135 +137,69 @@ class Witness:
     def open(
         self, rungs: Iterable[str], file_systems: Iterable[bytes], programs: Iterable[bytes] = ()
     ) -> None:
-        """Stand on these rungs (`audit`, `fanotify`), as far as they are there. `file_systems` are folders
-        whose file systems are marked for all that is done there, `programs` those from which programs are
-        run."""
-        self._wanted = frozenset(rungs)
+        """Stand on these rungs (`audit`, `fanotify`), as far as they are there, from now on. `file_systems`
+        are folders whose file systems are marked for all that is done there, `programs` those from which
+        programs are run. What was seen before stays."""
         with self._lock:
-            if Rung.FANOTIFY.value in self._wanted:
-                self._open_files(file_systems, programs)
-            self._refresh()
-
-    def refresh(self) -> None:
-        """See whether the administrator's rules came or went, and what was lost can be had again."""
-        with self._lock:
-            if self._refresh():
-                self._wake()
-
-    def _refresh(self) -> bool:
-        """Open and close what there is and is not a reason for; whether the set of ports changed."""
-        before = self._ports()
-        self._open_audit()
-        if self.rungs and self._processes is None:
-            try:
-                self._processes = self._host.processes()
-                self.missing.pop("processes", None)
-                self.table.scan(self._host.pids())
-            except OSError as error:
-                self.missing["processes"] = f"the kernel does not tell us of processes: {error.strerror}"
-        elif not self.rungs and self._processes is not None:
-            self._processes.close()
-            self._processes = None
-        if self._ports() == before:
-            return False
-        self._seen_until = self._settled = self._mono()
-        return True
-
-    def _open_audit(self) -> None:
-        if Rung.AUDIT.value not in self._wanted:
-            return
-        state = self._host.audit_state()
-        enabled = None if state.status is None else state.status.enabled
-        self.locked = enabled == obstacles.LOCKED
-        obstacle = "" if state.problem else obstacles.audit(enabled, state.rules, self._key)
-        if state.status is None and not state.problem:
-            obstacle = "the kernel has no audit system, or it may not be asked here"
-        try:
-            if not obstacle and self._audit is None:
-                self._audit = self._host.audit()
-        except OSError as error:
-            obstacle = f"the kernel's audit records cannot be read: {error.strerror}"
-        if obstacle:
-            self.missing["audit"] = obstacle
-            if self._audit is not None:
-                self._audit.close()
-                self._audit = None
-        else:
-            self.missing.pop("audit", None)
-
-    def _open_files(self, file_systems: Iterable[bytes], programs: Iterable[bytes]) -> None:
-        try:
-            self._files = self._host.files()
-        except OSError as error:
-            self.missing["files"] = f"the kernel does not tell us of file events: {error.strerror}"
-            return
-        marked = 0
-        for path, mask in [*((one, MASK) for one in file_systems), *((one, PROGRAMS) for one in programs)]:
-            try:
-                self._files.mark(path, mask)
-                marked += mask == MASK
-            except OSError as error:
-                if mask == MASK:
-                    self.unmarked[path] = error.strerror or str(error)
-        if not marked:
-            self._files.close()
-            self._files = None
-            why = "; ".join(f"{os.fsdecode(path)}: {reason}" for path, reason in self.unmarked.items())
-            self.missing["files"] = f"no file system can be marked for file events ({why})"
-
-    @property
-    def rungs(self) -> tuple[Rung, ...]:
-        """The rungs we stand on, the best first."""
-        found = []
-        if self._audit is not None:
-            found.append(Rung.AUDIT)
-        if self._files is not None:
-            found.append(Rung.FANOTIFY)
-        return tuple(found)
+            self._folders.clear()
+            self._changed(lambda: self.rungs.want(rungs, file_systems, programs))
 
     def start(self) -> None:
         """Read whenever something comes, on a thread of our own."""
         self._thread = threading.Thread(target=self._run, name="witness", daemon=True)
         self._thread.start()
 
-    def _ports(self) -> list[AuditPort | ProcPort | FanPort]:
-        return [port for port in (self._files, self._processes, self._audit) if port is not None]
+    def _changed(self, change: Callable[[], bool]) -> None:
+        before = self.rungs.ports()
+        if change():
+            self.table.lost(0, self._mono(), self._host.pids())
+        if self.rungs.ports() != before:
+            self._seen_until = self._settled = self._mono()
+            with contextlib.suppress(BlockingIOError):
+                os.write(self._bell[1], b"!")
 
-    def _wake(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            os.write(self._bell[1], b"!")
+    def tend(self, now: int) -> str:
+        """Now and then: see whether rules came or went, and what was lost can be had again. What was lost
+        since it was last told, as a clause; "" for nothing."""
+        if now - self._tended >= TEND:
+            self._tended = now
+            with self._lock:
+                self._changed(self.rungs.refresh)
+        found = []
+        for name, count in self.rungs.losses.items():
+            before, at = self._told.get(name, (0, now - TELL))
+            if count > before and now - at >= TELL:
+                self._told[name] = count, now
+                found.append(LOSSES[name])
+        return " and ".join(found)
 
     def _run(self) -> None:
         pace = Pace(self._mono)
         while not self._stop.is_set():
             with self._lock:
-                ports = self._ports()
-                others = [port for port in ports if port is not self._files]
+                ports, files = self.rungs.ports(), self.rungs.files
+                others = [port for port in ports if port is not files]
                 waiting = select.poll()
                 for fd in (self._bell[0], *(port.fileno() for port in others or ports)):
                     waiting.register(fd, select.POLLIN)
-                patience = FILES_PATIENCE if self._files is not None and others else PATIENCE
-            while ports == self._ports() and not self._stop.is_set():
+                patience = FILES_PATIENCE if files is not None and others else PATIENCE
+            while ports == self.rungs.ports() and not self._stop.is_set():
                 if waiting.poll(patience) or patience == FILES_PATIENCE:
                     if pace.busy():
                         time.sleep(NAP)
-                    self._hush()
+                    with contextlib.suppress(BlockingIOError):
+                        os.read(self._bell[0], 64)
                     self.drain()
-
-    def _hush(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            os.read(self._bell[0], 64)
 
     def close(self) -> None:
         """Give everything back."""
         self._stop.set()
-        self._wake()
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._bell[1], b"!")
         if self._thread is not None:
             self._thread.join()
         with self._lock:
-            for port in self._ports():
-                port.close()
-            self._audit = self._processes = self._files = None
+            self.rungs.close()
             for fd in self._bell:
                 os.close(fd)
 
@@ -283,44 +210,6 @@ class Witness:
         with self._lock:
             self._round()
 
-    def _failed(self, name: str, error: OSError) -> None:
-        """A witness that cannot be read any more is none; `refresh` tries to have it again."""
-        self.missing[name] = f"what the kernel tells cannot be read any more: {error.strerror}"
-        self.losses[name] = self.losses.get(name, 0) + 1
-
-    def _read_files(self) -> Sequence[FanEvent]:
-        if self._files is None:
-            return ()
-        try:
-            return self._files.read()
-        except OSError as error:
-            self._failed("files", error)
-            self._files.close()
-            self._files = None
-            return ()
-
-    def _read_audit(self) -> tuple[Sequence[tuple[int, bytes]], bool]:
-        if self._audit is None:
-            return (), False
-        try:
-            return self._audit.read()
-        except OSError as error:
-            self._failed("audit", error)
-            self._audit.close()
-            self._audit = None
-            return (), True
-
-    def _read_processes(self) -> tuple[Sequence[ProcEvent], bool]:
-        if self._processes is None:
-            return (), False
-        try:
-            return self._processes.read()
-        except OSError as error:
-            self._failed("processes", error)
-            self._processes.close()
-            self._processes = None
-            return (), True
-
     def _round(self) -> None:
         """One reading of everything.
 
@@ -330,10 +219,10 @@ class Witness:
         come last: by then the processes are known.
         """
         begun, since = self._mono(), self._seen_until
-        events = self._read_files()
+        events = self.rungs.read_files()
         until = self._mono()
-        records, lost_records = self._read_audit()
-        messages, lost = self._read_processes()
+        records, lost_records = self.rungs.read_audit()
+        messages, lost = self.rungs.read_processes()
         flood = len(messages) > FLOOD
         late = [one for one in messages if one.at > until]
         early = [one for one in messages if one.at <= until] if late else messages
@@ -344,14 +233,14 @@ class Witness:
             self._file_events(events, since, until)
         for process in fresh:
             self.table.settle(process)
-            self._note_session(process)
+            self._origins.note(process)
         for process in self._apply(late, look=not flood):
-            self._note_session(process)
+            self._origins.note(process)
         self._seen_until = begun
         if not lost and not flood:
             self._settled = begun
         if lost_records:
-            self.losses["audit"] = self.losses.get("audit", 0) + 1
+            self.rungs.losses["audit"] += 1
             self._assembler.forget()
         offset = self._wall() - self._mono()
         for kind, body in records:
@@ -380,7 +269,7 @@ class Witness:
 
     def _resync(self) -> None:
         """Messages about processes were lost: see who is there now, though not at every loss of a flood."""
-        self.losses["processes"] = self.losses.get("processes", 0) + 1
+        self.rungs.losses["processes"] += 1
         now = self._mono()
         if now - self._resynced < RESYNC:
             self.table.lost(self._settled, now, None)
@@ -399,7 +288,7 @@ class Witness:
         for event in events:
             mask = event.mask
             if mask & _OVERFLOW:
-                self.losses["files"] = self.losses.get("files", 0) + 1
+                self.rungs.losses["files"] += 1
                 continue
             if event.folder is None:
                 continue
@@ -418,14 +307,14 @@ class Witness:
 
     def _moved(self) -> None:
         self._folders.clear()
-        if self._files is not None:
-            self._files.moved()
+        if self.rungs.files is not None:
+            self.rungs.files.moved()
 
     def _folder(self, handle: tuple[bytes, int, bytes]) -> tuple[bytes | None, bool]:
         """The path of a folder, and whether anything in it matters to anybody."""
         known = self._folders.get(handle)
         if known is None:
-            path = None if self._files is None else self._files.path(handle)
+            path = None if self.rungs.files is None else self.rungs.files.path(handle)
             known = path, path is not None and self._relevant(path, None)
             if path is not None:
                 self._folders[handle] = known
@@ -523,7 +412,7 @@ class Witness:
             unit,
             links,
         )
-        return self._with_origin(who, process)
+        return self._with_origin(who)
 
     # -- who -------------------------------------------------------------------------------------
 
@@ -531,77 +420,36 @@ class Witness:
         who = self.table.who(process, tty_name)
         if image is not process.image:
             who = who._replace(exe=image.exe, command=image.command)
-        return self._with_origin(who, process)
+        return self._with_origin(who)
 
-    def _with_origin(self, who: Who, process: Process | None) -> Who:
-        source = None
-        if who.session is not None and who.session >= 0:
-            source = self._source(who.session, who.parents)
+    def _with_origin(self, who: Who) -> Who:
         chain = (Link(who.pid, who.exe, who.command, who.uid), *who.parents)
-        return who._replace(source=source, cron=cron_line(chain))
-
-    def _note_session(self, process: Process) -> None:
-        """A new session is looked up when its first program starts: then its sshd is surely still there."""
-        session = process.session
-        if session is None or session < 0 or session in self._sources or self._tried[session] >= TRIES:
-            return
-        self._tried[session] += 1
-        if len(self._tried) > SESSIONS:
-            self._tried.clear()
-        if any(self._sshd(one.image.exe) for one in islice(self.table.line(process), 2)):
-            self._source(session, self.table.links(process))
-
-    def _source(self, session: int, parents: Iterable[Link]) -> bytes | None:
-        """The address behind a session; remembered, because sessions have their number for good."""
-        if session in self._sources:
-            return self._sources[session]
-        found = next(self._peers(parents), None) or self._told(session)
-        if found is not None:
-            self._sources[session] = found
-            if len(self._sources) > SESSIONS:
-                self._sources.popitem(last=False)
-        return found
-
-    def _peers(self, parents: Iterable[Link]) -> Iterator[bytes]:
-        """What the sshd above it is connected to, if that is one address only: a forwarding has more."""
-        for link in parents:
-            if self._sshd(link.exe):
-                peers = self._host.peers(link.pid)
-                if len(peers) == 1:
-                    yield peers[0]
-
-    def _told(self, session: int) -> bytes | None:
-        """What logind wrote of a session that came from elsewhere."""
-        said = logind(self._host.session(session))
-        return said.get(b"REMOTE_HOST") or None if said.get(b"REMOTE") == b"1" else None
+        return who._replace(source=self._origins.of(who.session, who.parents), cron=cron_line(chain))
 
     # -- answers ---------------------------------------------------------------------------------
 
-    def attribute(
-        self,
-        path: bytes,
-        change: Change,
-        ctime: int | None,
-        since: int = 0,
-        inode: tuple[int, int] | None = None,
-        folder: tuple[int, int] | None = None,
-    ) -> Answer:
-        """Who made that change. `inode` is (device, inode) of the file, `folder` that of its folder: what
-        audit's records are found by when their paths are not ours."""
-        if not self.rungs:
+    def attribute(self, path: bytes, change: Change, ctime: int | None, since: int = 0) -> Answer:
+        """Who made that change, see `attribution`. Files are also found by their inodes, and names by that of
+        their folder: what an audit record calls a file need not be what it is called here."""
+        if not self.rungs.standing:
             return Unattributed(self.why())
+        keys: list[Key] = [path]
+        if self.rungs.audit is not None:
+            inode, folder = self._host.place(path)
+            keys += [inode] if inode else []
+            keys += [(*folder, path.rpartition(b"/")[2])] if folder else []
         with self._lock:
             self._round()
-            name = path.rpartition(b"/")[2]
-            keys: list[Key] = [path]
-            keys += [inode] if inode else []
-            keys += [(*folder, name)] if folder else []
             found = [self._bounded(one) for one in self.touches.of(keys)]
         return attribute(found, change, ctime, since)
 
+    def present(self) -> Sequence[Presence]:
+        """Who is logged in now."""
+        return self._host.present()
+
     def why(self) -> str:
         """Why nobody can be named at all."""
-        return "; ".join(self.missing.values()) or "attribution is switched off"
+        return "; ".join(self.rungs.missing.values()) or "attribution is switched off"
 
     def _bounded(self, touch: Touch) -> Touch:
         """Who does not hold the file open any more wrote to it until now at the latest."""

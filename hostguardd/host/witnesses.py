@@ -6,17 +6,24 @@ the next rung.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from ..actors.fanevents import FanEvent
-from ..actors.model import Details
+from ..actors.lineage import presence
+from ..actors.model import Details, Presence
 from ..actors.procevents import ProcEvent
+from ..utmp import USER_PROCESS, logins
 from .auditlink import AuditLink
 from .fanotify import Fanotify
 from .kernel import Audit
 from .proclink import ProcLink
 from .procread import ProcReader
+
+SESSIONS: Final = "/run/systemd/sessions"
+MOST: Final = 256
+"""Sessions that are told."""
 
 
 class AuditPort(Protocol):
@@ -122,6 +129,14 @@ class WitnessHost(Protocol):
         """What logind wrote about a session, b"" when it knows none."""
         ...
 
+    def present(self) -> Sequence[Presence]:
+        """Who is logged in now."""
+        ...
+
+    def place(self, path: bytes) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
+        """(device, inode) of a file and of its folder; None for what is not there."""
+        ...
+
 
 class LinuxWitnesses(ProcReader):
     """Those of the kernel we run on. `state` asks for the audit system's rules."""
@@ -144,8 +159,38 @@ class LinuxWitnesses(ProcReader):
 
     def session(self, number: int) -> bytes:
         """As `WitnessHost.session`: sessions of a login have the kernel's number for it as their name."""
+        return _read(f"{SESSIONS}/{number}", 16 * 1024)
+
+    def present(self) -> Sequence[Presence]:
+        """As `WitnessHost.present`: of logind, and of utmp those that logind does not know."""
         try:
-            with open(f"/run/systemd/sessions/{number}", "rb") as file:
-                return file.read(16 * 1024)
+            names = sorted(name for name in os.listdir(SESSIONS) if not name.endswith(".ref"))
         except OSError:
-            return b""
+            names = []
+        found = [presence(name.encode(), _read(f"{SESSIONS}/{name}", 16 * 1024)) for name in names[:MOST]]
+        known = [one for one in found if one is not None]
+        ttys = {one.tty for one in known}
+        for one in logins(_read("/run/utmp", MOST * 400)):
+            if one.kind == USER_PROCESS and one.line not in ttys and os.path.exists(f"/proc/{one.pid}"):
+                known.append(Presence(one.user, one.line, one.origin, b"", one.at * 10**9))
+        return known
+
+    def place(self, path: bytes) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
+        """As `WitnessHost.place`."""
+        return _place(path), _place(path.rpartition(b"/")[0] or b"/")
+
+
+def _place(path: bytes) -> tuple[int, int] | None:
+    try:
+        seen = os.lstat(path)
+    except OSError:
+        return None
+    return seen.st_dev, seen.st_ino
+
+
+def _read(path: str, most: int) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(most)
+    except OSError:
+        return b""

@@ -58,13 +58,7 @@ def answer(got: Answer) -> dict[str, Any]:
 def ask(witness: Witness, asked: dict[str, Any]) -> Answer:
     """As a daemon would."""
     path = os.fsencode(asked["path"])
-    inode = None
-    if asked["ctime"] is not None:
-        seen = os.lstat(path)
-        inode = seen.st_dev, seen.st_ino
-    above = os.stat(os.path.dirname(path))
-    folder = above.st_dev, above.st_ino
-    return witness.attribute(path, Change[asked["change"]], asked["ctime"], asked["since"], inode, folder)
+    return witness.attribute(path, Change[asked["change"]], asked["ctime"], asked["since"])
 
 
 def main() -> None:
@@ -78,7 +72,7 @@ def main() -> None:
     )
     witness.open(rungs, [watched], [b"/"])
     witness.start()
-    say({"rungs": [one.value for one in witness.rungs], "missing": witness.missing})
+    say({"rungs": [one.value for one in witness.rungs.standing], "missing": witness.rungs.missing})
     for line in sys.stdin:
         asked = json.loads(line)
         if "path" in asked:
@@ -89,7 +83,7 @@ def main() -> None:
                     "memory": resident() - BEFORE,
                     "processes": len(witness.table),
                     "touches": len(witness.touches),
-                    "losses": witness.losses,
+                    "losses": witness.rungs.losses,
                     "seen": witness.seen,
                 }
             )

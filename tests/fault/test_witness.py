@@ -32,7 +32,9 @@ class Scene:
         host.process(50, 1, b"/usr/sbin/sshd", unit=b"ssh.service")
         host.process(60, 50, b"/usr/sbin/sshd", unit=b"session-3.scope", login=1000, session=3)
         host.connected[60] = [b"192.0.2.7"]
-        host.process(61, 60, b"/bin/bash", uid=1000, euid=1000, login=1000, session=3, unit=b"session-3.scope")
+        host.process(
+            61, 60, b"/bin/bash", uid=1000, euid=1000, login=1000, session=3, unit=b"session-3.scope"
+        )
         host.clock.now += SECOND
         self.witness = Witness(host, lambda folder, _: folder == b"/etc", host.clock.mono, host.clock.wall)
         self.witness.open(rungs or ("audit", "fanotify"), [b"/etc"])
@@ -44,6 +46,11 @@ class Scene:
             self.host.alive.pop(pid)
         self.host.exec(pid, exe)
 
+    def tend(self) -> None:
+        """A minute later, the loop tends to it."""
+        self.host.clock.now += 60 * SECOND
+        self.witness.tend(self.host.clock.now)
+
     def ask(self, ctime: int | None, change: Change = Change.ATTRIBUTES, since: int = 0) -> Answer:
         self.host.clock.now += 1
         return self.witness.attribute(PATH, change, ctime, since)
@@ -54,6 +61,10 @@ def scene() -> Iterator[Scene]:
     made = Scene("fanotify")
     yield made
     made.witness.close()
+
+    def tend(self) -> None:
+        self.host.clock.now += 60 * SECOND
+        self.witness.tend(self.host.clock.now)
 
 
 def actor(answer: Answer) -> Actor:
@@ -71,7 +82,13 @@ def test_a_program_that_is_gone_is_known(scene: Scene) -> None:
     at = scene.host.touch(70, PATH, ATTRIB)
     scene.host.exit(70)
     found = actor(scene.ask(at)).who
-    assert (found.pid, found.exe, found.uid, found.login, found.session) == (70, b"/usr/bin/chmod", 1000, 1000, 3)
+    assert (found.pid, found.exe, found.uid, found.login, found.session) == (
+        70,
+        b"/usr/bin/chmod",
+        1000,
+        1000,
+        3,
+    )
     assert found.command is None  # nobody could read it
     assert [one.exe for one in found.parents][:3] == [b"/bin/bash", b"/usr/sbin/sshd", b"/usr/sbin/sshd"]
     assert found.source == b"192.0.2.7"
@@ -159,7 +176,7 @@ def test_reports_of_processes_that_were_lost(scene: Scene) -> None:
     at = scene.host.touch(70, PATH, ATTRIB)
     scene.witness.drain()
     assert isinstance(scene.ask(at), Unattributed)
-    assert scene.witness.losses == {"processes": 1}
+    assert scene.witness.rungs.losses == {"processes": 1}
     scene.host.clock.now += SECOND
     scene.witness.drain()
     scene.host.clock.now += SECOND
@@ -179,7 +196,7 @@ def test_a_loss_unnames_who_cannot_be_confirmed(scene: Scene) -> None:
 def test_an_overflow_of_file_events_is_told(scene: Scene) -> None:
     scene.host.events.append(FanEvent(int(Mask.Q_OVERFLOW), 0, None, b""))
     scene.witness.drain()
-    assert scene.witness.losses == {"files": 1}
+    assert scene.witness.rungs.losses == {"files": 1}
 
 
 def test_two_processes_are_two_candidates(scene: Scene) -> None:
@@ -200,11 +217,11 @@ def test_what_nobody_asks_about_is_not_kept(scene: Scene) -> None:
 def test_a_witness_that_fails_is_none_and_comes_again(scene: Scene) -> None:
     scene.host.broken = True
     scene.witness.drain()
-    assert "processes" in scene.witness.missing
+    assert "processes" in scene.witness.rungs.missing
     scene.host.broken = False
     scene.host.clock.now += SECOND
-    scene.witness.refresh()
-    assert scene.witness.missing == {}
+    scene.tend()
+    assert scene.witness.rungs.missing == {}
     scene.run(70)
     at = scene.host.touch(70, PATH, ATTRIB)
     assert actor(scene.ask(at)).who.pid == 70
@@ -227,8 +244,8 @@ def test_what_is_missing_leaves_the_next_rung(
     refused: dict[str, int], rungs: tuple[Rung, ...], missing: set[str]
 ) -> None:
     scene = Scene(refused=refused)
-    assert scene.witness.rungs == rungs
-    assert set(scene.witness.missing) == missing
+    assert scene.witness.rungs.standing == rungs
+    assert set(scene.witness.rungs.missing) == missing
     if not rungs:
         said = reason(scene.ask(1))
         assert os.strerror(errno.EPERM) in said
@@ -238,21 +255,21 @@ def test_what_is_missing_leaves_the_next_rung(
 
 def test_a_file_system_that_cannot_be_marked() -> None:
     scene = Scene("fanotify", unmarkable={b"/etc": errno.ENODEV})
-    assert scene.witness.rungs == ()
-    assert "/etc: " + os.strerror(errno.ENODEV) in scene.witness.missing["files"]
+    assert scene.witness.rungs.standing == ()
+    assert "/etc: " + os.strerror(errno.ENODEV) in scene.witness.rungs.missing["files"]
     scene.witness.close()
 
 
 def test_rules_that_come_and_go() -> None:
     scene = Scene("audit", state=Audit(Status(1, 1, 0, 0, 64), ()))
-    assert scene.witness.rungs == ()
-    assert "has the key hostguard" in scene.witness.missing["audit"]
+    assert scene.witness.rungs.standing == ()
+    assert "has the key hostguard" in scene.witness.rungs.missing["audit"]
     scene.host.state = Audit(Status(1, 1, 0, 0, 64), (b"-w /etc/ -p wa -k hostguard",))
-    scene.witness.refresh()
-    assert scene.witness.rungs == (Rung.AUDIT,)
+    scene.tend()
+    assert scene.witness.rungs.standing == (Rung.AUDIT,)
     scene.host.state = Audit(Status(0, 1, 0, 0, 64), (b"-w /etc/ -p wa -k hostguard",))
-    scene.witness.refresh()
-    assert "switched off" in scene.witness.missing["audit"]
+    scene.tend()
+    assert "switched off" in scene.witness.rungs.missing["audit"]
     scene.witness.close()
 
 
@@ -264,9 +281,9 @@ def chmod(scene: Scene, pid: int, parent: int = 61, uid: int = 1000) -> int:
         7,
         (
             1300,
-            b"arch=c000003e syscall=268 success=yes exit=0 a0=ffffff9c a1=0 a2=1a0 a3=0 items=1 ppid=%d pid=%d"
-            b' auid=1000 uid=%d euid=%d tty=pts1 ses=3 comm="chmod" exe="/usr/bin/chmod" key="hostguard"'
-            % (parent, pid, uid, uid),
+            b"arch=c000003e syscall=268 success=yes exit=0 a0=ffffff9c a1=0 a2=1a0 a3=0 items=1"
+            b" ppid=%d pid=%d auid=1000 uid=%d euid=%d tty=pts1 ses=3"
+            b' comm="chmod" exe="/usr/bin/chmod" key="hostguard"' % (parent, pid, uid, uid),
         ),
         (1302, b'item=0 name="/etc/passwd" inode=55 dev=fe:01 nametype=NORMAL'),
         (1327, b"proctitle=63686D6F64"),
@@ -297,7 +314,7 @@ def test_records_that_were_lost_are_told() -> None:
     scene = Scene("audit")
     scene.host.records_lost = True
     scene.witness.drain()
-    assert scene.witness.losses == {"audit": 1}
+    assert scene.witness.rungs.losses == {"audit": 1}
     scene.witness.close()
 
 
@@ -339,7 +356,8 @@ def test_an_endless_line_of_parents_is_not_kept() -> None:
     )
 )
 def test_any_messages_in_any_order(steps: list[tuple[str, int, int]]) -> None:
-    """Whatever the kernel tells, a process that is found had the pid, and had begun by the end of the span."""
+    """Whatever the kernel tells, a process that is found had the pid, and had begun by the end of the
+    span."""
     table = Table(lambda _: None)
     for at, (what, pid, other) in enumerate(steps, 1):
         match what:

@@ -23,7 +23,9 @@ CALL = (
 HEAD = b"audit(1700000000.123:%d): "
 
 
-def records(serial: int = 7, syscall: int = 268, key: bytes = b'"hostguard"', *paths: bytes) -> list[tuple[int, bytes]]:
+def records(
+    serial: int = 7, syscall: int = 268, key: bytes = b'"hostguard"', *paths: bytes
+) -> list[tuple[int, bytes]]:
     """One event as the kernel sends it."""
     head = HEAD % serial
     return [
@@ -56,7 +58,10 @@ def test_an_event_is_put_together() -> None:
 def test_two_events_whose_records_are_mixed() -> None:
     first, second = records(7, 268, b'"hostguard"', NORMAL), records(8, 90, b'"hostguard"', NORMAL)
     mixed = [one for pair in zip(first, second, strict=True) for one in pair]
-    assert [(event.serial, event.syscall, len(event.paths)) for event in assembled(mixed)] == [(7, 268, 1), (8, 90, 1)]
+    assert [(event.serial, event.syscall, len(event.paths)) for event in assembled(mixed)] == [
+        (7, 268, 1),
+        (8, 90, 1),
+    ]
 
 
 def test_only_what_has_our_key() -> None:
@@ -99,7 +104,9 @@ def test_few_events_are_kept_open() -> None:
     assert take.broken == 1000 - auditrecords.MOST_OPEN
 
 
-@given(st.lists(st.tuples(st.sampled_from([*auditrecords.KINDS, 1400]), st.binary(max_size=300)), max_size=20))
+@given(
+    st.lists(st.tuples(st.sampled_from([*auditrecords.KINDS, 1400]), st.binary(max_size=300)), max_size=20)
+)
 def test_any_bytes_are_records(found: list[tuple[int, bytes]]) -> None:
     assert all(isinstance(event, Event) for event in assembled(found))
 

@@ -11,7 +11,18 @@ from hypothesis import strategies as st
 from hostguardd.actors import obstacles
 from hostguardd.actors.attribution import SLACK, attribute
 from hostguardd.actors.lineage import cron_line, is_sshd, logind
-from hostguardd.actors.model import Actor, Answer, Change, Confidence, Deed, Link, Rung, Touch, Unattributed, Who
+from hostguardd.actors.model import (
+    Actor,
+    Answer,
+    Change,
+    Confidence,
+    Deed,
+    Link,
+    Rung,
+    Touch,
+    Unattributed,
+    Who,
+)
 from hostguardd.actors.touches import PER_KEY, Touches
 from hostguardd.actors.ttys import tty_name
 
@@ -107,7 +118,8 @@ TOUCHES = st.builds(
 
 @given(st.lists(TOUCHES, max_size=6), st.sampled_from([*Change]), st.integers(AT - SECOND, AT + SECOND))
 def test_a_name_is_that_of_the_only_suspect(touches: list[Touch], change: Change, ctime: int) -> None:
-    """Whoever is named touched the file at the time of its last change; and one more suspect undoes the name."""
+    """Whoever is named touched the file at the time of its last change; and one more suspect undoes the
+    name."""
     found = attribute(touches, change, ctime)
     if isinstance(found, Actor):
         covering = [one for one in touches if one.begin - SLACK <= ctime <= one.end + SLACK]
@@ -177,7 +189,8 @@ def test_what_logind_wrote() -> None:
 
 
 @pytest.mark.parametrize(
-    ("device", "name"), [(0, b""), (136 << 8 | 5, b"pts5"), (4 << 8 | 1, b"tty1"), (4 << 8 | 64, b"ttyS0"), (9 << 8, None)]
+    ("device", "name"),
+    [(0, b""), (136 << 8 | 5, b"pts5"), (4 << 8 | 1, b"tty1"), (4 << 8 | 64, b"ttyS0"), (9 << 8, None)],
 )
 def test_terminals(device: int, name: bytes | None) -> None:
     assert tty_name(device) == name
