@@ -97,6 +97,7 @@ class Engine:
         self.witness: Witness | None = None
         if host.witnesses is not None:
             self.witness = Witness(host.witnesses, self._relevant, clock.mono, clock.wall, hint=self._seen)
+        self.attribution = None if self.witness is None else Attribution(self.witness, self.names)
         self.announcer = Announcer(
             database,
             self.baseline,
@@ -109,7 +110,7 @@ class Engine:
             diagnose=diagnose,
             packages=PackageManagers().busy,
             account_tool=account_tool,
-            attribution=None if self.witness is None else Attribution(self.witness, self.names),
+            attribution=self.attribution,
         )
         self.looking = Looking(
             self.inbox, database, self.baseline, clock, self.tell, on_through=self._went_through
