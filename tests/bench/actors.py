@@ -217,7 +217,7 @@ def _cpu(pid: int) -> float:
 def judge(truth: Truth, said: dict[str, Any]) -> str:
     """right, wrong (and how), partly (something true is missing), or unnamed."""
     if "reason" in said:
-        return "unnamed: " + said["reason"]
+        return f"unnamed: {said['reason']}"
     real = {
         "pid": truth.pid, "exe": truth.program, "uid": truth.session.uid, "login": truth.session.uid,
         "session": truth.session.number,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -25,8 +26,8 @@ ATTRIB, MODIFY = int(Mask.ATTRIB), int(Mask.MODIFY)
 class Scene:
     """A host with a login shell under sshd, and a witness of it."""
 
-    def __init__(self, *rungs: str, **more: object) -> None:
-        self.host = FakeWitnesses(**more)  # type: ignore[arg-type]
+    def __init__(self, *rungs: str, **more: Any) -> None:
+        self.host = FakeWitnesses(**more)
         host = self.host
         host.process(1, 0, b"/usr/lib/systemd/systemd")
         host.process(50, 1, b"/usr/sbin/sshd", unit=b"ssh.service")
@@ -61,10 +62,6 @@ def scene() -> Iterator[Scene]:
     made = Scene("fanotify")
     yield made
     made.witness.close()
-
-    def tend(self) -> None:
-        self.host.clock.now += 60 * SECOND
-        self.witness.tend(self.host.clock.now)
 
 
 def actor(answer: Answer) -> Actor:
@@ -262,7 +259,7 @@ def test_a_file_system_that_cannot_be_marked() -> None:
 
 def test_rules_that_come_and_go() -> None:
     scene = Scene("audit", state=Audit(Status(1, 1, 0, 0, 64), ()))
-    assert scene.witness.rungs.standing == ()
+    assert not scene.witness.rungs.standing
     assert "has the key hostguard" in scene.witness.rungs.missing["audit"]
     scene.host.state = Audit(Status(1, 1, 0, 0, 64), (b"-w /etc/ -p wa -k hostguard",))
     scene.tend()

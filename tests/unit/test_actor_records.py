@@ -229,7 +229,7 @@ def _run(program: bytes, data: bytes) -> int:
             case 0x1D:
                 at += yes if a == x else no
             case _:
-                return value
+                return int(value)
 
 
 # -- file events -------------------------------------------------------------------------------------
