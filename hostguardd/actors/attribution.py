@@ -3,6 +3,7 @@
 The theory. What changed says which deeds can have done it (`EXPLAIN`). Of the touches since the state before
 was last seen, those with such a deed are the suspects. One process is named only when
 
+* all parts of the change are explained: who changed its mode did not change its content;
 * every suspect is that process: two that could have made the same change are two candidates. What was over
   when the state before came about is not suspected, nor what may have made that state;
 * nothing that could have made it was seen without a process;
@@ -39,18 +40,24 @@ moves once a tick, which is 10 ms at most."""
 RUNGS: Final = (Rung.AUDIT, Rung.FANOTIFY)
 
 
-def attribute(touches: Sequence[Touch], change: Change, ctime: int | None, since: int = 0) -> Answer:
+def attribute(
+    touches: Sequence[Touch], change: Change, ctime: int | None, since: int = 0, seen: int = 0
+) -> Answer:
     """Who made `change`. `ctime` is the file's, wall-clock nanoseconds, None when it is gone; `since` the
-    ctime that it had in the state before, 0 when there was none: what made that state is not asked about."""
-    answers = {rung: _by(rung, touches, change, ctime, since) for rung in RUNGS}
+    ctime that it had in the state before, 0 when there was none: what made that state is not asked about;
+    `seen` when it was still so, 0 when that is not known."""
+    answers = {}
+    for rung in RUNGS:
+        own = [one for one in touches if one.rung is rung and not _earlier(one, since, seen)]
+        answers[rung] = _by(rung, own, change, ctime)
     named = next((one for one in answers.values() if isinstance(one, Actor)), None)
     if named is None:
         refused = [one for one in answers.values() if isinstance(one, Unattributed)]
         return max(refused, key=lambda one: (len(one.candidates), one.rung is not Rung.NONE))
-    seen = {who.pid: who for one in answers.values() for who in _whos(one)}
-    if len(seen) > 1:
+    whos = {who.pid: who for one in answers.values() for who in _whos(one)}
+    if len(whos) > 1:
         reason = "the kernel's audit records and its file events name different processes"
-        return Unattributed(reason, named.rung, tuple(seen.values()))
+        return Unattributed(reason, named.rung, tuple(whos.values()))
     return named
 
 
@@ -58,11 +65,11 @@ def _whos(answer: Answer) -> tuple[Who, ...]:
     return (answer.who,) if isinstance(answer, Actor) else answer.candidates
 
 
-def _by(rung: Rung, touches: Sequence[Touch], change: Change, ctime: int | None, since: int) -> Answer:
+def _by(rung: Rung, touches: Sequence[Touch], change: Change, ctime: int | None) -> Answer:
     wanted = Deed(0)
     for one in change:
         wanted |= EXPLAIN[one]
-    suspects = [one for one in touches if one.rung is rung and one.deed & wanted and not _earlier(one, since)]
+    suspects = [one for one in touches if one.deed & wanted]
     if ctime is not None:
         suspects = [one for one in suspects if one.begin <= ctime + SLACK]
     if not suspects:
@@ -74,14 +81,16 @@ def _by(rung: Rung, touches: Sequence[Touch], change: Change, ctime: int | None,
     unknown = [one for one in suspects if one.who is None]
     if unknown:
         return Unattributed(unknown[-1].reason, rung, candidates)
+    if not all(any(one.deed & EXPLAIN[part] for one in suspects) for part in change):
+        return Unattributed("only a part of this change was seen", rung, candidates)
     return _covered(rung, suspects, ctime, candidates)
 
 
-def _earlier(touch: Touch, since: int) -> bool:
+def _earlier(touch: Touch, since: int, seen: int) -> bool:
     """Whether it was over when the state before was made, or may have made that one. Who holds a file open
     may do both."""
     if touch.deed is Deed.HELD:
-        return touch.end + SLACK < since
+        return touch.end + SLACK < max(since, seen)
     return touch.begin - SLACK <= since
 
 

@@ -1,7 +1,7 @@
 """What a line of parents says: the cron line it ran under, the sshd above it.
 
-Only programs in folders that only root may write to count as what they are called: a copy of sshd in
-somebody's home is not sshd.
+Only programs of root in folders that only root may write to count as what they are called: a copy of sshd in
+somebody's home is not sshd, nor is one in a mount namespace of somebody's own.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _named(exe: bytes | None, names: frozenset[bytes]) -> bool:
 def cron_line(chain: Sequence[Link]) -> bytes | None:
     """The job's command: of the first process below cron that runs a program, `sh -c COMMAND`. `chain` begins
     with the process itself."""
-    above = [index for index, link in enumerate(chain) if is_cron(link.exe)]
+    above = [index for index, link in enumerate(chain) if is_cron(link.exe) and link.uid == 0]
     if not above or above[0] == 0:
         return None
     words = (chain[above[0] - 1].command or b"").rstrip(b"\0").split(b"\0")

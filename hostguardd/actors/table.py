@@ -55,6 +55,9 @@ class Table:
         self._living: dict[int, Process] = {}
         self._ended: deque[Process] = deque()
         self._images: dict[bytes, bytes] = {}
+        self.told = True
+        """Whether messages come. Without them what was known a moment ago may be another, and all is asked of
+        /proc."""
         self._lost = (0, 0)  # the span of time in which messages were last lost
         self._forgotten = 0  # when the latest of those that are no longer kept ended
         self._open = False  # nobody looked since who is there
@@ -212,7 +215,7 @@ class Table:
         seen = self._read(pid)
         if seen is None or seen.started > at + SAME:
             return None
-        old = self._living.get(pid)
+        old = self._living.get(pid) if self.told else None
         if old is None and len(self._living) >= LIVING:
             return None
         made = Process(pid, seen.started, None, Image(), parent_pid=seen.parent)
@@ -220,7 +223,8 @@ class Table:
             if not old.ended:
                 self._end(old, seen.started)
             made.previous, old.previous = old, None
-        self._living[pid] = made
+        if self.told:
+            self._living[pid] = made
         self._apply(made, seen)
         return made
 
@@ -262,11 +266,10 @@ class Table:
         """The process that had this pid between `begin` and `end`, or why none can be named."""
         if pid <= 0:
             return None, "the kernel names no process for it (it belongs to a pid namespace we cannot see)"
-        process = self._living.get(pid)
+        process = self._living.get(pid) if self.told else None
         if process is None:
             process = self.meet(pid, begin)
-            if process is None:
-                return None, "its process was gone before it could be looked at"
+            return process, "" if process else "its process was gone before it could be looked at"
         if process.started > begin:
             before = process.previous
             if before is not None and before.ended >= begin:
@@ -292,7 +295,8 @@ class Table:
         for _ in range(DEPTH):
             above = current.parent
             if above is None and current.parent_pid > 0:
-                above = self._living.get(current.parent_pid) or self.meet(current.parent_pid, current.started)
+                above = self._living.get(current.parent_pid) if self.told else None
+                above = above or self.meet(current.parent_pid, current.started)
                 if above is None or above.started > current.started + SAME:
                     return
                 if not above.ended:

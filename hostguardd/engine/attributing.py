@@ -7,7 +7,7 @@ named the alert says why, and who was logged in.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -30,18 +30,24 @@ MOST_ACTORS: Final = 16
 class Asking(Protocol):
     """What is needed of the witness."""
 
-    def attribute(self, path: bytes, change: Change, ctime: int | None, since: int) -> Answer: ...
+    def attribute(
+        self, path: bytes, change: Change, ctime: int | None, since: int, seen: int, /
+    ) -> Answer: ...
 
     def present(self) -> Sequence[Presence]: ...
 
 
 class Attribution:
-    """Adds actors to alerts. `names` are those of accounts."""
+    """Adds actors to alerts. `names` are those of accounts, `approved` is when the baseline was made."""
 
-    def __init__(self, asking: Asking, names: Names) -> None:
+    def __init__(
+        self, asking: Asking, names: Names, approved: Callable[[], int], wall: Callable[[], int]
+    ) -> None:
         self._asking = asking
         self._names = names
-        self._told: OrderedDict[bytes, int] = OrderedDict()
+        self._approved = approved
+        self._wall = wall
+        self._told: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
         self.named = 0
         """Findings that were told with an actor."""
         self.unnamed = 0
@@ -90,10 +96,10 @@ class Attribution:
         ]
 
     def _ask(self, asked: Asked) -> Answer:
-        since = max(asked.since, self._told.pop(asked.path, 0))
-        answer = self._asking.attribute(asked.path, asked.change, asked.ctime, since)
+        since, seen = max((asked.since, self._approved()), self._told.pop(asked.path, (0, 0)))
+        answer = self._asking.attribute(asked.path, asked.change, asked.ctime, since, seen)
         if asked.ctime is not None:
-            self._told[asked.path] = max(since, asked.ctime)
+            self._told[asked.path] = max((since, seen), (asked.ctime, self._wall()))
             if len(self._told) > REMEMBERED:
                 self._told.popitem(last=False)
         if isinstance(answer, Actor):

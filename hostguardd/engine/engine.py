@@ -97,7 +97,11 @@ class Engine:
         self.witness: Witness | None = None
         if host.witnesses is not None:
             self.witness = Witness(host.witnesses, self._relevant, clock.mono, clock.wall, hint=self._seen)
-        self.attribution = None if self.witness is None else Attribution(self.witness, self.names)
+        self.attribution = (
+            None
+            if self.witness is None
+            else Attribution(self.witness, self.names, self._approved_at, clock.wall)
+        )
         self.announcer = Announcer(
             database,
             self.baseline,
@@ -318,6 +322,10 @@ class Engine:
         if self.witness is not None:
             watched, others = file_systems(self._host.files.mounts(), self.parts.watches)
             self.witness.open(self.config.actors.rungs, watched, others)
+
+    def _approved_at(self) -> int:
+        current = self.baseline.current()
+        return 0 if current is None else current.at
 
     def _relevant(self, folder: bytes, name: bytes | None) -> bool:
         return self.parts.relevant(folder, name)

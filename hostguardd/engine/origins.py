@@ -57,9 +57,10 @@ class Origins:
         return found
 
     def _peers(self, parents: Iterable[Link]) -> Iterator[bytes]:
-        """What each sshd above is connected to, if that is one address only: a forwarding has more."""
+        """What each sshd above is connected to, if it is one address only: a forwarding has more. Only those
+        of root count, so not what somebody calls sshd in a namespace of their own."""
         for link in parents:
-            if self._sshd(link.exe):
+            if link.uid == 0 and self._sshd(link.exe):
                 peers = self._host.peers(link.pid)
                 if len(peers) == 1:
                     yield peers[0]

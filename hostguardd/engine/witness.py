@@ -223,6 +223,7 @@ class Witness:
         until = self._mono()
         records, lost_records = self.rungs.read_audit()
         messages, lost = self.rungs.read_processes()
+        self.table.told = self.rungs.processes is not None
         flood = len(messages) > FLOOD
         late = [one for one in messages if one.at > until]
         early = [one for one in messages if one.at <= until] if late else messages
@@ -400,7 +401,7 @@ class Witness:
             if above is not None:
                 links = (self.table.link(above), *self.table.links(above))
         who = Who(
-            (event.pid, process.started if process is not None else event.at // MOMENT),
+            (event.pid, process.started if process is not None else _alike(event)),
             event.pid,
             event.exe or None,
             command or event.title,
@@ -428,7 +429,9 @@ class Witness:
 
     # -- answers ---------------------------------------------------------------------------------
 
-    def attribute(self, path: bytes, change: Change, ctime: int | None, since: int = 0) -> Answer:
+    def attribute(
+        self, path: bytes, change: Change, ctime: int | None, since: int = 0, seen: int = 0
+    ) -> Answer:
         """Who made that change, see `attribution`. Files are also found by their inodes, and names by that of
         their folder: what an audit record calls a file need not be what it is called here."""
         if not self.rungs.standing:
@@ -441,7 +444,7 @@ class Witness:
         with self._lock:
             self._round()
             found = [self._bounded(one) for one in self.touches.of(keys)]
-        return attribute(found, change, ctime, since)
+        return attribute(found, change, ctime, since, seen)
 
     def present(self) -> Sequence[Presence]:
         """Who is logged in now."""
@@ -456,3 +459,8 @@ class Witness:
         if not touch.holder or (touch.file is not None and self._host.holds(touch.holder, touch.file)):
             return touch
         return replace(touch, end=self._wall())
+
+
+def _alike(event: Event) -> int:
+    """Stands for a process of which nothing but its records is known: the same for all of them."""
+    return hash((event.parent, event.exe, event.uid, event.login, event.session))

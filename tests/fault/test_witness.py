@@ -205,6 +205,38 @@ def test_two_processes_are_two_candidates(scene: Scene) -> None:
     assert {one.pid for one in found.candidates} == {70, 71}
 
 
+def test_without_reports_of_processes_a_pid_is_asked_for_each_time() -> None:
+    """Whoever had it a minute ago may be gone without a word."""
+    scene = Scene("fanotify", refused={"processes": errno.EPERM})
+    scene.host.process(70, 61, b"/usr/bin/first")
+    scene.host.clock.now += SECOND
+    scene.witness.drain()
+    first = scene.host.touch(70, PATH, ATTRIB)
+    assert actor(scene.ask(first)).who.exe == b"/usr/bin/first"
+    scene.host.process(70, 61, b"/usr/bin/second")
+    scene.host.clock.now += SECOND
+    scene.witness.drain()
+    second = scene.host.touch(70, PATH, ATTRIB)
+    assert actor(scene.ask(second, since=first)).who.exe == b"/usr/bin/second"
+    scene.host.alive.pop(70)
+    scene.host.clock.now += SECOND
+    scene.witness.drain()
+    assert "gone" in reason(scene.ask(scene.host.touch(70, PATH, ATTRIB), since=second))
+    scene.witness.close()
+
+
+def test_an_sshd_that_is_not_root_s_says_nothing_of_addresses(scene: Scene) -> None:
+    """Anybody may mount whatever they like at /usr/sbin/sshd, in a namespace of their own."""
+    scene.host.process(80, 61, b"/usr/sbin/sshd", uid=1000, euid=1000, login=1000, session=4)
+    scene.host.connected[80] = [b"198.51.100.1"]
+    scene.host.clock.now += SECOND
+    scene.run(81, parent=80)
+    at = scene.host.touch(81, PATH, ATTRIB)
+    scene.host.alive.pop(60)
+    scene.host.connected.pop(60)
+    assert actor(scene.ask(at)).who.source is None
+
+
 def test_what_nobody_asks_about_is_not_kept(scene: Scene) -> None:
     scene.host.touch(61, b"/var/log/messages", MODIFY)
     scene.witness.drain()

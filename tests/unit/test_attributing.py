@@ -64,10 +64,10 @@ class FakeAsking:
 
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
-        self.asked: list[tuple[bytes, Change, int | None, int]] = []
+        self.asked: list[tuple[bytes, Change, int | None, int, int]] = []
 
-    def attribute(self, path: bytes, change: Change, ctime: int | None, since: int) -> Answer:
-        self.asked.append((path, change, ctime, since))
+    def attribute(self, path: bytes, change: Change, ctime: int | None, since: int, seen: int, /) -> Answer:
+        self.asked.append((path, change, ctime, since, seen))
         return self.answer
 
     def present(self) -> Sequence[Presence]:
@@ -89,18 +89,20 @@ REFUSED = Unattributed("2 processes could have made this change", Rung.FANOTIFY,
 @pytest.mark.parametrize("answer", [NAMED, REFUSED, Unattributed("nobody is asked")])
 def test_every_answer_keeps_to_the_schema(answer: Answer) -> None:
     told = finding(drift(BEFORE, AFTER, "mode", "ctime"))
-    alert = Attribution(FakeAsking(answer), SystemNames()).one(
+    alert = Attribution(FakeAsking(answer), SystemNames(), lambda: 7, lambda: 8).one(
         finding_alert(told, "opened", AT, SystemNames()), told, "opened"
     )
     check(render(alert, IDENTITY, 1, "0" * 64))
     group = group_alerts([told] * 3, AT, SystemNames())
-    for one in Attribution(FakeAsking(answer), SystemNames()).group(group, [told] * 3, "opened"):
+    for one in Attribution(FakeAsking(answer), SystemNames(), lambda: 7, lambda: 8).group(
+        group, [told] * 3, "opened"
+    ):
         check(render(one, IDENTITY, 1, "0" * 64))
 
 
 def test_an_actor_is_named_in_the_sentence_and_in_ecs() -> None:
     told = finding(drift(BEFORE, AFTER, "mode", "ctime"))
-    attribution = Attribution(FakeAsking(NAMED), SystemNames())
+    attribution = Attribution(FakeAsking(NAMED), SystemNames(), lambda: 7, lambda: 8)
     alert = attribution.one(finding_alert(told, "opened", AT, SystemNames()), told, "opened")
     assert alert.message.endswith(
         r"; by /usr/bin/chm\xffod\x0a (pid 4712) as root, logged in as root from 192.0.2.7"
@@ -115,7 +117,7 @@ def test_an_actor_is_named_in_the_sentence_and_in_ecs() -> None:
 def test_a_candidate_never_stands_where_an_actor_would() -> None:
     told = finding(drift(BEFORE, AFTER, "mode", "ctime"))
     plain = finding_alert(told, "opened", AT, SystemNames())
-    alert = Attribution(FakeAsking(REFUSED), SystemNames()).one(plain, told, "opened")
+    alert = Attribution(FakeAsking(REFUSED), SystemNames(), lambda: 7, lambda: 8).one(plain, told, "opened")
     assert (alert.message, alert.fields) == (plain.message, plain.fields)
     said = alert.data["actor"]
     assert isinstance(said, dict)
@@ -126,17 +128,20 @@ def test_a_candidate_never_stands_where_an_actor_would() -> None:
 
 def test_what_was_told_is_not_asked_about_again() -> None:
     asking = FakeAsking(NAMED)
-    attribution = Attribution(asking, SystemNames())
+    attribution = Attribution(asking, SystemNames(), lambda: 7, lambda: 8)
     for ctime in (AT, AT + SECOND):
         told = finding(drift(BEFORE, replace(AFTER, ctime=ctime), "mode", "ctime"))
         attribution.one(finding_alert(told, "opened", AT, SystemNames()), told, "opened")
-    assert [since for *_, since in asking.asked] == [BEFORE.ctime, AT]
+    assert [one[-2:] for one in asking.asked] == [(BEFORE.ctime, 7), (AT, 8)]
 
 
 def test_good_news_has_no_actor() -> None:
     told = finding(drift(BEFORE, AFTER, "mode"))
     plain = finding_alert(told, "cleared", AT, SystemNames())
-    assert Attribution(FakeAsking(NAMED), SystemNames()).one(plain, told, "cleared") is plain
+    assert (
+        Attribution(FakeAsking(NAMED), SystemNames(), lambda: 7, lambda: 8).one(plain, told, "cleared")
+        is plain
+    )
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,23 @@ def test_who_holds_it_open_since_before_is_a_candidate() -> None:
     assert alone.confidence is Confidence.LIKELY
 
 
+def test_who_had_closed_it_when_the_state_before_was_seen_is_no_candidate() -> None:
+    """An editor that still runs, whose work was approved meanwhile."""
+    closed = touch(5, Deed.HELD, AT - 100 * SECOND, AT - 10 * SECOND)
+    both = [closed, touch(6, Deed.WRITTEN)]
+    found = attribute(both, Change.CONTENT, AT, since=AT - 10 * SECOND, seen=AT - 5 * SECOND)
+    assert isinstance(found, Actor)
+    assert found.who.pid == 6
+
+
+def test_who_made_only_a_part_of_it_is_not_named_for_all() -> None:
+    """Its content was changed while nobody looked, then somebody else changed its mode."""
+    change = Change.CONTENT | Change.ATTRIBUTES
+    assert "only a part" in reason(attribute([touch(5, Deed.ATTRIBUTES)], change, AT))
+    both = [touch(5, Deed.ATTRIBUTES), touch(5, Deed.WRITTEN, AT - SECOND)]
+    assert isinstance(attribute(both, change, AT), Actor)
+
+
 def test_a_deed_without_a_name_leaves_none() -> None:
     unknown = Touch(Rung.FANOTIFY, Deed.WRITTEN, AT, AT, None, "its process was gone")
     found = attribute([unknown, touch(5, Deed.WRITTEN)], Change.CONTENT, AT)
@@ -171,7 +188,8 @@ def test_a_cron_line() -> None:
     assert cron_line(chain) == b"/usr/local/bin/backup --all"
     assert cron_line(chain[:2]) is None
     assert cron_line([Link(2, b"/usr/sbin/cron", None, 0)]) is None
-    assert cron_line([job, Link(2, b"/home/eve/cron", None, 1000)]) is None
+    assert cron_line([job, Link(2, b"/home/eve/cron", None, 0)]) is None
+    assert cron_line([job, Link(2, b"/usr/sbin/cron", None, 1000)]) is None  # in a namespace of their own
 
 
 def test_only_the_system_s_sshd_is_sshd() -> None:
