@@ -1,7 +1,7 @@
 /* Stands for the programs of a host in tests/bench/actors.py, by the name it is called by.
  *
  * session  runs the commands it reads (words parted by tabs, one command a line), and answers "pid status".
- * sshd     accepts connections on a port, reads "uid\n", and starts a session for it as sshd does: a child
+ * sshd     accepts connections on a port, reads "login uid\n", and starts a session for it as sshd does: a child
  *          that sets the login uid, and below it another user's, with the connection as its terminal.
  * login    the same for one user, without a network: its own input and output.
  * storm    runs a program so many times a second for so many seconds; says how many it was.
@@ -43,11 +43,11 @@ static int session(void)
     return 0;
 }
 
-static void log_in(int uid, const char *program)
+static void log_in(int login, int uid, const char *program)
 {
     int file = open("/proc/self/loginuid", O_WRONLY);
     char text[16];
-    int length = snprintf(text, sizeof text, "%d", uid);
+    int length = snprintf(text, sizeof text, "%d", login);
     if (file < 0 || write(file, text, length) != length) { perror("loginuid"); _exit(1); }
     close(file);
     pid_t pid = fork();
@@ -71,11 +71,12 @@ static int serve(int port, const char *program)
         if (line < 0) return 1;
         if (fork()) { close(line); continue; }
         signal(SIGCHLD, SIG_DFL);
-        char text[16]; int length = 0;
-        while (length < 15 && read(line, text + length, 1) == 1 && text[length] != '\n') length++;
+        char text[32]; int length = 0;
+        while (length < 31 && read(line, text + length, 1) == 1 && text[length] != '\n') length++;
         text[length] = 0;
         dup2(line, 0); dup2(line, 1);
-        log_in(atoi(text), program);
+        char *rest; int login = strtol(text, &rest, 10);
+        log_in(login, atoi(rest), program);
     }
 }
 
@@ -108,7 +109,7 @@ int main(int count, char **words)
     name = name ? name + 1 : words[0];
     char *none[] = {NULL};
     if (!strcmp(name, "session")) return session();
-    if (!strcmp(name, "login")) log_in(atoi(words[1]), words[2]);
+    if (!strcmp(name, "login")) log_in(atoi(words[1]), atoi(words[2]), words[3]);
     if (!strcmp(name, "sshd")) return serve(atoi(words[1]), words[2]);
     if (!strcmp(name, "storm")) return storm(atoi(words[1]), atof(words[2]), words + 3);
     if (!strcmp(name, "forks")) return storm(atoi(words[1]), atof(words[2]), none);

@@ -39,6 +39,7 @@ BASES = ("chmod", "chown", "touch", "truncate", "cp", "mv", "rm", "ln", "dd", "t
 class Session(NamedTuple):
     """One that is logged in."""
 
+    login: int
     uid: int
     number: int
     source: str
@@ -57,6 +58,12 @@ class Truth(NamedTuple):
     session: Session
     at: int
     since: int
+
+
+def identity(number: int) -> tuple[int, int]:
+    """(login uid, uid) of a session: of each three users one has become root, and one somebody else."""
+    login = FIRST_UID + number
+    return login, (login, 0, FIRST_UID + 1000 + number)[number % 3]
 
 
 class Bed:
@@ -85,9 +92,9 @@ class Bed:
     def log_in(self, plain: int = USERS, remote: int = USERS) -> None:
         """So many sessions of each kind."""
         for number in range(plain):
-            uid = FIRST_UID + number % USERS
-            child = self._child([str(self.bin / "login"), str(uid), str(self.bin / "session")])
-            self._add(uid, "", child.stdin, child.stdout)
+            login, uid = identity(number)
+            child = self._child([str(self.bin / "login"), str(login), str(uid), str(self.bin / "session")])
+            self._add(login, uid, "", child.stdin, child.stdout)
         port = 20_000 + os.getpid() % 10_000
         server = self._child([str(self.bin / "sshd"), str(port), str(self.bin / "session")])
         assert server.stdout is not None
@@ -95,9 +102,9 @@ class Bed:
         for number in range(remote):
             door = socket.create_connection(("127.0.0.1", port), source_address=(f"127.0.1.{number + 1}", 0))
             self.doors.append(door)
-            uid = FIRST_UID + number % USERS
-            door.sendall(f"{uid}\n".encode())
-            self._add(uid, f"127.0.1.{number + 1}", door.makefile("w"), door.makefile("r"))
+            login, uid = identity(number)
+            door.sendall(f"{login} {uid}\n".encode())
+            self._add(login, uid, f"127.0.1.{number + 1}", door.makefile("w"), door.makefile("r"))
 
     def _child(self, command: list[str]) -> subprocess.Popen[str]:
         child = subprocess.Popen(
@@ -106,13 +113,10 @@ class Bed:
         self.children.append(child)
         return child
 
-    def _add(self, uid: int, source: str, ask: Any, hear: Any) -> None:
-        session = Session(uid, 0, source, ask, hear)
-        pid = self.run(session, ["/bin/true"])
-        assert pid
-        parent = next(one for one in _processes() if _ppid_hint(one, uid, self))
-        number = int(Path(f"/proc/{parent}/sessionid").read_text())
-        self.sessions.append(session._replace(number=number))
+    def _add(self, login: int, uid: int, source: str, ask: Any, hear: Any) -> None:
+        session = Session(login, uid, 0, source, ask, hear)
+        self.run(session, ["/bin/true"])  # it is there
+        self.sessions.append(session._replace(number=max(_numbers(self.bin / "session", login))))
 
     def run(self, session: Session, command: list[str]) -> int:
         """The pid it ran as."""
@@ -132,7 +136,7 @@ class Bed:
         for number in range(changes):
             for one in self.files(number):
                 Path(one).write_text("before")
-                uid = FIRST_UID + number % (2 * USERS) % USERS
+                _, uid = identity(number % (2 * USERS) % USERS)
                 os.chown(one, uid, uid)
 
     def change(self, number: int, chance: random.Random) -> Truth:
@@ -177,17 +181,13 @@ class Bed:
             child.wait()
 
 
-def _processes() -> Iterator[int]:
-    return iter(sorted((int(name) for name in os.listdir("/proc") if name.isdigit()), reverse=True))
-
-
-def _ppid_hint(pid: int, uid: int, bed: Bed) -> bool:
-    """The newest session process of that user."""
-    try:
-        exe = os.readlink(f"/proc/{pid}/exe")
-        return exe == str(bed.bin / "session") and os.stat(f"/proc/{pid}").st_uid == uid
-    except OSError:
-        return False
+def _numbers(program: Path, login: int) -> Iterator[int]:
+    """The kernel's numbers of the sessions of that login that run the program."""
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            logged_in = int(Path(f"/proc/{name}/loginuid").read_text())
+            if os.readlink(f"/proc/{name}/exe") == str(program) and logged_in == login:
+                yield int(Path(f"/proc/{name}/sessionid").read_text())
 
 
 @contextlib.contextmanager
@@ -219,7 +219,7 @@ def judge(truth: Truth, said: dict[str, Any]) -> str:
     if "reason" in said:
         return f"unnamed: {said['reason']}"
     real = {
-        "pid": truth.pid, "exe": truth.program, "uid": truth.session.uid, "login": truth.session.uid,
+        "pid": truth.pid, "exe": truth.program, "uid": truth.session.uid, "login": truth.session.login,
         "session": truth.session.number,
     }  # fmt: skip
     for name, value in real.items():
