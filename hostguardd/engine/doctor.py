@@ -278,6 +278,8 @@ def _actors(engine: Engine) -> Check:
     if rungs.standing:
         found = " and ".join(STANDS[one.value] for one in rungs.standing)
         lost = ", ".join(f"{what} lost {count} times" for what, count in sorted(rungs.losses.items()))
+        if rungs.calmed:
+            missing.append("so much is written here that files are told of only when they are closed")
         also = "".join(f"; {one}" for one in (lost, *missing) if one)
         return Check(name, True, f"who made a change is known from {found}{also}")
     return Check(

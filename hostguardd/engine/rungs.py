@@ -7,6 +7,7 @@ is opened only while rules of ours are in force: else it would send us everybody
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -64,6 +65,8 @@ class Rungs:
         """By witness (audit, processes, files), why it is not there."""
         self.unmarked: dict[bytes, str] = {}
         """File systems whose events are not told, and why."""
+        self.calmed = False
+        """Whether so much is written here that single writes are no longer told, see `calm`."""
         self.locked = False
         """Whether audit's rules are locked until the next boot."""
         self.losses: Counter[str] = Counter()
@@ -156,6 +159,17 @@ class Rungs:
         why = "; ".join(f"{os.fsdecode(path)}: {reason}" for path, reason in self.unmarked.items())
         self.missing["files"] = f"no file system can be marked for file events ({why})"
 
+    def calm(self) -> None:
+        """Have writes told no longer one by one, but only when a file that was open to write is closed: a
+        database may write more often than anybody could read. Names are then only likely ones."""
+        if self.files is None or self.calmed:
+            return
+        self.calmed = True
+        for path, mask in self._marks:
+            if mask == MASK and path not in self.unmarked:
+                with contextlib.suppress(OSError):
+                    self.files.unmark(path, int(Mask.MODIFY))
+
     def _drop_audit(self) -> None:
         if self.audit is not None:
             self.audit.close()
@@ -163,6 +177,7 @@ class Rungs:
 
     def _drop_files(self) -> None:
         self.missing.pop("files", None)
+        self.calmed = False
         if self.files is not None:
             self.files.close()
             self.files = None

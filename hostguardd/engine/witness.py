@@ -62,6 +62,10 @@ TEND: Final = 30 * SECOND
 TELL: Final = 600 * SECOND
 """How often a loss is told."""
 
+STRETCH: Final = 10 * SECOND
+MOST_EVENTS: Final = 20_000
+"""File events of such a stretch beyond which single writes are no longer told."""
+
 SPAN: Final = 100_000_000
 MANY: Final = 30
 NAP: Final = 0.0003
@@ -125,6 +129,8 @@ class Witness:
         self._settled = 0
         self._resynced = -RESYNC
         self._tended = 0
+        self._events = 0
+        self._counted = 0
         self._told: dict[str, tuple[int, int]] = {}
         self._folders: OrderedDict[tuple[bytes, int, bytes], tuple[bytes | None, bool]] = OrderedDict()
         self._lock = threading.RLock()
@@ -230,6 +236,7 @@ class Witness:
         fresh = self._apply(early, look=not flood)
         if lost:
             self._resync()
+        self._count(len(events), until)
         if events:
             self._file_events(events, since, until)
         for process in fresh:
@@ -248,6 +255,14 @@ class Witness:
             event = self._assembler.take(kind, body)
             if event is not None:
                 self._audited(event, offset)
+
+    def _count(self, events: int, now: int) -> None:
+        """See whether file events come too fast to be read at what it may cost."""
+        self._events += events
+        if now - self._counted > STRETCH:
+            if self._events > MOST_EVENTS and now - self._counted < 2 * STRETCH:
+                self.rungs.calm()
+            self._counted, self._events = now, 0
 
     def _apply(self, messages: Sequence[ProcEvent], *, look: bool) -> list[Process]:
         """Messages to the table; the processes that run another program now."""

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hostguardd.actors.fanevents import FanEvent, Mask
-from hostguardd.actors.model import Actor, Answer, Change, Rung, Unattributed
+from hostguardd.actors.model import Actor, Answer, Change, Confidence, Rung, Unattributed
 from hostguardd.actors.table import ENDED, LIVING, Table
 from hostguardd.engine.witness import Witness
 from hostguardd.host.audit import Status
 from hostguardd.host.kernel import Audit
-from tests.fakewitness import SECOND, FakeWitnesses
+from tests.fakewitness import SECOND, FakeFiles, FakeWitnesses
 
 PATH = b"/etc/passwd"
 ATTRIB, MODIFY = int(Mask.ATTRIB), int(Mask.MODIFY)
@@ -235,6 +235,25 @@ def test_an_sshd_that_is_not_root_s_says_nothing_of_addresses(scene: Scene) -> N
     scene.host.alive.pop(60)
     scene.host.connected.pop(60)
     assert actor(scene.ask(at)).who.source is None
+
+
+def test_a_host_that_writes_all_the_time_is_not_listened_to_at_each_write(scene: Scene) -> None:
+    port = scene.witness.rungs.files
+    assert isinstance(port, FakeFiles)
+    for second in range(30):
+        scene.host.clock.now += SECOND
+        scene.host.events += [FanEvent(MODIFY, 61, (b"fs", 1, b"/var/lib/db"), b"x")] * (
+            100 if second < 15 else 3000
+        )
+        scene.witness.drain()
+        if second == 14:
+            assert port.marks[b"/etc"] & MODIFY
+    assert scene.witness.rungs.calmed
+    assert not port.marks[b"/etc"] & MODIFY
+    scene.run(70)
+    at = scene.host.touch(70, PATH, int(Mask.CLOSE_WRITE))
+    found = actor(scene.ask(at, Change.CONTENT))
+    assert (found.who.pid, found.confidence) == (70, Confidence.LIKELY)
 
 
 def test_what_nobody_asks_about_is_not_kept(scene: Scene) -> None:
