@@ -21,12 +21,13 @@ from dataclasses import replace
 from typing import Final
 
 from ..actors import procevents
-from ..actors.attribution import attribute
+from ..actors.attribution import SLACK, attribute
 from ..actors.auditrecords import KEY, Assembler, Event
 from ..actors.deeds import of_event, of_mask
 from ..actors.fanevents import FanEvent, Mask
 from ..actors.lineage import cron_line, is_sshd
 from ..actors.model import (
+    Actor,
     Answer,
     Change,
     Deed,
@@ -76,6 +77,7 @@ FILES_PATIENCE: Final = 50
 """Milliseconds after which file events are read at the latest. Nobody is woken by them where messages about
 processes come: whoever lives shortly ends with one, and what lives on can wait."""
 
+LOSER: Final = {Rung.AUDIT: "audit", Rung.FANOTIFY: "files"}
 LOSSES: Final = {"audit": "audit records", "processes": "reports of processes", "files": "file events"}
 
 
@@ -132,6 +134,7 @@ class Witness:
         self._events = 0
         self._counted = 0
         self._told: dict[str, tuple[int, int]] = {}
+        self._gaps: dict[Rung, tuple[int, int]] = {}  # wall-clock spans in which deeds were last lost
         self._folders: OrderedDict[tuple[bytes, int, bytes], tuple[bytes | None, bool]] = OrderedDict()
         self._lock = threading.RLock()
         self._stop = threading.Event()
@@ -251,6 +254,8 @@ class Witness:
             self.rungs.losses["audit"] += 1
             self._assembler.forget()
         offset = self._wall() - self._mono()
+        if lost_records:
+            self._gaps[Rung.AUDIT] = since + offset, self._wall()
         for kind, body in records:
             event = self._assembler.take(kind, body)
             if event is not None:
@@ -305,6 +310,7 @@ class Witness:
             mask = event.mask
             if mask & _OVERFLOW:
                 self.rungs.losses["files"] += 1
+                self._gaps[Rung.FANOTIFY] = since + offset, until + offset
                 continue
             if event.folder is None:
                 continue
@@ -459,7 +465,21 @@ class Witness:
         with self._lock:
             self._round()
             found = [self._bounded(one) for one in self.touches.of(keys)]
-        return attribute(found, change, ctime, since, seen)
+            answer = attribute(found, change, ctime, since, seen)
+            return self._doubted(answer, ctime)
+
+    def _doubted(self, answer: Answer, ctime: int | None) -> Answer:
+        """Nobody is named for a change among deeds that were lost, nor for a removal before them: who made
+        it may be among them."""
+        if not isinstance(answer, Actor):
+            return answer
+        began, ended = self._gaps.get(answer.rung, (0, 0))
+        first = answer.at if ctime is None else ctime
+        last = NOW if ctime is None else ctime
+        if not ended or first - SLACK > ended or last + SLACK < began:
+            return answer
+        reason = f"the kernel's {LOSSES[LOSER[answer.rung]]} were lost at that time"
+        return Unattributed(reason, answer.rung, (answer.who,))
 
     def present(self) -> Sequence[Presence]:
         """Who is logged in now."""

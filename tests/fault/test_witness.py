@@ -196,6 +196,30 @@ def test_an_overflow_of_file_events_is_told(scene: Scene) -> None:
     assert scene.witness.rungs.losses == {"files": 1}
 
 
+def test_nobody_is_named_for_a_change_among_file_events_that_were_lost(scene: Scene) -> None:
+    """Whoever really made it may be among them."""
+    scene.run(70)
+    at = scene.host.touch(70, PATH, ATTRIB)
+    scene.host.events.append(FanEvent(int(Mask.Q_OVERFLOW), 0, None, b""))
+    assert "lost" in reason(scene.ask(at))
+    scene.host.clock.now += SECOND
+    scene.witness.drain()
+    scene.host.clock.now += SECOND
+    later = scene.host.touch(61, PATH, ATTRIB)
+    assert actor(scene.ask(later, since=at)).who.pid == 61
+
+
+def test_a_loss_after_a_removal_leaves_it_without_a_name(scene: Scene) -> None:
+    """It may have come back and gone again meanwhile."""
+    scene.run(70)
+    scene.host.touch(70, PATH, int(Mask.DELETE))
+    scene.witness.drain()
+    assert actor(scene.ask(None, Change.REMOVED)).who.pid == 70
+    scene.host.clock.now += SECOND
+    scene.host.events.append(FanEvent(int(Mask.Q_OVERFLOW), 0, None, b""))
+    assert "lost" in reason(scene.ask(None, Change.REMOVED))
+
+
 def test_two_processes_are_two_candidates(scene: Scene) -> None:
     for pid in (70, 71):
         scene.run(pid)
@@ -355,6 +379,15 @@ def test_a_record_by_another_user_is_not_joined_to_the_process_of_that_pid() -> 
     scene = Scene("audit")
     found = actor(scene.ask(chmod(scene, 61, 9999, uid=33))).who
     assert (found.pid, found.uid, found.parents) == (61, 33, ())
+    scene.witness.close()
+
+
+def test_nobody_is_named_for_a_change_among_records_that_were_lost() -> None:
+    scene = Scene("audit")
+    scene.run(70)
+    at = chmod(scene, 70)
+    scene.host.records_lost = True
+    assert "lost" in reason(scene.ask(at))
     scene.witness.close()
 
 
