@@ -23,6 +23,10 @@ SYSTEM: Final = (
 )
 SSHD_NAMES: Final = frozenset((b"sshd", b"sshd-session", b"sshd-auth", b"dropbear"))
 CRON_NAMES: Final = frozenset((b"cron", b"crond", b"anacron", b"atd", b"fcron"))
+LOGIN_NAMES: Final = SSHD_NAMES | CRON_NAMES | {
+    b"login", b"systemd", b"systemd-executor", b"gdm-session-worker", b"lightdm", b"sddm-helper", b"su",
+    b"sudo",
+}  # fmt: skip
 DELETED: Final = b" (deleted)"
 
 
@@ -34,6 +38,11 @@ def is_sshd(exe: bytes | None) -> bool:
 def is_cron(exe: bytes | None) -> bool:
     """Whether that program runs jobs at their time."""
     return _named(exe, CRON_NAMES)
+
+
+def logs_in(exe: bytes | None) -> bool:
+    """Whether that program may log others in, wherever it lies; one that is not known may."""
+    return exe is None or exe.removesuffix(DELETED).rpartition(b"/")[2] in LOGIN_NAMES
 
 
 def _named(exe: bytes | None, names: frozenset[bytes]) -> bool:

@@ -87,7 +87,8 @@ class Image:
 class Process:
     """One process from fork to exit, however often its pid is used again. Times are CLOCK_MONOTONIC
     nanoseconds; `ended` 0: not that we know. `login`, `session` None: not known, -1: nobody logged in.
-    `previous` had the same pid before. `before` is the image before the last exec; `opened` are files that
+    `previous` had the same pid before; `settled` is since when it is known to have this
+    session. `before` is the image before the last exec; `opened` are files that
     were opened to be executed by the last `unsettled` execs, as far as no image was found in them."""
 
     pid: int
@@ -105,6 +106,7 @@ class Process:
     execs: int = 0
     previous: Process | None = None
     parent_pid: int = 0
+    settled: int = 0
     before: Image | None = None
     opened: tuple[bytes, ...] = ()
     unsettled: int = 0

@@ -8,7 +8,8 @@ What a fork inherits, it has: the user, the login, the session, the terminal, th
 parent at that moment. After an exec /proc is read at once; when the process has already gone by then, it
 keeps what it had, but not the command line. Two things a process inherits can be changed without a message:
 the login (by root, through /proc, as PAM does in programs that log people in) and the unit. So what a
-process of root that has not yet run another program inherits of these is not known until it was read.
+process of root inherits of these is not known until it was read, or until its parent shows that it could
+have inherited no other.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
+from .lineage import logs_in
 from .model import Details, Image, Link, Process, Who
 
 SECOND: Final = 10**9
@@ -90,6 +92,7 @@ class Table:
                 begetter.tty,
                 None if root else begetter.unit,
                 parent_pid=parent,
+                settled=0 if root else at,
             )
         if old is not None:
             made.previous = old
@@ -248,11 +251,29 @@ class Table:
             image.command = seen.command[:COMMAND]
         if seen.unit is not None:
             process.unit = self.same(seen.unit)
+        if seen.session is not None and (not process.settled or seen.session != process.session):
+            process.settled = seen.at
         for name in ("uid", "euid", "login", "session"):
             value = getattr(seen, name)
             if value is not None:
                 setattr(process, name, value)
         process.sid, process.tty, process.parent_pid = seen.sid, seen.tty, seen.parent
+
+    def _inherit(self, process: Process) -> None:
+        """The login of a program that was gone before it could be read: its parent's, if that one had the
+        same session before the fork and has it still. A session's number is given once, so it had no other
+        between the two. What logs others in is left out: its child may have been logged in by itself.
+        """
+        above = process.parent
+        if above is None or not process.execs or above.ended or not 0 < above.settled <= process.started:
+            return
+        if above.session is None or above.session < 0 or logs_in(above.image.exe):
+            return
+        seen = self._read(above.pid)
+        if seen is None or abs(seen.started - above.started) > SAME:
+            return
+        if (seen.login, seen.session) == (above.login, above.session):
+            process.login, process.session = above.login, above.session
 
     def same(self, text: bytes) -> bytes:
         """One object for equal texts: a thousand processes run the same few programs."""
@@ -325,6 +346,8 @@ class Table:
         """It as it stands now."""
         if not process.ended and (not process.image.read or process.login is None or process.unit is None):
             self.fill(process)
+        if process.login is None:
+            self._inherit(process)
         image, links = process.image, self.links(process)
         return Who(
             (process.pid, process.started),

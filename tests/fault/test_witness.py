@@ -166,6 +166,44 @@ def test_the_login_of_a_child_of_root_is_not_its_parent_s(scene: Scene) -> None:
     assert found.source is None
 
 
+def become_root(scene: Scene) -> None:
+    """A shell of root below the login's."""
+    scene.run(69, b"/usr/bin/bash")
+    scene.host.become(69, 0)
+    scene.host.clock.now += SECOND
+    scene.witness.drain()
+
+
+def test_the_login_of_a_program_of_root_that_is_gone_is_that_of_its_shell(scene: Scene) -> None:
+    """The shell had the same session before and after: no other can have been inherited."""
+    become_root(scene)
+    scene.run(70, parent=69, gone=True)
+    at = scene.host.touch(70, PATH, ATTRIB)
+    scene.host.exit(70)
+    found = actor(scene.ask(at)).who
+    assert (found.uid, found.login, found.session, found.source) == (0, 1000, 3, b"192.0.2.7")
+
+
+def test_a_shell_that_logged_in_anew_meanwhile_says_nothing_of_its_child(scene: Scene) -> None:
+    become_root(scene)
+    scene.run(70, parent=69, gone=True)
+    at = scene.host.touch(70, PATH, ATTRIB)
+    scene.host.alive[69] = scene.host.alive[69]._replace(login=1001, session=9)
+    found = actor(scene.ask(at)).who
+    assert (found.login, found.session, found.source) == (None, None, None)
+
+
+def test_what_logs_others_in_says_nothing_of_its_child(scene: Scene) -> None:
+    """An sshd that was started by hand, in somebody's session: its child is another's by now."""
+    scene.run(69, b"/usr/sbin/sshd")
+    scene.host.become(69, 0)
+    scene.host.clock.now += SECOND
+    scene.witness.drain()
+    scene.run(70, parent=69, gone=True)
+    at = scene.host.touch(70, PATH, ATTRIB)
+    assert actor(scene.ask(at)).who.login is None
+
+
 def test_reports_of_processes_that_were_lost(scene: Scene) -> None:
     scene.run(70, gone=True)
     scene.host.messages.clear()
