@@ -57,6 +57,7 @@ class Table:
         self._living: dict[int, Process] = {}
         self._ended: deque[Process] = deque()
         self._images: dict[bytes, bytes] = {}
+        self._lines: dict[tuple[Link, ...], tuple[Link, ...]] = {}
         self.told = True
         """Whether messages come. Without them what was known a moment ago may be another, and all is asked of
         /proc."""
@@ -331,7 +332,10 @@ class Table:
 
     def links(self, process: Process) -> tuple[Link, ...]:
         """Its parents as they stand now."""
-        return tuple(map(self.link, self.line(process)))
+        found = tuple(map(self.link, self.line(process)))
+        if len(self._lines) > 512:
+            self._lines.clear()
+        return self._lines.setdefault(found, found)  # all programs of a shell share one line of parents
 
     @staticmethod
     def link(process: Process) -> Link:

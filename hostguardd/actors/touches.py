@@ -14,7 +14,7 @@ from typing import Final
 
 from .model import Touch
 
-MOST: Final = 8192
+MOST: Final = 4096
 PER_KEY: Final = 64
 """Touches kept of one name: who writes a file ten thousand times must not push the others out."""
 

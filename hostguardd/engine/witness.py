@@ -134,6 +134,7 @@ class Witness:
         self._events = 0
         self._counted = 0
         self._told: dict[str, tuple[int, int]] = {}
+        self._whos: dict[Who, Who] = {}
         self._gaps: dict[Rung, tuple[int, int]] = {}  # wall-clock spans in which deeds were last lost
         self._folders: OrderedDict[tuple[bytes, int, bytes], tuple[bytes | None, bool]] = OrderedDict()
         self._lock = threading.RLock()
@@ -446,7 +447,10 @@ class Witness:
 
     def _with_origin(self, who: Who) -> Who:
         chain = (Link(who.pid, who.exe, who.command, who.uid), *who.parents)
-        return who._replace(source=self._origins.of(who.session, who.parents), cron=cron_line(chain))
+        who = who._replace(source=self._origins.of(who.session, who.parents), cron=cron_line(chain))
+        if len(self._whos) > 256:
+            self._whos.clear()
+        return self._whos.setdefault(who, who)  # one process touches much
 
     # -- answers ---------------------------------------------------------------------------------
 
