@@ -29,6 +29,7 @@ from ..store.alertlog import AlertLog
 from ..store.baseline import Baseline
 from ..store.database import Database
 from ..store.findings import Findings
+from ..store.stories import Stories
 from .announcer import Announcer
 from .coverage import SECOND, Coverage, Loss
 from .earlier import distrust, expect, judge_again, recall, tell_gap, verify_aside
@@ -91,6 +92,7 @@ class Engine:
         self.names = SystemNames()
         self.baseline = Baseline(database)
         self.findings = Findings(database)
+        self.stories = Stories(database)
         self.announcer = Announcer(
             database,
             self.baseline,
