@@ -55,7 +55,7 @@ def unpack(text: str) -> Story:
         told = json.loads(text)
         cause = Cause(told.get("cause", Cause.UNEXPLAINED))
         actor = told.get("actor", {})
-        words = [str(told.get(name, "")) for name in ("because", "act", "level")]
+        because, act, level = (str(told.get(name, "")) for name in ("because", "act", "level"))
     except (ValueError, AttributeError, RecursionError):
         return Story()
-    return Story(cause, *words, actor if isinstance(actor, dict) else {})
+    return Story(cause, because, act, level, actor if isinstance(actor, dict) else {})
