@@ -14,7 +14,7 @@ PY := $(VENV)/bin/python
 export PYTHON
 .SILENT:
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench techniques rpm rpm-check central-check venv pins clean
+.PHONY: help demo test lint format bench techniques rpm rpm-check central-check report-check venv pins clean
 
 help: ## This list
 	awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,7 @@ demo: $(VENV)/.run ## Watch this very host from a folder, and show the alerts as
 
 test: $(VENV)/.dev ## The whole test suite
 	tools/system-packages test
+	tools/log-samples
 	$(PY) -m pytest $(ARGS)
 
 lint: $(VENV)/.dev ## ruff, mypy --strict, import-linter
@@ -59,6 +60,10 @@ rpm-check: $(VENV)/.dev ## rpmlint, and what the RPM does on a host of its own, 
 central-check: $(VENV)/.dev ## The log host's rsyslog and PostgreSQL (packaging/central), run for real
 	tools/system-packages central
 	HOSTGUARD_CENTRAL=1 $(PY) -m pytest tests/system/test_central.py $(ARGS)
+
+report-check: $(VENV)/.dev ## The HTML report of an inquiry in a real browser
+	tools/system-packages report
+	HOSTGUARD_REPORT=1 $(PY) -m pytest tests/system/test_report_page.py $(ARGS)
 
 venv: $(VENV)/.dev ## Only the set-up
 

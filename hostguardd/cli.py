@@ -26,7 +26,7 @@ from .control.client import call
 from .errors import ConfigError, Exit, HostguardError, UsageError
 from .progress import ProgressBar
 from .record import clean
-from .render import findings, pages
+from .render import findings, inquiry, pages
 from .render.paper import SEVERITIES, Paper
 
 REVIEWS = 3
@@ -71,6 +71,11 @@ class Terminal:
         for line in str(error).splitlines():
             self.stderr.write(_speakable(f"hostguardctl: {clean(line)}\n", self.stderr))
 
+    def note(self, lines: Iterable[str]) -> None:
+        """Lines to standard error: beside the data, for whoever sits there."""
+        self.stderr.write(_speakable("".join(clean(line) + "\n" for line in lines), self.stderr))
+        self.stderr.flush()
+
     def confirm(self, question: str) -> bool:
         """Ask on standard error, so that standard output holds data only. Anything but yes is no."""
         self.stderr.write(_speakable(f"{clean(question)} [y/N] ", self.stderr))
@@ -90,11 +95,15 @@ class Session:
         """What pages are drawn on."""
         return self.terminal.paper
 
+    def progress(self) -> ProgressBar:
+        """A bar for what may take long."""
+        return ProgressBar(self.terminal.stderr, self.terminal.bar)
+
     def ask(
         self, name: str, args: Mapping[str, Any] | None = None, on_item: Callable[[bytes], None] | None = None
     ) -> dict[str, Any]:
         """The daemon's answer to a call, under a progress bar if it takes long."""
-        with ProgressBar(self.terminal.stderr, self.terminal.bar) as bar:
+        with self.progress() as bar:
             path = find_socket(self.options.config)
             return call(path, name, args or {}, bar.report, on_item or (lambda item: None))
 
@@ -161,19 +170,32 @@ def _approve_review(s: Session) -> Exit:
     if not found and reviewed:
         s.show({"review": review, "generation": present}, lambda: ["Nothing to approve."])
         return Exit.OK
+    trust = "" if reviewed or s.options.no_investigate else _trust(s)
     what = "what is shown above" if found else "the present baseline, which nobody has reviewed,"
     question = f"Approve {what} as the truth about this host?"
     if not s.options.yes and not s.terminal.confirm(question):
         s.show({"review": review, "generation": present}, lambda: ["Nothing was approved."])
         return Exit.DRIFT
     try:
-        done = s.ask("approve", {"token": review["token"], "reason": s.options.reason})
+        done = s.ask("approve", {"token": review["token"], "reason": s.options.reason, "trust": trust})
     except UsageError as refusal:  # the reason was checked: it is the token that is refused
         raise _ChangedMeanwhile(
             f"{refusal}; nothing was approved, run hostguardctl baseline again"
         ) from refusal
     s.show({"review": review, **done}, lambda: pages.approved(s.paper, done))
     return Exit.OK
+
+
+def _trust(s: Session) -> str:
+    """Before the first approval: what can be said for the host at this moment."""
+    from .investigate.command import Wanted, investigate
+
+    with s.progress() as bar:
+        scene, report = investigate(Wanted(s.options.config), os.environ, bar.report)
+    scene.approved.close()
+    if not s.options.json:
+        s.terminal.print(["", *inquiry.trust(s.paper, report), ""])
+    return inquiry.trust_in_words(report)
 
 
 def _accept(s: Session) -> Exit:
@@ -246,6 +268,32 @@ def _test_alert(s: Session) -> Exit:
 def _missing(data: dict[str, Any]) -> list[dict[str, Any]]:
     """The destinations that have yet to get a test alert."""
     return [one for one in data["destinations"] if one["delivered"] < data["sequence"]]
+
+
+def _investigate(s: Session) -> Exit:
+    """In this very process, and not in the daemon: it must work where that was stopped."""
+    from .investigate.command import Leaving, Options, Wanted, investigate
+
+    given = s.options
+    wanted = Wanted(
+        given.config,
+        given.root,
+        tuple(given.check),
+        Options(given.days, not given.quick, given.probe, given.patience),
+    )
+    with Leaving(given.html, given.bundle) as leaving, s.progress() as bar:
+        scene, report = investigate(wanted, os.environ, bar.report)
+        said = leaving.write(scene, report, given.with_secrets, bar.report)
+    if given.bundle != "-":
+        s.show(report, lambda: _inquiry_page(s, report))
+    s.terminal.note(said)
+    return Exit.DRIFT if report["verdict"] == "suspicious" else Exit.OK
+
+
+def _inquiry_page(s: Session, report: dict[str, Any]) -> Iterable[str]:
+    if not s.options.check:
+        return inquiry.page(s.paper, report, s.options.all)
+    return (line for name in s.options.check for line in inquiry.page(s.paper, report, s.options.all, name))
 
 
 def _updating(s: Session) -> Exit:
@@ -325,6 +373,17 @@ def since(text: str) -> float:
         ) from None
 
 
+def _above_zero(text: str) -> float:
+    """A number above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+    return number
+
+
 COMMANDS: Mapping[str, Command] = {
     "status": Command(_status, "is it well, what is open, what it cannot see, what it costs"),
     "drift": Command(
@@ -339,7 +398,15 @@ COMMANDS: Mapping[str, Command] = {
     "baseline": Command(
         _baseline,
         "look closely, show the drift, ask, and make the host as it is the new truth",
-        (_REASON, _option("--yes", action="store_true", help="approve without asking")),
+        (
+            _REASON,
+            _option("--yes", action="store_true", help="approve without asking"),
+            _option(
+                "--no-investigate",
+                action="store_true",
+                help="before the first approval: do not look for signs of an intrusion",
+            ),
+        ),
     ),
     "check": Command(
         _check,
@@ -371,6 +438,35 @@ COMMANDS: Mapping[str, Command] = {
     "doctor": Command(_doctor, "what keeps this host from being watched well, and what to do"),
     "test-alert": Command(
         _test_alert, "write one marked alert, and say how far it got on the way to each destination"
+    ),
+    "investigate": Command(
+        _investigate,
+        "when an intrusion is suspected: the whole inquiry at once; needs no daemon (exit code 1 if anything "
+        "is suspicious)",
+        (
+            _option("--quick", action="store_true", help="leave out what takes long: verifying packages"),
+            _option("--days", type=_above_zero, metavar="N", default=7.0, help="how far back to look (7)"),
+            _option(
+                "--check", action="append", default=[], metavar="NAME", help="only this; may be repeated"
+            ),
+            _option("--all", action="store_true", help="show what is fine as well, and cut no list"),
+            _option(
+                "--probe", action="store_true", help="also connect to listeners here and read their banners"
+            ),
+            _option("--html", metavar="FILE", help="write the report as one page that loads nothing"),
+            _option(
+                "--bundle", metavar="FILE", help="save the evidence in a new .tar.gz (-: standard output)"
+            ),
+            _option("--with-secrets", action="store_true", help="with password hashes and private keys"),
+            _option("--root", metavar="DIR", default="/", help="the host's root (a mounted disk image)"),
+            _option(
+                "--patience",
+                type=_above_zero,
+                metavar="SECONDS",
+                default=120.0,
+                help="what one check may take (120)",
+            ),
+        ),
     ),
     "updating": Command(
         _updating,

@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 LONGEST: Final = 2048
@@ -50,7 +51,9 @@ _TRADITIONAL = re.compile(rb"(?:<\d{1,3}>)?([A-Z][a-z]{2}) {1,2}(\d{1,2}) (\d\d)
 _ISO = re.compile(
     rb"(?:<\d{1,3}>)?(?:1 )?(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(?:[.,]\d{1,9})?(Z|[+-]\d\d:?\d\d)? "
 )
-_TAG = re.compile(rb"(\(?[A-Za-z0-9_/][\w.@/+-]{0,63}\)?)(?:\[(\d{1,10})\])?(?:: ?|(?<=\]) )")
+_TAG = re.compile(
+    rb"(\(?[A-Za-z0-9_/][\w.@/+-]{0,63}(?:\(pam_\w{1,32}\)|\))?)(?:\[(\d{1,10})\])?(?:: ?|(?<=\]) )"
+)
 _AUDIT = re.compile(rb"(?:node=\S{1,255} )?type=(\w{1,32}) msg=audit\((\d{1,10})\.\d{1,6}:\d{1,20}\): ?")
 _VSFTPD = re.compile(
     rb"[A-Z][a-z]{2} ([A-Z][a-z]{2}) {1,2}(\d{1,2}) (\d\d):(\d\d):(\d\d) (\d{4}) \[pid (\d{1,10})\] "
@@ -84,13 +87,14 @@ def _tagged(raw: bytes, start: int, at: int) -> Line:
         tag = _TAG.match(raw, space + 1) if space >= 0 else None
     if tag is None:
         return Line(at, b"", b"", raw[start:])
-    return Line(at, tag[1].strip(b"()"), tag[2] or b"", raw[tag.end() :])
+    name = tag[1] if b"(pam_" in tag[1] else tag[1].strip(b"()")
+    return Line(at, name, tag[2] or b"", raw[tag.end() :])
 
 
 def _year(parts: tuple[bytes, ...], now: int, offset: int) -> int:
     """The time of the traditional format: the latest year in which it lies not in the future."""
     month, *rest = parts
-    newest = datetime.fromtimestamp(now, UTC).year
+    newest = _year_of(now)
     for year in (newest + 1, newest, newest - 1):
         at = _seconds(year, month, rest, offset)
         if at and at <= now + 86400:
@@ -98,13 +102,25 @@ def _year(parts: tuple[bytes, ...], now: int, offset: int) -> int:
     return 0
 
 
+@lru_cache(16)
+def _year_of(now: int) -> int:
+    return datetime.fromtimestamp(now, UTC).year
+
+
 def _seconds(year: int, month: bytes, rest: Iterable[bytes], offset: int) -> int:
+    day, hour, minute, second = rest
+    begun = _minute(year, month, day, hour, minute)
+    return max(0, begun + min(int(second), 59) - offset) if begun else 0
+
+
+@lru_cache(8192)
+def _minute(year: int, month: bytes, day: bytes, hour: bytes, minute: bytes) -> int:
+    """When a minute began, 0 when there is none. Remembered, as lines come in order."""
     try:
-        day, hour, minute, second = (int(part) for part in rest)
-        when = datetime(year, _MONTHS[month], day, hour, minute, min(second, 59), tzinfo=UTC)
+        when = datetime(year, _MONTHS[month], int(day), int(hour), int(minute), tzinfo=UTC)
     except (KeyError, ValueError):
         return 0
-    return max(0, int(when.timestamp()) - offset)
+    return int(when.timestamp())
 
 
 def _iso(text: bytes, zone: bytes | None, offset: int) -> int:
@@ -219,6 +235,7 @@ _LOCAL = re.compile(
 )
 
 
+@lru_cache(4096)
 def origin(host: bytes) -> bytes:
     """An origin as all records write it: an address without brackets, zone or `::ffff:`, else the name."""
     host = host.strip(b"\0 ")

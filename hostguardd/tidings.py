@@ -75,7 +75,8 @@ class Crashed(NamedTuple):
 Tiding: TypeAlias = Refused | Accepted | Switched | Denied | Crashed
 
 _WORTH: Final = re.compile(
-    rb"ailed |ailure|nvalid user|llegal user|uthenticating user|attempts|ccepted |refused |REFUSED|FAIL|"
+    rb"ailed |attempt for |ailure|nvalid user|llegal user|uthenticating user|attempts|ccepted |refused |"
+    rb"REFUSED|FAIL|"
     rb"session opened for|not allowed|LOGIN|Login|no such user|invalid password|\(to |COMMAND=|ncorrect|"
     rb"sudoers|su\b|BAD SU|res=failed|"
     rb"segfault|protection|invalid opcode|smashing|ran command|Executing command"
@@ -92,9 +93,13 @@ def tell(line: Line) -> list[Tiding]:
     program = _service(line.program)
     text = line.text
     times = 1
-    if again := _REPEATED.fullmatch(text):
+    if text.startswith(b"message repeated ") and (again := _REPEATED.fullmatch(text)):
         times, text = min(int(again[1]), 10_000), again[2]
-    if b"pam_" in text and (pam := _PAM.search(text)):
+    if b"(pam_" in line.program and (old := _OLD_PAM.fullmatch(line.program)):
+        found = list(_pam(old[2], _service(old[1]), text, line.pid))
+    elif text.startswith(b"(pam_") and (older := _OLDER_PAM.fullmatch(text)):
+        found = list(_pam(older[1], program, older[2], line.pid))
+    elif b"pam_" in text and (pam := _PAM.search(text)):
         found = list(_pam(pam[1], _service(pam[2]), pam[3], line.pid))
     elif program in PROGRAMS:
         found = list(PROGRAMS[program](text, line.pid))
@@ -174,7 +179,7 @@ _WRAPPED = re.compile(
 _PAM = re.compile(rb"(?:^|[ :])(pam_\w{1,32})\(([\w.@+-]{1,64}):(?:auth|session|account)\): (.*)", re.DOTALL)
 _PAM_FAILED = re.compile(
     rb"(?:(\d{1,4}) more )?authentication failures?; logname=(.*?) uid=(-?\d*) euid=(-?\d*) tty=(\S*) "
-    rb"ruser=(.*) rhost=(\S*)(?: +user=(.*))?",
+    rb"ruser=(.*) rhost=(\S*)(?: +user=(.*)| *)",
     re.DOTALL,
 )
 _PAM_OPENED = re.compile(
@@ -210,6 +215,28 @@ def _pam(module: bytes, service: bytes, text: bytes, pid: bytes) -> Iterator[Tid
                 yield Switched(service, who, user, pid)
         elif service in DOORS:
             yield Accepted(service, user, b"", pid, b"")
+
+
+_OLD_PAM = re.compile(rb"([\w.@+-]{1,64})\((pam_\w{1,32})\)")
+"""The tag of Linux-PAM before 0.99: `sshd(pam_unix)[19939]:`."""
+
+_OLDER_PAM = re.compile(rb"\((pam_\w{1,32})\) (.*)", re.DOTALL)
+"""The same of programs that had opened the log under their own name: `vsftpd: (pam_unix) …`."""
+
+_PWDB_OPENED = re.compile(rb"\(([\w.@+-]{1,64})\) (session opened for .*)", re.DOTALL)
+_PWDB_FAILED = re.compile(
+    rb"(?:\d{1,4} more )?authentication failures?; (.{0,64})\(uid=(\d{1,10})\) -> (.{1,64}) for "
+    rb"(\S{1,64}) service",
+    re.DOTALL,
+)
+
+
+def _pwdb(text: bytes, pid: bytes) -> Iterator[Tiding]:
+    """pam_pwdb, before there was pam_unix. It says from where nobody came, so only switches are believed."""
+    if found := _PWDB_OPENED.fullmatch(text):
+        yield from _pam(b"pam_pwdb", _service(found[1]), found[2], pid)
+    elif (found := _PWDB_FAILED.fullmatch(text)) and _service(found[4]) in SWITCHERS:
+        yield Denied(_service(found[4]), found[1] or b"uid " + found[2], found[3], pid, "pam")
 
 
 NOT_DOORS: Final = frozenset(
@@ -370,6 +397,18 @@ def _postfix(text: bytes, pid: bytes) -> Iterator[Tiding]:
         yield Refused(b"postfix", b"", origin(found[1]), b"", "postfix")
 
 
+_DROPBEAR = re.compile(
+    rb"(?:[Bb]ad (?:PAM )?password attempt for '(.*)'|[Ll]ogin attempt for nonexistent user(?: '.*')?) "
+    rb"from (\S+):\d+",
+    re.DOTALL,
+)
+
+
+def _dropbear(text: bytes, pid: bytes) -> Iterator[Tiding]:
+    if found := _DROPBEAR.fullmatch(text):
+        yield Refused(b"dropbear", found[1] or b"", origin(found[2]), pid, "dropbear")
+
+
 _XINETD = re.compile(rb"FAIL: (\S{1,64}) \S{1,64} from=(\S{1,255})")
 
 
@@ -423,7 +462,8 @@ PROGRAMS: Final[Mapping[bytes, Callable[[bytes, bytes], Iterator[Tiding]]]] = {
     b"sshd": _sshd, b"su": _su, b"sudo": _sudo, b"doas": _doas, b"pkexec": _pkexec, b"login": _login,
     b"vsftpd": _vsftpd, b"proftpd": _proftpd, b"pure-ftpd": _pureftpd, b"dovecot": _dovecot,
     b"imap-login": _dovecot, b"pop3-login": _dovecot, b"postfix/smtpd": _postfix,
-    b"postfix/submission/smtpd": _postfix, b"xinetd": _xinetd, b"audit": _audit, b"kernel": _kernel,
+    b"postfix/submission/smtpd": _postfix, b"xinetd": _xinetd, b"PAM_pwdb": _pwdb,
+    b"dropbear": _dropbear,    b"audit": _audit, b"kernel": _kernel,
 }  # fmt: skip
 """Who understands which program."""
 

@@ -14,6 +14,8 @@ import struct
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
+from .loglines import origin
+
 EMPTY: Final = 0
 RUN_LVL: Final = 1
 BOOT_TIME: Final = 2
@@ -101,6 +103,14 @@ def logins(data: bytes, width: int | None = None) -> Iterator[Login]:
 
 def _text(field: bytes) -> bytes:
     return field.partition(b"\0")[0]
+
+
+def origin_of(one: Login) -> bytes:
+    """From where a record says that somebody came: by address where it has one, as names are the other
+    side's to choose."""
+    if any(one.address) and not one.host.startswith(b":"):
+        return origin(one._replace(host=b"").origin)
+    return origin(one.host)
 
 
 class Flaw(NamedTuple):

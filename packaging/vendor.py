@@ -59,7 +59,11 @@ def of_arch(files: list[Path], arch: str) -> Path:
 
 
 def unpack(source: Path, tree: Path) -> None:
-    """The packages of a wheel, or of a source archive that holds one as it is."""
+    """The packages of a wheel, or of a source archive that holds one as it is (there or in `src`).
+
+    Parts written in C are left out: what they would be compiled to is of one Python, and a package that is
+    pinned as sources has to work without.
+    """
     if source.suffix == ".whl":
         with zipfile.ZipFile(source) as wheel:
             for name in wheel.namelist():
@@ -70,6 +74,8 @@ def unpack(source: Path, tree: Path) -> None:
         top, version = source.name.removesuffix(".tar.gz").rsplit("-", 1)
         for member in archive:
             path = PurePosixPath(member.name)
+            if path.parts[1:2] == ("src",):
+                path = PurePosixPath(path.parts[0], *path.parts[2:])
             content = archive.extractfile(member) if member.isfile() else None
             if content is None:
                 continue
@@ -84,7 +90,7 @@ def _write(tree: Path, name: PurePosixPath, content: bytes) -> None:
     """One file, always 0644: nothing in the tree is a program."""
     if name.is_absolute() or ".." in name.parts:
         raise SystemExit(f"{name} would leave the tree")
-    if name.name in LEFT_OUT or name.parts[0].endswith(".data"):
+    if name.name in LEFT_OUT or name.suffix == ".c" or name.parts[0].endswith(".data"):
         return
     target = tree / name
     if not target.parent.exists():

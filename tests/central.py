@@ -7,6 +7,7 @@ started is ended, by its own process.
 
 from __future__ import annotations
 
+import ctypes
 import glob
 import json
 import os
@@ -18,6 +19,7 @@ import socket
 import ssl
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -35,13 +37,14 @@ from tests.daemon import ROOT
 CENTRAL = ROOT / "packaging/central"
 LIMIT = 256 * 1024
 PATIENCE = 60.0
+CLONE_NEWNET = 0x40000000
 AUTHPRIV = 10
 CURVE = "ec_paramgen_curve:prime256v1"
 
 
 def missing() -> list[str]:
     """What must be installed and is not."""
-    modules = ("imrelp", "ompgsql", "imtcp", "lmnsd_gtls")
+    modules = ("imrelp", "omprog", "imtcp", "lmnsd_gtls")
     places = ("/usr/lib/*/rsyslog", "/usr/lib64/rsyslog", "/usr/lib/rsyslog")
     found = [name for name in modules if not any(glob.glob(f"{place}/{name}.so") for place in places)]
     return [
@@ -64,11 +67,13 @@ def _postgres() -> Path | None:
     return Path(plain).parent if plain else None
 
 
-def wait(what: Callable[[], Any], message: str, patience: float = PATIENCE) -> Any:
-    """The first true value of `what`."""
+def wait(what: Callable[[], Any], message: str | Callable[[], str], patience: float = PATIENCE) -> Any:
+    """The first true value of `what`. A message that is called says what is there instead."""
     deadline = time.monotonic() + patience
     while not (value := what()):
-        assert time.monotonic() < deadline, f"waited {patience:.0f} s in vain: {message}"
+        if time.monotonic() >= deadline:
+            said = message if isinstance(message, str) else message()
+            raise AssertionError(f"waited {patience:.0f} s in vain: {said}")
         time.sleep(0.05)
     return value
 
@@ -205,7 +210,7 @@ class Receiver:
         for old, new in (
             ("/var/log/hostguard/", f"{self.logs}/"),
             ("/etc/hostguard-central/", f"{certificates}/"),
-            ("/var/run/postgresql", str(database)),
+            ("/usr/libexec/rsyslog/hand-in /var/run/postgresql", f"{CENTRAL}/hand-in {database}"),
             ('port="601"', f'port="{self.relp}"'),
             ('port="2514"', f'port="{self.relp_tls}" address="127.0.0.1"'),
             ('port="6514"', f'port="{self.tls}" address="127.0.0.1"'),
@@ -224,7 +229,7 @@ class Receiver:
         (folder / "central.conf").write_text(text)
         # A host's own configuration has loaded an input before it comes to ours.
         (folder / "rsyslog.conf").write_text(
-            f'global(workDirectory="{folder}/work")\nmodule(load="immark" interval="3600")\n'
+            f'global(workDirectory="{folder}/work")\nmodule(load="imuxsock" sysSock.use="off")\n'
             f'include(file="{folder}/central.conf")\naction(type="omfile" file="{folder}/own.log")\n'
         )
         self._process: subprocess.Popen[bytes] | None = None
@@ -286,9 +291,13 @@ class Relp:
     WINDOW = 128
 
     def __init__(
-        self, port: int, context: ssl.SSLContext | None = None, name: str = "logs.example.org"
+        self,
+        port: int,
+        context: ssl.SSLContext | None = None,
+        name: str = "logs.example.org",
+        source: str = "127.0.0.1",
     ) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
+        self._socket = socket.create_connection(("127.0.0.1", port), PATIENCE, (source, 0))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._number = 0
         try:
@@ -340,6 +349,27 @@ class Relp:
         if hasattr(self, "_file"):
             self._file.close()
         self._socket.close()
+
+
+def apart(what: Callable[[], None]) -> None:
+    """Do this in a network of its own, where 127.0.0.0/8 is all that there is."""
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET):
+                raise OSError(ctypes.get_errno(), "unshare")
+            # Packets of the size that a network has.
+            subprocess.run(["ip", "link", "set", "lo", "up", "mtu", "1500"], check=True)
+            what()
+        except BaseException as error:  # noqa: BLE001
+            failed.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
 
 
 def now() -> int:

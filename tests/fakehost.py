@@ -20,7 +20,7 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Self
@@ -306,6 +306,11 @@ class FakeFolder:
             return None
         return [self._row(name, self._node.children[name]) for name in names]
 
+    def each(self, avoid: frozenset[bytes], closed: Callable[[bytes, OSError], object]) -> Iterator[Row]:
+        for name in list(self._node.children):
+            if name not in avoid:
+                yield self._row(name, self._node.children[name])
+
     def names(self, limit: int) -> list[bytes]:
         if len(self._node.children) > limit:
             raise refuse(errno.E2BIG)
@@ -454,6 +459,14 @@ class FaultyFolder:
         if rows is None or any(self._at(row[1]) in self._host.refused for row in rows):  # type: ignore[arg-type]
             return None
         return [self._host.lie(row) for row in rows]
+
+    def each(self, avoid: frozenset[bytes], closed: Callable[[bytes, OSError], object]) -> Iterator[Row]:
+        for row in self._folder.each(avoid, closed):
+            path = self._at(row[1])  # type: ignore[arg-type]
+            if path in self._host.refused:
+                closed(row[1], refuse(self._host.refused[path], path))  # type: ignore[arg-type]
+            else:
+                yield self._host.lie(row)
 
     def names(self, limit: int) -> list[bytes]:
         return self._folder.names(limit)

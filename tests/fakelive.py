@@ -16,7 +16,17 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
-from hostguardd.host.live import RUNNING, Inside, Owners, Process, Socket, Sockets
+from hostguardd.host.live import (
+    RUNNING,
+    Connection,
+    Connections,
+    Inside,
+    Origin,
+    Owners,
+    Process,
+    Socket,
+    Sockets,
+)
 
 HZ = 100
 ORDINARY = Inside({}, (b"/usr/lib64/libc.so.6",), b"", 0o100755)
@@ -54,6 +64,8 @@ class FakeLive:
         self.insides: dict[int, Inside] = {}
         self._read: set[bytes] = set()
         self._sockets: list[FakeSocket] = []
+        self._connections: list[tuple[str, Connection, list[int]]] = []
+        self.origins: dict[int, Origin] = {}
         self._newest = 100
         self._numbers = count(5000)
         self.add_process(b"/usr/lib/systemd/systemd", pid=1, parent=0, age=1000.0, unit=b"init.scope")
@@ -168,6 +180,31 @@ class FakeLive:
         self._sockets.append(made)
         return made
 
+    def connect(
+        self, proto: str, port: int, peer: bytes, peer_port: int, *pids: int, uid: int = 0,
+        address: bytes = b"192.0.2.1",
+    ) -> int:  # fmt: skip
+        """A connection, held by `pids`; its inode."""
+        number = next(self._numbers)
+        made = Connection(address, port, peer, peer_port, uid, number if pids else 0)
+        self._connections.append((proto, made, list(pids)))
+        return number
+
+    def come_from(
+        self,
+        pid: int,
+        *,
+        login: int | None = None,
+        session: int = 0,
+        real: int | None = None,
+        client: bytes = b"",
+        streams: tuple[bytes, bytes, bytes] = (b"/dev/null",) * 3,
+        leave: bytes = b"",
+    ) -> None:
+        """Change whence a process came."""
+        real = self._processes[pid].uid if real is None else real
+        self.origins[pid] = Origin(login, session, real, client, streams, leave)
+
     def close(self, made: FakeSocket) -> None:
         """Close a socket for good."""
         self._sockets.remove(made)
@@ -242,7 +279,21 @@ class FakeLive:
             for one in self._sockets
             if one.socket.inode in inodes and one.holders
         }
+        for _, made, pids in self._connections:
+            if made.inode in inodes and pids:
+                holders[made.inode] = pids
         return Owners(holders, self.hidden)
+
+    def connections(self, proto: str) -> Connections:
+        found = tuple(made for name, made, _ in self._connections if name == proto)
+        return Connections(found, self.problems.get(proto, ""))
+
+    def origin(self, pid: int) -> Origin | None:
+        if pid not in self._processes:
+            return None
+        return self.origins.get(
+            pid, Origin(None, 0, self._processes[pid].uid, b"", (b"/dev/null", b"/dev/null", b"/dev/null"))
+        )
 
     def dynamic_ports(self) -> range:
         return range(32768, 61000)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from hostguardd.host.reach import End, Greeting
 from hostguardd.host.views import Listing
 
 
@@ -37,6 +38,8 @@ class FakeViews:
     mute: set[int] = field(default_factory=set)
     left_out: dict[tuple[str, str], set[int]] = field(default_factory=dict)
     """Ports that (protocol, view) leaves out."""
+    said: dict[int, bytes] = field(default_factory=dict)
+    """What is said at a port."""
     folders: dict[bytes, Listing] = field(default_factory=dict)
     modes: dict[bytes, int] = field(default_factory=dict)
     preload: tuple[bytes, bytes] = (b"", b"")
@@ -98,6 +101,15 @@ class FakeViews:
 
     def answers(self, port: int) -> bool:
         return port in self.taken["tcp"] - self.mute
+
+    def addresses(self) -> Sequence[bytes]:
+        return [b"127.0.0.1"]
+
+    def accepting(self, address: bytes, ports: Sequence[int]) -> list[int]:
+        return [port for port in ports if self.answers(port)]
+
+    def greetings(self, ends: Sequence[End], seconds: float, ask: bool) -> Mapping[End, Greeting]:
+        return {end: Greeting(self.answers(end[1]), self.said.get(end[1], b"")) for end in ends}
 
     def folder(self, path: bytes) -> Listing | None:
         return self.folders.get(path)

@@ -138,7 +138,7 @@ CALLS: Mapping[str, Call] = {
     "approve": Call(
         Who.ADMIN,
         "make what a review showed the next generation",
-        {"token": Arg(_ID, required=True), "reason": Arg(_REASON, "")},
+        {"token": Arg(_ID, required=True), "reason": Arg(_REASON, ""), "trust": Arg(_REASON, "")},
         patience=None,
     ),
     "accept": Call(

@@ -86,10 +86,13 @@ class Commands:
         with engine.database.transaction():
             with aside(engine.baseline, later):
                 made = engine.baseline.approve(at, job.actor, job.args["reason"], dropped=dropped)
+            if trust := job.args["trust"]:
+                engine.baseline.keep_trust(made.number, trust)
             engine.findings.close_all(ACCEPTED, at)
             for finding in later:
                 engine.findings.put(finding)
             engine.findings.prune()
+            engine.stories.prune()
         self._moved(made)
         engine.tell(
             "baseline.approved",
@@ -97,11 +100,11 @@ class Commands:
             actor=job.actor,
             changes=approved.total(),
             summary=_summary(approved),
-            reason=job.args["reason"] or "no reason given",
+            reason="; ".join(filter(None, (job.args["reason"] or "no reason given", trust))),
             digest=made.digest,
         )
         self._shown = None
-        job.finish({"generation": generation_json(made), "left": len(later)})
+        job.finish({"generation": generation_json(made) | {"trust": trust}, "left": len(later)})
 
     def _accept(self, job: Job) -> None:
         engine = self._engine

@@ -29,6 +29,7 @@ from ..store.alertlog import AlertLog
 from ..store.baseline import Baseline
 from ..store.database import Database
 from ..store.findings import Findings
+from ..store.stories import Stories
 from .announcer import Announcer
 from .attributing import Attribution
 from .coverage import SECOND, Coverage, Loss
@@ -94,6 +95,7 @@ class Engine:
         self.names = SystemNames()
         self.baseline = Baseline(database)
         self.findings = Findings(database)
+        self.stories = Stories(database)
         self.witness: Witness | None = None
         if host.witnesses is not None:
             self.witness = Witness(host.witnesses, self._relevant, clock.mono, clock.wall, hint=self._seen)

@@ -177,7 +177,9 @@ class Queries:
         engine.looking.everything("check", self.swept(job, finish), depth=depth, job=job)
 
     def _history(self, job: Job) -> None:
-        job.finish({"generations": [generation_json(g) for g in self._engine.baseline.history()]})
+        baseline = self._engine.baseline
+        told = [generation_json(g) | {"trust": baseline.trust(g.number)} for g in baseline.history()]
+        job.finish({"generations": told})
 
     def _diff(self, job: Job) -> None:
         current = self.current()

@@ -1,7 +1,8 @@
 """Opening a folder below another one, no symbolic link followed in any component.
 
 `Openat2` asks the kernel for just that, in one system call; `Openat` opens component by component, to the
-same effect, where the kernel has no such call (EL 8) or a sandbox forbids it.
+same effect, where the kernel has no such call (EL 8) or a sandbox forbids it. Both move no atime if
+we may: to list a folder would (O_NOATIME is for owners and CAP_FOWNER, open(2)).
 """
 
 from __future__ import annotations
@@ -27,17 +28,21 @@ class Openat2:
 
     def __init__(self) -> None:
         self._call = ctypes.CDLL(None, use_errno=True).syscall
-        self._how = self.How(FOLDER_FLAGS & ~os.O_NOFOLLOW, 0, self.RESOLVE)
-        self._size = ctypes.sizeof(self._how)
+        flags = FOLDER_FLAGS & ~os.O_NOFOLLOW
+        self._hows = (self.How(flags | os.O_NOATIME, 0, self.RESOLVE), self.How(flags, 0, self.RESOLVE))
+        self._size = ctypes.sizeof(self.How)
 
     def open(self, base: int, relative: bytes) -> int:
         """A descriptor of the folder `relative` below the folder `base`. Raises OSError."""
+        how, other = self._hows
         while True:
-            fd: int = self._call(self.NUMBER, base, relative, ctypes.byref(self._how), self._size)
+            fd: int = self._call(self.NUMBER, base, relative, ctypes.byref(how), self._size)
             if fd >= 0:
                 return fd
             code = ctypes.get_errno()
-            if code not in (errno.EINTR, errno.EAGAIN):
+            if code == errno.EPERM and how is not other:
+                how = other
+            elif code not in (errno.EINTR, errno.EAGAIN):
                 raise OSError(code, os.strerror(code), relative)
 
     @classmethod
@@ -60,11 +65,19 @@ class Openat:
         fd = os.dup(base)
         for part in relative.split(b"/"):
             try:
-                below = os.open(part, FOLDER_FLAGS, dir_fd=fd)
+                below = self._step(fd, part)
             finally:
                 os.close(fd)
             fd = below
         return fd
+
+    def _step(self, fd: int, part: bytes) -> int:
+        try:
+            return os.open(part, FOLDER_FLAGS | os.O_NOATIME, dir_fd=fd)
+        except PermissionError as error:
+            if error.errno != errno.EPERM:
+                raise
+            return os.open(part, FOLDER_FLAGS, dir_fd=fd)
 
 
 def opener(base: int) -> Openat2 | Openat:

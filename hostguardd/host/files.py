@@ -15,7 +15,8 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol, Self, TypeAlias
 
 from ..model import Row, join, split
@@ -61,6 +62,11 @@ class Folder(Protocol):
         None when they are to be asked for one by one: there are more than `limit`, or one of them
         cannot be looked at.
         """
+        ...
+
+    def each(self, avoid: frozenset[bytes], closed: Callable[[bytes, OSError], object]) -> Iterator[Row]:
+        """QUICK rows of all entries but `avoid`, one at a time and in no order, so that a million cost no
+        memory; `closed` hears of those that cannot be looked at. OSError when the folder cannot be listed."""
         ...
 
     def names(self, limit: int) -> list[bytes]:
@@ -169,6 +175,20 @@ class LinuxFolder:
         rows.sort()
         return rows
 
+    def each(self, avoid: frozenset[bytes], closed: Callable[[bytes, OSError], object]) -> Iterator[Row]:
+        encode, row = os.fsencode, self._row
+        with os.scandir(self._fd) as listing:
+            for item in listing:
+                name = encode(item.name)
+                if name in avoid:
+                    continue
+                try:
+                    yield row(name, item.stat(follow_symlinks=False))
+                except FileNotFoundError:
+                    continue
+                except OSError as error:
+                    closed(name, error)
+
     def names(self, limit: int) -> list[bytes]:
         found: list[bytes] = []
         with os.scandir(self._fd) as listing:
@@ -196,6 +216,14 @@ class LinuxFolder:
             return b""
         finally:
             os.close(fd)
+
+    def stat(self, name: bytes) -> os.stat_result:
+        """lstat(2) of an entry. Raises OSError."""
+        return os.stat(name, dir_fd=self._fd, follow_symlinks=False)
+
+    def readlink(self, name: bytes) -> bytes:
+        """Where a symbolic link points. Raises OSError."""
+        return os.readlink(name, dir_fd=self._fd)
 
     def has_xattr(self, name: bytes, xattr: bytes) -> bool:
         try:
@@ -342,6 +370,7 @@ class LinuxFiles:
     def __init__(self, root: bytes = b"/", *, patient: bool = False) -> None:
         self._patient = patient
         self._root = os.open(root, FOLDER_FLAGS & ~os.O_NOFOLLOW)
+        weakref.finalize(self, os.close, self._root)
         self.root = self._top = os.path.realpath(root)
         self._prefix = self._top.rstrip(b"/")
         self._beneath = opener(self._root)

@@ -8,14 +8,17 @@ started again behind the last entry that was seen.
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import select
 import subprocess
 import sys
 import time
 import weakref
 from collections.abc import Callable
-from typing import Final, Protocol
+from datetime import UTC, datetime
+from typing import Final, NamedTuple, Protocol
 
 from ..loglines import Entry, entry
 
@@ -31,14 +34,25 @@ FIELDS: Final = "MESSAGE,SYSLOG_IDENTIFIER,SYSLOG_PID,_PID,_UID,_EXE"
 BACKLOG: Final = 5000
 """Entries of the past that are read at the start."""
 
+INQUIRED: Final = 50_000
+"""The same for somebody who asks for a span of time."""
+
+KERNEL: Final = "SYSLOG_FACILITY=0"
+"""What the kernel says."""
+
 PATIENCE: Final = 10.0
 """Seconds that reading them may take."""
 
 AGAIN: Final = 10.0
 """Seconds between two starts of a program that keeps dying."""
 
+TOGETHER: Final = 48 << 20
+"""Bytes of messages of the past."""
+
 LONGEST: Final = 1 << 20
 """Bytes of one entry; a longer one is left out."""
+
+ENVIRONMENT: Final = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 
 START: Final = """
 import ctypes, os, sys
@@ -49,14 +63,52 @@ if os.getppid() == int(sys.argv[1]):
 """What turns into journalctl: set up in the child itself, as no code may run between fork and exec."""
 
 
+class Booted(NamedTuple):
+    """A boot that the journal has entries of: their times, in seconds since the epoch."""
+
+    id: str
+    first: float
+    last: float
+
+
+_TABLE: Final = re.compile(
+    rb" *-?\d+ ([0-9a-f]{32}) \w{3} (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC\W+"
+    rb"\w{3} (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC *"
+)
+
+
+def booted(text: bytes) -> list[Booted]:
+    """What `journalctl --list-boots` printed, as JSON or as a table (in UTC)."""
+    if text.lstrip().startswith(b"["):
+        try:
+            rows = json.loads(text)
+            found = [
+                Booted(str(row["boot_id"]), row["first_entry"] / 1e6, row["last_entry"] / 1e6) for row in rows
+            ]
+        except (ValueError, TypeError, KeyError, RecursionError):
+            return []
+    else:
+        lines = (_TABLE.fullmatch(line) for line in text.split(b"\n"))
+        found = [Booted(one[1].decode(), _time(one[2]), _time(one[3])) for one in lines if one is not None]
+    return sorted(found, key=lambda one: one.first)
+
+
+def _time(text: bytes) -> float:
+    try:
+        return datetime.fromisoformat(text.decode()).replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return 0.0
+
+
 class Feed(Protocol):
     """Entries since the feed was opened, after those of the past."""
 
     problem: str
     """"" or the clause why there are none."""
 
-    def past(self, stop: Callable[[], bool]) -> list[Entry]:
-        """The newest entries there are. Takes up to PATIENCE seconds."""
+    def past(self, stop: Callable[[], bool], since: float = 0) -> list[Entry]:
+        """The newest entries there are; with a `since` (seconds since the epoch) more of them, none older,
+        and the kernel's too. Takes up to PATIENCE seconds."""
         ...
 
     def new(self, most: int) -> list[Entry]:
@@ -76,6 +128,11 @@ class JournalHost(Protocol):
         """Read it from its newest entries on."""
         ...
 
+    def boots(self) -> tuple[list[Booted], str]:
+        """The boots it has entries of, the oldest first, and the clause why there are none. Takes up to
+        PATIENCE seconds."""
+        ...
+
 
 class NoJournal:
     """There is no journal that could be read."""
@@ -86,13 +143,17 @@ class NoJournal:
         """Nothing will come."""
         return NoFeed()
 
+    def boots(self) -> tuple[list[Booted], str]:
+        """None."""
+        return [], ""
+
 
 class NoFeed:
     """A feed of nothing."""
 
     problem = "there is no journal to be read"
 
-    def past(self, stop: Callable[[], bool]) -> list[Entry]:
+    def past(self, stop: Callable[[], bool], since: float = 0) -> list[Entry]:
         """None."""
         return []
 
@@ -117,6 +178,26 @@ class Journal:
         """As `JournalHost.open`."""
         return JournalFeed(self._program)
 
+    def boots(self) -> tuple[list[Booted], str]:
+        """As `JournalHost.boots`. Some releases know no JSON here and print a table all the same."""
+        try:
+            said = subprocess.run(
+                [self._program, "-q", "--list-boots", "-o", "json", "--no-pager"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                timeout=PATIENCE,
+                check=False,
+                env=ENVIRONMENT,
+            )
+        except subprocess.TimeoutExpired:
+            return [], f"{self._program} took longer than {PATIENCE:.0f} s"
+        except OSError as error:
+            return [], f"{self._program} cannot be started: {error.strerror}"
+        found = booted(said.stdout)
+        problem = f"{self._program} ended with status {said.returncode}" if said.returncode else ""
+        return found, "" if found else problem
+
 
 class JournalFeed:
     """journalctl as a child of ours; it ends with this object."""
@@ -131,16 +212,24 @@ class JournalFeed:
         self._again = 0.0
         self.problem = ""
 
-    def past(self, stop: Callable[[], bool]) -> list[Entry]:
+    def past(self, stop: Callable[[], bool], since: float = 0) -> list[Entry]:
         """As `Feed.past`."""
-        found: list[Entry] = []
+        found, size = list[Entry](), 0
         deadline = time.monotonic() + PATIENCE
         self._since = time.time()
-        self._start("-n", str(BACKLOG))
+        if since:
+            self._start("-n", str(INQUIRED), f"--since=@{int(since)}", KERNEL)
+        else:
+            self._start("-n", str(BACKLOG))
         while self._child is not None and not stop() and time.monotonic() < deadline:
             if self._child.stdout is not None:
                 select.select([self._child.stdout], [], [], 0.05)
-            found += self._read(1 << 20)
+            entries = self._read(1 << 20)
+            found += entries
+            size += sum(len(one.line.text) for one in entries)
+            if size > TOGETHER:
+                self.problem = f"its messages are longer than {TOGETHER >> 20} MiB: the newest were not read"
+                break
         self._close()
         return found
 
@@ -177,7 +266,7 @@ class JournalFeed:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 bufsize=0,
-                env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"},
+                env=ENVIRONMENT,
                 process_group=0,
             )
         except OSError as error:

@@ -105,6 +105,48 @@ class Owners(NamedTuple):
     hidden: int
 
 
+class Connection(NamedTuple):
+    """One socket that talks to a peer. Addresses as people write them; `uid` is who made it, `inode` is 0
+    when nobody holds it any more."""
+
+    address: bytes
+    port: int
+    peer: bytes
+    peer_port: int
+    uid: int
+    inode: int
+
+
+class Connections(NamedTuple):
+    """One protocol's connections; there may be hundreds of thousands. `problem` as in `Sockets`."""
+
+    found: Sequence[Connection] = ()
+    problem: str = ""
+
+
+class Origin(NamedTuple):
+    """Whence a process came, and where its standard streams lead.
+
+    `login` is the account that logged in (loginuid; None: nobody did), `session` the number of that login
+    (audit's; 0: none), `real` the real uid. `client` is what sshd(8) tells of the other end in the
+    environment that the process was started with (SSH_CONNECTION: address and port of the client, then ours),
+    `leave` what sudo(8), pkexec(1) or doas(1) tell there (`SUDO_UID=1000`): whoever starts a program may
+    write there what he likes. `streams` is where descriptors 0, 1 and 2
+    point (`socket:[4711]`). What is closed, or not for us to see, is b"".
+    """
+
+    login: int | None
+    session: int
+    real: int
+    client: bytes
+    streams: tuple[bytes, bytes, bytes]
+    leave: bytes = b""
+
+
+CONNECTED: Final = ("tcp", "tcp6", "udp", "udp6", "sctp", "sctp6")
+"""The protocols whose sockets talk to one peer."""
+
+
 class LiveHost(Protocol):
     """The running kernel."""
 
@@ -166,6 +208,14 @@ class LiveHost(Protocol):
 
     def cookies(self, proto: str) -> bytes:
         """A value that moves whenever `sockets` would find others than before, and is cheap to have."""
+        ...
+
+    def connections(self, proto: str) -> Connections:
+        """The connections of one of CONNECTED, also those that are being made. Walks over all of them."""
+        ...
+
+    def origin(self, pid: int) -> Origin | None:
+        """Whence that process came; None when it is gone."""
         ...
 
     def owners(self, inodes: Collection[int]) -> Owners:
@@ -240,6 +290,14 @@ class NoLiveHost:
     def cookies(self, proto: str) -> bytes:
         """Nothing ever changes."""
         return b""
+
+    def connections(self, proto: str) -> Connections:
+        """None, and why."""
+        return Connections((), self.blind)
+
+    def origin(self, pid: int) -> Origin | None:
+        """None."""
+        return None
 
     def owners(self, inodes: Collection[int]) -> Owners:
         """Nobody."""

@@ -11,10 +11,11 @@ import errno
 import os
 import socket
 import struct
+from collections.abc import Iterator
 from typing import Final
 
 from . import nlmsg
-from .nlmsg import Message
+from .nlmsg import Message, Part
 
 ROUTE: Final = 0  # linux/netlink.h
 SOCK_DIAG: Final = 4
@@ -61,18 +62,26 @@ class Netlink:
         Raises OSError: EMSGSIZE for an answer too large, EBADMSG for one that cannot be understood, EAGAIN
         for none in time, else as the kernel has it.
         """
+        messages: list[Message] = []
+        steady = True
+        for part in self.parts(kind, body, flags, one=one):
+            messages += part.messages
+            steady = steady and not part.interrupted
+        return messages, steady
+
+    def parts(self, kind: int, body: bytes = b"", flags: int = 0, *, one: int = 0) -> Iterator[Part]:
+        """The same as it comes, for answers too large to be kept. To be read to its end."""
         try:
-            return self._exchange(kind, body, flags, one)
+            yield from self._exchange(kind, body, flags, one)
         except OSError:
             self.close()
             raise
 
-    def _exchange(self, kind: int, body: bytes, flags: int, one: int) -> tuple[list[Message], bool]:
+    def _exchange(self, kind: int, body: bytes, flags: int, one: int) -> Iterator[Part]:
         door = self._door or self._open()
         self._sequence = (self._sequence + 1) & 0xFFFFFFFF
         door.send(nlmsg.request(kind, flags, self._sequence, body))
-        messages: list[Message] = []
-        total, steady = 0, True
+        total = 0
         while True:
             size, _, how, _ = door.recvmsg_into([self._buffer])
             total += size
@@ -84,10 +93,9 @@ class Netlink:
                 raise OSError(errno.EBADMSG, str(error)) from error
             if part.error:
                 raise OSError(part.error, os.strerror(part.error))
-            messages += part.messages
-            steady = steady and not part.interrupted
+            yield part
             if part.done or (one and any(message.kind == one for message in part.messages)):
-                return messages, steady
+                return
 
     def _open(self) -> socket.socket:
         door = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, self._protocol)

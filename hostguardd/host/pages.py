@@ -1,4 +1,5 @@
-"""How many rows a small SQLite file holds, from its bytes alone: no lock is taken, nothing written. Pure.
+"""The rows of a small SQLite file, and how many there are, from its bytes alone: no lock is taken, nothing
+written. Pure.
 
 The rule: any bytes have an answer, and no page is visited twice. What is no such file, or was caught in
 the middle of a change, is None.
@@ -10,31 +11,54 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import Final
+from itertools import islice
+from typing import Final, TypeAlias
 
 MAGIC: Final = b"SQLite format 3\0"
 LEAF: Final = 0x0D
 INTERIOR: Final = 0x05
 MOST_TABLES: Final = 64
+MOST_COLUMNS: Final = 32
+
+Column: TypeAlias = int | bytes | None
 
 
 def rows_of(data: bytes) -> int | None:
     """The rows of all tables in the file `data`, but for SQLite's own."""
-    if len(data) < 100 or not data.startswith(MAGIC):
-        return None
-    size = int.from_bytes(data[16:18], "big")
-    size = 65536 if size == 1 else size
-    if size < 512 or size & (size - 1):
+    size = _page_size(data)
+    if size is None:
         return None
     try:
-        roots = list(_tables(data, size))[:MOST_TABLES]
+        roots = [root for _, root in islice(_tables(data, size), MOST_TABLES)]
         return sum(sum(count for _, count in _leaves(data, size, root)) for root in roots)
     except (struct.error, IndexError, ValueError):
         return None
 
 
+def values_of(data: bytes, table: bytes) -> list[list[Column]] | None:
+    """The values of all rows of a table, whatever the case of its name. Of a row that
+    does not fit on a page the rest is left out; an INTEGER PRIMARY KEY stands there as None, 2.3."""
+    size = _page_size(data)
+    if size is None:
+        return None
+    try:
+        roots = [root for name, root in islice(_tables(data, size), MOST_TABLES) if name.lower() == table]
+        return [values for root in roots[:1] for values in _rows(data, size, root, MOST_COLUMNS)]
+    except (struct.error, IndexError, ValueError):
+        return None
+
+
+def _page_size(data: bytes) -> int | None:
+    """The size of a page of what is such a file."""
+    if len(data) < 100 or not data.startswith(MAGIC):
+        return None
+    size = int.from_bytes(data[16:18], "big")
+    size = 65536 if size == 1 else size
+    return None if size < 512 or size & (size - 1) else size
+
+
 def _leaves(data: bytes, size: int, root: int) -> Iterator[tuple[int, int]]:
-    """(page number, cells) of each leaf of a table's b-tree."""
+    """(page number, cells) of each leaf of a table's b-tree, in the order of their rows."""
     todo, seen = [root], {root}
     while todo:
         number = todo.pop()
@@ -55,40 +79,53 @@ def _leaves(data: bytes, size: int, root: int) -> Iterator[tuple[int, int]]:
             if child in seen:
                 raise ValueError("a page in two places")
             seen.add(child)
-            todo.append(child)
+        todo += reversed(children)
 
 
-def _tables(data: bytes, size: int) -> Iterator[int]:
-    """Root pages of the tables that the schema (the table on page 1) names."""
-    for number, cells in _leaves(data, size, 1):
+def _tables(data: bytes, size: int) -> Iterator[tuple[bytes, int]]:
+    """Names and root pages of the tables that the schema (the table on page 1) names."""
+    for values in _rows(data, size, 1, 4):
+        match values:
+            case [b"table", bytes(name), _, int(root)] if not name.startswith(b"sqlite_") and root > 0:
+                yield name, root
+
+
+def _rows(data: bytes, size: int, root: int, most: int) -> Iterator[list[Column]]:
+    """The first `most` columns of each row of a table."""
+    for number, cells in _leaves(data, size, root):
         start = (number - 1) * size
         at = start + (100 if number == 1 else 0)
         if at + 8 + 2 * cells > start + size:
             raise ValueError("cells beyond the page")
         for offset in struct.unpack_from(f">{cells}H", data, at + 8):
-            values = _record(data, start + offset)
-            match values:
-                case [b"table", bytes(name), _, int(root)] if not name.startswith(b"sqlite_") and root > 0:
-                    yield root
+            yield _record(data, start + offset, size - data[20], most)
 
 
-def _record(data: bytes, at: int) -> list[int | bytes]:
-    """The first four columns of a cell of the schema: integers and texts."""
+def _record(data: bytes, at: int, usable: int, most: int) -> list[Column]:
+    """The first columns of a cell, as far as they lie on its page of so many `usable` bytes (1.6)."""
+    payload, at = _varint(data, at)
     _, at = _varint(data, at)
-    _, at = _varint(data, at)
-    begin = at
+    if payload > usable - 35:
+        least = (usable - 12) * 32 // 255 - 23
+        payload = least + (payload - least) % (usable - 4)
+        payload = payload if payload <= usable - 35 else least
+    begin, end = at, at + payload
     length, at = _varint(data, at)
     types: list[int] = []
-    while at < begin + length and len(types) < 4:
+    while at < begin + length and len(types) < most:
         kind, at = _varint(data, at)
         types.append(kind)
     at = begin + length
-    values: list[int | bytes] = []
+    values: list[Column] = []
     for kind in types:
         width = (0, 1, 2, 3, 4, 6, 8, 8, 0, 0, 0, 0)[kind] if kind < 12 else (kind - 12) // 2
+        if at + width > end:
+            break
         piece = data[at : at + width]
         at += width
-        if kind < 12:
+        if kind == 0:
+            values.append(None)
+        elif kind < 12:
             values.append(kind - 8 if kind in (8, 9) else int.from_bytes(piece, "big", signed=True))
         else:
             values.append(piece)

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Collection
 from typing import Final, NamedTuple
 
-from .live import Socket
+from .live import Connection, Socket
 
 PF_KTHREAD: Final = 0x00200000  # linux/sched.h
 PF_EXITING: Final = 0x00000004
@@ -141,6 +141,28 @@ def login(text: bytes) -> bool:
     return text.strip() not in (b"", b"4294967295", b"-1")
 
 
+_REAL_UID = re.compile(rb"^Uid:\t(\d+)\t", re.MULTILINE)
+
+
+def real_uid(text: bytes) -> int | None:
+    """The real uid in /proc/PID/status."""
+    found = _REAL_UID.search(text)
+    return int(found[1]) if found else None
+
+
+def recorded(text: bytes) -> int | None:
+    """The number in /proc/PID/loginuid or sessionid; None for -1, which is nobody and none."""
+    text = text.strip()
+    return int(text) if text.isdigit() and len(text) < 11 and text != b"4294967295" else None
+
+
+def variable(environ: bytes, name: bytes) -> bytes:
+    """A variable in /proc/PID/environ, b"" when it is not set."""
+    mark = b"\0" + name + b"="
+    at = (b"\0" + environ).find(mark)
+    return b"" if at < 0 else environ[at + len(mark) - 1 :].partition(b"\0")[0]
+
+
 def fork_mark(text: bytes) -> bytes:
     """How many threads there are and the newest pid, of /proc/loadavg. How many run is no matter."""
     return text[text.find(b"/") :].rstrip()
@@ -161,6 +183,28 @@ def inet_table(text: bytes, proto: str) -> list[Socket]:
         inode = int(parts[9])
         found.append(Socket(inode, _address(address), int(port, 16), int(parts[7]), inode))
     return found
+
+
+CONNECTED: Final = frozenset({0x01, 0x02, 0x08})  # linux/tcp_states.h: established, syn-sent, close-wait
+
+
+def connections(text: bytes) -> list[Connection]:
+    """Sockets with a peer in /proc/net/{tcp,udp}{,6}."""
+    found = []
+    for line in text.split(b"\n")[1:]:
+        parts = line.split()
+        if len(parts) < 10 or int(parts[3], 16) not in CONNECTED:
+            continue
+        (own, _, port), (peer, _, peer_port) = (word.partition(b":") for word in parts[1:3])
+        addresses = [plain(_address(one)) for one in (own, peer)]
+        ports = int(port, 16), int(peer_port, 16)
+        found.append(Connection(addresses[0], ports[0], addresses[1], ports[1], int(parts[7]), int(parts[9])))
+    return found
+
+
+def plain(address: bytes) -> bytes:
+    """An IPv4 address that an IPv6 socket talks to, as IPv4 writes it."""
+    return address.removeprefix(b"::ffff:") if b"." in address else address
 
 
 def _address(hexed: bytes) -> bytes:
@@ -233,6 +277,16 @@ _LOCAL = re.compile(rb"^ *\|-- ([0-9.]+)\n +/32 host LOCAL$", re.M)
 def local_addresses(trie: bytes) -> list[bytes]:
     """This host's IPv4 addresses in /proc/net/fib_trie."""
     return sorted(set(_LOCAL.findall(trie)))
+
+
+def local_addresses_6(text: bytes) -> list[bytes]:
+    """This host's IPv6 addresses in /proc/net/if_inet6, but for those of one link only."""
+    words = (line.split() for line in text.split(b"\n"))
+    packed = {bytes.fromhex(one[0].decode()) for one in words if len(one) == 6 and _HEX.fullmatch(one[0])}
+    return sorted(socket.inet_ntop(socket.AF_INET6, one).encode() for one in packed if one[:2] != b"\xfe\x80")
+
+
+_HEX = re.compile(rb"[0-9a-f]{32}")
 
 
 def numbers(text: bytes) -> list[int]:

@@ -23,11 +23,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from typing import Final
 
-from . import parse
+from . import parse, reach
 from .sockets import SocketTable
-
-PATIENCE: Final = 0.3
-"""Seconds that a connection within this host may take."""
 
 MOST_ADDRESSES: Final = 16
 LARGEST: Final = 64 * 1024**2
@@ -111,9 +108,14 @@ class Ports:
 
     def answers(self, port: int) -> bool:
         """Whether a connection to this host's own addresses is accepted there."""
-        addresses = [b"127.0.0.1", b"::1"]
-        addresses += parse.local_addresses(self._read(self._proc + b"/net/fib_trie", 1 << 20))
-        return any(_accepts(address.decode(), port) for address in addresses[:MOST_ADDRESSES])
+        return any(reach.accepting(address, (port,)) for address in self.addresses())
+
+    def addresses(self) -> list[bytes]:
+        """This host's own addresses, those of the loopback first; no link-local ones of IPv6."""
+        found = [b"127.0.0.1", b"::1"]
+        found += parse.local_addresses(self._read(self._proc + b"/net/fib_trie", 1 << 20))
+        found += parse.local_addresses_6(self._read(self._proc + b"/net/if_inet6", 1 << 20))
+        return list(dict.fromkeys(found))[:MOST_ADDRESSES]
 
     def _reserved(self) -> frozenset[int]:
         text = self._read(self._proc + b"/sys/net/ipv4/ip_local_reserved_ports", 64 * 1024)
@@ -125,17 +127,6 @@ def _has_six() -> bool:
     try:
         with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
             probe.bind(("::", 0))
-    except OSError:
-        return False
-    return True
-
-
-def _accepts(address: str, port: int) -> bool:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    try:
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.settimeout(PATIENCE)
-            probe.connect((address, port))
     except OSError:
         return False
     return True

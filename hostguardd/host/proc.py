@@ -22,12 +22,26 @@ from typing import Final, NamedTuple
 
 from . import parse
 from .digests import Digests
-from .live import ANONYMOUS, DELETED, REPLACED, RUNNING, Inside, Owners, Process, Sockets
+from .live import (
+    ANONYMOUS,
+    DELETED,
+    REPLACED,
+    RUNNING,
+    Connections,
+    Inside,
+    Origin,
+    Owners,
+    Process,
+    Sockets,
+)
 from .reading import READ_FLAGS, read_path
 from .sockets import SocketTable, owners
 
 COMPARED: Final = 64 * 1024 * 1024
 """Bytes above which a program mounted over one of the same length is not read: it may be no copy of it."""
+
+LEAVES: Final = (b"SUDO_UID", b"PKEXEC_UID", b"DOAS_USER")
+"""What programs that lend rights put into the environment."""
 
 CMDLINE: Final = 64 * 1024
 ENVIRON: Final = 128 * 1024
@@ -288,6 +302,27 @@ class ProcHost:
         """As `LiveHost.cookies`."""
         with self._turn:
             return self._table.cookies(proto)
+
+    def connections(self, proto: str) -> Connections:
+        """As `LiveHost.connections`."""
+        return self._table.connections(proto)
+
+    def origin(self, pid: int) -> Origin | None:
+        """As `LiveHost.origin`."""
+        folder = b"%s/%d" % (self._proc, pid)
+        real = parse.real_uid(_read(folder + b"/status") or b"")
+        if real is None:
+            return None
+        environ = _read(folder + b"/environ", ENVIRON) or b""
+        leaves = ((name, parse.variable(environ, name)) for name in LEAVES)
+        return Origin(
+            parse.recorded(_read(folder + b"/loginuid") or b""),
+            parse.recorded(_read(folder + b"/sessionid") or b"") or 0,
+            real,
+            parse.variable(environ, b"SSH_CONNECTION")[:128],
+            (_link(folder + b"/fd/0"), _link(folder + b"/fd/1"), _link(folder + b"/fd/2")),
+            next((name + b"=" + value[:64] for name, value in leaves if value), b""),
+        )
 
     def owners(self, inodes: Collection[int]) -> Owners:
         """As `LiveHost.owners`. Costs a walk over every open file of the host (10 ms for 500

@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterator
 from typing import Final
 
 from . import parse, sockdiag
-from .live import Owners, Socket, Sockets
+from .live import Connections, Owners, Socket, Sockets
 from .netlink import SOCK_DIAG, Netlink
 from .nlmsg import NLM_F_DUMP, Message
 from .reading import read_path
@@ -26,6 +26,10 @@ ATTEMPTS: Final = 4
 SCTP_EVERY: Final = 5.0
 LARGEST: Final = 256 * 1024 * 1024
 """Bytes of an answer. A busy host has hundreds of thousands of sockets, at some 150 bytes each."""
+
+
+MOST_TEXT: Final = 16 * 1024 * 1024
+"""Bytes of a table of connections that are read as text, at 150 each."""
 
 
 class Refused(OSError):
@@ -73,6 +77,25 @@ class SocketTable:
             except OSError:
                 return frozenset()
         return sockdiag.ports(messages)
+
+    def connections(self, proto: str) -> Connections:
+        """As `LiveHost.connections`. What comes or goes meanwhile may be missing: that is nothing new."""
+        query = sockdiag.QUERIES[proto]._replace(states=sockdiag.CONNECTED)
+        with self._lock:
+            if proto.startswith("sctp") and not self._has_sctp():
+                return Connections()
+            found = sockdiag.Packed(query.family)
+            try:
+                if not self._netlink or proto in self._without:
+                    raise Refused(errno.ENOENT, "no sock_diag")
+                body = sockdiag.request(query)
+                for part in self._door.parts(sockdiag.SOCK_DIAG_BY_FAMILY, body, NLM_F_DUMP):
+                    found.add(part.messages)
+            except OSError as error:
+                if error.errno == errno.ENOENT:
+                    self._without.add(proto)
+                return self._read_connections(proto)
+        return Connections(found)
 
     def close(self) -> None:
         """Give the netlink socket back."""
@@ -131,6 +154,18 @@ class SocketTable:
             return Sockets(tuple(parse.packet_table(text, _interface)))
         found: list[Socket] = parse.unix_table(text) if proto == "unix" else parse.inet_table(text, proto)
         return Sockets(tuple(found))
+
+    def _read_connections(self, proto: str) -> Connections:
+        if proto.startswith("sctp"):
+            return Connections((), f"the kernel has {proto} but not the sctp_diag module to list its sockets")
+        try:
+            text = read_path(b"%s/net/%s" % (self._proc, proto.encode()), MOST_TEXT)
+        except FileNotFoundError:
+            return Connections()
+        except OSError as error:
+            return Connections((), f"/proc/net/{proto} cannot be read: {error.strerror}")
+        cut = f"/proc/net/{proto} was read up to {MOST_TEXT} bytes" if len(text) == MOST_TEXT else ""
+        return Connections(parse.connections(text), cut)
 
     def _has_sctp(self) -> bool:
         """Whether the SCTP module is loaded; asked every few seconds, as hardly any host has it."""

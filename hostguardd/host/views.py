@@ -17,11 +17,12 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
-from . import parse
+from . import parse, reach
 from .files import LinuxFiles
 from .ports import Ports
 from .proc import FIRST_PID_NAMESPACE
 from .raw import Raw
+from .reach import End, Greeting
 from .reading import READ_FLAGS
 
 CGROUPS: Final = b"/sys/fs/cgroup"
@@ -110,6 +111,18 @@ class ViewHost(Protocol):
 
     def answers(self, port: int) -> bool:
         """Whether somebody on this host accepts a TCP connection there."""
+        ...
+
+    def addresses(self) -> Sequence[bytes]:
+        """This host's own addresses, those of the loopback first."""
+        ...
+
+    def accepting(self, address: bytes, ports: Sequence[int]) -> list[int]:
+        """At which of `ports` a TCP connection to that one of its addresses is accepted."""
+        ...
+
+    def greetings(self, ends: Sequence[End], seconds: float, ask: bool) -> Mapping[End, Greeting]:
+        """What is said at each of `ends`, of this host, to whoever connects; as `reach.greetings`."""
         ...
 
     def folder(self, path: bytes) -> Listing | None:
@@ -259,6 +272,18 @@ class LinuxViews:
     def answers(self, port: int) -> bool:
         """As `ViewHost.answers`."""
         return self._ports.answers(port)
+
+    def addresses(self) -> Sequence[bytes]:
+        """As `ViewHost.addresses`."""
+        return self._ports.addresses()
+
+    def accepting(self, address: bytes, ports: Sequence[int]) -> list[int]:
+        """As `ViewHost.accepting`."""
+        return reach.accepting(address, ports)
+
+    def greetings(self, ends: Sequence[End], seconds: float, ask: bool) -> Mapping[End, Greeting]:
+        """As `ViewHost.greetings`."""
+        return reach.greetings(ends, seconds, ask=ask)
 
     # -- files -----------------------------------------------------------------------------------
 

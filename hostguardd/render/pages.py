@@ -311,7 +311,8 @@ def _why(generation: Data) -> str:
     who = str(generation.get("actor") or "nobody named")
     reason = str(generation.get("reason") or "no reason given")
     unseen = " (reviewed by nobody)" if generation.get("reviewed") is False else ""
-    return f"{reason} · {who}{unseen}"
+    trust = f" · {generation['trust']}" if generation.get("trust") else ""
+    return f"{reason} · {who}{unseen}{trust}"
 
 
 def _problem(part: Data) -> str:

@@ -1,14 +1,10 @@
-"""How sweeps travel from the crew's processes: plain values that `marshal` knows, behind a length."""
+"""How sweeps travel from the crew's processes: plain values that `marshal` knows (see `host.workers`)."""
 
 from __future__ import annotations
 
-import struct
 from typing import TypeAlias
 
 from ..model import Blind, Depth, FileFact, Row, Sweep
-
-HEADER = struct.Struct("=I")
-"""Bytes of the frame that follows."""
 
 Told: TypeAlias = tuple[
     bytes, list[Row], list[tuple[str, bytes, str]], tuple[bytes, bytes] | None, dict[bytes, bytes], int, int

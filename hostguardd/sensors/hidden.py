@@ -259,7 +259,7 @@ class HiddenSensor:
         """The names in a folder that something happened to."""
         folder = request.scope
         assert isinstance(folder, bytes)
-        if stop() or not _is_place(folder) or places.away(folder) is not None:
+        if stop() or not is_place(folder) or places.away(folder) is not None:
             return
         began = self._wall()
         seen = self._host.folder(folder)
@@ -276,7 +276,7 @@ class HiddenSensor:
         yield Sweep(HiddenFact, FILES, Depth.FULL, found, only=only, began=began, ended=self._wall())
 
 
-def _is_place(folder: bytes) -> bool:
+def is_place(folder: bytes) -> bool:
     """Whether the whole look would come to that folder."""
     for top, levels in PLACES:
         if under(folder, top) and folder[len(top) :].strip(b"/").count(b"/") + (folder != top) <= levels:

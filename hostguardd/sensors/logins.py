@@ -21,9 +21,9 @@ from ..host.texts import TextHost
 from ..loglines import CONSOLE, origin
 from ..model import Blind, Depth, LoginFact, Row, Sweep
 from ..tidings import NOT_DOORS, SWITCHERS
-from ..utmp import BOOT_TIME, USER_PROCESS, Login, logins
+from ..utmp import BOOT_TIME, USER_PROCESS, Login, logins, origin_of
 from .interface import Request, answers
-from .wtmp import LARGEST, WTMP, History, Seen, Who, note, origin_of
+from .wtmp import LARGEST, WTMP, History, Seen, Who, note
 
 KIND: Final = LoginFact.KIND
 ORIGINS: Final = "origins"
@@ -162,7 +162,7 @@ class LoginsSensor:
         for one in present or ():
             if one.kind == USER_PROCESS and one.user:
                 note(found, (one.user, origin_of(one)), Seen(b"", one.line, one.at, 1))
-        sessions = self._sessions()
+        sessions = logind(self._texts)
         for who, seen in self._remember(sessions).items():
             note(found, who, seen)
         if stop():
@@ -199,17 +199,6 @@ class LoginsSensor:
                 self._known = True
                 return list(logins(text.data)), ""
         return None, ""
-
-    def _sessions(self) -> list[Session]:
-        """logind's sessions of people: none of cron's, no greeter, no one's service manager."""
-        found = []
-        for name in self._texts.names(SESSIONS, SOME) or ():
-            if name.endswith(b".ref") or name.startswith(b"."):
-                continue
-            text = self._texts.read(SESSIONS + b"/" + name, 1 << 16)
-            if text.data is not None and (session := _session(name, text.data)) is not None:
-                found.append(session)
-        return found
 
     # -- sessions and their records ----------------------------------------------------------------
 
@@ -267,8 +256,8 @@ class LoginsSensor:
             process = live.process(pid)
             if process is None or process.namespace or process.kernel:
                 continue
-            line = _terminal(process.tty)
-            if not line or line in found:
+            line = terminal(process.tty)
+            if not line.startswith(b"pts/") or line in found:
                 continue
             parent = live.process(process.parent)
             if parent is None or not os.path.basename(parent.exe or b"").startswith(b"sshd"):
@@ -280,6 +269,18 @@ class LoginsSensor:
             at = self._wall() // 10**9 - int(live.uptime() - live.seconds(process.started))
             found[line] = Session(name, user, source, b"sshd", line, pid, at)
         return list(found.values())
+
+
+def logind(texts: TextHost) -> list[Session]:
+    """logind's sessions of people: none of cron's, no greeter, no one's service manager."""
+    found = []
+    for name in texts.names(SESSIONS, SOME) or ():
+        if name.endswith(b".ref") or name.startswith(b"."):
+            continue
+        text = texts.read(SESSIONS + b"/" + name, 1 << 16)
+        if text.data is not None and (session := _session(name, text.data)) is not None:
+            found.append(session)
+    return found
 
 
 def _name(who: Who) -> bytes:
@@ -327,7 +328,11 @@ def _session(name: bytes, data: bytes) -> Session | None:
     )
 
 
-def _terminal(device: int) -> bytes:
-    """`pts/N` of the device number that proc_pid_stat(5) gives; b"" for any other."""
+def terminal(device: int) -> bytes:
+    """`pts/N`, `ttyN` or `ttySN` of the device number that proc_pid_stat(5) gives; b"" for any other."""
     major, minor = (device >> 8) & 0xFFF, (device & 0xFF) | ((device >> 12) & 0xFFF00)
-    return b"pts/%d" % ((major - 136) * 256 + minor) if 136 <= major <= 143 else b""
+    if 136 <= major <= 143:
+        return b"pts/%d" % ((major - 136) * 256 + minor)
+    if major == 4 and minor:
+        return b"ttyS%d" % (minor - 64) if minor >= 64 else b"tty%d" % minor
+    return b""

@@ -43,7 +43,7 @@ KNOWN: Final = compile_paths(
         b"/dev/.lxc*", b"/dev/.lxd-mounts",  # inside a system container
         b"/etc/.pwd.lock", b"/etc/.updated", b"/var/.updated",  # lckpwdf(3), systemd-update-done(8)
         b"/usr/lib/.build-id", b"/lib/.build-id", b"/usr/lib/debug/.*",  # rpm, one link for each program
-        b"/etc/.java", b"/.autorelabel", b"/.dockerenv", b"/.readahead",
+        b"/etc/.java", b"/etc/.java/.systemPrefs", b"/.autorelabel", b"/.dockerenv", b"/.readahead",
         b"/**/.git", b"/**/.svn", b"/**/.hg", b"/**/.bzr",  # a checkout (etckeeper in /etc)
         b"/opt/**/.venv", b"/srv/**/.venv", b"/opt/**/.cache", b"/srv/**/.cache", b"/srv/**/.well-known",
         b"/boot/.vmlinuz-*.hmac", b"/usr/lib/modules/*/.vmlinuz.hmac",  # FIPS checks of the kernel image

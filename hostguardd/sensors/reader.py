@@ -15,9 +15,10 @@ from typing import BinaryIO
 
 from ..host.files import LinuxFiles
 from ..host.mounts import MountMap
+from ..host.workers import read_frame, write_frame
 from ..model import Sweep
 from .files import FilesSensor
-from .frames import HEADER, pack
+from .frames import pack
 
 ROWS = 1024
 """Rows after which a reader sends what it has."""
@@ -26,7 +27,7 @@ ROWS = 1024
 def work() -> None:
     """A reader's whole life: orders first, then handfuls of folders until the pipe closes."""
     source, target = sys.stdin.buffer, sys.stdout.buffer
-    root, watches, largest, pace, nice = pickle.loads(_frame(source) or b"")  # noqa: S301 - from our parent
+    root, watches, largest, pace, nice = pickle.loads(read_frame(source) or b"")  # noqa: S301 - from our parent
     try:
         os.nice(nice)
     except PermissionError:
@@ -36,21 +37,13 @@ def work() -> None:
     sensor = FilesSensor(host, watches, time.time_ns, largest=largest)
     mounts = MountMap(host.mounts)
     report = _Report(target, pace)
-    while (frame := _frame(source)) is not None:
+    while (frame := read_frame(source)) is not None:
         below: list[bytes] = []
         for folder in marshal.loads(frame):
             for sweep in sensor.visit(folder, mounts, report.beat, below):
                 report.add(sweep)
             report.rest()
         report.send(below, 1)
-
-
-def _frame(source: BinaryIO) -> bytes | None:
-    header = source.read(HEADER.size)
-    if len(header) < HEADER.size:
-        return None
-    (size,) = HEADER.unpack(header)
-    return source.read(size)
 
 
 class _Report:
@@ -73,9 +66,7 @@ class _Report:
 
     def send(self, below: list[bytes], through: int) -> None:
         """Send what there is; `through`: one handful is done."""
-        data = marshal.dumps((self._told, below, through))
-        self._target.write(HEADER.pack(len(data)) + data)
-        self._target.flush()
+        write_frame(self._target, (self._told, below, through))
         self._told, self._rows, self._sent = [], 0, time.monotonic()
 
     def beat(self) -> bool:

@@ -154,7 +154,7 @@ def _library(image: bytes, path: bytes, plain: bytes) -> str:
     if "temporary" in traits:
         return "library-temporary"
     if "hidden" in traits:
-        return "library-hidden" if _is_hidden(plain) else "library-home"
+        return "library-hidden" if is_hidden(plain) else "library-home"
     if plain != path:
         return "library-deleted" if plain.startswith(SYSTEM) else "library-gone"
     return ""
@@ -193,7 +193,7 @@ def _placed(process: Process, inside: Inside, script: bytes) -> Signs:
     elif "temporary" in path_traits(script):
         yield "script-temporary", script
     cwd = process.cwd.removesuffix(DELETED)
-    if _is_hidden(cwd + b"/") and not cwd.startswith(b"/tmp/.mount_"):
+    if is_hidden(cwd + b"/") and not cwd.startswith(b"/tmp/.mount_"):
         yield "working-hidden", cwd
     if process.uid == 0 and inside.mode & 0o002:
         yield "writable", process.exe or b""
@@ -201,7 +201,7 @@ def _placed(process: Process, inside: Inside, script: bytes) -> Signs:
         yield "traced", b"by pid %d" % process.tracer
 
 
-def _is_hidden(path: bytes) -> bool:
+def is_hidden(path: bytes) -> bool:
     """Whether a path is hidden otherwise than by the dot folders of homes and tools."""
     if "hidden" not in path_traits(path) or any(under(path, home) for home in HOMES):
         return False
@@ -218,7 +218,7 @@ def _is_odd_place(folder: bytes) -> bool:
     if folder.startswith(b"/tmp/.mount_"):
         return False
     traits = path_traits(folder + b"/")
-    return "temporary" in traits or _is_hidden(folder + b"/")
+    return "temporary" in traits or is_hidden(folder + b"/")
 
 
 LOOKS: Final[tuple[Callable[[Process, Inside, bytes], Signs], ...]] = (_preloaded, _mapped, _named, _placed)

@@ -177,6 +177,37 @@ def held_ports(host: ViewHost, proto: str, stop: Stop) -> list[int]:
     return found
 
 
+def scanned(host: ViewHost) -> bytes:
+    """The own address to connect to: one by which others reach this host, if there is any. Who waits at the
+    loopback only is found by bind(2), as whoever else has a socket."""
+    own = host.addresses()
+    return next((one for one in own if not one.startswith(b"127.") and one != b"::1"), own[0])
+
+
+def answering_ports(host: ViewHost, stop: Stop) -> Iterator[tuple[bytes, int]]:
+    """(address, port) of this host's own where a connection is accepted though no table shows a socket there,
+    unconfirmed. Only ports are tried that no table shows, so that no service notices."""
+    told, address = host.told("tcp"), scanned(host)
+    for first in range(1, 65536, CHUNK):
+        if stop():
+            return
+        ports = [port for port in range(first, min(first + CHUNK, 65536)) if port not in told]
+        yield from ((address, port) for port in host.accepting(address, ports))
+
+
+def check_answers(host: ViewHost, ends: list[tuple[bytes, int]]) -> Finds:
+    """Those of `ends` that accept a connection and that no table shows, before or after."""
+    before = host.told("tcp")
+    found = [(address, port) for address, port in ends if host.accepting(address, (port,))]
+    after = host.told("tcp")
+    detail = b"a connection to %s is accepted there, and no table of sockets shows it"
+    return {
+        b"tcp %d" % port: Found(UNLISTED, b"", detail % address)
+        for address, port in found
+        if port not in before and port not in after
+    }
+
+
 def check_ports(host: ViewHost, proto: str, ports: list[int]) -> Finds:
     """Those of `ports` that somebody holds and no table shows, before or after; for TCP, that answer."""
     before = host.told(proto)

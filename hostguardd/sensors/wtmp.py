@@ -6,9 +6,8 @@ import stat
 from typing import Final, NamedTuple
 
 from ..host.texts import TextHost
-from ..loglines import origin
 from ..model import join, split
-from ..utmp import LAYOUTS, USER_PROCESS, Login, logins, stride
+from ..utmp import LAYOUTS, USER_PROCESS, logins, origin_of, stride
 
 WTMP: Final = b"/var/log/wtmp"
 
@@ -112,11 +111,3 @@ def note(found: dict[Who, Seen], who: Who, seen: Seen) -> None:
         return
     newer, older = (seen, known) if (seen.active, seen.at) >= (known.active, known.at) else (known, seen)
     found[who] = Seen(newer.service or older.service, newer.line or older.line, newer.at, newer.active)
-
-
-def origin_of(one: Login) -> bytes:
-    """From where a record says that somebody came: by address where it has one, as names are the other
-    side's to choose."""
-    if any(one.address) and not one.host.startswith(b":"):
-        return origin(one._replace(host=b"").origin)
-    return origin(one.host)

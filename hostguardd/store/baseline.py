@@ -28,6 +28,10 @@ KEEP_CONTENT = 64 * 1024
 """Largest file text kept for diffs, in bytes."""
 
 
+TRUST = "trust "
+"""How the name of a kept value begins that belongs to the generation of that number."""
+
+
 class Baseline:
     """Generations over a `Database`. All times are wall-clock nanoseconds, given by the caller."""
 
@@ -157,6 +161,15 @@ class Baseline:
         """Keep a small value across restarts."""
         with self._db.transaction() as db:
             db.execute("INSERT OR REPLACE INTO meta VALUES(?, ?)", (name, value))
+
+    def trust(self, number: int) -> str:
+        """How far the host could be trusted when that generation was approved, as a sentence; "" if nobody
+        looked."""
+        return str(self.recall(f"{TRUST}{number}") or "")
+
+    def keep_trust(self, number: int, sentence: str) -> None:
+        """Keep it with the generation."""
+        self.remember(f"{TRUST}{number}", sentence)
 
     def doubtful(self, open_keys: Callable[[type[Fact], Row], bool]) -> Iterator[Key]:
         """Keys written down as seen to differ that have no open finding: quiet ones, and what somebody
@@ -301,6 +314,8 @@ class Baseline:
             oldest = numbers[len(doomed)]
             with self._db.transaction() as db:
                 db.execute("DELETE FROM generation WHERE number < ?", (oldest,))
+                for number in doomed:
+                    db.execute("DELETE FROM meta WHERE name = ?", (f"{TRUST}{number}",))
                 for fact in FACTS:
                     db.execute(f"DELETE FROM {fact.KIND}_base WHERE until <= ?", (oldest,))
         self.forget_contents()

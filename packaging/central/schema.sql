@@ -17,7 +17,7 @@
 \set ON_ERROR_STOP on
 SET client_min_messages = warning;
 
--- The roles: who owns, who may only hand in, who may only look. -----------------------------------------------
+-- The roles: who owns, who may only hand in, who may only look, who may also say what was looked into. ----------
 
 DO $$
 BEGIN
@@ -30,6 +30,10 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'hostguard_reader') THEN
         CREATE ROLE hostguard_reader NOLOGIN;
     END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'hostguard_keeper') THEN
+        CREATE ROLE hostguard_keeper NOLOGIN;
+    END IF;
+    GRANT hostguard_reader TO hostguard_keeper;
     EXECUTE format('GRANT CREATE, CONNECT, TEMPORARY ON DATABASE %I TO hostguard_owner', current_database());
     EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
     EXECUTE format('GRANT CONNECT ON DATABASE %I TO hostguard_writer, hostguard_reader', current_database());
@@ -81,6 +85,7 @@ CREATE TABLE IF NOT EXISTS peers (
     first_seen timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (host, peer)
 );
+CREATE INDEX IF NOT EXISTS peers_peer ON peers (peer);
 
 -- The newest of each host; what is old says nothing that the newest does not.
 CREATE TABLE IF NOT EXISTS heartbeats (
@@ -119,8 +124,11 @@ CREATE TABLE IF NOT EXISTS alerts (
     digest      bytea,
     record      jsonb NOT NULL,
     received_at timestamptz NOT NULL DEFAULT now(),
+    peer        text,
     PRIMARY KEY (host, sequence, id, at)
 ) PARTITION BY RANGE (at);
+ALTER TABLE alerts ADD COLUMN IF NOT EXISTS peer text;
+COMMENT ON COLUMN alerts.peer IS 'the address that brought it first; null for what came before this was kept';
 COMMENT ON COLUMN alerts.digest IS 'SHA-256 of the line; null if it was shortened on its way (hostguard.cut)';
 CREATE TABLE IF NOT EXISTS alerts_other PARTITION OF alerts DEFAULT;
 CREATE INDEX IF NOT EXISTS alerts_at ON alerts USING brin (at);
@@ -142,19 +150,20 @@ CREATE TABLE IF NOT EXISTS troubles (
     trouble    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     host       integer REFERENCES hosts ON DELETE CASCADE,
     epoch      integer NOT NULL,
-    kind       text NOT NULL CHECK (kind IN ('chain', 'rewound', 'damaged')),
+    kind       text NOT NULL,
     sequence   bigint NOT NULL,
     detail     text NOT NULL,
     first_seen timestamptz NOT NULL DEFAULT now(),
     last_seen  timestamptz NOT NULL DEFAULT now(),
     times      bigint NOT NULL DEFAULT 1,
     settled_at timestamptz,
-    settled    text,
-    UNIQUE (host, epoch, kind, sequence)
+    settled    text
 );
-
 ALTER TABLE troubles DROP CONSTRAINT IF EXISTS troubles_kind_check;
 ALTER TABLE troubles ADD CONSTRAINT troubles_kind_check CHECK (kind IN ('chain', 'rewound', 'damaged', 'address'));
+-- A damaged line that nobody's name stands on has no host, and is told once all the same.
+ALTER TABLE troubles DROP CONSTRAINT IF EXISTS troubles_host_epoch_kind_sequence_key;
+CREATE UNIQUE INDEX IF NOT EXISTS troubles_once ON troubles (coalesce(host, 0), epoch, kind, sequence);
 
 -- What became of each finding last. Those that are over stay for a while: what opened them may come later.
 CREATE TABLE IF NOT EXISTS findings (
@@ -177,11 +186,16 @@ CREATE TABLE IF NOT EXISTS findings (
 CREATE INDEX IF NOT EXISTS findings_open ON findings (severity DESC, host) WHERE state IN ('opened', 'changed');
 CREATE INDEX IF NOT EXISTS findings_over ON findings (changed_at) WHERE state NOT IN ('opened', 'changed');
 
--- The same change on several hosts: `signature` is of kind, key, action and the digest after it. What nobody
--- has seen for a day and then comes again is another wave.
+-- The same change on several hosts: `signature` is of kind, key, action and the digest after it. A host counts
+-- once for as long as it was seen there within a week; `tend` takes out who was not.
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('spreads') AND attname = 'wave') THEN
+        DROP TABLE spreads, spread_hosts CASCADE;  -- as they were counted before, which cannot be put right
+    END IF;
+END $$;
 CREATE TABLE IF NOT EXISTS spreads (
     signature uuid PRIMARY KEY,
-    wave      integer NOT NULL DEFAULT 1,
     kind      text NOT NULL,
     action    text NOT NULL,
     key       text NOT NULL,
@@ -194,10 +208,9 @@ CREATE TABLE IF NOT EXISTS spreads (
 CREATE INDEX IF NOT EXISTS spreads_wide ON spreads (last_at) WHERE hosts >= 2;
 CREATE TABLE IF NOT EXISTS spread_hosts (
     signature uuid NOT NULL,
-    wave      integer NOT NULL,
     host      integer NOT NULL,
     at        timestamptz NOT NULL,
-    PRIMARY KEY (signature, wave, host)
+    PRIMARY KEY (signature, host)
 );
 
 CREATE TABLE IF NOT EXISTS rejects (
@@ -227,7 +240,7 @@ CREATE OR REPLACE FUNCTION note_trouble(host integer, epoch integer, kind text, 
 RETURNS void LANGUAGE sql AS $$
     INSERT INTO troubles AS t (host, epoch, kind, sequence, detail)
     VALUES (note_trouble.host, note_trouble.epoch, note_trouble.kind, note_trouble.sequence, note_trouble.detail)
-    ON CONFLICT ON CONSTRAINT troubles_host_epoch_kind_sequence_key DO UPDATE
+    ON CONFLICT (coalesce(host, 0), epoch, kind, sequence) DO UPDATE
         SET times = t.times + 1, last_seen = now()
 $$;
 
@@ -305,10 +318,14 @@ BEGIN
             CASE jsonb_typeof(ours -> 'blind') WHEN 'number' THEN (ours ->> 'blind')::integer
                  WHEN 'array' THEN jsonb_array_length(ours -> 'blind') ELSE 0 END,
             coalesce(ours -> 'blind_scopes', '[]'), every, (ours #>> '{daemon,alive}')::timestamptz,
-            CASE WHEN head > coalesce(known.last_sequence, 0) THEN coalesce(before.behind_since, now()) END)
+            CASE WHEN coalesce(head, before.sequence) > coalesce(known.last_sequence, 0)
+                 THEN coalesce(before.behind_since, now()) END)
     ON CONFLICT ON CONSTRAINT heartbeats_pkey DO UPDATE SET
-        at = excluded.at, received_at = excluded.received_at, sequence = excluded.sequence,
-        digest = excluded.digest, generation = excluded.generation, baseline_digest = excluded.baseline_digest,
+        at = excluded.at, received_at = excluded.received_at,
+        -- One that does not say where the log ends does not take back what the ones before it said.
+        sequence = coalesce(excluded.sequence, h.sequence),
+        digest = CASE WHEN excluded.digest IS NULL AND coalesce(excluded.sequence, h.sequence) = h.sequence
+                      THEN h.digest ELSE excluded.digest END, generation = excluded.generation, baseline_digest = excluded.baseline_digest,
         blind = excluded.blind, blind_scopes = excluded.blind_scopes, every = excluded.every,
         alive = excluded.alive, behind_since = excluded.behind_since;
 END $$;
@@ -457,17 +474,17 @@ BEGIN
 END $$;
 
 -- On how many hosts the changes of a record were seen. In one order, so that two hosts never wait for each other.
-CREATE OR REPLACE FUNCTION note_spread(host integer, said timestamptz, record jsonb) RETURNS void
+CREATE OR REPLACE FUNCTION note_spread(host integer, said timestamptz, arrived timestamptz, record jsonb) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
     ours  jsonb := record -> 'hostguard';
     one   record;
-    turn  integer;
     fresh boolean;
+    first boolean;
 BEGIN
-    -- All hosts share these rows: no host's clock moves them out of the time in which it spoke.
-    IF said NOT BETWEEN now() - interval '7 days' AND now() + interval '10 minutes' THEN
-        said := now();
+    -- All hosts share these rows: no host's clock moves them out of the week in which it spoke.
+    IF said NOT BETWEEN arrived - interval '7 days' AND arrived + interval '10 minutes' THEN
+        said := arrived;
     END IF;
     FOR one IN
         SELECT DISTINCT signature_of(all_of.kind, all_of.action, all_of.key, all_of.sha256) AS signature, all_of.*
@@ -489,14 +506,13 @@ BEGIN
         INSERT INTO spreads AS s (signature, kind, action, key, sha256, severity, first_at, last_at)
         VALUES (one.signature, one.kind, one.action, one.key, one.sha256, one.severity, said, said)
         ON CONFLICT (signature) DO UPDATE SET
-            wave = s.wave + (excluded.last_at > s.last_at + interval '1 day')::integer,
-            hosts = CASE WHEN excluded.last_at > s.last_at + interval '1 day' THEN 0 ELSE s.hosts END,
-            first_at = CASE WHEN excluded.last_at > s.last_at + interval '1 day' THEN excluded.first_at
-                            ELSE least(s.first_at, excluded.first_at) END,
-            last_at = greatest(s.last_at, excluded.last_at), severity = greatest(s.severity, excluded.severity)
-        RETURNING s.wave, s.xmax = 0 INTO turn, fresh;
-        INSERT INTO spread_hosts VALUES (one.signature, turn, note_spread.host, said) ON CONFLICT DO NOTHING;
-        IF FOUND AND NOT fresh THEN
+            first_at = least(s.first_at, excluded.first_at), last_at = greatest(s.last_at, excluded.last_at),
+            severity = greatest(s.severity, excluded.severity)
+        RETURNING s.xmax = 0 INTO fresh;
+        INSERT INTO spread_hosts AS h VALUES (one.signature, note_spread.host, said)
+        ON CONFLICT ON CONSTRAINT spread_hosts_pkey DO UPDATE SET at = greatest(h.at, excluded.at)
+        RETURNING h.xmax = 0 INTO first;
+        IF first AND NOT fresh THEN
             UPDATE spreads s SET hosts = s.hosts + 1 WHERE s.signature = one.signature;
         END IF;
     END LOOP;
@@ -513,6 +529,35 @@ BEGIN
     RETURN said::jsonb;
 END $$;
 
+-- A number that stands for these bytes.
+CREATE OR REPLACE FUNCTION number_of(bytes bytea) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT ('x' || encode(substring(sha256(bytes) FROM 1 FOR 7), 'hex'))::bit(56)::bigint
+$$;
+
+-- What an alert that is new says: of the numbers and the chain, of findings, of what is seen elsewhere. `was` is the row of its
+-- host, locked.
+CREATE OR REPLACE FUNCTION learn(was hosts, alert alerts) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    state text := alert.record #>> '{hostguard,state}';
+BEGIN
+    was := follow(was, alert.sequence, alert.at, alert.chain, alert.digest);
+    IF was.epoch <> alert.epoch THEN
+        UPDATE alerts a SET epoch = was.epoch
+        WHERE a.host = alert.host AND a.sequence = alert.sequence AND a.id = alert.id AND a.at = alert.at;
+    END IF;
+    IF state IN ('opened', 'changed', 'cleared', 'accepted') THEN
+        PERFORM note_findings(alert.host, was.epoch, alert.sequence, alert.at, alert.record);
+        IF state IN ('opened', 'changed') THEN
+            PERFORM note_spread(alert.host, alert.at, alert.received_at, alert.record);
+        END IF;
+    END IF;
+    UPDATE hosts h SET epoch = was.epoch, first_sequence = was.first_sequence, first_at = was.first_at,
+        last_sequence = was.last_sequence, last_digest = was.last_digest,
+        last_alert = greatest(h.last_alert, alert.received_at),
+        unchecked_links = was.unchecked_links, arrived = h.arrived + 1
+    WHERE h.host = alert.host;
+END $$;
+
 -- One line, as bytes. May fail: `take` catches that.
 CREATE OR REPLACE FUNCTION take_line(peer text, name text, line bytea) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -526,8 +571,8 @@ DECLARE
     chained bytea;
     own     bytea;
     who     integer;
-    told    integer;
     was     hosts%ROWTYPE;
+    alert   alerts%ROWTYPE;
 BEGIN
     IF jsonb_typeof(ours) IS DISTINCT FROM 'object' OR kind IS NULL OR (ours ->> 'schema') IS DISTINCT FROM '1' THEN
         RAISE EXCEPTION 'no record of schema 1';
@@ -539,25 +584,25 @@ BEGIN
     IF (event ->> 'sequence')::numeric >= 1e18 OR (ours #>> '{last,sequence}')::numeric NOT BETWEEN 0 AND 1e18 - 1 THEN
         RAISE EXCEPTION 'a number beyond what is counted';
     END IF;
-    IF kind = 'damaged' THEN
-        -- It tells no host: the name that the message came under must do, or the address that it came from.
-        IF label <> '' THEN
-            who := host_of(label, '');
-        ELSE
-            SELECT p.host INTO who FROM peers p WHERE p.peer = take_line.peer ORDER BY p.host DESC LIMIT 1;
-        END IF;
-        PERFORM note_trouble(who, 0, 'damaged',
-            ('x' || encode(substring(sha256(line) FROM 1 FOR 7), 'hex'))::bit(56)::bigint,
-            left(record ->> 'message', 1024));
-        RETURN;
+    IF kind <> 'damaged' THEN
+        who := host_of(label, left(coalesce(record #>> '{host,id}', ''), 64));
+    -- It tells no host: the name that the message came under must do, or the address that it came from.
+    ELSIF label <> '' THEN
+        who := host_of(label, '');
+    ELSE
+        SELECT p.host INTO who FROM peers p WHERE p.peer = take_line.peer ORDER BY p.host DESC LIMIT 1;
     END IF;
-    who := host_of(label, left(coalesce(record #>> '{host,id}', ''), 64));
     INSERT INTO peers (host, peer) SELECT who, take_line.peer
-    WHERE NOT EXISTS (SELECT FROM peers p WHERE p.host = who AND p.peer = take_line.peer) ON CONFLICT DO NOTHING;
+    WHERE who IS NOT NULL AND NOT EXISTS (SELECT FROM peers p WHERE p.host = who AND p.peer = take_line.peer)
+    ON CONFLICT DO NOTHING;
     IF FOUND AND EXISTS (SELECT FROM peers p WHERE p.host = who AND p.peer <> take_line.peer) THEN
-        PERFORM note_trouble(who, 0, 'address',
-            ('x' || encode(substring(sha256(convert_to(take_line.peer, 'UTF8')) FROM 1 FOR 7), 'hex'))::bit(56)::bigint,
+        PERFORM note_trouble(who, 0, 'address', number_of(convert_to(take_line.peer, 'UTF8')),
             format('%s speaks as this host, which no one there did before', take_line.peer));
+    END IF;
+    IF kind = 'damaged' THEN
+        PERFORM note_trouble(who, 0, 'damaged', number_of(convert_to(take_line.peer, 'UTF8') || line),
+            format('from %s: %s', take_line.peer, left(record ->> 'message', 1024)));
+        RETURN;
     END IF;
     IF kind = 'heartbeat' THEN
         -- The next one says the same and more: not worth waiting for the disk.
@@ -578,33 +623,19 @@ BEGIN
         who, number, left(event ->> 'id', 64), said, was.epoch, coalesce((event ->> 'severity')::smallint, 73),
         kind, coalesce(event ->> 'action', ''), record #>> '{rule,name}',
         techniques(record #> '{threat,technique,id}'), left(ours ->> 'key', 4096),
-        coalesce(record ->> 'message', ''), left(ours ->> 'finding', 64), ours ->> 'state', chained, own, record, now()
-    ) ON CONFLICT DO NOTHING;
+        coalesce(record ->> 'message', ''), left(ours ->> 'finding', 64), ours ->> 'state', chained, own, record, now(),
+        take_line.peer
+    ) ON CONFLICT DO NOTHING RETURNING * INTO alert;
     IF NOT FOUND THEN
         UPDATE hosts h SET repeats = h.repeats + 1 WHERE h.host = who;
         RETURN;
     END IF;
-    told := was.epoch;
-    was := follow(was, number, said, chained, own);
-    IF was.epoch <> told THEN
-        UPDATE alerts a SET epoch = was.epoch
-        WHERE a.host = who AND a.sequence = number AND a.id = left(event ->> 'id', 64) AND a.at = said;
-    END IF;
-    IF ours ->> 'state' IN ('opened', 'changed', 'cleared', 'accepted') THEN
-        PERFORM note_findings(who, was.epoch, number, said, record);
-        IF ours ->> 'state' IN ('opened', 'changed') THEN
-            PERFORM note_spread(who, said, record);
-        END IF;
-    END IF;
-    UPDATE hosts h SET epoch = was.epoch, first_sequence = was.first_sequence, first_at = was.first_at,
-        last_sequence = was.last_sequence, last_digest = was.last_digest, last_alert = now(),
-        unchecked_links = was.unchecked_links, arrived = h.arrived + 1
-    WHERE h.host = who;
+    PERFORM learn(was, alert);
 END $$;
 
 -- What rsyslog calls, for each message once. It never fails for what a message says. Where the database itself
--- cannot write (a full disk), it waits: the queue before it has a disk of its own, and ompgsql would take an
--- error here for a message that is done with.
+-- cannot write (a full disk), it waits: the queue before it has a disk of its own, and an error would only be handed in
+-- again.
 CREATE OR REPLACE FUNCTION take(peer text, name text, sd text, msg text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = hostguard, pg_catalog, pg_temp AS $$
 DECLARE
@@ -699,14 +730,66 @@ BEGIN
     DELETE FROM alerts_other WHERE received_at < oldest;
     DELETE FROM rejects WHERE received_at < oldest;
     DELETE FROM findings WHERE state NOT IN ('opened', 'changed') AND changed_at < now() - interval '31 days';
-    DELETE FROM spread_hosts h USING spreads s
-    WHERE s.signature = h.signature AND s.last_at < now() - interval '31 days';
-    DELETE FROM spreads WHERE last_at < now() - interval '31 days';
+    PERFORM recount(ARRAY(SELECT DISTINCT h.signature FROM spread_hosts h WHERE h.at < now() - interval '7 days'));
+    -- What is as old as the alerts that it is about; and of each kind what a host can make people read.
+    DELETE FROM troubles WHERE last_seen < oldest;
+    DELETE FROM troubles t USING (
+        SELECT trouble, row_number() OVER (PARTITION BY host, kind ORDER BY last_seen DESC) AS place FROM troubles
+    ) ranked WHERE ranked.trouble = t.trouble AND ranked.place > 1000;
+END $$;
+
+-- Counts anew on which hosts these changes were seen within a week.
+CREATE OR REPLACE FUNCTION recount(signatures uuid[]) RETURNS void LANGUAGE sql AS $$
+    SELECT FROM spreads s WHERE s.signature = ANY (signatures) ORDER BY s.signature FOR UPDATE;
+    DELETE FROM spread_hosts h WHERE h.signature = ANY (signatures) AND h.at < now() - interval '7 days';
+    UPDATE spreads s SET hosts = seen.hosts, first_at = seen.first_at, last_at = seen.last_at
+    FROM (SELECT h.signature, count(*) AS hosts, min(h.at) AS first_at, max(h.at) AS last_at FROM spread_hosts h
+          WHERE h.signature = ANY (signatures) GROUP BY h.signature) seen
+    WHERE s.signature = seen.signature;
+    DELETE FROM spreads s WHERE s.signature = ANY (signatures)
+        AND NOT EXISTS (SELECT FROM spread_hosts h WHERE h.signature = s.signature);
+$$;
+
+-- Takes out what a host, or with `peer` what one address in its name, has brought, and what was learned from that; how
+-- many alerts that were. What others brought in its name is learned anew. The files stay: they are the evidence.
+CREATE OR REPLACE FUNCTION forget(host integer, peer text DEFAULT NULL) RETURNS bigint LANGUAGE plpgsql
+SET search_path = hostguard, pg_catalog AS $$
+DECLARE
+    was    hosts%ROWTYPE;
+    alert  alerts%ROWTYPE;
+    seen   uuid[];
+    number bigint;
+BEGIN
+    SELECT * INTO was FROM hosts h WHERE h.host = forget.host FOR UPDATE;
+    DELETE FROM alerts a WHERE a.host = forget.host AND (forget.peer IS NULL OR a.peer = forget.peer);
+    GET DIAGNOSTICS number = ROW_COUNT;
+    WITH gone AS (DELETE FROM spread_hosts h WHERE h.host = forget.host RETURNING h.signature)
+    SELECT array_agg(signature) INTO seen FROM gone;
+    PERFORM recount(seen);
+    IF forget.peer IS NULL THEN
+        DELETE FROM hosts h WHERE h.host = forget.host;
+        RETURN number;
+    END IF;
+    DELETE FROM peers p WHERE p.host = forget.host AND p.peer = forget.peer;
+    DELETE FROM gaps g WHERE g.host = forget.host;
+    DELETE FROM findings f WHERE f.host = forget.host;
+    DELETE FROM heartbeats h WHERE h.host = forget.host;  -- the next one comes within minutes
+    DELETE FROM troubles t WHERE t.host = forget.host AND t.kind IN ('chain', 'rewound');
+    DELETE FROM troubles t WHERE t.host = forget.host AND t.kind = 'address'
+        AND t.sequence = number_of(convert_to(forget.peer, 'UTF8'));
+    UPDATE hosts h SET epoch = 1, first_sequence = NULL, first_at = NULL, last_sequence = NULL, last_digest = NULL,
+        last_alert = NULL, arrived = 0, unchecked_links = 0 WHERE h.host = forget.host;
+    UPDATE alerts a SET epoch = 0 WHERE a.host = forget.host;  -- in none yet, so that none is compared before its turn
+    FOR alert IN SELECT * FROM alerts a WHERE a.host = forget.host ORDER BY a.received_at, a.sequence LOOP
+        SELECT * INTO was FROM hosts h WHERE h.host = forget.host;
+        PERFORM learn(was, alert);
+    END LOOP;
+    RETURN number;
 END $$;
 
 -- Says that a trouble was looked into. It stays, and is told again if it happens again.
 CREATE OR REPLACE FUNCTION settle(trouble bigint, why text) RETURNS void LANGUAGE sql
-SET search_path = hostguard, pg_catalog AS $$
+SECURITY DEFINER SET search_path = hostguard, pg_catalog, pg_temp AS $$
     UPDATE troubles t SET settled_at = now(), settled = session_user || ': ' || why
     WHERE t.trouble = settle.trouble
 $$;
@@ -742,7 +825,7 @@ WHERE NOT h.retired AND b.received_at >= now() - 3 * b.every AND b.alive < b.at 
 
 CREATE OR REPLACE VIEW same_change AS
 SELECT s.hosts, s.kind, s.action, s.key, s.sha256, severity_name(s.severity) AS severity, s.first_at, s.last_at,
-       s.last_at - s.first_at AS within, s.signature, s.wave
+       s.last_at - s.first_at AS within, s.signature
 FROM spreads s
 WHERE s.hosts >= 2 AND s.last_at >= now() - interval '7 days'
 ORDER BY s.hosts DESC, s.last_at DESC;
@@ -753,25 +836,26 @@ SELECT h.hostname, h.machine_id, g.host, g.lo, g.hi, g.hi - g.lo + 1 AS missing,
 FROM gaps g JOIN hosts h USING (host) LEFT JOIN heartbeats b USING (host)
 WHERE g.since < now() - coalesce(b.every, interval '60 s');
 
+CREATE OR REPLACE VIEW open_troubles AS
+SELECT h.hostname, h.machine_id, t.host, t.sequence, t.detail, t.first_seen, t.last_seen, t.times, t.epoch, t.trouble,
+       t.kind
+FROM troubles t LEFT JOIN hosts h USING (host)
+WHERE t.settled_at IS NULL OR t.last_seen > t.settled_at;
+
 CREATE OR REPLACE VIEW broken_chains AS
-SELECT h.hostname, h.machine_id, t.host, t.sequence, t.detail, t.first_seen, t.last_seen, t.times, t.epoch, t.trouble
-FROM troubles t JOIN hosts h USING (host)
-WHERE t.kind = 'chain' AND (t.settled_at IS NULL OR t.last_seen > t.settled_at);
+SELECT hostname, machine_id, host, sequence, detail, first_seen, last_seen, times, epoch, trouble
+FROM open_troubles WHERE kind = 'chain';
 
 CREATE OR REPLACE VIEW rewound_hosts AS
-SELECT h.hostname, h.machine_id, t.host, t.sequence, t.detail, t.first_seen, t.last_seen, t.times, t.epoch, t.trouble
-FROM troubles t JOIN hosts h USING (host)
-WHERE t.kind = 'rewound' AND (t.settled_at IS NULL OR t.last_seen > t.settled_at);
+SELECT hostname, machine_id, host, sequence, detail, first_seen, last_seen, times, epoch, trouble
+FROM open_troubles WHERE kind = 'rewound';
 
 CREATE OR REPLACE VIEW moved_hosts AS
-SELECT h.hostname, h.machine_id, t.host, t.detail, t.first_seen, t.trouble
-FROM troubles t JOIN hosts h USING (host)
-WHERE t.kind = 'address' AND (t.settled_at IS NULL OR t.last_seen > t.settled_at);
+SELECT hostname, machine_id, host, detail, first_seen, trouble FROM open_troubles WHERE kind = 'address';
 
 CREATE OR REPLACE VIEW damaged_lines AS
-SELECT h.hostname, h.machine_id, t.host, t.detail, t.first_seen, t.last_seen, t.times, t.trouble
-FROM troubles t LEFT JOIN hosts h USING (host)
-WHERE t.kind = 'damaged' AND (t.settled_at IS NULL OR t.last_seen > t.settled_at);
+SELECT hostname, machine_id, host, detail, first_seen, last_seen, times, trouble
+FROM open_troubles WHERE kind = 'damaged';
 
 -- The host has written more than came: on its way, held back, or taken out.
 CREATE OR REPLACE VIEW held_back AS
@@ -798,13 +882,22 @@ SELECT h.hostname, count(DISTINCT h.host) AS machines, count(DISTINCT p.peer) AS
 FROM hosts h JOIN peers p USING (host)
 GROUP BY h.hostname HAVING count(DISTINCT h.host) > 1 OR count(DISTINCT p.peer) > 1;
 
+-- One address that speaks in several names: a gateway between, or a host that makes names up.
+CREATE OR REPLACE VIEW addresses_of_many AS
+SELECT p.peer, count(DISTINCT h.hostname) AS names, (array_agg(DISTINCT h.hostname))[1:10] AS some_names,
+       max(p.first_seen) AS newest
+FROM peers p JOIN hosts h USING (host)
+GROUP BY p.peer HAVING count(DISTINCT h.hostname) > 1 ORDER BY names DESC;
+
 -- Who may do what. ---------------------------------------------------------------------------------------------
 
 REVOKE ALL ON ALL TABLES IN SCHEMA hostguard FROM PUBLIC, hostguard_writer;
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA hostguard FROM PUBLIC, hostguard_writer, hostguard_reader;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA hostguard FROM PUBLIC, hostguard_writer, hostguard_reader, hostguard_keeper;
 GRANT EXECUTE ON FUNCTION take(text, text, text, text) TO hostguard_writer;
 GRANT EXECUTE ON FUNCTION severity_name(smallint) TO hostguard_reader;
 GRANT SELECT ON ALL TABLES IN SCHEMA hostguard TO hostguard_reader;
+GRANT EXECUTE ON FUNCTION settle(bigint, text) TO hostguard_keeper;
+GRANT UPDATE (retired) ON hosts TO hostguard_keeper;
 
 SELECT tend();
 RESET ROLE;

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import random
 import shutil
 import statistics
+import sys
 import tempfile
 import threading
 import time
@@ -15,6 +17,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+
+from hostguardd.host.bundle import this_host
+from hostguardd.packages.dpkg import Dpkg
 
 from . import forward as leaving
 from . import live as crowded
@@ -353,6 +358,41 @@ def _missed(guard: Guard, expected: Mapping[str, str]) -> list[str]:
     return [path for path, digest in expected.items() if known.get(path) != digest]
 
 
+def packages(bench: Bench) -> Iterator[Figure]:
+    """every packaged file of a Debian host, beside debsums"""
+    _need("debsums")
+    manager = Dpkg(this_host())
+
+    def verified() -> float:
+        began = time.monotonic()
+        for _ in manager.verify(lambda: False):
+            pass
+        return time.monotonic() - began
+
+    verified()  # the page cache is warm for everybody
+    ours = _best(bench.options.repeat, verified)
+    theirs = _best(bench.options.repeat, lambda: peers.debsums(bench.folder).wall)
+    yield compared("packaged files compared", ours, "debsums", theirs, at_most=0.5)
+
+
+def inquiry(bench: Bench) -> Iterator[Figure]:
+    """the whole inquiry of this host, beside debsums alone"""
+    _need("debsums")
+    page = bench.folder / "inquiry.json"
+    command = [sys.executable, "-m", "hostguardd.cli", "investigate", "--json"]
+    peers.run(command, page)  # the page cache is warm for everybody
+    quick = peers.run([*command, "--quick"], page)
+    whole = peers.run(command, page)
+    theirs = peers.debsums(bench.folder)
+    yield bounded("inquiry without packages", quick.wall, "s", 10.0)
+    yield bounded("whole inquiry", whole.wall, "s", 60.0)
+    yield compared("whole inquiry", whole.wall, "debsums", theirs.wall, at_most=1.0)
+    yield bounded("peak of its largest process", whole.peak / MIB, "MiB", 128.0)
+    took = {check["title"]: check["took"] for check in json.loads(page.read_text())["checks"]}
+    slowest = sorted(took.items(), key=lambda one: -one[1])[:4]
+    yield told("slowest checks", ", ".join(f"{title} {seconds:.1f} s" for title, seconds in slowest))
+
+
 def forward(bench: Bench) -> Iterator[Figure]:
     """alerts sent by RELP to an rsyslog here, beside rsyslog's own omrelp"""
     yield from leaving.rates(bench.folder / "forward")
@@ -367,6 +407,8 @@ BENCHES: Mapping[str, Callable[[Bench], Iterator[Figure]]] = {
     "live": live,
     "latency": latency,
     "storm": storm,
+    "packages": packages,
+    "inquiry": inquiry,
     "forward": forward,
     "relp": relp,
 }

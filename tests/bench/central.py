@@ -33,6 +33,7 @@ SETTINGS = (
 VIEWS = (
     "open_critical", "open_findings", "silent_hosts", "same_change", "sequence_gaps", "broken_chains",
     "rewound_hosts", "held_back", "chain_coverage", "blind_hosts", "damaged_lines", "contested_names",
+    "moved_hosts", "addresses_of_many", "open_troubles",
 )  # fmt: skip
 
 OURS = "hostname ~ '^s[0-9]+[.]'"
@@ -71,7 +72,7 @@ INSERT INTO spreads (signature, kind, action, key, sha256, severity, hosts, firs
 SELECT md5(i::text)::uuid, 'file', 'file-changed', '/usr/lib/thing/' || i, md5(i::text), 47,
        CASE WHEN i % 10 = 0 THEN i % 900 + 2 ELSE 1 END, now() - interval '1 d' - at, now() - at
 FROM generate_series(1, {alerts} / 4) i, LATERAL (SELECT random() * interval '31 days' AS at WHERE i > 0) a;
-INSERT INTO spread_hosts SELECT md5(i::text)::uuid, 1, i % {hosts} + 1, now()
+INSERT INTO spread_hosts SELECT md5(i::text)::uuid, i % {hosts} + 1, now()
 FROM generate_series(1, {alerts} / 4) i;
 """
 

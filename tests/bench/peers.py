@@ -95,6 +95,11 @@ def digest_all(folder: Path, trees: Sequence[str]) -> Run:
     return run(["sh", "-c", pipeline], folder / "openssl.out")
 
 
+def debsums(folder: Path) -> Run:
+    """Every file of every Debian package against its digest."""
+    return run(["debsums", "--all", "--silent"], folder / "debsums")
+
+
 def list_all(folder: Path, trees: Sequence[str]) -> Run:
     """What it takes to list the same metadata once, without keeping or comparing it."""
     return run(["find", *trees, "-printf", LISTING], folder / "find.out")

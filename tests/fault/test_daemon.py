@@ -781,6 +781,17 @@ def test_nothing_is_approved_that_was_not_shown(guard: Guard) -> None:
     assert error.exit == Exit.USAGE
 
 
+def test_how_far_the_host_was_trusted_is_kept_with_the_generation(guard: Guard) -> None:
+    guard.start()
+    (guard.tree / "file0").write_text("shown")
+    guard.finds(guard.tree / "file0")
+    trust = "all 100 packaged files match, 1 thing suspicious: /usr/bin/less"
+    made = guard.call("approve", token=guard.call("review")["token"], reason="first", trust=trust)
+    assert made["generation"]["trust"] == trust
+    assert [one["trust"] for one in guard.call("history")["generations"]] == ["", trust]
+    assert any(trust in one["message"] for one in guard.alerts() if "approved generation" in one["message"])
+
+
 def test_what_moved_on_since_it_was_shown_stays_open(guard: Guard) -> None:
     guard.start()
     (guard.tree / "file0").write_text("shown")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import hashlib
 import itertools
 import json
@@ -686,3 +687,11 @@ def _fds() -> Iterator[None]:
     before = len(os.listdir("/proc/self/fd"))
     yield
     assert len(os.listdir("/proc/self/fd")) <= before + 1
+
+
+def test_a_root_is_let_go_with_its_host(tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(20):
+        assert LinuxFiles(bytes(tmp_path)).mounts()
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) <= before

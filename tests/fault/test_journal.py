@@ -76,6 +76,23 @@ def test_the_past_and_then_what_comes(faked: Faked) -> None:
     assert "SYSLOG_FACILITY=10" in faked.called()[1]
 
 
+def test_a_span_of_time_is_asked_for_with_the_kernel(faked: Faked) -> None:
+    faked.say(faked.past, "one", "two")
+    feed = JournalFeed(str(faked.program))
+    assert messages(feed.past(never, 1_700_000_000.5)) == ["one", "two"]
+    assert {"--since=@1700000000", "SYSLOG_FACILITY=0"} <= set(faked.called()[0].split())
+    feed.past(never)
+    assert "SYSLOG_FACILITY=0" not in faked.called()[1]
+
+
+def test_a_past_of_endless_messages_is_cut(faked: Faked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "TOGETHER", 100_000)
+    faked.say(faked.past, *["x" * 50_000] * 40)
+    feed = JournalFeed(str(faked.program))
+    assert len(feed.past(never, 1.0)) < 40
+    assert "not read" in feed.problem
+
+
 def test_it_never_waits(faked: Faked) -> None:
     feed = JournalFeed(str(faked.program))
     feed.past(never)

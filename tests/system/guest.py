@@ -38,7 +38,7 @@ BOOT = 120.0
 
 ROOMS = (
     "hostguardd", "psutil", "structlog", "watchdog", "sdnotify", "inotify_simple",
-    "rich", "markdown_it", "mdurl", "pygments",
+    "rich", "markdown_it", "mdurl", "pygments", "jinja2", "markupsafe",
 )  # fmt: skip
 
 UNIT = """\
@@ -118,6 +118,29 @@ def install(root: Path, *, settings: str = "", unit: str = "") -> None:
     if unit:
         (units / "hostguardd.service.d").mkdir()
         (units / "hostguardd.service.d/test.conf").write_text(unit)
+
+
+def packaged(root: Path) -> None:
+    """Hand what `install` put there to the host's package manager, as files of a package."""
+    places = ("usr/local/lib/python3.11/dist-packages", "usr/bin/hostguardd", "usr/bin/hostguardctl",
+              "etc/systemd/system/hostguardd.service", "etc/hostguardd")  # fmt: skip
+    build = root / "build"
+    for place in places:
+        (build / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(root / place, build / place)
+    (build / "DEBIAN").mkdir()
+    control = (
+        "Package: hostguardd",
+        "Version: 1",
+        "Architecture: all",
+        "Maintainer: a test",
+        "Description: x",
+    )
+    (build / "DEBIAN/control").write_text("".join(f"{line}\n" for line in control))
+    for command in (("dpkg-deb", "-b", "/build", "/build.deb"), ("dpkg", "-i", "/build.deb")):
+        subprocess.run(["chroot", str(root), *command], check=True, capture_output=True)
+    shutil.rmtree(build)
+    (root / "build.deb").unlink()
 
 
 def program(root: Path, command: str, after: str = "") -> None:

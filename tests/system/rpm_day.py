@@ -174,6 +174,7 @@ def install() -> None:
     result["baseline"] = timed("hostguardctl", "baseline", "--yes", "-m", "installed")
     result["doctor"] = json.loads(run("hostguardctl", "doctor", "--json").stdout)["checks"]
     result["once"] = timed("hostguardd", "--once")
+    result["inquiry"] = timed("hostguardctl", "investigate", "--json", "--html", "/srv/inquiry.html")
     result["journal explained"] = run("journalctl", "-x", "-u", "hostguardd", "--no-pager").stdout
 
 

@@ -12,13 +12,16 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import socket
 import ssl
 import subprocess
 import threading
 import time
+import warnings
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,10 +29,11 @@ from typing import Any
 
 import pytest
 
+from hostguardd.describe import finding_alert
 from hostguardd.envelope import entry, syslog
 from hostguardd.model import Severity
 from hostguardd.record import clean
-from tests.alerts import FILE, finding
+from tests.alerts import FILE, NAMES, finding
 from tests.central import (
     AUTHPRIV,
     CENTRAL,
@@ -39,9 +43,11 @@ from tests.central import (
     Host,
     Receiver,
     Relp,
+    apart,
     central,
     message,
     missing,
+    now,
     wait,
 )
 from tests.daemon import ROOT
@@ -111,7 +117,10 @@ def quoted(text: str) -> str:
 
 
 def settled(database: Database, host: Host, number: int) -> None:
-    wait(lambda: count(database, host) == number, f"{number} alerts of {host.name} are in the database")
+    wait(
+        lambda: count(database, host) == number,
+        lambda: f"{number} alerts of {host.name} are in the database, which has {count(database, host)}",
+    )
 
 
 def handled(database: Database, host: Host, number: int) -> None:
@@ -580,7 +589,6 @@ def arrived(database: Database, hosts: list[Host]) -> None:
 def test_a_connection_cut_in_the_middle_loses_nothing(
     database: Database, receiver: Receiver, send: Any
 ) -> None:
-    """What ompgsql's own transactions lose: see the configuration."""
     hosts = [new_host() for _ in range(5)]
     over = threading.Event()
 
@@ -604,8 +612,35 @@ def test_a_connection_cut_in_the_middle_loses_nothing(
         settled(database, host, 600)
 
 
+def test_a_statement_that_is_cut_again_and_again_is_not_given_up(
+    database: Database, send: Any, host: Host
+) -> None:
+    """What ompgsql gives up after the second time: see the configuration."""
+    database.psql(
+        """
+        CREATE SEQUENCE public.cuts;
+        CREATE FUNCTION public.cut() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+        BEGIN
+            IF nextval('public.cuts') <= 3 THEN
+                PERFORM pg_terminate_backend(pg_backend_pid());
+            END IF;
+            RETURN NEW;
+        END $$;
+        CREATE TRIGGER cut BEFORE INSERT ON hostguard.alerts FOR EACH ROW EXECUTE FUNCTION public.cut();
+        """
+    )
+    try:
+        send(*messages(host.idle(5)))
+        settled(database, host, 5)
+        assert database.one("SELECT last_value FROM public.cuts") == 8
+    finally:
+        database.psql(
+            "DROP TRIGGER cut ON hostguard.alerts; DROP FUNCTION public.cut; DROP SEQUENCE public.cuts"
+        )
+
+
 def test_a_database_without_room_waits_and_loses_nothing(database: Database, send: Any, host: Host) -> None:
-    """A full disk is an error of the statement, which ompgsql would take for the end of the message."""
+    """A full disk is an error of the statement, which stays the same however often it is handed in."""
     database.psql(
         """
         CREATE TABLE public.room (full_ boolean); INSERT INTO public.room VALUES (true);
@@ -668,6 +703,149 @@ def test_a_database_is_filled_from_the_files(
     settled(database, host, 30)
 
 
+def bring(database: Database, address: str, *lines: bytes, name: str = "-") -> None:
+    """Hand lines in as if they had come from `address`."""
+    database.psql(
+        "".join(
+            f"SELECT hostguard.take('{address}', {quoted(name)}, '', {quoted(line.decode())});\n"
+            for line in lines
+        )
+    )
+
+
+def test_what_a_stranger_brought_in_a_hosts_name_can_be_told_and_taken_out(
+    database: Database, host: Host
+) -> None:
+    one = finding(None, replace(FILE, name=b"backdoor"), Severity.CRITICAL, "one")
+    true = [*host.tell(one), *host.idle()]
+    thief = replace(host, lines=[])
+    false = [*thief.tell(one, "cleared"), *replace(thief, sequence=0).idle()]
+    bring(database, "10.0.0.1", *true)
+    bring(database, "10.6.6.6", *false)
+    assert of(database, "open_findings", host) == []
+    assert len(of(database, "rewound_hosts", host)) == 1
+    assert "10.6.6.6" in of(database, "moved_hosts", host)[0]["detail"]
+    (number,) = {
+        row["host"]
+        for row in database.rows(f"SELECT host FROM hostguard.hosts WHERE hostname = '{host.name}'")
+    }
+    brought = database.rows(
+        f"SELECT peer, count(*) FROM hostguard.alerts WHERE host = {number} GROUP BY peer ORDER BY peer"
+    )
+    assert brought == [{"peer": "10.0.0.1", "count": 2}, {"peer": "10.6.6.6", "count": 2}]
+    assert database.one(f"SELECT hostguard.forget({number}, '10.6.6.6')") == 2
+    bring(database, "10.0.0.1", *host.idle(2))
+    assert [row["finding"] for row in of(database, "open_findings", host)] == ["one"]
+    assert database.one(f"SELECT array_agg(DISTINCT epoch) FROM hostguard.alerts WHERE host = {number}") == [
+        1
+    ]
+    for view in ("rewound_hosts", "broken_chains", "moved_hosts", "contested_names"):
+        assert of(database, view, host) == [], view
+    assert whole(database, host)
+    assert count(database, host) == 4
+
+
+def test_a_host_can_be_forgotten(database: Database) -> None:
+    change = replace(FILE, name=b"forgotten", sha256=b"\x31" * 32)
+    hosts = [new_host() for _ in range(3)]
+    for host in hosts:
+        bring(database, "10.0.0.3", *host.tell(finding(None, change, Severity.CRITICAL, host.name)))
+    seen = "SELECT coalesce(max(hosts), 0) FROM hostguard.same_change WHERE key = '/etc/forgotten'"
+    assert database.one(seen) == 3
+    assert (
+        database.one(f"SELECT hostguard.forget(host) FROM hostguard.hosts WHERE hostname = '{hosts[0].name}'")
+        == 1
+    )
+    assert database.one(seen) == 2
+    assert count(database, hosts[0]) == 0
+    assert database.one(f"SELECT count(*) FROM hostguard.hosts WHERE hostname = '{hosts[0].name}'") == 0
+    assert of(database, "open_critical", hosts[0]) == []
+    assert len(of(database, "open_critical", hosts[1])) == 1
+
+
+def test_a_damaged_line_is_told_once_with_the_address_that_brought_it(database: Database, host: Host) -> None:
+    lines = [message(b'{"event":{"sequence":' + word).split(b"] ", 1)[1] for word in (b"1", b"2")]
+    bring(database, "10.7.7.7", *lines, *lines)
+    nameless = database.rows(
+        "SELECT * FROM hostguard.damaged_lines WHERE host IS NULL AND detail LIKE '%10.7.7.7%'"
+    )
+    assert [row["times"] for row in nameless] == [2, 2]
+    bring(database, "10.0.0.1", *host.idle())
+    bring(database, "10.7.7.8", *lines, name=host.name)
+    damaged = of(database, "damaged_lines", host)
+    assert len(damaged) == 2
+    assert all(row["detail"].startswith("from 10.7.7.8: ") for row in damaged)
+    assert "10.7.7.8" in of(database, "moved_hosts", host)[0]["detail"]
+    database.psql(
+        "UPDATE hostguard.troubles SET last_seen = '2001-01-01' WHERE detail LIKE '%10.7.7.7%'; "
+        "SELECT hostguard.tend()"
+    )
+    assert not database.rows("SELECT 1 FROM hostguard.troubles WHERE detail LIKE '%10.7.7.7%'")
+    assert len(of(database, "damaged_lines", host)) == 2
+
+
+def test_a_heartbeat_without_a_head_does_not_hide_what_was_held_back(database: Database, host: Host) -> None:
+    host.idle(5)
+    beats = [host.beat(interval=1), host.beat(interval=1, last={})]
+    for beat in beats:
+        bring(database, "10.0.0.1", beat.split(b"] ", 1)[1])
+    (found,) = wait(lambda: of(database, "held_back", host), "five are held back")
+    assert (found["head"], found["behind"]) == (5, 5)
+    assert beaten(database, host)["digest"] == "\\x" + host.chain
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 2), (2, 0, 1)])
+def test_a_spread_is_the_same_in_whatever_order_it_comes(database: Database, order: tuple[int, ...]) -> None:
+    day = 24 * 3600 * 10**9
+    change = replace(FILE, name=b"spread%d%d%d" % order, sha256=b"\x32" * 32)
+    told = []
+    for days in (6, 3, 1):
+        host = new_host()
+        told += host.write(
+            finding_alert(finding(None, change, name=host.name), "opened", now() - days * day, NAMES)
+        )
+    for which in order:
+        bring(database, "10.0.0.3", told[which])
+    (found,) = database.rows(
+        "SELECT *, extract(epoch FROM within) / 86400 AS days FROM hostguard.same_change "
+        f"WHERE key = '/etc/{change.name.decode()}'"
+    )
+    assert found["hosts"] == 3
+    assert round(found["days"], 2) == 5
+    database.psql(
+        "UPDATE hostguard.spread_hosts SET at = at - interval '5 days' "
+        f"WHERE signature = '{found['signature']}'; SELECT hostguard.tend()"
+    )
+    (left,) = database.rows(f"SELECT hosts FROM hostguard.spreads WHERE signature = '{found['signature']}'")
+    assert left["hosts"] == 1, "two were last seen there more than a week ago"
+
+
+def test_an_address_that_speaks_in_many_names(database: Database) -> None:
+    for host in (new_host(), new_host(), new_host()):
+        bring(database, "10.8.8.8", *host.idle())
+    bring(database, "10.8.8.9", *new_host().idle())
+    found = database.rows("SELECT peer, names FROM hostguard.addresses_of_many WHERE peer LIKE '10.8.8.%'")
+    assert found == [{"peer": "10.8.8.8", "names": 3}]
+
+
+def test_a_keeper_settles_and_retires_and_no_more(database: Database, host: Host) -> None:
+    bring(database, "10.0.0.1", *host.idle(9)[8:], *replace(host, sequence=4, lines=[]).idle())
+    (found,) = of(database, "rewound_hosts", host)
+    database.psql("DROP ROLE IF EXISTS keeper; CREATE ROLE keeper LOGIN IN ROLE hostguard_keeper")
+    database.psql(f"SELECT hostguard.settle({found['trouble']}, 'ticket 1')", user="keeper")
+    assert of(database, "rewound_hosts", host) == []
+    said = database.one(f"SELECT settled FROM hostguard.troubles WHERE trouble = {found['trouble']}")
+    assert said == "keeper: ticket 1"
+    database.psql(f"UPDATE hostguard.hosts SET retired = true WHERE hostname = '{host.name}'", user="keeper")
+    assert database.rows("SELECT * FROM hostguard.open_findings LIMIT 1", user="keeper") is not None
+    for sql in (
+        "UPDATE hostguard.hosts SET epoch = 7", "DELETE FROM hostguard.troubles",
+        "SELECT hostguard.forget(1)",
+        "SELECT hostguard.tend()", "SELECT hostguard.take('', '', '', '')",
+    ):  # fmt: skip
+        assert "denied" in database.psql(sql, user="keeper", check=False), sql
+
+
 def replayed(database: Database, folder: Path) -> None:
     subprocess.run(
         [CENTRAL / "replay", *sorted(folder.glob("*.jsonl"))],
@@ -675,6 +853,50 @@ def replayed(database: Database, folder: Path) -> None:
         env=os.environ | {"PGHOST": str(database.folder), "PGPORT": "5432", "PGUSER": "postgres",
                           "PGDATABASE": "hostguard"},
     )  # fmt: skip
+
+
+@pytest.mark.skipif(not all(map(shutil.which, ("nft", "ip"))), reason="needs nft and ip")
+def test_a_host_that_floods_is_slowed_down_loses_nothing_and_delays_nobody(
+    database: Database, tmp_path: Path
+) -> None:
+    loud, quiet = new_host(), new_host()
+    receiver = Receiver(tmp_path / "rsyslog", database.folder, None)
+    rules = (CENTRAL / "nftables.conf").read_text().replace("2514", str(receiver.relp))
+    flood = messages(loud.idle(4000))
+    least = (sum(map(len, flood)) - 1024 * 1024) / (256 * 1024)
+
+    def flooded() -> None:
+        subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=True)
+        receiver.start()
+        with (
+            closing(Relp(receiver.relp, source="127.0.0.6")) as client,
+            closing(Relp(receiver.relp, source="127.0.0.5")) as other,
+        ):
+            begun = time.monotonic()
+            sender = threading.Thread(target=client.send, args=(flood,))
+            sender.start()
+            time.sleep(1)
+            other.send(messages(quiet.idle()))
+            settled(database, quiet, 1)
+            behind = len(flood) - count(database, loud)
+            sender.join()
+            assert behind > 0, "the other one's alert does not wait for the flood"
+            assert time.monotonic() - begun > 0.8 * least
+        settled(database, loud, len(flood))
+
+        def connect() -> socket.socket:
+            return socket.create_connection(("127.0.0.1", receiver.relp), 3, ("127.0.0.7", 0))
+
+        with ExitStack() as held:
+            for _ in range(8):
+                held.enter_context(connect())
+            with pytest.raises(TimeoutError):
+                connect()
+
+    try:
+        apart(flooded)
+    finally:
+        receiver.stop()
 
 
 def test_tls_takes_those_who_are_named_and_nobody_else(
@@ -698,6 +920,17 @@ def test_tls_takes_those_who_are_named_and_nobody_else(
     with pytest.raises((OSError, ConnectionError)):
         Relp(receiver.relp_tls, bare).send(messages(host.idle()))
     (more,) = messages(host.idle())
+    old = tls.client()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    for port in (receiver.relp_tls, receiver.tls):
+        with socket.create_connection(("127.0.0.1", port), 10) as raw, pytest.raises(OSError) as refused:  # noqa: PT011
+            old.wrap_socket(raw, server_hostname="logs.example.org")
+        assert getattr(refused.value, "reason", "") != "NO_PROTOCOLS_AVAILABLE", (
+            "it is refused there, not here"
+        )
     for context in (tls.client("stranger"), bare):
         raw = socket.create_connection(("127.0.0.1", receiver.tls), 10)
         with raw, pytest.raises((OSError, ConnectionError)):  # noqa: PT012

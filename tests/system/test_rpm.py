@@ -240,6 +240,12 @@ def test_the_sandbox_hides_nothing(result: dict[str, Any]) -> None:
     assert result["once"]["code"] == Exit.OK, result["once"]["said"]
 
 
+def test_an_inquiry_needs_nothing_else(result: dict[str, Any], day: Path) -> None:
+    assert result["inquiry"]["code"] in (0, 1), result["inquiry"]["said"]
+    assert (day / "srv/inquiry.html").read_text().startswith("<!doctype html>")
+    assert '"this check failed' not in result["inquiry"]["said"]
+
+
 def test_it_is_little_exposed(result: dict[str, Any]) -> None:
     (told,) = result["exposure"]
     assert float(re.findall(r"[0-9]+[.][0-9]+", told)[0]) <= MOST_EXPOSED

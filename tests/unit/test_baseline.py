@@ -335,6 +335,19 @@ def test_values_are_remembered(state: State) -> None:
     assert state.baseline.recall("other") is None
 
 
+def test_how_far_a_host_was_trusted_goes_with_its_generation(state: State) -> None:
+    for number in (1, 2, 3):
+        state.baseline.keep_trust(number, f"trust of {number}")
+        state.baseline.approve(number, "a test", "")
+    state.baseline.prune(1)
+    kept = [one.number for one in state.baseline.history()]
+    assert [state.baseline.trust(number) for number in (1, 2, 3)] == [
+        f"trust of {number}" if number in kept else "" for number in (1, 2, 3)
+    ]
+    assert state.baseline.trust(1) == ""
+    assert state.baseline.trust(3) == "trust of 3"
+
+
 def test_a_folder_is_a_row_like_others(tmp_path: Path) -> None:
     made = State(tmp_path / "x.db", [folder(b"/etc/d"), file(b"/etc/d/x")])
     assert FileFact.is_folder(made.baseline.rows(FileFact, b"/etc")[0])

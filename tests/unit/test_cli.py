@@ -14,13 +14,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hostguardd import cli
+from hostguardd.control.calls import CALLS
 from hostguardd.control.job import Job
 from hostguardd.errors import BaselineDamaged, Exit, ForbiddenError, UsageError
+from hostguardd.investigate import command
 from hostguardd.model import Severity
+from tests import inquiries, scenes
 from tests.fakeengine import FakeEngine, alert, generation, netcat
 
 Run = Callable[..., tuple[int, str, str]]
@@ -148,7 +152,7 @@ def test_baseline_asks_shows_and_approves_with_yes(run: Run, engine: FakeEngine)
     assert out.index("3 differences from generation 7") < out.index("Generation 8 is the truth now")
     assert err == ""
     assert [job.call for job in engine.seen] == ["review", "approve"]
-    assert engine.seen[1].args == {"token": "t0ken", "reason": "weekly updates"}
+    assert engine.seen[1].args == {"token": "t0ken", "reason": "weekly updates", "trust": ""}
 
 
 def test_baseline_does_nothing_when_nobody_can_be_asked(
@@ -171,10 +175,43 @@ def test_baseline_without_drift_makes_no_generation(run: Run, engine: FakeEngine
 
 def test_baseline_approves_what_nobody_reviewed_even_without_drift(run: Run, engine: FakeEngine) -> None:
     engine.findings, engine.generation = [], generation(1, reviewed=False)
-    code, out, _ = run("baseline", "--yes")
+    code, out, _ = run("baseline", "--yes", "--no-investigate")
     assert code == Exit.OK
     assert "Nobody has reviewed generation 1 yet" in out
     assert "Generation 2 is the truth now" in out
+    assert engine.seen[-1].args["trust"] == ""
+
+
+@pytest.mark.parametrize(
+    ("report", "words"),
+    [
+        (inquiries.clean(), ("packaged paths match", "nothing suspicious")),
+        (inquiries.broken_into(), ("things suspicious (",)),
+    ],
+)
+def test_before_the_first_approval_it_is_told_how_far_the_host_can_be_trusted(
+    run: Run,
+    engine: FakeEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    report: dict[str, Any],
+    words: tuple[str, ...],
+) -> None:
+    where = scenes.scene(b"/")
+    monkeypatch.setattr(command, "investigate", lambda *_: (where, report))
+    engine.generation = generation(1, reviewed=False)
+    code, out, _ = run("baseline", "--yes")
+    assert code == Exit.OK
+    assert out.index("HOW FAR THIS HOST CAN BE TRUSTED") < out.index("Generation 2 is the truth now")
+    trust = engine.seen[-1].args["trust"]
+    assert all(word in trust for word in words), trust
+    assert CALLS["approve"].args["trust"].parse(trust) == trust
+
+
+def test_a_reviewed_baseline_is_approved_without_an_inquiry(
+    run: Run, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "investigate", None)
+    assert run("baseline", "--yes")[0] == Exit.OK
 
 
 def busy(engine: FakeEngine, times: int) -> None:

@@ -63,7 +63,7 @@ class Host:
         return [blind.reason for blind in sweep.blinds]
 
 
-class FakeJournal:
+class FakeJournal(NoJournal):
     """A journal that a test writes."""
 
     present = True
@@ -76,7 +76,7 @@ class FakeJournal:
     def open(self) -> Feed:
         return self
 
-    def past(self, stop: object) -> list[Entry]:
+    def past(self, stop: object, since: float = 0) -> list[Entry]:
         return self.before
 
     def new(self, most: int) -> list[Entry]:

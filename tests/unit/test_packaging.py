@@ -39,7 +39,8 @@ def test_the_configuration_in_the_wheel_is_real_files(wheel: zipfile.ZipFile) ->
 
 def test_every_module_and_schema_is_in_the_wheel(wheel: zipfile.ZipFile) -> None:
     package = ROOT / "hostguardd"
-    wanted = {*package.rglob("*.py"), *package.glob("schema/*.json"), package / "py.typed"}
+    looks = (*package.glob("render/html/*.html"), *package.glob("render/html/*.css"))
+    wanted = {*package.rglob("*.py"), *package.glob("schema/*.json"), *looks, package / "py.typed"}
     assert {str(path.relative_to(ROOT)) for path in wanted} <= set(wheel.namelist())
 
 

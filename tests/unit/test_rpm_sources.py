@@ -8,6 +8,7 @@ import runpy
 import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from dataclasses import fields
@@ -241,3 +242,32 @@ def test_only_pinned_files_are_unpacked(tmp_path: Path) -> None:
     )
     assert refused.returncode == 1
     assert "with another digest: a 1" in refused.stderr
+
+
+def test_of_sources_the_package_is_taken_without_its_parts_in_c(tmp_path: Path) -> None:
+    """One tree serves every Python, and what is compiled for one of them serves no other."""
+    (tmp_path / "files").mkdir()
+    archive = tmp_path / "files/b-2.tar.gz"
+    with tarfile.open(archive, "w:gz") as made:
+        for name in (
+            "PKG-INFO",
+            "LICENSE.txt",
+            "setup.py",
+            "src/b/__init__.py",
+            "src/b/_fast.c",
+            "src/b.egg-info/x",
+        ):
+            made.addfile(tarfile.TarInfo(f"b-2/{name}"))
+    pins = tmp_path / "pins"
+    pins.write_text(f"b==2 \\\n    --hash=sha256:{run('sha256sum', archive).split()[0]}\n")
+    run(
+        sys.executable,
+        PACKAGING / "vendor.py",
+        "unpack",
+        pins,
+        tmp_path / "files",
+        tmp_path / "tree",
+        "x86_64",
+    )
+    found = {str(p.relative_to(tmp_path / "tree")) for p in (tmp_path / "tree").rglob("*") if p.is_file()}
+    assert found == {"b/__init__.py", "b-2.dist-info/METADATA", "b-2.dist-info/LICENSE.txt"}

@@ -58,6 +58,12 @@ REFUSED = [
     (b"sshd", b"ROOT LOGIN REFUSED FROM 203.0.113.9 port 4242", b"sshd", b"root", A),
     (b"sshd", b"error: PAM: Authentication failure for illegal user x from 203.0.113.9", b"sshd", b"x", A),
     (b"sshd", b"refused connect from mail.example (203.0.113.9)", b"sshd", b"", A),
+    (b"dropbear", b"Bad password attempt for 'root' from 203.0.113.9:60588", b"dropbear", b"root", A),
+    (b"dropbear", b"Login attempt for nonexistent user from 203.0.113.9:60794", b"dropbear", b"", A),
+    (
+        b"vsftpd", b"pam_unix(vsftpd:auth): authentication failure; logname= uid=0 euid=0 tty=ftp ruser=x "
+        b"rhost=203.0.113.9 ", b"vsftpd", b"", A,
+    ),
     (b"in.telnetd", b"refused connect from 203.0.113.9", b"telnetd", b"", A),
     (
         b"sshd", b"pam_unix(sshd:auth): authentication failure; logname= uid=0 euid=0 tty=ssh ruser="
@@ -438,3 +444,21 @@ def test_no_line_takes_long(start: bytes, piece: bytes) -> None:
     garbled(raw)
     tell(parse(raw, NOW))
     assert time.process_time() - began < 0.1
+
+
+def test_what_pam_wrote_twenty_years_ago_is_still_understood() -> None:
+    head = b"Jun 14 15:16:01 combo "
+    failed = b"authentication failure; logname= uid=0 euid=0 tty=NODEVssh ruser= rhost=203.0.113.9  user=root"
+    assert told(head + b"sshd(pam_unix)[19939]: " + failed) == [
+        Refused(b"sshd", b"root", A, b"19939", "pam_unix")
+    ]
+    opened = b"session opened for user root by mity(uid=543)"
+    switched = [Switched(b"su", b"mity", b"root", b"592")]
+    assert told(head + b"su(pam_unix)[592]: " + opened) == switched
+    assert told(head + b"PAM_pwdb[592]: (su) " + opened) == switched
+    denied = b"PAM_pwdb[592]: authentication failure; mity(uid=543) -> root for su service"
+    assert told(head + denied) == [Denied(b"su", b"mity", b"root", b"592", "pam")]
+    unknown = b"authentication failure; logname= uid=0 euid=0 tty=ftp ruser=bob rhost=203.0.113.9 "
+    assert told(head + b"vsftpd: (pam_unix) " + unknown) == [Refused(b"vsftpd", b"", A, b"", "pam_unix")]
+    sshd = b"PAM_pwdb[548]: 1 more authentication failure; (uid=0) -> root for sshd service"
+    assert told(head + sshd) == []

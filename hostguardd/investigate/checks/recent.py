@@ -1,0 +1,463 @@
+"""What changed in the system's folders lately, in groups, each with what explains it: the package manager's
+own record, or who was logged in at that time.
+
+The times of groups are those of inodes (ctime), which nobody sets but the kernel. Elsewhere (logs, homes,
+what services keep) changes are the rule, so there only their number and the newest are told.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from ...attributes import moment
+from ...globs import compile_paths
+from ...model import split
+from ...packages.interface import Owner, Transaction
+from ..files.belongs import Belongs, belongs
+from ..files.gathered import Entry
+from ..files.walk import BY_MUCH, MOST_CHANGED, unseen, walked
+from ..interface import Confidence, Evidence, Found, Item, Moment, Verdict, text
+from ..logins.attendance import attendance
+from ..logins.register import Session
+from ..scene import Scene
+
+TECHNIQUE: Final = "T1554"
+MEANS: Final = (
+    "What changed since a break-in shows what the intruder did: a tool put in place, a program replaced."
+)
+NEXT: Final = (
+    "Ask whoever was logged in then whether it was them. If nobody knows of it, copy these files away "
+    "with their "
+    "times before anything else, and read the logs around that minute."
+)
+
+BEFORE: Final = 60.0
+AFTER: Final = 1800.0
+"""Seconds before and after the record of a package within which its files change."""
+
+RUN: Final = 600.0
+"""Seconds between two records of the package manager that belong to one run."""
+
+SETTLED: Final = 20.0
+"""Seconds without a change of a packaged path after which the putting of a host is over."""
+
+NEAR: Final = 120.0
+"""Seconds between two changes that are told together."""
+
+SETTLING: Final = 300.0
+"""Seconds after a run in which its scripts and triggers are still at work."""
+
+SHARE: Final = 0.3
+"""Of all packaged paths: when so many change in one go, the host itself was installed, copied or restored."""
+
+LEAST_DEPLOYED: Final = 500
+"""Fewer packaged paths than these are no such event."""
+
+MOST_VERIFIED: Final = 2000
+MOST_GROUPS: Final = 500
+SHOWN: Final = 12
+IMMUTABLE: Final = 0x10
+
+PROGRAMS: Final = tuple(
+    folder + b"/" for folder in (
+        b"/bin", b"/sbin", b"/lib", b"/lib32", b"/lib64", b"/libx32", b"/usr/bin", b"/usr/sbin", b"/usr/lib",
+        b"/usr/lib32", b"/usr/lib64", b"/usr/libexec", b"/usr/games",
+    )
+)  # fmt: skip
+"""Where nothing but packages puts programs."""
+
+OTHERS: Final = compile_paths([b"/usr/lib/node_modules/**", b"/usr/lib*/python*/**", b"/usr/lib*/ruby/**"])
+"""Among them, where package managers of a language put theirs, past the system's own."""
+
+BY_ITSELF: Final = compile_paths(
+    [
+        b"/**/__pycache__/*.pyc",  # written by Python the first time that a module is used
+        b"/usr/share/man/**/cat?/*", b"/etc/passwd-", b"/etc/shadow-", b"/etc/group-", b"/etc/gshadow-",
+        b"/etc/subuid-", b"/etc/subgid-", b"/etc/.pwd.lock", b"/etc/machine-id", b"/etc/hostname",
+        b"/etc/hosts",
+        b"/etc/ssl/certs/*", b"/etc/pki/ca-trust/extracted/**", b"/etc/alternatives/*",
+        b"/etc/selinux/*/contexts/**",
+        b"/var/lib/systemd/**", b"/etc/lvm/cache/**", b"/etc/lvm/backup/*", b"/etc/lvm/archive/*",
+        b"/etc/blkid/*", b"/etc/NetworkManager/system-connections/*", b"/etc/iscsi/**", b"/etc/fwupd/**",
+    ]
+)  # fmt: skip
+"""What programs of the system write as they run."""
+
+
+@dataclass(slots=True)
+class Run:
+    """One run of the package manager."""
+
+    began: float
+    ended: float
+    packages: Counter[str] = field(default_factory=Counter)
+    source: str = ""
+    entries: int = 0
+
+
+@dataclass(slots=True)
+class Group:
+    """Changes at and below one folder that follow one another within `NEAR`, and that no run explains."""
+
+    folder: bytes
+    began: float
+    ended: float
+    entries: list[tuple[Entry, Verdict, str]] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst in it."""
+        return max(verdict for _, verdict, _ in self.entries)
+
+
+def look(scene: Scene) -> Iterator[Found]:
+    """Groups of changes, and how many there were elsewhere."""
+    found = walked(scene)
+    newest = found.newest
+    there = attendance(scene)
+    record = recorded(scene)
+    first = record.first
+    owners = scene.once(owned_newest)
+    rest: list[Entry] = []
+    itself = 0
+    spans = scene.once(deployed)
+    came: dict[Span, list[Entry]] = defaultdict(list)
+    for entry in newest:
+        run = record.explains(entry, owners.get(entry.path))
+        if run is not None:
+            run.entries += 1
+        elif BY_ITSELF.fullmatch(entry.path):
+            itself += 1
+        elif span := within(spans, entry):
+            came[span].append(entry)
+        else:
+            rest.append(entry)
+    yield from of_runs(record.runs)
+    for span in spans:
+        yield of_deployment(span, came[span], owners)
+    groups = grouped(scene, [one for one in rest if one.ctime / 1e9 >= first], owners)
+    yield from before_records(scene, [one for one in rest if one.ctime / 1e9 < first], owners, first)
+    for group in groups[:MOST_GROUPS]:
+        sessions = there.at(group.began)
+        item = of_group(scene, group, sessions, covered=there.covers(group.began))
+        yield item
+        if item.verdict > Verdict.FINE:
+            yield from moments(scene, group, item)
+    yield from elsewhere(scene, itself, groups[MOST_GROUPS:])
+    if (more := found.counts["system"] - len(newest)) > 0:
+        says = f"{more} more entries of the system's folders changed than the newest {MOST_CHANGED}"
+        yield Item(
+            "more changes", Verdict.NOTABLE, says, MEANS, "Ask for fewer days (--days), or find -cmin."
+        )
+    yield from unseen(scene)
+
+
+# -- what explains a change ------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Record:
+    """The package manager's own record of what it did, the oldest first. `first`: the time since which it has
+    one; nothing can be said of what was before."""
+
+    first: float
+    runs: list[Run] = field(default_factory=list)
+    by_package: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, one: Transaction) -> None:
+        """The next record."""
+        if not self.runs or one.at - self.runs[-1].ended > RUN:
+            self.runs.append(Run(one.at, one.at, source=one.source))
+        self.runs[-1].ended = one.at
+        self.runs[-1].packages[one.package] += 1
+        self.by_package[one.package.partition(":")[0]].append(one.at)
+
+    def explains(self, entry: Entry, owner: Owner | None) -> Run | None:
+        """The run that a change comes from. A program that no package owns comes from none."""
+        at = entry.ctime / 1e9
+        run = next((one for one in self.runs if one.began - BEFORE <= at <= one.ended + AFTER), None)
+        if run is None:
+            return None
+        if owner is not None:
+            times = self.by_package.get(owner.package.partition(":")[0], ())
+            return run if any(then - BEFORE <= at <= then + AFTER for then in times) else None
+        return None if is_program(entry) or at > run.ended + SETTLING else run
+
+
+def recorded(scene: Scene) -> Record:
+    """What the package manager did within the time that is asked for."""
+    return scene.once(_recorded)
+
+
+def _recorded(scene: Scene) -> Record:
+    if scene.packages.problem:
+        return Record(0.0)
+    record = Record(scene.now)
+    for one in sorted(scene.packages.transactions(0.0), key=lambda transaction: transaction.at):
+        record.first = min(record.first, one.at - BEFORE)
+        if one.at >= scene.since - AFTER:
+            record.add(one)
+    return record
+
+
+class Span(NamedTuple):
+    """A time within which `packaged` paths of packages changed in one go: seconds since the epoch."""
+
+    began: float
+    ended: float
+    packaged: int
+
+
+def owned_newest(scene: Scene) -> Mapping[bytes, Owner]:
+    """The packages of what changed lately."""
+    if scene.packages.problem:
+        return {}
+    return scene.packages.owners([one.path for one in walked(scene).newest])
+
+
+def deployed(scene: Scene) -> list[Span]:
+    """When the host itself was put there: installed from an image, copied by files, restored from a backup.
+
+    Then most of what packages brought has changed its inodes within minutes, and who changes one file by hand
+    does not do that. What came with it has no time of its own that would tell anything.
+    """
+    owners = scene.once(owned_newest)
+    times = sorted(one.ctime / 1e9 for one in walked(scene).newest if one.path in owners)
+    total = sum(one.files for one in scene.packages.installed()) if times else 0
+    least = max(LEAST_DEPLOYED, SHARE * min(total, MOST_CHANGED))
+    spans: list[Span] = []
+    begin = 0
+    for at in range(1, len(times) + 1):
+        if at == len(times) or times[at] - times[at - 1] > SETTLED:
+            if at - begin >= least:
+                spans.append(Span(times[begin], times[at - 1], at - begin))
+            begin = at
+    return spans
+
+
+def within(spans: Iterable[Span], entry: Entry) -> Span | None:
+    """The span that an entry's change lies in."""
+    at = entry.ctime / 1e9
+    return next((span for span in spans if span.began - SETTLED <= at <= span.ended + SETTLED), None)
+
+
+def of_deployment(span: Span, came: Sequence[Entry], owners: Mapping[bytes, Owner]) -> Item:
+    """The host itself was put there: told, because it hides what came with it."""
+    strays = [one for one in came if one.path not in owners]
+    programs = [one for one in strays if is_program(one)]
+    at = moment(int(span.began * 1e9))
+    says = f"{span.packaged} packaged paths changed in one go at {at}: "
+    says += (
+        f"the host was installed, copied or restored; {len(strays)} entries of no package came with them, "
+    )
+    says += f"{len(programs)} of them programs"
+    return Item(
+        f"the host was put here at {at[:16]}", Verdict.NOTABLE, says,
+        "What an intruder put into the image, or did within that time, bears no time of its own.",
+        "Make sure that somebody installed, copied or restored this host then.",
+        details={"programs": [text(one.path) for one in programs[:200]], "entries": len(strays)},
+        evidence=(Evidence("stat /usr/bin/*", f"ctime from {at} to {moment(int(span.ended * 1e9))}"),),
+    )  # fmt: skip
+
+
+def is_program(entry: Entry) -> bool:
+    """Whether it lies among the system's programs and can be run or loaded."""
+    name = split(entry.path)[1]
+    if not entry.path.startswith(PROGRAMS) or OTHERS.fullmatch(entry.path):
+        return False
+    return entry.is_file and (entry.mode & 0o111 != 0 or b".so" in name) and not name.endswith(b".pyc")
+
+
+def grouped(scene: Scene, rest: list[Entry], owners: Mapping[bytes, Owner]) -> list[Group]:
+    """The unexplained changes by folder and minute, the worst and newest first."""
+    owned = [one.path for one in rest if owners.get(one.path) is not None][:MOST_VERIFIED]
+    standing = belongs(scene, owned) if owned else {}
+    there = attendance(scene)
+    latest: dict[tuple[bytes, bool], Group] = {}
+    groups: list[Group] = []
+    for entry in sorted(rest, key=lambda one: one.ctime):
+        at = entry.ctime / 1e9
+        owner = standing.get(entry.path) or Belongs(owners.get(entry.path), (), not scene.packages.problem)
+        alone = there.covers(at) and not there.at(at)
+        verdict, why = judged(entry, owner, alone)
+        folder = place_of(entry.path)
+        key = folder, verdict is Verdict.FINE  # what is as packaged does not hide the rest by its number
+        group = latest.get(key)
+        if group is None or at - group.ended > NEAR:
+            group = latest[key] = Group(folder, at, at)
+            groups.append(group)
+        group.ended = at
+        group.entries.append((entry, verdict, why))
+    found = sorted(groups, key=lambda group: (-group.verdict, -group.began))
+    for group in found[:MOST_GROUPS]:
+        if group.verdict > Verdict.FINE:
+            group.entries.sort(key=lambda one: (-one[1], one[0].path))
+            group.entries = [immutable(scene, *one) for one in group.entries[:SHOWN]] + group.entries[SHOWN:]
+    return found
+
+
+def place_of(path: bytes) -> bytes:
+    """The folder by which a change is told: the nearest ones to the top, so that a tree comes as one."""
+    folder = split(path)[0]
+    levels = 2 if folder.startswith(b"/etc") else 4
+    return b"/".join(folder.split(b"/")[:levels])
+
+
+def before_records(
+    scene: Scene, entries: Sequence[Entry], owners: Mapping[bytes, Owner], first: float
+) -> Iterator[Item]:
+    """Changes of which the package manager's records, which begin later, can say nothing."""
+    strays = [one for one in entries if one.path not in owners]
+    if strays:
+        top = Counter(place_of(one.path) for one in strays)
+        shown = ", ".join(f"{text(place)} ({count})" for place, count in top.most_common(SHOWN))
+        says = f"{len(strays)} entries that no package owns changed before the records of packages begin"
+        says += f" ({moment(int(first * 1e9))}), so that nothing explains them: {shown}"
+        yield Item(
+            "changes before the records", Verdict.NOTABLE, says, MEANS,
+            "Find out whether the host was installed then; if not, ask who took the records away.",
+            details={"folders": [f"{text(place)}: {count}" for place, count in top.most_common(200)]},
+            evidence=(Evidence("find /usr /etc -cnewer", f"{len(strays)} entries"),),
+        )  # fmt: skip
+    if more := len(entries) - len(strays):
+        says = f"{more} packaged entries changed before the records of packages begin"
+        yield Item("packaged before the records", Verdict.FINE, says, details={"entries": more})
+
+
+def judged(entry: Entry, owner: Belongs, alone: bool) -> tuple[Verdict, str]:
+    """What is to be thought of a change that no run of the package manager explains, by its place."""
+    if owner.as_brought:
+        return Verdict.FINE, "still as its package brought it"
+    old = entry.is_file and entry.mtime < entry.ctime - BY_MUCH
+    why = [owner.says]
+    if old:
+        why.append(f"it says it is of {moment(entry.mtime)[:10]}")
+    program = is_program(entry)
+    if program and owner.owner is not None and "content" in owner.changed:
+        return Verdict.SUSPICIOUS, ", ".join(why)
+    if program and owner.stray and alone:
+        return Verdict.SUSPICIOUS, ", ".join(why)
+    if not owner.asked and not (program and alone):
+        return Verdict.FINE, ", ".join(why)
+    return Verdict.NOTABLE, ", ".join(why)
+
+
+def immutable(scene: Scene, entry: Entry, verdict: Verdict, why: str) -> tuple[Entry, Verdict, str]:
+    """The same, with whether it was made immutable."""
+    folder, name = split(entry.path)
+    if not stat.S_ISREG(entry.mode):
+        return entry, verdict, why
+    try:
+        with scene.host.files.open_folder(folder) as opened:
+            row = opened.entry(name)
+            deep = opened.deep(row, scene.stop, largest=0) if row is not None else None
+    except OSError:
+        return entry, verdict, why
+    if deep is not None and isinstance(deep.row[14], int) and deep.row[14] & IMMUTABLE:
+        return entry, max(verdict, Verdict.NOTABLE), f"{why}, made immutable (chattr +i)"
+    return entry, verdict, why
+
+
+# -- items ---------------------------------------------------------------------------------------------
+
+
+def of_runs(runs: Iterable[Run]) -> Iterator[Item]:
+    """What the package manager did, a run at a time."""
+    for run in runs:
+        if run.entries:
+            at = moment(int(run.began * 1e9))
+            names = list(run.packages)
+            shown = ", ".join(names[:SHOWN]) + (
+                f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+            )
+            yield Item(
+                f"packages at {at}",
+                Verdict.FINE,
+                f"{run.entries} entries changed by the package manager's work from {at} on: {shown}",
+                details={"packages": names[:200], "entries": run.entries},
+                evidence=(Evidence(run.source, f"{len(names)} packages"),),
+            )
+
+
+def of_group(scene: Scene, group: Group, sessions: Sequence[Session], *, covered: bool) -> Item:
+    """The item of one group."""
+    at = moment(int(group.began * 1e9))
+    below = len(group.folder) + 1
+    names = [text(entry.path[below:]) for entry, _, _ in group.entries]
+    shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+    who = presence(sessions, covered)
+    reasons = list(
+        dict.fromkeys(why for _, verdict, why in group.entries if verdict is group.verdict and why)
+    )
+    says = f"{counted(len(names))} below {text(group.folder)} changed at {at}: {shown}"
+    says += f" ({'; '.join(reasons[:3])}); no package was being installed; {who}"
+    fine = group.verdict is Verdict.FINE
+    return Item(
+        f"{text(group.folder)} at {at[:16]}{', fine' if fine else ''}", group.verdict, says,
+        "" if fine else MEANS, "" if fine else NEXT,
+        technique="" if fine else TECHNIQUE,
+        details={
+            "entries": len(names), "names": names[:200],
+            "logged_in": [session_words(one) for one in sessions[:20]],
+            "owners": sorted({scene.user(entry.uid) for entry, _, _ in group.entries})[:20],
+        },
+        evidence=tuple(
+            Evidence(f"stat {text(entry.path)}", f"ctime {moment(entry.ctime)}, mtime {moment(entry.mtime)}")
+            for entry, _, _ in group.entries[:3]
+        ),
+    )  # fmt: skip
+
+
+def counted(count: int) -> str:
+    """`1 entry`, `2 entries`."""
+    return f"{count} {'entry' if count == 1 else 'entries'}"
+
+
+def session_words(one: Session) -> str:
+    """A session in words."""
+    return f"{one.user} from {one.origin or 'the console'} on {one.line}"
+
+
+def presence(sessions: Sequence[Session], covered: bool) -> str:
+    """Who was logged in, as a clause."""
+    if sessions:
+        words = ", ".join(session_words(one) for one in sessions[:5])
+        more = f" and {len(sessions) - 5} more" if len(sessions) > 5 else ""
+        return f"logged in then: {words}{more}"
+    return "nobody was logged in then" if covered else "no record says who was logged in then"
+
+
+def moments(scene: Scene, group: Group, item: Item) -> Iterator[Moment]:
+    """The changes of a group for the time line: its inodes' time, and what its files say themselves."""
+    says = f"{counted(len(group.entries))} below {text(group.folder)} changed: {item.details['names'][0]}…"  # type: ignore[index]
+    owners = {entry.uid for entry, _, _ in group.entries}
+    who = scene.user(next(iter(owners))) if len(owners) == 1 else ""
+    source = f"ctime of {text(group.entries[0][0].path)}"
+    yield Moment(group.began, "file", says, source, Confidence.LIKELY, item.verdict, who, group.ended)
+    for entry, verdict, _ in group.entries[:SHOWN]:
+        own = entry.mtime / 1e9
+        if scene.since <= own <= scene.now and abs(own - entry.ctime / 1e9) > 60 and verdict > Verdict.FINE:
+            says = f"{text(entry.path)} was written, as it says itself"
+            yield Moment(own, "file", says, f"mtime of {text(entry.path)}", Confidence.FORGEABLE, verdict)
+
+
+def elsewhere(scene: Scene, itself: int, more: Sequence[Group]) -> Iterator[Item]:
+    """Numbers of what need not be told one by one."""
+    found = walked(scene)
+    if itself or found.counts["own"]:
+        says = f"{itself + found.counts['own']} entries changed that the system writes by itself as it runs"
+        yield Item("what writes itself", Verdict.FINE, says)
+    if more:
+        worst = max(group.verdict for group in more)
+        says = f"{len(more)} more groups of changes, in folders such as {text(more[0].folder)}"
+        fine = worst is Verdict.FINE
+        yield Item("more groups", worst, says, "" if fine else MEANS, "" if fine else NEXT)
+    for top, one in sorted(found.tops.items(), key=lambda pair: -pair[1].count)[:50]:
+        newest = max(one.newest)[1]
+        name = text(top) or "/"
+        says = f"{one.count} entries below {name} changed, last {text(newest.path)} at {moment(newest.ctime)}"
+        yield Item(f"{name} in all", Verdict.FINE, says, details={"entries": one.count})

@@ -1,0 +1,150 @@
+"""Things where none of their kind belongs: programs in folders for temporary files, devices outside /dev,
+parts of the system that anybody may write to, files of accounts that do not exist.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Final
+
+from ...attributes import mode, moment
+from ...fact import TEMPORARY
+from ..files.belongs import belongs, outer_root, some
+from ..files.gathered import Entry, in_system
+from ..files.walk import SHARED, unseen, walked
+from ..interface import Confidence, Evidence, Found, Item, Moment, Verdict, text
+from ..scene import Scene
+
+HARMLESS: Final = frozenset({(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2), (1, 11)})
+"""Devices that every chroot has: null, zero, full, random, urandom, tty, console, ptmx, kmsg."""
+
+CONTAINERS: Final = range(60_000, 2**32)
+"""Uids that containers, user namespaces and services with accounts of the moment have."""
+
+NEXT: Final = "Save it as evidence with its times, and see what it is (file, strings; run nothing of it)."
+
+
+def look(scene: Scene) -> Iterator[Found]:
+    """All four kinds."""
+    yield from programs(scene)
+    yield from devices(scene)
+    yield from writable(scene)
+    yield from orphans(scene)
+    yield from unseen(scene)
+
+
+def programs(scene: Scene) -> Iterator[Found]:
+    """What can be executed in folders for temporary files: the telling ones each, the others as one."""
+    found = walked(scene)
+    others: dict[bytes, list[Entry]] = defaultdict(list)
+    means = "Intruders fetch and build their tools where everybody may write."
+    for entry in found.temporary:
+        others[next(one for one in TEMPORARY if entry.path.startswith(one))].append(entry)
+    for entry in found.telling:
+        if entry.path.startswith((b"/tmp/.mount_", b"/var/tmp/.mount_")):
+            continue  # an AppImage, mounted while it runs
+        hidden = not entry.path.startswith(SHARED)
+        name = text(entry.path)
+        what = "a hidden one" if hidden else "in memory that programs share"
+        says = f"{name} can be executed, {what}, of {scene.user(entry.uid)}"
+        evidence = Evidence(f"stat {name}", f"{mode(entry.mode)} ctime {moment(entry.ctime)}")
+        yield Item(name, Verdict.SUSPICIOUS, says, means, NEXT, technique="T1059", evidence=(evidence,))
+        if entry.ctime / 1e9 >= scene.since:
+            source = f"ctime of {name}"
+            who = scene.user(entry.uid)
+            yield Moment(
+                entry.ctime / 1e9, "file", f"{name} came", source, Confidence.LIKELY, Verdict.SUSPICIOUS, who
+            )
+    for top, entries in others.items():
+        newest = max(entries, key=lambda one: one.ctime)
+        more = found.counts["temporary"] - len(found.temporary)
+        says = (
+            f"{len(entries)}{' or more' if more else ''} files below {text(top)} can be executed, the newest "
+        )
+        says += f"{text(newest.path)} ({scene.user(newest.uid)}, {moment(newest.ctime)})"
+        yield Item(
+            f"programs below {text(top)}", Verdict.NOTABLE, says, means,
+            "See whose they are and whether those know of them; builds and installers leave such files, too.",
+            technique="T1059", details={"files": len(entries), "paths": some(one.path for one in entries)},
+            evidence=(Evidence(f"find {text(top)} -type f -perm /111", f"{len(entries)} files"),),
+        )  # fmt: skip
+
+
+def devices(scene: Scene) -> Iterator[Item]:
+    """Devices outside /dev: who may open one reads the disk or the memory past all permissions."""
+    harmless: list[bytes] = []
+    roots: dict[bytes, list[bytes]] = defaultdict(list)
+    for entry in walked(scene).devices:
+        seen = scene.host.texts.lstat(entry.path)
+        if seen is None or seen.st_rdev == 0:
+            continue  # gone; or no device at all: overlayfs for a name removed, systemd for what is hidden
+        number = os.major(seen.st_rdev), os.minor(seen.st_rdev)
+        if stat.S_ISCHR(seen.st_mode) and number in HARMLESS:
+            harmless.append(entry.path)
+        elif root := outer_root(scene, entry.path.replace(b"/dev/", b"/lib/", 1)):
+            roots[root].append(entry.path)
+        else:
+            name = text(entry.path)
+            kind = "block" if stat.S_ISBLK(seen.st_mode) else "character"
+            says = f"{name} is a {kind} device ({number[0]}:{number[1]}) outside /dev"
+            says += f", of {scene.user(entry.uid)}"
+            yield Item(
+                name, Verdict.SUSPICIOUS, says,
+                "It opens the disk or the memory past every permission.", NEXT,
+                technique="T1006", details={"number": f"{number[0]}:{number[1]}", "mode": mode(entry.mode)},
+                evidence=(Evidence(f"stat {name}", f"ctime {moment(entry.ctime)}"),),
+            )  # fmt: skip
+    for root, paths in roots.items():
+        says = f"{len(paths)} devices in {text(root)}, which looks like another system's root"
+        means = "In a chroot that others enter they open the host's disk."
+        yield Item(
+            f"devices in {text(root)}", Verdict.NOTABLE, says, means, "Know who made it and what for.",
+            technique="T1006", details={"paths": some(paths)},
+            evidence=(Evidence(f"find {text(root)} -type b -o -type c", f"{len(paths)} devices"),),
+        )  # fmt: skip
+    if harmless:
+        says = f"{len(harmless)} harmless devices (null, random and their like) in chroots"
+        yield Item("devices of chroots", Verdict.FINE, says, details={"paths": some(harmless)})
+
+
+def writable(scene: Scene) -> Iterator[Item]:
+    """Files and folders of the system that anybody may write to."""
+    entries = [one for one in walked(scene).writable if one.is_file or stat.S_ISDIR(one.mode)]
+    owned = belongs(scene, [one.path for one in entries])
+    for entry in entries:
+        if owned[entry.path].as_brought:
+            continue
+        name = text(entry.path)
+        says = f"anybody may write to {name} ({mode(entry.mode)}); {owned[entry.path].says}"
+        grave = entry.is_file and (entry.mode & 0o111 != 0 or entry.path.startswith(b"/etc/"))
+        yield Item(
+            name, Verdict.SUSPICIOUS if grave else Verdict.NOTABLE, says,
+            "Whoever has any account can change what root runs or reads.",
+            f"Find out who set it and when (its ctime), then take it back: chmod o-w {name}.",
+            technique="T1222.002", details={"mode": mode(entry.mode), "changed": moment(entry.ctime)},
+            evidence=(Evidence(f"stat {name}", f"{mode(entry.mode)} ctime {moment(entry.ctime)}"),),
+        )  # fmt: skip
+
+
+def orphans(scene: Scene) -> Iterator[Item]:
+    """Files of uids that no account has: what is left of an account that was removed, or was unpacked as
+    is."""
+    found = walked(scene)
+    for uid, count in found.orphan_counts.most_common(200):
+        examples = found.orphans[uid]
+        inside = [one for one in examples if in_system(one.path)]
+        verdict = Verdict.NOTABLE if inside and uid not in CONTAINERS else Verdict.FINE
+        shown = (inside or examples)[0]
+        who = f"uid {uid}" if uid >= 0 else "further uids"
+        says = f"{count} files belong to {who}, which no account of this host has, such as {text(shown.path)}"
+        fine = verdict is Verdict.FINE
+        yield Item(
+            f"files of {who}", verdict, says,
+            "" if fine else "An account that was removed after it was used, or an archive from elsewhere.",
+            "" if fine else "Look for that uid in old copies of /etc/passwd and in the logs.",
+            details={"files": count, "paths": some(one.path for one in examples)},
+            evidence=(Evidence(f"find / -uid {uid}", f"{count} files"),),
+        )  # fmt: skip

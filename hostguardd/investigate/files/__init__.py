@@ -1,0 +1,1 @@
+"""One walk over all files, whose they are, and what of them runs something."""

@@ -1,0 +1,267 @@
+"""Options of settings that run nothing themselves and open a door all the same. Pure.
+
+A table for each file: what is written there, what it means in a sentence, and how bad it is on a host whose
+administrators did not say why. What is NOTABLE here is fine when a package brought the file just so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
+
+from ...fact import TEMPORARY
+from ..interface import Verdict
+from .deeds import code
+
+MOST: Final = 2000
+
+FINE, NOTABLE, SUSPICIOUS = Verdict.FINE, Verdict.NOTABLE, Verdict.SUSPICIOUS
+
+
+class Option(NamedTuple):
+    """One line. `clause` completes "`LINE` …"; `means` is what an intruder would have it for."""
+
+    line: int
+    shown: bytes
+    clause: str
+    verdict: Verdict
+    means: str = ""
+
+
+class Look(NamedTuple):
+    """A kind of file and who reads it."""
+
+    what: str
+    globs: tuple[bytes, ...]
+    read: Callable[[bytes], Iterator[Option]]
+    technique: str
+
+
+_Rule = tuple[bytes, bytes, str, Verdict, str]
+
+SSHD: Final[tuple[_Rule, ...]] = (
+    (b"permitemptypasswords", b"yes", "lets accounts in that have no password", SUSPICIOUS,
+     "A way in without a key."),
+    (b"permitrootlogin", b"yes", "lets root in from elsewhere with a password", NOTABLE,
+     "Guessing one password is enough."),
+    (b"authorizedkeyscommand", rb"(?!none$).*", "asks a program for the keys that open accounts", NOTABLE,
+     "A program that adds one key to every answer opens every account."),
+    (b"authorizedprincipalscommand", rb"(?!none$).*", "asks a program who may come in", NOTABLE,
+     "It may let anybody in."),
+    (b"trustedusercakeys", rb"(?!none$).*", "lets in whoever has a certificate of these keys", NOTABLE,
+     "Whoever holds that key comes in as anybody."),
+    (b"forcecommand", rb"(?!internal-sftp|none$).*", "runs this at each login", NOTABLE,
+     "It runs whatever it is given."),
+    (b"authorizedkeysfile",
+     rb"(?!(?:%h/)?\.ssh/authorized_keys2?(?:\s+(?:%h/)?\.ssh/authorized_keys2?)?$|none$).*",
+     "takes keys from other files than usual", NOTABLE, "Keys in a file that nobody looks at."),
+    (b"strictmodes", b"no", "takes keys from files that others may write to", NOTABLE,
+     "Anybody's key opens the account."),
+    (b"permituserenvironment", rb"(?!no$).*", "lets accounts bring variables that load libraries", NOTABLE,
+     "A forced command is got round by LD_PRELOAD."),
+    (b"hostbasedauthentication", b"yes", "believes other hosts", NOTABLE,
+     "Who has the other host has this one."),
+    (b"ignorerhosts", b"no", "believes .rhosts of accounts", NOTABLE,
+     "One line in a home opens the account."),
+    (b"gatewayports", rb"(?!no$).*", "lets forwarded ports be reached from elsewhere", NOTABLE,
+     "A tunnel into the network."),
+    (b"loglevel", b"quiet", "logs no logins", SUSPICIOUS, "What is not logged is not found."),
+    (b"usepam", b"no", "asks none of PAM's modules", NOTABLE, "Locks and limits of accounts do not hold."),
+)  # fmt: skip
+"""(directive, value as a pattern, clause, verdict, means) of sshd_config(5)."""
+
+_DIRECTIVE: Final = re.compile(rb"\s*([A-Za-z]+)\s*(?:=|\s)\s*(.*?)\s*")
+
+
+def sshd(text: bytes) -> Iterator[Option]:
+    """Of sshd_config(5)."""
+    for number, line in code(text)[:MOST]:
+        found = _DIRECTIVE.fullmatch(line)
+        if found is None:
+            continue
+        key, value = found[1].lower(), found[2].strip(b'"')
+        for name, pattern, clause, verdict, means in SSHD:
+            if key == name and re.fullmatch(pattern, value, re.IGNORECASE | re.DOTALL):
+                yield Option(number, line, clause, verdict, means)
+
+
+_SUDO: Final = re.compile(rb"(\S+)\s+(\S+?)\s*=\s*(?:\(([^)]*)\)\s*)?(.*)", re.DOTALL)
+_ALIAS: Final = re.compile(rb"(?:User|Runas|Host|Cmnd|Cmd)_Alias\b")
+GRANTED: Final = frozenset({b"root", b"%sudo", b"%wheel", b"%admin", b"%adm"})
+
+
+def sudoers(text: bytes) -> Iterator[Option]:
+    """Of sudoers(5): every rule in words, and the defaults that weaken it."""
+    for number, line in code(text)[:MOST]:
+        if line.startswith((b"@include", b"#include")) or _ALIAS.match(line):
+            continue
+        if line.startswith(b"Defaults"):
+            yield from _defaults(number, line)
+            continue
+        found = _SUDO.fullmatch(line)
+        if found is None:
+            continue
+        who, runas, what = found[1], found[3], found[4]
+        named = ("group " + _words(who[1:])) if who.startswith(b"%") else _words(who)
+        target = "anybody" if runas and b"ALL" in runas else _words(runas or b"root")
+        free = b"NOPASSWD" in what or b"!authenticate" in what
+        everything = re.search(rb"(?:^|[:,]\s*|\s)ALL\s*(?:,|$)", what) is not None
+        commands = "everything" if everything else _words(re.sub(rb"[A-Z]+:", b"", what))
+        clause = f"lets {named} run {commands} as {target}"
+        clause += ", without a password" if free else ""
+        verdict = FINE
+        if free or (everything and who not in GRANTED):
+            verdict = NOTABLE
+        if who == b"ALL" and everything and free:
+            verdict = SUSPICIOUS
+        yield Option(number, line, clause, verdict, "Whoever has that account has root.")
+
+
+def _words(raw: bytes) -> str:
+    return (
+        raw.strip()[:120].decode("utf-8", "backslashreplace")
+        if raw.isascii() and raw.strip().isascii()
+        else repr(raw[:120])
+    )
+
+
+def _defaults(number: int, line: bytes) -> Iterator[Option]:
+    for pattern, clause, verdict in (
+        (rb"!authenticate", "asks nobody for a password", NOTABLE),
+        (rb"timestamp_timeout\s*=\s*-", "asks for the password once and never again", NOTABLE),
+        (rb"!tty_tickets|timestamp_type\s*=\s*(?:global|ppid)", "lets one login use another one's password",
+         NOTABLE),
+        (rb"env_keep[^\n]*\b(?:LD_|PYTHON|PERL5|BASH_ENV|ENV\b)", "lets callers load what they like into it",
+         SUSPICIOUS),
+        (rb"secure_path\s*=\s*[\"']?[^\n]*(?:/tmp|/var/tmp|/dev/shm|/home/|:\.(?::|\"|$))",
+         "finds programs in folders of others", SUSPICIOUS),
+        (rb"!(?:syslog|logfile)\b", "keeps no log", NOTABLE),
+    ):  # fmt: skip
+        if re.search(pattern, line):
+            yield Option(number, line, clause, verdict, "Weakens what stands between an account and root.")
+
+
+def preload(text: bytes) -> Iterator[Option]:
+    """Of /etc/ld.so.preload: it has no comments, and every word is a library."""
+    for number, line in enumerate(text.split(b"\n")[:MOST], 1):
+        if line.strip():
+            means = "Root kits hide processes, files and connections this way."
+            yield Option(number, line.strip(), "is loaded into every program", SUSPICIOUS, means)
+
+
+def libraries(text: bytes) -> Iterator[Option]:
+    """Of ld.so.conf(5): folders in which libraries are looked for."""
+    for number, line in code(text)[:MOST]:
+        path = line.split(b"#")[0].strip()
+        if not path.startswith(b"/"):
+            continue
+        slash = path + b"/"
+        if slash.startswith((*TEMPORARY, b"/home/", b"/root/")) or b"/." in path:
+            yield Option(
+                number,
+                line,
+                "lets programs load libraries from there",
+                SUSPICIOUS,
+                "A false library for all.",
+            )
+        elif not slash.startswith((b"/lib", b"/usr/", b"/opt/")):
+            yield Option(
+                number, line, "lets programs load libraries from there", NOTABLE, "A false library for all."
+            )
+
+
+_UPDATES: Final = re.compile(
+    rb"(?:security\.debian|deb\.debian|archive\.ubuntu|security\.ubuntu|cdn\.redhat|mirrors\.fedoraproject|"
+    rb"mirror\.centos|subscription\.rhsm|download\.fedoraproject|mirrors\.rockylinux|repo\.almalinux|"
+    rb"virustotal|clamav\.net|malwarebytes|microsoft\.com|letsencrypt\.org|github\.com|pypi\.org)",
+)  # fmt: skip
+
+
+def hosts(text: bytes) -> Iterator[Option]:
+    """Of hosts(5): names that are answered here and not by the name service."""
+    for number, line in code(text)[:MOST]:
+        fields = line.split(b"#")[0].split()
+        if len(fields) < 2:
+            continue
+        if _UPDATES.search(b" ".join(fields[1:])):
+            means = "Updates or signatures are kept away, or come from elsewhere."
+            yield Option(number, line, "answers for a name of others", SUSPICIOUS, means)
+        elif not fields[0].startswith((b"127.", b"::1", b"fe00:", b"ff00:", b"ff02:")):
+            yield Option(number, line, "answers for a name here", FINE)
+
+
+def resolver(text: bytes) -> Iterator[Option]:
+    """Of resolv.conf(5): who answers for all names."""
+    for number, line in code(text)[:MOST]:
+        if line.startswith(b"nameserver"):
+            yield Option(number, line, "answers for all names", FINE)
+
+
+def trusted(text: bytes) -> Iterator[Option]:
+    """Of hosts.equiv(5)."""
+    for number, line in code(text)[:MOST]:
+        verdict = SUSPICIOUS if line.startswith(b"+") else NOTABLE
+        yield Option(
+            number, line, "may come in without a password", verdict, "A way in that asks for nothing."
+        )
+
+
+def exports(text: bytes) -> Iterator[Option]:
+    """Of exports(5)."""
+    for number, line in code(text)[:MOST]:
+        if b"no_root_squash" in line:
+            means = "Root of another host makes set-uid files here."
+            yield Option(number, line, "lets root of other hosts be root in it", NOTABLE, means)
+
+
+def aliases(text: bytes) -> Iterator[Option]:
+    """Of aliases(5): mail that runs a program."""
+    for number, line in code(text)[:MOST]:
+        if re.search(rb":\s*[\"']?\|", line) or re.search(rb",\s*[\"']?\|", line):
+            yield Option(
+                number, line, "runs a program for each mail", NOTABLE, "A mail from anywhere starts it."
+            )
+
+
+_POWER: Final = re.compile(
+    rb"/etc/(?:cron|ld\.so|sudoers|passwd|shadow|systemd/|profile|rc|init|pam\.d|ssh/)|/root/\.ssh|/usr/s?bin/|/var/spool/cron"
+)
+
+
+def tmpfiles(text: bytes) -> Iterator[Option]:
+    """Of tmpfiles.d(5): files that are made again at each start."""
+    for number, line in code(text)[:MOST]:
+        fields = line.split(None, 6)
+        if len(fields) < 2:
+            continue
+        kind, path, mode = fields[0].rstrip(b"+!-=~^$"), fields[1], fields[2] if len(fields) > 2 else b"-"
+        if (
+            re.fullmatch(rb"[~:]*[4-7][0-7]{3}", mode)
+            and mode[-4:-3] in b"4567"
+            and kind in (b"f", b"F", b"z", b"Z", b"C")
+        ):
+            yield Option(
+                number,
+                line,
+                "makes a file set-uid at each start",
+                SUSPICIOUS,
+                "A root shell that comes back.",
+            )
+        elif kind in (b"f", b"F", b"w", b"C", b"L") and _POWER.match(path):
+            yield Option(number, line, "writes there at each start", NOTABLE, "What was removed comes back.")
+
+
+LOOKS: Final[tuple[Look, ...]] = (
+    Look("the SSH server", (b"/etc/ssh/sshd_config", b"/etc/ssh/sshd_config.d/*.conf"), sshd, "T1098.004"),
+    Look("sudo", (b"/etc/sudoers", b"/etc/sudoers.d/*"), sudoers, "T1548.003"),
+    Look("the dynamic linker", (b"/etc/ld.so.preload",), preload, "T1574.006"),
+    Look("the dynamic linker", (b"/etc/ld.so.conf", b"/etc/ld.so.conf.d/*"), libraries, "T1574.006"),
+    Look("the table of hosts", (b"/etc/hosts",), hosts, "T1565.001"),
+    Look("the resolver", (b"/etc/resolv.conf",), resolver, "T1565.001"),
+    Look("trusted hosts", (b"/etc/hosts.equiv", b"/etc/shosts.equiv", b"/root/.rhosts", b"/root/.shosts"),
+        trusted, "T1021"),
+    Look("exported folders", (b"/etc/exports", b"/etc/exports.d/*"), exports, "T1039"),
+    Look("aliases of mail", (b"/etc/aliases",), aliases, "T1546"),
+    Look("files made at start", (b"/etc/tmpfiles.d/*", b"/run/tmpfiles.d/*"), tmpfiles, "T1546"),
+)  # fmt: skip

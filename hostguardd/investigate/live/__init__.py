@@ -1,0 +1,1 @@
+"""What runs: programs and their owners, the kernel, the marks of known root kits."""

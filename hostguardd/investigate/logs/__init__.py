@@ -1,0 +1,1 @@
+"""What the logs and the histories of shells tell, read once and bounded."""

@@ -1,0 +1,197 @@
+"""What all checks of an inquiry share: host, settings, baseline, clock, and one look at each thing.
+
+The rules kept: every sensor is asked once, when the first check needs it; what it could not see becomes an
+`Unseen` of whoever asked; and `stop` says when a check's time is up, so that no input can hold the inquiry.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, TypeVar, cast
+
+from ..accounts import User, passwd
+from ..config import Config
+from ..engine.once import remind
+from ..engine.parts import Parts, build
+from ..host.bundle import Host
+from ..host.clock import SystemClock
+from ..host.live import Process
+from ..model import Blind, Depth, Fact, FileFact, Sweep
+from ..packages.interface import NoPackages, PackageHost
+from ..sensors.commands import script
+from ..sensors.signs import LOOKS
+from .approved import Approved
+from .interface import Known, Unseen, text
+
+SUDO: Final = "sudo hostguardctl investigate"
+"""What an ordinary user is told to run to see what only root sees."""
+
+MOST_ACCOUNTS: Final = 16 * 1024**2
+
+SAMPLE: Final = 64
+"""Children of one parent, alike, that are looked into."""
+
+Made = TypeVar("Made")
+SomeFact = TypeVar("SomeFact", bound=Fact)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What whoever asks may choose. `days` is how far back things are looked at; `packages`: every packaged
+    file is verified, too; `probe`: listeners on loopback are asked for a banner; `patience` is the longest
+    that one check may take, in seconds."""
+
+    days: float = 7.0
+    packages: bool = True
+    probe: bool = False
+    patience: float = 120.0
+
+
+class Scene:
+    """One inquiry's view of the host. `now` is in seconds since the epoch; `uid` is who looks; `problems` are
+    what was missing already when it was set up."""
+
+    def __init__(
+        self,
+        host: Host,
+        config: Config,
+        approved: Approved,
+        options: Options,
+        *,
+        uid: int,
+        packages: PackageHost | None = None,
+        clock: SystemClock | None = None,
+        problems: Sequence[Unseen] = (),
+    ) -> None:
+        self.host = host
+        self.approved = approved
+        self.options = options
+        self.uid = uid
+        self.problems = tuple(problems)
+        self.packages: PackageHost = packages if packages is not None else NoPackages()
+        self.clock = clock or SystemClock()
+        self.now = self.clock.wall() / 1e9
+        self.since = self.now - options.days * 86400
+        self.parts: Parts = build(config, host, self.clock, lambda folder: None)
+        self.config = self.parts.config
+        if approved.baseline is not None:
+            remind(self.parts, approved.baseline)
+        self._sweeps: dict[type[Fact], list[Sweep]] = {}
+        self._made: dict[object, object] = {}
+        self._deadline = float("inf")
+
+    @property
+    def is_root(self) -> bool:
+        """Whether the one who looks may look at everything."""
+        return self.uid == 0
+
+    # -- time ---------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """A check begins: its time runs from now."""
+        self._deadline = time.monotonic() + self.options.patience
+
+    def stop(self) -> bool:
+        """Whether the time of the present check is up."""
+        return time.monotonic() > self._deadline
+
+    # -- facts --------------------------------------------------------------------------------------
+
+    def facts(self, fact: type[SomeFact]) -> list[SomeFact]:
+        """All facts of a kind, by the sensors that the daemon uses; for all kinds but files.
+
+        KeyFact, AccountFact, MountFact, ModuleFact, SettingFact, LogFact, LoginFact, EventFact, HiddenFact,
+        ListenerFact, ProcessFact and SetIdFact are looked at; each once.
+        """
+        return [fact.of(row) for sweep in self.sweeps(fact) for row in sweep.rows]
+
+    def sweeps(self, fact: type[Fact]) -> list[Sweep]:
+        """What the sensors of that kind brought."""
+        if fact is FileFact:
+            raise ValueError("files are too many to be kept")
+        found = self._sweeps.get(fact)
+        if found is None:
+            sensors = [one for one in self.parts.sensors() if one.fact is fact]
+            found = [sweep for sensor in sensors for sweep in sensor.sweep(Depth.FULL, self.stop)]
+            self._sweeps[fact] = found
+        return found
+
+    def blind(self, fact: type[Fact]) -> Iterator[Unseen]:
+        """What of a kind could not be seen."""
+        blinds = {(one.kind, one.scope): one for sweep in self.sweeps(fact) for one in sweep.blinds}
+        for blind in blinds.values():
+            yield self.unseen(blind)
+
+    def unseen(self, blind: Blind) -> Unseen:
+        """A Blind in the words of an inquiry."""
+        what = blind.kind if blind.scope == b"*" else f"{blind.kind} {text(blind.scope)}"
+        return Unseen(what, blind.reason, "" if self.is_root else SUDO)
+
+    def known(self, fact: Fact) -> Known:
+        """How it stands to the approved baseline."""
+        return self.approved.known(fact)
+
+    def once(self, make: Callable[[Scene], Made]) -> Made:
+        """What `make` makes of this scene, made for the first check that asks."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        return cast("Made", self._made[make])
+
+    # -- what several checks need --------------------------------------------------------------------
+
+    @cached_property
+    def processes(self) -> Mapping[int, Process]:
+        """Every process, by pid."""
+        live = self.host.live
+        found = ((pid, live.process(pid)) for pid in live.pids())
+        return {pid: process for pid, process in found if process is not None}
+
+    @cached_property
+    def signs(self) -> Mapping[int, tuple[tuple[str, bytes], ...]]:
+        """What is odd about how processes run, as (sign, what it is about), of those that have any.
+
+        Of a parent's children that are alike, to the KiB of code mapped, a sample is looked into: a server's
+        tens of thousands of workers would take as long as all the rest.
+        """
+        found = {}
+        alike: Counter[object] = Counter()
+        for pid, process in self.processes.items():
+            if process.kernel or process.namespace or process.exe is None:
+                continue
+            kind = process._replace(pid=0, started=0, session=0)
+            alike[kind] += 1
+            if alike[kind] > SAMPLE:
+                continue
+            inside = self.host.live.inside(pid)
+            if inside is not None:
+                runs = script(process.exe, process.argv, process.cwd)
+                told = {word: about for look in LOOKS for word, about in look(process, inside, runs)}
+                if told:
+                    found[pid] = tuple(sorted(told.items()))
+        return found
+
+    @cached_property
+    def users(self) -> tuple[User, ...]:
+        """The table of accounts."""
+        return tuple(passwd(self.host.texts.read(b"/etc/passwd", MOST_ACCOUNTS).data or b"")[0])
+
+    @cached_property
+    def _names(self) -> Mapping[int, str]:
+        names: dict[int, str] = {}
+        for user in self.users:
+            if user.uid is not None:
+                names.setdefault(user.uid, text(user.name))
+        return names
+
+    def user(self, uid: int | None) -> str:
+        """The name of a uid by the host's own table; `uid 1234` where it has none."""
+        return "" if uid is None else self._names.get(uid, f"uid {uid}")
+
+    def began(self, process: Process) -> float:
+        """When a process was started, in seconds since the epoch."""
+        live = self.host.live
+        return self.now - live.uptime() + live.seconds(process.started)

@@ -1,0 +1,188 @@
+"""dpkg's database as dpkg reads it: status, lists, digests, diversions, overrides, exclusions. Pure.
+
+The rule kept: bytes of a hostile host come in; a line that says nothing is counted, never an error.
+
+Sources: dpkg(1), dpkg-divert(1), dpkg-statoverride(1), deb-md5sums(5), and dpkg's lib/dpkg/dump.c and
+src/main/{filters,divertdb}.c.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Final, NamedTuple
+
+from ..record import escape
+from .interface import Transaction
+
+MOST_PATHS: Final = 300_000
+"""Paths of one package that are read: the sources of a kernel have 80,000."""
+
+ON_DISK: Final = frozenset((
+    b"installed", b"unpacked", b"half-configured", b"triggers-awaited", b"triggers-pending",
+))  # fmt: skip
+"""States of a package whose files are there."""
+
+_FIELD: Final = re.compile(
+    rb"^(Package|Status|Version|Architecture|Installed-Size):[ \t]*([^\n]*)", re.MULTILINE
+)
+_CONFFILES: Final = re.compile(rb"^Conffiles:[^\n]*\n((?:[ \t][^\n]*\n?)*)", re.MULTILINE)
+_CONFFILE: Final = re.compile(rb"[ \t]+(/[^\n]*?) ([0-9a-f]{32}|newconffile)((?: [a-z-]+)*)[ \t]*")
+_LINE: Final = re.compile(rb"[^\n]+")
+_PATH: Final = re.compile(rb"^/[^\n]*", re.MULTILINE)
+_DIGEST: Final = re.compile(rb"([0-9a-f]{32})  ?(?:\*|\./)?([^\n]+)")
+
+
+class Conffile(NamedTuple):
+    """A configuration file as the package brought it. `obsolete`: the present version brings it no more."""
+
+    path: bytes
+    digest: str
+    obsolete: bool
+
+
+class Package(NamedTuple):
+    """An installed package. `size` is what all its files take, in bytes (0: not told)."""
+
+    name: bytes
+    architecture: bytes
+    version: bytes
+    size: int
+    conffiles: tuple[Conffile, ...]
+    half: bool = False
+
+
+def status(text: bytes) -> Iterator[Package]:
+    """The packages whose files are there; `half` is one whose unpacking was broken off."""
+    for begin, end in _paragraphs(text):
+        has: dict[bytes, bytes] = {}
+        for field in _FIELD.finditer(text, begin, end):
+            has.setdefault(field[1], field[2].strip())
+        state = has.get(b"Status", b"").split()[-1:] or [b""]
+        name = has.get(b"Package", b"")
+        half = state[0] == b"half-installed"
+        if not name or b"/" in name or not (half or state[0] in ON_DISK):
+            continue
+        conffiles: list[Conffile] = []
+        found = _CONFFILES.search(text, begin, end)
+        for line in found[1].split(b"\n") if found else ():
+            one = _CONFFILE.fullmatch(line)
+            if one is not None and one[2] != b"newconffile" and b"remove-on-upgrade" not in one[3]:
+                conffiles.append(Conffile(one[1], one[2].decode(), b"obsolete" in one[3]))
+        size = has.get(b"Installed-Size", b"")
+        kib = int(size) if size.isdigit() and len(size) < 15 else 0
+        version, architecture = has.get(b"Version", b""), has.get(b"Architecture", b"")
+        yield Package(name, architecture, version, kib * 1024, tuple(conffiles), half)
+
+
+def _paragraphs(text: bytes) -> Iterator[tuple[int, int]]:
+    begin = 0
+    while begin < len(text):
+        end = text.find(b"\n\n", begin)
+        end = len(text) if end < 0 else end + 1
+        yield begin, end
+        begin = end + 1
+
+
+def listed(text: bytes) -> list[bytes]:
+    """The paths of a list, at most MOST_PATHS. The root, `/.`, is no path of a package."""
+    found = (line[0] for line in _PATH.finditer(text))
+    return list(islice((path for path in found if path != b"/." and _plain(path)), MOST_PATHS))
+
+
+def digests(text: bytes) -> tuple[dict[bytes, str], int]:
+    """Path -> MD5 of a package's digests, and how many lines say nothing."""
+    found: dict[bytes, str] = {}
+    bad = 0
+    for line in _LINE.finditer(text):
+        one = _DIGEST.fullmatch(line[0])
+        if one is not None and len(found) < MOST_PATHS and _plain(path := b"/" + one[2].lstrip(b"/")):
+            found[path] = one[1].decode()
+        else:
+            bad += 1
+    return found, bad
+
+
+def _plain(path: bytes) -> bool:
+    return b"\0" not in path and b"/../" not in path + b"/" and len(path) < 4096
+
+
+class Diversion(NamedTuple):
+    """`path` of every package but `package` lies at `to`. `package` is b":" for the administrator."""
+
+    path: bytes
+    to: bytes
+    package: bytes
+
+
+def diversions(text: bytes) -> dict[bytes, Diversion]:
+    """The diversions by the path that is diverted."""
+    lines = text.split(b"\n")
+    triples = zip(lines[0::3], lines[1::3], lines[2::3], strict=False)
+    return {one[0]: Diversion(*one) for one in triples if one[0].startswith(b"/") and one[1].startswith(b"/")}
+
+
+class Override(NamedTuple):
+    """An owner and a mode that the administrator wants for a path. `user` and `group` are names, or #id."""
+
+    path: bytes
+    user: bytes
+    group: bytes
+    mode: int
+
+
+def overrides(text: bytes) -> dict[bytes, Override]:
+    """The overrides by path."""
+    found = {}
+    for line in text.split(b"\n"):
+        parts = line.split(b" ", 3)
+        if len(parts) == 4 and re.fullmatch(rb"[0-7]{1,6}", parts[2]):
+            found[parts[3]] = Override(parts[3], parts[0], parts[1], int(parts[2], 8))
+    return found
+
+
+def excluded(texts: Iterable[bytes]) -> Callable[[bytes], bool]:
+    """Whether dpkg was told not to unpack a path, by the texts of its configuration in their order."""
+    rules: list[tuple[bool, re.Pattern[bytes]]] = []
+    for text in texts:
+        for line in text.split(b"\n"):
+            option = re.fullmatch(rb"\s*path-(exclude|include)(?:\s*=\s*|\s+)(\S.*?)\s*", line)
+            if option is not None and len(option[2]) < 1024 and option[2].count(b"*") <= 16:
+                pattern = fnmatch.translate(option[2].strip(b"\"'").decode("latin-1")).encode("latin-1")
+                rules.append((option[1] == b"exclude", re.compile(pattern)))
+
+    def is_excluded(path: bytes) -> bool:
+        out = False
+        for excludes, pattern in rules:
+            if excludes != out and pattern.match(path):
+                out = excludes
+        return out
+
+    return is_excluded
+
+
+_LOGGED: Final = re.compile(
+    rb"(\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)"
+    rb" (install|upgrade|remove|purge) (\S{1,300}) (\S{1,300}) (\S{1,300})"
+)
+
+
+def logged(line: bytes, source: str, mktime: Callable[[tuple[int, ...]], float]) -> Transaction | None:
+    """What a line of dpkg.log tells of a package; None for the many others. dpkg writes local time, of which
+    `mktime` makes seconds since the epoch."""
+    found = _LOGGED.fullmatch(line)
+    if found is None:
+        return None
+    try:
+        at = mktime((*(int(found[number]) for number in range(1, 7)), 0, 0, -1))
+    except (ValueError, OverflowError):
+        return None
+    action, name, before, after = found[7].decode(), *(escape(found[number]) for number in (8, 9, 10))
+    before, after = ("" if one == "<none>" else one for one in (before, after))
+    if action == "purge":
+        action = "remove"
+    elif action == "upgrade" and before == after:
+        action = "reinstall"
+    return Transaction(at, action, name, before, after, source)

@@ -1,0 +1,105 @@
+"""The guide's settings and folders: what does not belong there, and times that do not fit."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from hostguardd.investigate.checks import folders
+from hostguardd.investigate.interface import Verdict
+from tests.fakepackages import FakePackages, installed_at
+from tests.scenes import Findings, looked, scene
+from tests.trees import OWNED, clean, put
+from tests.unit.investigate.test_recent import login
+
+OLD = installed_at(time.time() - 400 * 86400, "base-files")
+
+
+def look(root: Path, packages: FakePackages | None = None) -> Findings:
+    return looked(folders.look, scene(bytes(root), packages=packages or FakePackages(OWNED, done=OLD)))
+
+
+def test_a_clean_host(tmp_path: Path) -> None:
+    put(clean(tmp_path), "/etc/init.d/net", "#!/bin/sh\n", 0o755)
+    (tmp_path / "etc/rc2.d").mkdir()
+    (tmp_path / "etc/rc2.d/S01net").symlink_to("../init.d/net")
+    put(tmp_path, "/etc/pam.d/common-auth")
+    put(tmp_path, "/etc/ssh/ssh_host_ed25519_key", mode=0o600)
+    found = look(tmp_path, FakePackages({**OWNED, b"/etc/init.d/net": "net"}, done=OLD))
+    assert not found.of(Verdict.SUSPICIOUS)
+    assert not found.of(Verdict.NOTABLE)
+    assert "leads to /etc/init.d/net" in found.named("/etc/rc2.d/S01net").says
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/etc/init.d/netagent", "/etc/rc.d/init.d/x", "/etc/rc3.d/S99x", "/etc/cron.d/x",
+        "/etc/cron.hourly/x",
+        "/etc/xinetd.d/x", "/etc/profile.d/x.sh", "/etc/systemd/system/x.service",
+        "/etc/udev/rules.d/x.rules", "/etc/systemd/user/x.service", "/etc/apt/apt.conf.d/99x",
+    ],
+)  # fmt: skip
+def test_unknown_files(tmp_path: Path, path: str) -> None:
+    put(clean(tmp_path), path, "x")
+    found = look(tmp_path)
+    (item,) = found.of(Verdict.NOTABLE)
+    assert item.name == path
+    assert "no package owns it" in item.says
+    assert [one.kind for one in found.moments] == ["file"]
+
+
+def test_a_packaged_setting_that_was_changed_and_set_back(tmp_path: Path) -> None:
+    os.utime(clean(tmp_path) / "etc/cron.d/tidy", (1_100_000_000, 1_100_000_000))
+    packages = FakePackages(OWNED, {b"/etc/cron.d/tidy": ("content", "mtime")}, OLD)
+    (item,) = look(tmp_path, packages).of(Verdict.NOTABLE)
+    assert item.name == "/etc/cron.d/tidy"
+    assert "says it is of 2004-11-09" in item.says
+    assert item.technique == "T1070.006"
+
+
+def test_old_times_that_a_package_brought_are_fine(tmp_path: Path) -> None:
+    os.utime(clean(tmp_path) / "etc/cron.d/tidy", (1_100_000_000, 1_100_000_000))
+    assert look(tmp_path).named("/etc/cron.d/tidy").verdict is Verdict.FINE
+
+
+def test_a_time_in_the_future(tmp_path: Path) -> None:
+    path = clean(tmp_path) / "etc/passwd"
+    os.utime(path, (time.time() + 10**8,) * 2)
+    assert "in the future" in look(tmp_path).named("/etc/passwd").says
+
+
+def test_changed_while_nobody_was_there(tmp_path: Path) -> None:
+    clean(tmp_path)
+    login(tmp_path, "carol", time.time() - 86400 * 3, time.time() - 86400 * 2)
+    item = look(tmp_path).named("/etc/passwd")
+    assert item.verdict is Verdict.NOTABLE
+    assert "nobody was logged in then" in item.says
+
+
+def test_changed_while_somebody_was_there(tmp_path: Path) -> None:
+    clean(tmp_path)
+    login(tmp_path, "carol", time.time() - 600, time.time() + 600)
+    item = look(tmp_path).named("/etc/passwd")
+    assert item.verdict is Verdict.FINE
+    assert "carol from 203.0.113.9" in item.says
+
+
+def test_anybody_may_write(tmp_path: Path) -> None:
+    (clean(tmp_path) / "etc/cron.d/tidy").chmod(0o666)
+    assert look(tmp_path).suspicious == ["/etc/cron.d/tidy"]
+
+
+def test_links_to_where_nothing_is_started_from(tmp_path: Path) -> None:
+    put(clean(tmp_path), "/tmp/x", "x")
+    (tmp_path / "etc/rc2.d").mkdir()
+    (tmp_path / "etc/rc2.d/S99x").symlink_to("/tmp/x")
+    assert look(tmp_path).suspicious == ["/etc/rc2.d/S99x"]
+
+
+def test_no_file_at_all(tmp_path: Path) -> None:
+    os.mkfifo(clean(tmp_path) / "etc/cron.d/fifo")
+    assert look(tmp_path).suspicious == ["/etc/cron.d/fifo"]

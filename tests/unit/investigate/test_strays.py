@@ -1,0 +1,83 @@
+"""Things where none of their kind belongs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from hostguardd.investigate.checks import strays
+from hostguardd.investigate.interface import Verdict
+from tests.fakepackages import FakePackages
+from tests.scenes import Findings, looked, scene
+from tests.trees import OWNED, clean, put
+
+ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes devices and gives files away")
+
+
+def look(root: Path) -> Findings:
+    return looked(strays.look, scene(bytes(root), packages=FakePackages(OWNED)))
+
+
+def test_a_clean_host(tmp_path: Path) -> None:
+    put(clean(tmp_path), "/tmp/notes.txt")
+    put(tmp_path, "/dev/shm/PostgreSQL.1", mode=0o600)
+    (tmp_path / "usr/share").mkdir()
+    found = look(tmp_path)
+    assert not found.of(Verdict.SUSPICIOUS)
+    assert not found.of(Verdict.NOTABLE)
+
+
+@pytest.mark.parametrize("path", ["/dev/shm/x", "/tmp/.x/agent", "/var/tmp/.y", "/run/user/.z"])
+def test_programs_that_hide_among_temporary_files(tmp_path: Path, path: str) -> None:
+    put(clean(tmp_path), path, b"\x7fELF", 0o755)
+    found = look(tmp_path)
+    assert found.suspicious == [path]
+    assert len(found.moments) == 1
+
+
+def test_other_programs_there_come_as_one(tmp_path: Path) -> None:
+    for number in range(20):
+        put(clean(tmp_path), f"/tmp/build/t{number}", b"\x7fELF", 0o755)
+    (item,) = look(tmp_path).of(Verdict.NOTABLE)
+    assert item.name == "programs below /tmp/"
+    assert item.details["files"] == 20
+
+
+@ROOT
+def test_devices(tmp_path: Path) -> None:
+    clean(tmp_path)
+    os.mknod(tmp_path / "var/log/disk", 0o60600, os.makedev(8, 0))
+    (tmp_path / "var/named/dev").mkdir(parents=True)
+    os.mknod(tmp_path / "var/named/dev/null", 0o20666, os.makedev(1, 3))
+    put(tmp_path, "/srv/chroot/etc/passwd")
+    (tmp_path / "srv/chroot/dev").mkdir()
+    os.mknod(tmp_path / "srv/chroot/dev/sda", 0o60600, os.makedev(8, 0))
+    os.mknod(tmp_path / "var/log/whiteout", 0o20000, 0)
+    os.mknod(tmp_path / "var/log/inaccessible", 0o60000, 0)
+    found = look(tmp_path)
+    assert found.suspicious == ["/var/log/disk"]
+    assert [one.name for one in found.of(Verdict.NOTABLE)] == ["devices in /srv/chroot"]
+    assert found.named("devices of chroots").details["paths"] == ["/var/named/dev/null"]
+
+
+def test_what_anybody_may_write_to(tmp_path: Path) -> None:
+    put(clean(tmp_path), "/usr/bin/tool", mode=0o777).chmod(0o777)
+    put(tmp_path, "/usr/share/x.txt").chmod(0o666)
+    (tmp_path / "usr/lib/open").mkdir(parents=True)
+    (tmp_path / "usr/lib/open").chmod(0o777)
+    found = look(tmp_path)
+    assert found.suspicious == ["/usr/bin/tool"]
+    assert {one.name for one in found.of(Verdict.NOTABLE)} == {"/usr/share/x.txt", "/usr/lib/open"}
+
+
+@ROOT
+def test_files_of_nobody(tmp_path: Path) -> None:
+    os.chown(put(clean(tmp_path), "/usr/lib/left"), 4711, 0)
+    os.chown(put(tmp_path, "/srv/left"), 4712, 0)
+    os.chown(put(tmp_path, "/usr/lib/inside"), 100_033, 0)
+    found = look(tmp_path)
+    assert found.named("files of uid 4711").verdict is Verdict.NOTABLE
+    assert found.named("files of uid 4712").verdict is Verdict.FINE
+    assert found.named("files of uid 100033").verdict is Verdict.FINE

@@ -1,0 +1,266 @@
+"""dpkg's knowledge, on a host whose packages dpkg itself installed."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import re
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from hostguardd.host import workers
+from hostguardd.model import Blind
+from hostguardd.packages import checking
+from hostguardd.packages.dpkg import Dpkg
+from hostguardd.packages.interface import Level
+from tests import packaged
+from tests.packaged import copied, deb, departures, install, manager
+
+pytestmark = pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="dpkg-deb is not installed")
+
+ODD = b"/usr/share/tool/it's \xe9 \xff odd"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return packaged.debian(tmp_path_factory.mktemp("debian"))
+
+
+@pytest.fixture
+def root(made: Path, tmp_path: Path) -> Path:
+    return copied(made, tmp_path / "root")
+
+
+def test_a_clean_host_departs_in_nothing(root: Path) -> None:
+    packages = manager(root)
+    assert isinstance(packages, Dpkg)
+    assert packages.problem == ""
+    assert departures(packages) == {}
+    assert list(packages.doubts()) == []
+    (tool,) = packages.installed()
+    assert (tool.package, tool.version, tool.level, tool.signature) == ("tool", "1.0-1", Level.DIGEST, "")
+    assert tool.files > len(packaged.FILES)
+    assert abs(tool.at - time.time()) < 3600
+
+
+def test_owners_are_known_by_either_name_of_a_folder(root: Path) -> None:
+    asked = [b"/bin/tool", b"/usr/bin/tool", b"/etc/tool.conf", ODD, b"/usr/bin/other", b"/usr/bin"]
+    owners = manager(root).owners(asked)
+    assert set(owners) == {b"/bin/tool", b"/usr/bin/tool", b"/etc/tool.conf", ODD, b"/usr/bin"}
+    assert owners[b"/bin/tool"] == ("tool", "1.0-1", Level.DIGEST, False)
+    assert owners[b"/etc/tool.conf"].config
+    assert owners[b"/usr/bin"].level is Level.LISTED
+    assert manager(root).holds(b"/bin")
+    assert not manager(root).holds(b"/usr/bin/tool")
+    assert not manager(root).holds(b"/srv")
+
+
+def test_what_departs_is_told(root: Path) -> None:
+    (root / "usr/bin/tool").write_bytes(b"#!/bin/sh\necho evil\n")
+    (root / "etc/tool.conf").write_bytes(b"a = 2\n")
+    (root / "usr/share/tool/data").unlink()
+    os.unlink(os.fsencode(root) + ODD)
+    os.mkfifo(os.fsencode(root) + ODD)
+    found = departures(manager(root))
+    assert {path: one.changed for path, one in found.items()} == {
+        b"/usr/bin/tool": ("content",),
+        b"/etc/tool.conf": ("content",),
+        b"/usr/share/tool/data": ("missing",),
+        ODD: ("type",),
+    }
+    assert [path for path, one in found.items() if one.owner.config] == [b"/etc/tool.conf"]
+    assert found[b"/usr/bin/tool"].owner.level is Level.DIGEST
+    assert "a file, now a FIFO" in found[ODD].detail
+
+
+def test_only_some_are_compared(root: Path) -> None:
+    (root / "usr/bin/tool").write_bytes(b"evil")
+    (root / "usr/share/tool/data").write_bytes(b"evil")
+    assert set(departures(manager(root), [b"/bin/tool", b"/nowhere"])) == {b"/usr/bin/tool"}
+
+
+def test_atimes_stay(root: Path) -> None:
+    path = root / "usr/bin/tool"
+    os.utime(path, (1, path.stat().st_mtime))
+    departures(manager(root))
+    assert path.stat().st_atime == 1
+
+
+def test_a_settings_file_may_be_a_link(root: Path) -> None:
+    (root / "etc/tool.conf").rename(root / "etc/mine.conf")
+    (root / "etc/tool.conf").symlink_to("mine.conf")
+    assert departures(manager(root)) == {}
+
+
+def test_a_huge_file_is_not_read(root: Path) -> None:
+    with (root / "usr/bin/tool").open("ab") as file:
+        file.truncate(1 << 40)
+    began = time.monotonic()
+    assert departures(manager(root))[b"/usr/bin/tool"].changed == ("content",)
+    assert time.monotonic() - began < 10
+
+
+def test_rewritten_digests_hide_the_file_and_are_doubted(root: Path) -> None:
+    evil = b"#!/bin/sh\necho evil\n"
+    (root / "usr/bin/tool").write_bytes(evil)
+    sums = root / "var/lib/dpkg/info/tool.md5sums"
+    digest = hashlib.md5(evil, usedforsecurity=False).hexdigest().encode()
+    sums.write_bytes(re.sub(rb"\w+(?=  usr/bin/tool\n)", digest, sums.read_bytes()))
+    past = time.time() - 90 * 86400
+    os.utime(root / "var/lib/dpkg/info/tool.list", (past, past))
+    packages = manager(root)
+    assert departures(packages) == {}  # a database that its own intruder wrote
+    assert packages.owners([b"/usr/bin/tool"])[b"/usr/bin/tool"].level is Level.DIGEST
+    (doubt,) = packages.doubts()
+    assert doubt[:2] == ("tool", "its digests were written after it was unpacked")
+
+
+def test_a_package_without_digests_is_doubted_and_its_files_only_listed(root: Path, tmp_path: Path) -> None:
+    install(root, deb(tmp_path, "bare", {"usr/bin/bare": (0o755, b"bare")}, sums=False))
+    (root / "var/lib/dpkg/info/bare.md5sums").unlink(missing_ok=True)  # newer ones make some themselves
+    (root / "usr/bin/bare").write_bytes(b"evil")
+    packages = manager(root)
+    assert packages.owners([b"/usr/bin/bare"])[b"/usr/bin/bare"].level is Level.LISTED
+    assert departures(packages) == {}
+    assert [doubt.about for doubt in packages.doubts()] == ["bare"]
+
+
+def test_a_diverted_file_lies_where_it_was_put(root: Path, tmp_path: Path) -> None:
+    (root / "var/lib/dpkg/diversions").write_bytes(b"/usr/bin/tool\n/usr/bin/tool.real\n:\n")
+    (root / "usr/bin/tool").rename(root / "usr/bin/tool.real")
+    (root / "usr/bin/tool").write_bytes(b"a wrapper")
+    (found,) = departures(manager(root)).values()
+    assert (found.path, found.changed, found.diverted) == (b"/usr/bin/tool", (), True)
+    assert "/usr/bin/tool.real" in found.detail
+    owners = manager(root).owners([b"/usr/bin/tool", b"/usr/bin/tool.real"])
+    assert set(owners) == {b"/usr/bin/tool.real"}
+    (root / "usr/bin/tool.real").write_bytes(b"evil")
+    assert departures(manager(root))[b"/usr/bin/tool.real"].changed == ("content",)
+
+
+def test_a_package_diverts_anothers_file_and_owns_its_own(root: Path, tmp_path: Path) -> None:
+    (root / "var/lib/dpkg/diversions").write_bytes(b"/usr/bin/tool\n/usr/bin/tool.distrib\nwrapper\n")
+    (root / "usr/bin/tool").rename(root / "usr/bin/tool.distrib")
+    install(root, deb(tmp_path, "wrapper", {"usr/bin/tool": (0o755, b"wrapper")}))
+    packages = manager(root)
+    assert departures(packages) == {}
+    owners = packages.owners([b"/usr/bin/tool", b"/usr/bin/tool.distrib"])
+    assert {path: owner.package for path, owner in owners.items()} == {
+        b"/usr/bin/tool": "wrapper",
+        b"/usr/bin/tool.distrib": "tool",
+    }
+
+
+def test_an_override_is_the_mode_that_is_expected(root: Path) -> None:
+    (root / "var/lib/dpkg/statoverride").write_bytes(b"alice root 4750 /usr/bin/tool\n")
+    (found,) = departures(manager(root)).values()
+    assert set(found.changed) <= {"mode", "owner", "group"}
+    assert "mode 4750, now 0755" in found.detail
+    assert "owner uid 1000" in found.detail
+
+
+def test_what_dpkg_was_told_not_to_unpack_is_not_missing(root: Path) -> None:
+    (root / "usr/share/doc/tool/README").unlink()
+    assert departures(manager(root))[b"/usr/share/doc/tool/README"].changed == ("missing",)
+    folder = root / "etc/dpkg/dpkg.cfg.d"
+    folder.mkdir(parents=True)
+    (folder / "docs").write_text("path-exclude=/usr/share/doc/*\npath-include /usr/share/doc/*/copyright\n")
+    assert departures(manager(root)) == {}
+
+
+def test_a_removed_package_owns_nothing(root: Path) -> None:
+    packaged.dpkg(root, "--remove", "tool")
+    assert (root / "etc/tool.conf").exists()
+    packages = manager(root)
+    assert packages.installed() == []
+    assert packages.owners([b"/etc/tool.conf"]) == {}
+
+
+def test_what_it_did_is_read_from_its_logs(root: Path) -> None:
+    lines = (
+        "2020-05-01 10:00:00 upgrade tool:all 0.9 1.0\n2020-05-01 10:00:01 status installed tool:all 1.0\n"
+    )
+    (root / "var/log/dpkg.log.2.gz").write_bytes(gzip.compress(lines.encode()))
+    packages = manager(root)
+    told = [(one.action, one.package, one.before, one.after) for one in packages.transactions(0)]
+    assert told == [("upgrade", "tool:all", "0.9", "1.0"), ("install", "tool:all", "", "1.0-1")]
+    (last,) = packages.transactions(time.time() - 3600)
+    assert last.source.startswith("/var/log/dpkg.log:")
+
+
+GARBAGE = bytes(range(256)) * 40
+
+
+@pytest.mark.parametrize(
+    "name", ["info/tool.list", "info/tool.md5sums", "diversions", "statoverride", "status"]
+)
+@pytest.mark.parametrize("data", [b"", GARBAGE, b"\n" * 10_000, b"/" * 50_000, b"\xff\0\n\n"])
+def test_garbage_in_the_database_raises_nothing(root: Path, name: str, data: bytes) -> None:
+    (root / "var/lib/dpkg" / name).write_bytes(data)
+    packages = manager(root)
+    list(packages.verify(lambda: False))
+    list(packages.doubts())
+    packages.installed()
+    packages.owners([b"/usr/bin/tool"])
+    if name == "status":
+        assert packages.problem
+
+
+def test_lines_that_say_nothing_are_told(root: Path) -> None:
+    with (root / "var/lib/dpkg/info/tool.md5sums").open("ab") as file:
+        file.write(b"no digest at all\n")
+    (blind,) = (one for one in manager(root).verify(lambda: False) if isinstance(one, Blind))
+    assert "1 lines" in blind.reason
+
+
+def test_a_fifo_for_a_database_holds_nobody(root: Path) -> None:
+    (root / "var/lib/dpkg/status").unlink()
+    os.mkfifo(root / "var/lib/dpkg/status")
+    assert "no regular file" in manager(root).problem
+
+
+def test_a_host_that_refuses_md5_says_so(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **options: object) -> None:
+        raise ValueError("disabled for FIPS")
+
+    monkeypatch.setattr(hashlib, "md5", refuse)
+    (root / "usr/share/tool/data").unlink()
+    found = list(manager(root).verify(lambda: False))
+    assert [one.scope for one in found if isinstance(one, Blind)] == [b"*"]
+    assert [one.path for one in found if not isinstance(one, Blind)] == [b"/usr/share/tool/data"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_what_may_not_be_read_is_a_blind(root: Path) -> None:
+    (root / "usr/bin/tool").chmod(0)
+    (blind,) = manager(root).verify(lambda: False)
+    assert isinstance(blind, Blind)
+    assert (blind.kind, blind.scope) == ("package", b"/usr/bin/tool")
+
+
+def test_many_files_are_shared_out_among_processes(root: Path, tmp_path: Path) -> None:
+    many = {f"usr/share/many/{number}": (0o644, b"%d" % number) for number in range(2000)}
+    install(root, deb(tmp_path, "many", many))
+    assert departures(manager(root)) == {}
+    (root / "usr/share/many/1234").write_bytes(b"evil")
+    (root / "usr/share/many/1999").unlink()
+    assert set(departures(manager(root))) == {b"/usr/share/many/1234", b"/usr/share/many/1999"}
+    assert list(manager(root).verify(lambda: True)) == []
+
+
+@pytest.mark.parametrize("start", ["raise SystemExit(3)  # %s", "import time  # %s\ntime.sleep(60)"])
+def test_readers_that_die_or_fall_silent_are_a_blind(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: str
+) -> None:
+    many = {f"usr/share/many/{number}": (0o644, b"%d" % number) for number in range(200)}
+    install(root, deb(tmp_path, "many", many))
+    monkeypatch.setattr(workers, "START", start)
+    monkeypatch.setattr(checking, "SILENCE", 0.5)
+    (blind,) = manager(root).verify(lambda: False)
+    assert isinstance(blind, Blind)
+    assert blind.scope == b"*"
+    assert "not everything was compared" in blind.reason
