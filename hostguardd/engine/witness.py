@@ -15,57 +15,32 @@ import os
 import select
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import Final
 
 from ..actors import procevents
 from ..actors.attribution import SLACK, attribute
-from ..actors.auditrecords import KEY, Assembler, Event
-from ..actors.deeds import of_event, of_mask
-from ..actors.fanevents import FanEvent, Mask
-from ..actors.lineage import cron_line, is_sshd
-from ..actors.model import (
-    Actor,
-    Answer,
-    Change,
-    Deed,
-    Image,
-    Link,
-    Presence,
-    Process,
-    Rung,
-    Touch,
-    Unattributed,
-    Who,
-)
+from ..actors.auditrecords import KEY
+from ..actors.lineage import is_sshd
+from ..actors.model import Actor, Answer, Change, Presence, Process, Rung, Unattributed
 from ..actors.procevents import ProcEvent
 from ..actors.table import NOW, Table
 from ..actors.touches import Key, Touches
-from ..actors.ttys import tty_name
 from ..host.witnesses import WitnessHost
+from .auditdeeds import AuditDeeds
+from .filedeeds import FileDeeds
+from .naming import Naming
 from .origins import Origins
 from .rungs import Rungs
 
-_EXEC, _OVERFLOW = int(Mask.OPEN_EXEC), int(Mask.Q_OVERFLOW)
-_FOLDER, _GOES = int(Mask.ONDIR), int(Mask.MOVED_FROM | Mask.MOVED_TO | Mask.DELETE)
-
-MOMENT: Final = 1_000_000
-"""Nanoseconds to which an audit record's time is cut."""
 FLOOD: Final = 2000
 """Messages in one round beyond which /proc is not asked at each exec: those processes have long gone."""
-FOLDERS: Final = 4096
 SECOND: Final = 10**9
 RESYNC: Final = 5 * SECOND
 TEND: Final = 30 * SECOND
 """How often rules and rights are looked at again."""
 TELL: Final = 600 * SECOND
 """How often a loss is told."""
-
-STRETCH: Final = 10 * SECOND
-MOST_EVENTS: Final = 20_000
-"""File events of such a stretch beyond which single writes are no longer told."""
 
 SPAN: Final = 100_000_000
 MANY: Final = 30
@@ -117,30 +92,29 @@ class Witness:
         sshd: Callable[[bytes | None], bool] = is_sshd,
     ) -> None:
         self._host = host
-        self._relevant = relevant
         self._mono, self._wall = mono, wall
-        self._hint = hint
         self.rungs = Rungs(host, key)
         self.table = Table(host.details)
         self.touches = Touches()
-        self.seen = 0
-        """Deeds that were noted."""
         self._origins = Origins(host, self.table, sshd)
-        self._assembler = Assembler(key)
+        naming = Naming(self.table, self._origins)
+        self._files = FileDeeds(self.rungs, self.table, self.touches, naming, relevant, hint)
+        self._audit = AuditDeeds(host, self.table, self.touches, naming, wall, key)
         self._seen_until = 0
         self._settled = 0
         self._resynced = -RESYNC
         self._tended = 0
-        self._events = 0
-        self._counted = 0
         self._told: dict[str, tuple[int, int]] = {}
-        self._whos: dict[Who, Who] = {}
         self._gaps: dict[Rung, tuple[int, int]] = {}  # wall-clock spans in which deeds were last lost
-        self._folders: OrderedDict[tuple[bytes, int, bytes], tuple[bytes | None, bool]] = OrderedDict()
         self._lock = threading.RLock()
         self._stop = threading.Event()
         self._bell = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._thread: threading.Thread | None = None
+
+    @property
+    def seen(self) -> int:
+        """Deeds that were noted."""
+        return self._files.seen + self._audit.seen
 
     # -- start and end ---------------------------------------------------------------------------
 
@@ -151,7 +125,7 @@ class Witness:
         are folders whose file systems are marked for all that is done there, `programs` those from which
         programs are run. What was seen before stays."""
         with self._lock:
-            self._folders.clear()
+            self._files.forget()
             self._changed(lambda: self.rungs.want(rungs, file_systems, programs))
 
     def start(self) -> None:
@@ -240,9 +214,12 @@ class Witness:
         fresh = self._apply(early, look=not flood)
         if lost:
             self._resync()
-        self._count(len(events), until)
+        self._files.count(len(events), until)
         if events:
-            self._file_events(events, since, until)
+            offset = self._wall() - self._mono()
+            if lost_events := self._files.take(events, since, until, offset):
+                self.rungs.losses["files"] += lost_events
+                self._gaps[Rung.FANOTIFY] = since + offset, until + offset
         for process in fresh:
             self.table.settle(process)
             self._origins.note(process)
@@ -253,22 +230,12 @@ class Witness:
             self._settled = begun
         if lost_records:
             self.rungs.losses["audit"] += 1
-            self._assembler.forget()
+            self._audit.lost()
         offset = self._wall() - self._mono()
         if lost_records:
             self._gaps[Rung.AUDIT] = since + offset, self._wall()
         for kind, body in records:
-            event = self._assembler.take(kind, body)
-            if event is not None:
-                self._audited(event, offset)
-
-    def _count(self, events: int, now: int) -> None:
-        """See whether file events come too fast to be read at what it may cost."""
-        self._events += events
-        if now - self._counted > STRETCH:
-            if self._events > MOST_EVENTS and now - self._counted < 2 * STRETCH:
-                self.rungs.calm()
-            self._counted, self._events = now, 0
+            self._audit.take(kind, body, offset)
 
     def _apply(self, messages: Sequence[ProcEvent], *, look: bool) -> list[Process]:
         """Messages to the table; the processes that run another program now."""
@@ -299,159 +266,6 @@ class Witness:
         self._resynced = now
         self.table.lost(self._settled, now, self._host.pids())
 
-    # -- file events -----------------------------------------------------------------------------
-
-    def _file_events(self, events: Sequence[FanEvent], since: int, until: int) -> None:
-        offset = self._wall() - self._mono()
-        still: dict[int, int] = {}
-        for event in events:
-            if event.mask & _EXEC:
-                still[event.pid] = still.get(event.pid, 0) + 1
-        for event in events:
-            mask = event.mask
-            if mask & _OVERFLOW:
-                self.rungs.losses["files"] += 1
-                self._gaps[Rung.FANOTIFY] = since + offset, until + offset
-                continue
-            if event.folder is None:
-                continue
-            if mask & _EXEC:
-                still[event.pid] -= 1
-                self._opened(event, since, until)
-            deed = of_mask(mask)
-            if not deed:
-                continue
-            if mask & _FOLDER and mask & _GOES:
-                self._moved()
-            folder, wanted = self._folder(event.folder)
-            if folder is None or not wanted:
-                continue
-            self._touched(event, folder, deed, since, until, offset, bool(still.get(event.pid)))
-
-    def _moved(self) -> None:
-        self._folders.clear()
-        if self.rungs.files is not None:
-            self.rungs.files.moved()
-
-    def _folder(self, handle: tuple[bytes, int, bytes]) -> tuple[bytes | None, bool]:
-        """The path of a folder, and whether anything in it matters to anybody."""
-        known = self._folders.get(handle)
-        if known is None:
-            path = None if self.rungs.files is None else self.rungs.files.path(handle)
-            known = path, path is not None and self._relevant(path, None)
-            if path is not None:
-                self._folders[handle] = known
-                if len(self._folders) > FOLDERS:
-                    self._folders.popitem(last=False)
-        return known
-
-    def _opened(self, event: FanEvent, since: int, until: int) -> None:
-        assert event.folder is not None
-        process, _ = self.table.find(event.pid, since, until)
-        folder = self._folder(event.folder)[0]
-        if process is not None and folder is not None:
-            self.table.opened(process, folder.rstrip(b"/") + b"/" + event.name)
-
-    def _touched(
-        self, event: FanEvent, folder: bytes, deed: Deed, since: int, until: int, offset: int, more: bool
-    ) -> None:
-        """`more`: this process opens another program later in this round."""
-        own = event.name in (b"", b".")
-        if not own and not self._relevant(folder, event.name):
-            return
-        path = folder if own else folder.rstrip(b"/") + b"/" + event.name
-        process, reason = self.table.find(event.pid, since, until)
-        who = None
-        if process is not None:
-            image = process.image
-            if process.unsettled and self.table.settle(process) < process.unsettled and more:
-                image = process.before or image
-            who = self._who(process, image)
-        self.seen += 1
-        for part in (deed & Deed.HELD, deed & ~Deed.HELD):
-            if part:
-                begin = since
-                if part is Deed.HELD and process is not None:
-                    begin = min(since, process.started)
-                touch = Touch(Rung.FANOTIFY, part, begin + offset, until + offset, who, reason)
-                self.touches.add((path,), touch)
-        if self._hint is not None:
-            self._hint(folder, b"" if own else event.name)
-
-    # -- audit -----------------------------------------------------------------------------------
-
-    def _audited(self, event: Event, offset: int) -> None:
-        """An event of ours. The process is the record's; what the table knows of it only adds to that."""
-        deeds = [*of_event(event)]
-        if not deeds:
-            return
-        process, _ = self.table.find(event.pid, event.at - offset, event.at - offset + MOMENT)
-        who = self._audited_who(event, process)
-        self.seen += 1
-        for deed, keys in deeds:
-            for part in (deed & Deed.HELD, deed & ~Deed.HELD):
-                if part is Deed.HELD:
-                    file = next((key for key in keys if isinstance(key, tuple) and len(key) == 2), None)
-                    touch = self._held(event, who, process, file)
-                    self.touches.add(keys, touch)
-                elif part:
-                    end = max(self._wall(), event.at + MOMENT)  # told when the call had ended
-                    self.touches.add(keys, Touch(Rung.AUDIT, part, event.at, end, who))
-
-    def _held(self, event: Event, who: Who, process: Process | None, file: tuple[int, int] | None) -> Touch:
-        """A file was opened for writing: until when it may have been written to. Most have closed it by now,
-        or are gone."""
-        if process is not None and process.ended:
-            end = self._wall() - self._mono() + process.ended
-        elif file is None or self._host.holds(event.pid, file):
-            return Touch(Rung.AUDIT, Deed.HELD, event.at, NOW, who, "", event.pid, file)
-        else:
-            end = self._wall()
-        return Touch(Rung.AUDIT, Deed.HELD, event.at, max(end, event.at + MOMENT), who)
-
-    def _audited_who(self, event: Event, process: Process | None) -> Who:
-        links: tuple[Link, ...] = ()
-        unit = command = None
-        if process is not None and process.uid is not None and process.uid != event.uid:
-            process = None
-        if process is not None:
-            known = self.table.who(process, tty_name)
-            links, unit = known.parents, known.unit
-            command = known.command if known.exe in (None, event.exe) else None
-        if not links and event.parent:
-            above = self.table.meet_parent(event.parent, event.at - (self._wall() - self._mono()))
-            if above is not None:
-                links = (self.table.link(above), *self.table.links(above))
-        who = Who(
-            (event.pid, process.started if process is not None else _alike(event)),
-            event.pid,
-            event.exe or None,
-            command or event.title,
-            event.uid,
-            event.euid,
-            -1 if event.login is None else event.login,
-            -1 if event.session is None else event.session,
-            event.tty,
-            unit,
-            links,
-        )
-        return self._with_origin(who)
-
-    # -- who -------------------------------------------------------------------------------------
-
-    def _who(self, process: Process, image: Image) -> Who:
-        who = self.table.who(process, tty_name)
-        if image is not process.image:
-            who = who._replace(exe=image.exe, command=image.command)
-        return self._with_origin(who)
-
-    def _with_origin(self, who: Who) -> Who:
-        chain = (Link(who.pid, who.exe, who.command, who.uid), *who.parents)
-        who = who._replace(source=self._origins.of(who.session, who.parents), cron=cron_line(chain))
-        if len(self._whos) > 256:
-            self._whos.clear()
-        return self._whos.setdefault(who, who)  # one process touches much
-
     # -- answers ---------------------------------------------------------------------------------
 
     def attribute(
@@ -468,7 +282,7 @@ class Witness:
             keys += [(*folder, path.rpartition(b"/")[2])] if folder else []
         with self._lock:
             self._round()
-            found = [self._bounded(one) for one in self.touches.of(keys)]
+            found = [self._audit.bounded(one) for one in self.touches.of(keys)]
             answer = attribute(found, change, ctime, since, seen)
             return self._doubted(answer, ctime)
 
@@ -492,14 +306,3 @@ class Witness:
     def why(self) -> str:
         """Why nobody can be named at all."""
         return "; ".join(self.rungs.missing.values()) or "attribution is switched off"
-
-    def _bounded(self, touch: Touch) -> Touch:
-        """Who does not hold the file open any more wrote to it until now at the latest."""
-        if not touch.holder or (touch.file is not None and self._host.holds(touch.holder, touch.file)):
-            return touch
-        return replace(touch, end=self._wall())
-
-
-def _alike(event: Event) -> int:
-    """Stands for a process of which nothing but its records is known: the same for all of them."""
-    return hash((event.parent, event.exe, event.uid, event.login, event.session))
