@@ -25,6 +25,7 @@ from ..store.baseline import Baseline
 from ..store.database import Database
 from ..store.findings import CLEARED, Findings
 from .acts import Acts, Told
+from .attributing import Attribution
 from .company import Company, is_table, tells_head, to_tell
 from .held import Held
 from .keeper import Change
@@ -70,7 +71,8 @@ class Log(Protocol):
 
 class Announcer:
     """Holds changes until they are told. `mono` and `wall` are nanoseconds. `packages` names the package
-    manager that is at work now, `account_tool` says whether an account tool is."""
+    manager that is at work now, `account_tool` says whether an account tool is. `attribution` adds to alerts
+    who made the change."""
 
     def __init__(
         self,
@@ -86,6 +88,7 @@ class Announcer:
         diagnose: Callable[[str, Mapping[str, object]], None],
         packages: Callable[[], str] = lambda: "",
         account_tool: Callable[[], bool] = lambda: False,
+        attribution: Attribution | None = None,
     ) -> None:
         self._database = database
         self._baseline = baseline
@@ -107,6 +110,7 @@ class Announcer:
         self._hold = HOLD
         self._acts = Acts(self._approved)
         self._company = Company(self._acts, account_tool)
+        self._attribution = attribution
         self._packages = packages
         self._transaction = ""
         self._broken_since = 0
@@ -243,7 +247,10 @@ class Announcer:
         del acts[most:]
         alone = self._alone(own, len(acts), package)
         alerts = [
-            finding_alert(*act.head, self._wall(), self._names, parts=[finding for finding, _ in act.parts])
+            self._attributed(
+                finding_alert(*act.head, self._wall(), self._names, parts=[one for one, _ in act.parts]),
+                *act.head,
+            )
             for act in acts
         ]
         if not self._append([*self._health, *alerts, *self._alerts(own, alone, package)]):
@@ -293,7 +300,10 @@ class Announcer:
     def _alerts(self, told: Sequence[Told], alone: Sequence[Told], package: str) -> list[Alert]:
         now = self._wall()
         single = {id(one) for one in alone}
-        alerts = [finding_alert(finding, event, now, self._names) for finding, event in alone]
+        alerts = [
+            self._attributed(finding_alert(finding, event, now, self._names), finding, event)
+            for finding, event in alone
+        ]
         rest: dict[Event, list[Finding]] = {}
         for one in told:
             if id(one) not in single:
@@ -301,8 +311,12 @@ class Announcer:
         deed = f"While {package} installed or removed packages, " if package else ""
         for event in ("opened", "changed", "cleared"):
             if findings := rest.get(event):
-                alerts += group_alerts(findings, now, self._names, event, deed)
+                group = group_alerts(findings, now, self._names, event, deed)
+                alerts += self._attribution.group(group, findings, event) if self._attribution else group
         return alerts
+
+    def _attributed(self, alert: Alert, finding: Finding, event: Event) -> Alert:
+        return alert if self._attribution is None else self._attribution.one(alert, finding, event)
 
     def _append(self, alerts: Sequence[Alert]) -> bool:
         now = self._mono()

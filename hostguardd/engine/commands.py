@@ -92,6 +92,7 @@ class Commands:
             for finding in later:
                 engine.findings.put(finding)
             engine.findings.prune()
+            engine.stories.prune()
         self._moved(made)
         engine.tell(
             "baseline.approved",

@@ -24,7 +24,7 @@ from ..errors import BaselineDamaged, BaselineForeign, StoreError
 from ..model import FACTS, Fact
 
 APPLICATION_ID = 0x68677264  # "hgrd"
-VERSION = 2
+VERSION = 3
 OPEN_END = 1 << 40
 """`until` of a row that belongs to the current generation."""
 
@@ -48,6 +48,10 @@ CREATE TABLE blind(kind TEXT NOT NULL, scope BLOB NOT NULL, reason TEXT NOT NULL
     PRIMARY KEY(kind, scope)) WITHOUT ROWID;
 CREATE TABLE meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 """
+_STORY = "CREATE TABLE story(finding TEXT PRIMARY KEY, told TEXT NOT NULL) WITHOUT ROWID;"
+
+MIGRATIONS = {2: _STORY}
+"""What makes the next format of each older one that is still opened."""
 
 
 def _fact_tables(fact: type[Fact]) -> str:
@@ -64,7 +68,7 @@ def _fact_tables(fact: type[Fact]) -> str:
 
 def schema() -> str:
     """The whole DDL of the present version."""
-    return _FIXED + "".join(_fact_tables(fact) for fact in FACTS)
+    return _FIXED + _STORY + "".join(_fact_tables(fact) for fact in FACTS)
 
 
 def _create(path: Path) -> None:
@@ -147,20 +151,33 @@ class Database:
         run("PRAGMA busy_timeout = 5000")
         run("PRAGMA cache_size = -4096")
         run("PRAGMA temp_store = FILE")
-        if readonly:
-            run("PRAGMA query_only = ON")
-        self._check_kind()
+        self._migrate(self._check_kind(), readonly)
+        tables = "SELECT name FROM sqlite_master WHERE type = 'table'"
         problem = run("PRAGMA quick_check(1)").fetchone()[0]
         if problem != "ok":
             raise BaselineDamaged(f"{self.path} is damaged: {' '.join(problem.split())}")
-        names = {row[0] for row in run("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        names = {row[0] for row in run(f"{tables} UNION ALL {tables.replace('master', 'temp_master')}")}
         if missing := set(_TABLE.findall(schema())) - names:
             raise BaselineDamaged(f"{self.path} is damaged: no table {', '.join(sorted(missing))}")
-        if not readonly:
+        if readonly:
+            run("PRAGMA query_only = ON")
+        else:
             run("PRAGMA journal_mode = WAL")
             run("PRAGMA synchronous = FULL")
 
-    def _check_kind(self) -> None:
+    def _migrate(self, version: int, readonly: bool) -> None:
+        """Bring an older format up to the present one, all or nothing. Who only reads finds the tables that
+        came since, empty, and leaves the file as it is."""
+        for step in range(version, VERSION):
+            if readonly:
+                self.connection.executescript(MIGRATIONS[step].replace("CREATE TABLE", "CREATE TEMP TABLE"))
+            else:
+                self.connection.executescript(
+                    f"BEGIN IMMEDIATE; {MIGRATIONS[step]} PRAGMA user_version = {step + 1}; COMMIT;"
+                )
+
+    def _check_kind(self) -> int:
+        """The file's format; an error where it is none that can be used."""
         owner = self.connection.execute("PRAGMA application_id").fetchone()[0]
         if owner != APPLICATION_ID:
             raise BaselineForeign(f"{self.path} is a SQLite file of another program: refusing to touch it")
@@ -170,11 +187,12 @@ class Database:
                 f"{self.path} has format {version}, this version knows {VERSION}: it was written by a newer"
                 " hostguardd; install that one again or move the file away"
             )
-        if version < VERSION:
+        if version < min(MIGRATIONS):
             raise BaselineForeign(
                 f"{self.path} has format {version}, this version knows {VERSION}: it is of a trial version"
                 " that knew fewer kinds of facts; move the file away, and a new baseline is captured"
             )
+        return int(version)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

@@ -1,0 +1,31 @@
+"""The stories of findings, beside the findings they belong to.
+
+The rule kept here: as findings, they are written only after their alert is safely in the alert log.
+"""
+
+from __future__ import annotations
+
+from ..story import Story, unpack
+from .database import Database
+
+NOTHING = Story()
+
+
+class Stories:
+    """The stories table over a `Database`; the caller wraps writes in a transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._run = database.connection.execute
+
+    def of(self, id: str) -> Story:
+        """That of a finding, open or closed; one that explains nothing if there is none."""
+        row = self._run("SELECT told FROM story WHERE finding = ?", (id,)).fetchone()
+        return unpack(str(row[0])) if row else NOTHING
+
+    def put(self, id: str, story: Story) -> None:
+        """Write, or write anew, that of a finding."""
+        self._run("INSERT OR REPLACE INTO story VALUES(?, ?)", (id, story.pack()))
+
+    def prune(self) -> None:
+        """Forget those of forgotten findings."""
+        self._run("DELETE FROM story WHERE finding NOT IN (SELECT id FROM finding)")
