@@ -121,6 +121,8 @@ def where(value: object) -> dict[str, tuple[bytes, ...]]:
 
 NAME = text(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", 'up to 64 letters, digits, ".", "_" and "-"')
 GROUP = text(r"([A-Za-z_][A-Za-z0-9_.-]{0,31})?", 'the name of a group, or "" for nobody')
+USER = text(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}\$?", "the name of a user")
+UNIT = text(r"[A-Za-z0-9:_.\\@-]{1,240}\.(service|scope)", 'the name of a unit, such as "puppet.service"')
 TECHNIQUE = text(
     r"(T[0-9]{4}(\.[0-9]{3})?( T[0-9]{4}(\.[0-9]{3})?)*)?",
     'an ATT&CK technique such as "T1543.002", or several with a blank between them',

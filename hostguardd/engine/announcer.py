@@ -26,6 +26,7 @@ from ..store.database import Database
 from ..store.findings import CLEARED, Findings
 from .acts import Acts, Told
 from .company import Company, is_table, tells_head, to_tell
+from .expected import Windows
 from .held import Held
 from .keeper import Change
 
@@ -70,7 +71,8 @@ class Log(Protocol):
 
 class Announcer:
     """Holds changes until they are told. `mono` and `wall` are nanoseconds. `packages` names the package
-    manager that is at work now, `account_tool` says whether an account tool is."""
+    manager that is at work now, `account_tool` says whether an account tool is. `windows` know what was
+    announced: that is told quietly, and apart."""
 
     def __init__(
         self,
@@ -86,6 +88,7 @@ class Announcer:
         diagnose: Callable[[str, Mapping[str, object]], None],
         packages: Callable[[], str] = lambda: "",
         account_tool: Callable[[], bool] = lambda: False,
+        windows: Windows | None = None,
     ) -> None:
         self._database = database
         self._baseline = baseline
@@ -109,6 +112,7 @@ class Announcer:
         self._company = Company(self._acts, account_tool)
         self._packages = packages
         self._transaction = ""
+        self._windows = windows
         self._broken_since = 0
         self.unwritable = ""
         self.state_unwritable = ""
@@ -144,7 +148,10 @@ class Announcer:
     def add(self, change: Change) -> None:
         """Take a change; a newer one of the same key takes the place of the older."""
         now = self._mono()
-        change = _onto(self._waiting.get(change.fact, change.key), change)
+        earlier = self._waiting.get(change.fact, change.key)
+        if self._windows is not None:
+            change = self._windows.mark(change, earlier or self._unwritten.get(change.fact, change.key))
+        change = _onto(earlier, change)
         self._waiting.put(change)
         if self._company.admit(change, now):
             pass
@@ -236,7 +243,7 @@ class Announcer:
         """Tell some of what waits; `package` is the package manager whose doing it is."""
         now = self._mono()
         waiting = self._company.without_late(waiting, now)
-        told = [one for change in waiting for one in to_tell(change)]
+        told = [one for change in waiting if not change.window for one in to_tell(change)]
         acts, own = self._acts.gather(told, now)
         most = max(FEW, self._loud_left(now))
         own += [one for act in acts[most:] for one in (act.head, *act.parts)]
@@ -246,10 +253,13 @@ class Announcer:
             finding_alert(*act.head, self._wall(), self._names, parts=[finding for finding, _ in act.parts])
             for act in acts
         ]
-        if not self._append([*self._health, *alerts, *self._alerts(own, alone, package)]):
+        alerts += [*self._alerts(own, alone, package), *self._expected(waiting)]
+        if not self._append([*self._health, *alerts]):
             self._shed()
             return False
         self._health.clear()
+        if self._windows is not None:
+            self._windows.told(told)
         self._loud_told += sum(_is_loud_news(*one) for one in (*alone, *(act.head for act in acts)))
         everything = len(waiting) == len(self._waiting) - len(self._company)
         self._written(waiting)
@@ -258,7 +268,7 @@ class Announcer:
             self._rest_due = self._mono() + RETRY if self._unwritten else 0
             self._rest_since = self._mono()
             self._transaction = ""
-            stormy = len(told) > self._storm
+            stormy = len(waiting) > self._storm
             self._hold = min(max(self._hold, SECOND // 2) * 2, LONGEST_HOLD) if stormy else HOLD
         return True
 
@@ -303,6 +313,21 @@ class Announcer:
             if findings := rest.get(event):
                 alerts += group_alerts(findings, now, self._names, event, deed)
         return alerts
+
+    def _expected(self, waiting: Sequence[Change]) -> list[Alert]:
+        """Alerts of what was announced, for each window."""
+        by_window: dict[str, list[Told]] = {}
+        for change in waiting:
+            if change.window:
+                by_window.setdefault(change.window, []).extend(to_tell(change))
+        return [
+            alert
+            for window, told in by_window.items()
+            if self._windows is not None
+            for alert in self._windows.quiet(
+                self._alerts(told, told if len(told) <= self._storm else (), ""), window
+            )
+        ]
 
     def _append(self, alerts: Sequence[Alert]) -> bool:
         now = self._mono()
@@ -356,6 +381,8 @@ class Announcer:
             self._findings.put(change.finding)  # also what is over: it may never have been written down
             if change.event == "cleared":
                 self._findings.close(change.finding.id, CLEARED, change.finding.last_seen)
+            if self._windows is not None:
+                self._windows.write(change)
 
     def _still_unwritten(self, problem: str) -> None:
         """Say so once, and keep what was told within bounds: beyond, it will be found and told again."""
@@ -397,7 +424,11 @@ def _after(earlier: Change | None, change: Change) -> Change:
     if earlier is None or change.finding is not None or earlier.finding is None:
         return change
     return replace(
-        change, finding=earlier.finding, event=earlier.event, contents={**earlier.contents, **change.contents}
+        change,
+        finding=earlier.finding,
+        event=earlier.event,
+        contents={**earlier.contents, **change.contents},
+        window=earlier.window,
     )
 
 

@@ -33,6 +33,7 @@ from ..store.stories import Stories
 from .announcer import Announcer
 from .coverage import SECOND, Coverage, Loss
 from .earlier import distrust, expect, judge_again, recall, tell_gap, verify_aside
+from .expected import Windows
 from .forwarded import delivered
 from .inbox import Inbox, Priority
 from .interface import Diagnose, Door, Notifier
@@ -43,6 +44,7 @@ from .looking import Looking
 from .parts import Parts, SystemNames, build, rehouse
 from .pulse import Pulse
 from .reboots import note_ending, tell_reboot
+from .signed import SignedPackages
 from .update import OwnUpdate
 from .work import Work
 
@@ -93,6 +95,18 @@ class Engine:
         self.baseline = Baseline(database)
         self.findings = Findings(database)
         self.stories = Stories(database)
+        self.windows = Windows(
+            self.baseline,
+            self.stories,
+            clock,
+            self.tell,
+            boot=host.boots.id,
+            longest=lambda: self.config.windows.longest,
+            own=self._own_folders,
+            whole=self._nothing_unseen,
+            last_look=lambda: self.looking.sweep_now("files.quick", "setid"),
+            flush=lambda: self.announcer.flush(),
+        )
         self.announcer = Announcer(
             database,
             self.baseline,
@@ -105,7 +119,10 @@ class Engine:
             diagnose=diagnose,
             packages=PackageManagers().busy,
             account_tool=account_tool,
+            windows=self.windows,
         )
+        self.signed = SignedPackages(self)
+        self.stories.heard = self.signed.noted
         self.looking = Looking(
             self.inbox, database, self.baseline, clock, self.tell, on_through=self._went_through
         )
@@ -118,6 +135,7 @@ class Engine:
         self.coverage: Coverage
         self.keeper: Keeper
         self._lost_since = 0
+        self._looked = False
         self._trouble = 0
         self._told_trouble = ""
         self._doubt = ""
@@ -229,8 +247,11 @@ class Engine:
         clocks = read(self.clock)
         if step := step_between(self._clocks, clocks):
             self.tell("clock.stepped", step=step)
+            self.windows.stepped()
         self._clocks = clocks
         self.update.overdue()
+        self.windows.tick()
+        self.signed.settle()
         self._life.show(now, heartbeats=bool(self.config.destinations))
 
     def tell(self, code: str, /, **params: int | float | str | bytes) -> Alert:
@@ -324,6 +345,7 @@ class Engine:
             self._verify()
             expect(self.parts.polled, self.baseline)
             self.update.resume()
+            self.windows.resume()
             self.state = "watching"
             self.tell("daemon.started", version=__version__, generation=current.number)
             self.looking.sweep_now("files.quick", "setid")
@@ -334,7 +356,7 @@ class Engine:
         """Capture the first generation: what there is now, which nobody has reviewed."""
 
         def done(made: Generation, _work: Work) -> None:
-            self.state = "watching"
+            self.state, self._looked = "watching", True
             self._notifier.notify("STATUS=watching")
             self.tell("baseline.captured-unreviewed", generation=made.number, facts=made.facts)
             self.backup()
@@ -393,6 +415,7 @@ class Engine:
         """Hints were lost: say so, and look at everything at once."""
         offset = self.clock.wall() - self.clock.mono()
         since, until = loss.since + offset, loss.until + offset
+        self.windows.unseen()
         self.tell(loss.code, since=since, until=until, **loss.params)
         if loss.code == "coverage.watcher-dead":
             self.coverage.restart()
@@ -408,6 +431,8 @@ class Engine:
         if name != "files.quick":
             return
         self.coverage.retry()
+        self._looked = True
+        self.windows.looked()
         if self.update.conclude() is not None:
             self.backup()
         if self._lost_since:
@@ -415,6 +440,14 @@ class Engine:
             offset = self.clock.wall() - self.clock.mono()
             self.announcer.flush()
             self.tell("coverage.restored", since=since + offset, until=self.clock.wall())
+
+    def _nothing_unseen(self) -> bool:
+        """Whether everything that is watched was looked at, and is watched live."""
+        return self._looked and not self._lost_since and self.coverage.alive and not self.coverage.unwatched()
+
+    def _own_folders(self) -> list[bytes]:
+        paths = self.config.paths
+        return [os.fsencode(one) for one in (paths.state, paths.log, paths.run, paths.forward)]
 
     def _verify(self) -> None:
         """Check the baseline's digest beside the loop, which then tells what is wrong with it."""

@@ -58,7 +58,7 @@ class Change:
 
     `row` is what was seen (None: gone), `restored` that it is as approved again. `finding` is what
     to tell (None: nothing), `event` what became of it. `untold` is what is to be told of it before
-    that. `contents` are texts to keep.
+    that. `contents` are texts to keep. `window` is the id of the change window that covers it.
     """
 
     fact: type[Fact]
@@ -69,6 +69,7 @@ class Change:
     event: Event = "opened"
     untold: tuple[tuple[Finding, Event], ...] = ()
     contents: dict[bytes, bytes] = field(default_factory=dict)
+    window: str = ""
 
 
 class Pending(Protocol):
