@@ -25,6 +25,7 @@ from ..store.baseline import Baseline
 from ..store.database import Database
 from ..store.findings import CLEARED, Findings
 from .acts import Acts, Told
+from .attributing import Attribution
 from .company import Company, is_table, tells_head, to_tell
 from .expected import Windows
 from .held import Held
@@ -71,8 +72,8 @@ class Log(Protocol):
 
 class Announcer:
     """Holds changes until they are told. `mono` and `wall` are nanoseconds. `packages` names the package
-    manager that is at work now, `account_tool` says whether an account tool is. `windows` know what was
-    announced: that is told quietly, and apart."""
+    manager that is at work now, `account_tool` says whether an account tool is. `attribution` adds to alerts
+    who made the change. `windows` know what was announced: that is told quietly, and apart."""
 
     def __init__(
         self,
@@ -89,6 +90,7 @@ class Announcer:
         packages: Callable[[], str] = lambda: "",
         account_tool: Callable[[], bool] = lambda: False,
         windows: Windows | None = None,
+        attribution: Attribution | None = None,
     ) -> None:
         self._database = database
         self._baseline = baseline
@@ -110,6 +112,7 @@ class Announcer:
         self._hold = HOLD
         self._acts = Acts(self._approved)
         self._company = Company(self._acts, account_tool)
+        self._attribution = attribution
         self._packages = packages
         self._transaction = ""
         self._windows = windows
@@ -250,7 +253,10 @@ class Announcer:
         del acts[most:]
         alone = self._alone(own, len(acts), package)
         alerts = [
-            finding_alert(*act.head, self._wall(), self._names, parts=[finding for finding, _ in act.parts])
+            self._attributed(
+                finding_alert(*act.head, self._wall(), self._names, parts=[one for one, _ in act.parts]),
+                *act.head,
+            )
             for act in acts
         ]
         alerts += [*self._alerts(own, alone, package), *self._expected(waiting)]
@@ -303,7 +309,10 @@ class Announcer:
     def _alerts(self, told: Sequence[Told], alone: Sequence[Told], package: str) -> list[Alert]:
         now = self._wall()
         single = {id(one) for one in alone}
-        alerts = [finding_alert(finding, event, now, self._names) for finding, event in alone]
+        alerts = [
+            self._attributed(finding_alert(finding, event, now, self._names), finding, event)
+            for finding, event in alone
+        ]
         rest: dict[Event, list[Finding]] = {}
         for one in told:
             if id(one) not in single:
@@ -311,7 +320,8 @@ class Announcer:
         deed = f"While {package} installed or removed packages, " if package else ""
         for event in ("opened", "changed", "cleared"):
             if findings := rest.get(event):
-                alerts += group_alerts(findings, now, self._names, event, deed)
+                group = group_alerts(findings, now, self._names, event, deed)
+                alerts += self._attribution.group(group, findings, event) if self._attribution else group
         return alerts
 
     def _expected(self, waiting: Sequence[Change]) -> list[Alert]:
@@ -328,6 +338,9 @@ class Announcer:
                 self._alerts(told, told if len(told) <= self._storm else (), ""), window
             )
         ]
+
+    def _attributed(self, alert: Alert, finding: Finding, event: Event) -> Alert:
+        return alert if self._attribution is None else self._attribution.one(alert, finding, event)
 
     def _append(self, alerts: Sequence[Alert]) -> bool:
         now = self._mono()

@@ -24,13 +24,14 @@ from ..homes import plausible
 from ..host.atwork import PackageManagers, account_tool
 from ..host.bundle import Host
 from ..host.clock import Clock, read, step_between
-from ..model import AccountFact, Alert, Generation, split
+from ..model import AccountFact, Alert, Generation, Hint, split
 from ..store.alertlog import AlertLog
 from ..store.baseline import Baseline
 from ..store.database import Database
 from ..store.findings import Findings
 from ..store.stories import Stories
 from .announcer import Announcer
+from .attributing import Attribution
 from .coverage import SECOND, Coverage, Loss
 from .earlier import distrust, expect, judge_again, recall, tell_gap, verify_aside
 from .expected import Windows
@@ -44,8 +45,10 @@ from .looking import Looking
 from .parts import Parts, SystemNames, build, rehouse
 from .pulse import Pulse
 from .reboots import note_ending, tell_reboot
+from .rungs import file_systems
 from .signed import SignedPackages
 from .update import OwnUpdate
+from .witness import Witness
 from .work import Work
 
 TICK = 1.0
@@ -107,6 +110,14 @@ class Engine:
             last_look=lambda: self.looking.sweep_now("files.quick", "setid"),
             flush=lambda: self.announcer.flush(),
         )
+        self.witness: Witness | None = None
+        if host.witnesses is not None:
+            self.witness = Witness(host.witnesses, self._relevant, clock.mono, clock.wall, hint=self._seen)
+        self.attribution = (
+            None
+            if self.witness is None
+            else Attribution(self.witness, self.names, self._approved_at, clock.wall)
+        )
         self.announcer = Announcer(
             database,
             self.baseline,
@@ -119,6 +130,7 @@ class Engine:
             diagnose=diagnose,
             packages=PackageManagers().busy,
             account_tool=account_tool,
+            attribution=self.attribution,
             windows=self.windows,
         )
         self.signed = SignedPackages(self)
@@ -159,6 +171,9 @@ class Engine:
         """Watch until told to stop. `handle` answers control requests, on this thread."""
         self.looking.start()
         self.coverage.start()
+        self._open_witness()
+        if self.witness is not None:
+            self.witness.start()
         self._begin()
         try:
             while not self._stopping:
@@ -249,6 +264,8 @@ class Engine:
             self.tell("clock.stepped", step=step)
             self.windows.stepped()
         self._clocks = clocks
+        if self.witness is not None and (lost := self.witness.tend(self.clock.mono())):
+            self.tell("actors.lost", what=lost)
         self.update.overdue()
         self.windows.tick()
         self.signed.settle()
@@ -317,8 +334,29 @@ class Engine:
         self.parts = rehouse(self.parts, self.config, named, self._host, self.clock, self.coverage.add)
         self.keeper = self._keeper()
         self._anchor()
+        self._open_witness()
         new = sorted({split(path)[0] for path in self.parts.watches.literal if path not in before})
         self.looking.exchange(self.parts, self.keeper, new if self.state == "watching" else [])
+
+    # -- who did it ------------------------------------------------------------------------------
+
+    def _open_witness(self) -> None:
+        """Have the witness see what the present parts look at."""
+        if self.witness is not None:
+            watched, others = file_systems(self._host.files.mounts(), self.parts.watches)
+            self.witness.open(self.config.actors.rungs, watched, others)
+
+    def _approved_at(self) -> int:
+        current = self.baseline.current()
+        return 0 if current is None else current.at
+
+    def _relevant(self, folder: bytes, name: bytes | None) -> bool:
+        return self.parts.relevant(folder, name)
+
+    def _seen(self, folder: bytes, name: bytes) -> None:
+        """A file event is a hint where inotify has no watch left."""
+        if self.coverage.unwatched():
+            self.coverage.hint(Hint(folder, name or None, self.clock.mono()))
 
     def _anchor(self) -> None:
         """Watch first, and with the reserve of watches, what leads to the critical paths."""
@@ -385,6 +423,8 @@ class Engine:
         for job in waiting:
             job.fail(HostguardError("the daemon is stopping"))
         self.coverage.stop()
+        if self.witness is not None:
+            self.witness.close()
         self.looking.join()
 
     def _reconfigure(self) -> None:
@@ -400,6 +440,7 @@ class Engine:
             self.coverage.stop()
             self._assemble(config)
             self.coverage.start()
+            self._open_witness()
             self._anchor()
             recall(self.parts.recalling, self.baseline)
             expect(self.parts.polled, self.baseline)
