@@ -37,6 +37,14 @@ def host_path(value: object) -> bytes:
     return path.rstrip(b"/") or b"/"
 
 
+def path_of(value: object) -> bytes:
+    """The same of a request, not of the configuration: ValueError says what is wrong."""
+    try:
+        return host_path(value)
+    except Invalid as error:
+        raise ValueError("; ".join(what for _, what in error.mistakes)) from None
+
+
 def watched_path(value: object) -> bytes:
     """The same, or such a path below `~`, which stands for the home of every account."""
     if value == "~" or (isinstance(value, str) and value.startswith("~/")):

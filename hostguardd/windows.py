@@ -23,9 +23,8 @@ from . import globs
 from .describe import TELLING, Event
 from .manifest import is_own
 from .model import Alert, Drift, FileFact, Finding, SetIdFact, Severity, under
-from .readers import host_path
+from .readers import path_of
 from .record import escape, timestamp
-from .validate import Invalid
 
 SECOND: Final = 1_000_000_000
 TICK: Final = SECOND // 100
@@ -72,14 +71,6 @@ def named(actor: str, reason: str, paths: tuple[bytes, ...], at: int) -> str:
     """The id of a window."""
     seed = json.dumps([actor, reason, [escape(path) for path in paths], at])
     return "w" + hashlib.sha256(seed.encode()).hexdigest()[:7]
-
-
-def path_of(text: object) -> bytes:
-    """A path of a window: absolute, plain, `*`, `?` and `[...]` within a component. ValueError if not."""
-    try:
-        return host_path(text)
-    except Invalid as error:
-        raise ValueError("; ".join(what for _, what in error.mistakes)) from None
 
 
 NAMED: Final = 8

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 
 from ..errors import UsageError
 from ..model import Severity
-from ..windows import path_of
+from ..readers import path_of
 
 VERSION = 1
 """The protocol's `v`. A request of another version is refused, naming both."""

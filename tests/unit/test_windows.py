@@ -9,7 +9,8 @@ import pytest
 from hostguardd.control.calls import parse_request
 from hostguardd.errors import UsageError
 from hostguardd.model import Fact, Severity
-from hostguardd.windows import Window, covers, lies_in, lowered, pack, path_of, unpack
+from hostguardd.readers import path_of
+from hostguardd.windows import Window, covers, lies_in, lowered, pack, unpack
 from tests.alerts import ACCOUNT, HIDDEN, KEY, LISTENER, MODULE, NOW, PROCESS, SECOND, SETID, alert, finding
 from tests.state import file, folder
 
