@@ -24,10 +24,12 @@ from ..model import Alert, Fact, FileFact, Finding, Row, SetIdFact, Severity, Va
 from ..store.baseline import Baseline
 from ..store.database import Database
 from ..store.findings import CLEARED, Findings
+from ..store.stories import Stories
+from ..story import Story
 from .acts import Acts, Told
 from .attributing import Attribution
 from .company import Company, is_table, tells_head, to_tell
-from .expected import Windows
+from .expected import Windows, window_of
 from .held import Held
 from .keeper import Change
 
@@ -89,6 +91,7 @@ class Announcer:
         diagnose: Callable[[str, Mapping[str, object]], None],
         packages: Callable[[], str] = lambda: "",
         account_tool: Callable[[], bool] = lambda: False,
+        stories: Stories | None = None,
         windows: Windows | None = None,
         attribution: Attribution | None = None,
     ) -> None:
@@ -115,6 +118,7 @@ class Announcer:
         self._attribution = attribution
         self._packages = packages
         self._transaction = ""
+        self._stories = stories or Stories(database)
         self._windows = windows
         self._broken_since = 0
         self.unwritable = ""
@@ -246,7 +250,7 @@ class Announcer:
         """Tell some of what waits; `package` is the package manager whose doing it is."""
         now = self._mono()
         waiting = self._company.without_late(waiting, now)
-        told = [one for change in waiting if not change.window for one in to_tell(change)]
+        told = [one for change in waiting if not window_of(change) for one in to_tell(change)]
         acts, own = self._acts.gather(told, now)
         most = max(FEW, self._loud_left(now))
         own += [one for act in acts[most:] for one in (act.head, *act.parts)]
@@ -328,8 +332,8 @@ class Announcer:
         """Alerts of what was announced, for each window."""
         by_window: dict[str, list[Told]] = {}
         for change in waiting:
-            if change.window:
-                by_window.setdefault(change.window, []).extend(to_tell(change))
+            if window := window_of(change):
+                by_window.setdefault(window, []).extend(to_tell(change))
         return [
             alert
             for window, told in by_window.items()
@@ -392,10 +396,11 @@ class Announcer:
             self._baseline.note(change.fact, change.key, change.row)
         if change.finding is not None:
             self._findings.put(change.finding)  # also what is over: it may never have been written down
+            if change.story is not None or change.event == "changed":
+                # What explained it before is void.
+                self._stories.put(change.finding.id, change.story or Story())
             if change.event == "cleared":
                 self._findings.close(change.finding.id, CLEARED, change.finding.last_seen)
-            if self._windows is not None:
-                self._windows.write(change)
 
     def _still_unwritten(self, problem: str) -> None:
         """Say so once, and keep what was told within bounds: beyond, it will be found and told again."""
@@ -441,7 +446,7 @@ def _after(earlier: Change | None, change: Change) -> Change:
         finding=earlier.finding,
         event=earlier.event,
         contents={**earlier.contents, **change.contents},
-        window=earlier.window,
+        story=earlier.story,
     )
 
 

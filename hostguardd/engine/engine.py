@@ -131,6 +131,7 @@ class Engine:
             packages=PackageManagers().busy,
             account_tool=account_tool,
             attribution=self.attribution,
+            stories=self.stories,
             windows=self.windows,
         )
         self.signed = SignedPackages(self)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from ..describe import TELLING, Event
+from ..describe import Event
 from ..errors import HostguardError, StoreError, UsageError
 from ..host.clock import Clock
 from ..model import Alert, Finding
@@ -37,6 +37,15 @@ CLOSING: Final = 600 * SECOND
 NOTED_EVERY: Final = 60 * SECOND
 NOTE: Final = "windows"
 """The name under which they survive a restart."""
+
+
+def window_of(change: Change) -> str:
+    """The id of the window that covers a change, "" for none."""
+    return _window(change.story)
+
+
+def _window(story: Story | None) -> str:
+    return story.act if story is not None and story.cause is Cause.WINDOW else ""
 
 
 class Windows:
@@ -161,19 +170,16 @@ class Windows:
         if finding is None or not self._all:
             return change
         if earlier is not None and earlier.finding is not None:
-            before = earlier.window
+            possible = [window_of(earlier)]
         elif change.event != "opened":
-            before = self._act(finding.id)
+            possible = [_window(self._stories.of(finding.id))]
         else:
-            now, own = self._clock.wall(), tuple(self._own())
-            found = (one.id for one in self._live() if covers(one, finding, now, own))
-            return replace(change, window=next(found, ""))
-        window = self._all.get(before)
-        if window is None or window.ended:
-            return change
-        if change.event in TELLING and not covers(window, finding, self._clock.wall(), tuple(self._own())):
-            return change
-        return replace(change, window=before)
+            possible = list(self._all)
+        now, own = self._clock.wall(), tuple(self._own())
+        for window in self._live():
+            if window.id in possible and (change.event == "cleared" or covers(window, finding, now, own)):
+                return replace(change, story=Story(Cause.WINDOW, f"expected: {window.reason}", window.id))
+        return change
 
     def quiet(self, alerts: Iterable[Alert], window: str) -> list[Alert]:
         """Alerts of what a window covers."""
@@ -186,21 +192,6 @@ class Windows:
             for window in windows:
                 self._all[window.id] = replace(window, outside=window.outside + count)
             self._outside = True
-
-    def write(self, change: Change) -> None:
-        """With a finding: how it came to be. What was covered and moved on uncovered is so no longer."""
-        finding = change.finding
-        if finding is None:
-            return
-        if change.window:
-            because = f"expected: {self._all[change.window].reason}"
-            self._stories.put(finding.id, Story(Cause.WINDOW, because, change.window))
-        elif change.event in TELLING and self._act(finding.id):
-            self._stories.put(finding.id, Story())
-
-    def _act(self, id: str) -> str:
-        story = self._stories.of(id)
-        return story.act if story.cause is Cause.WINDOW else ""
 
     # -- time passes -----------------------------------------------------------------------------
 

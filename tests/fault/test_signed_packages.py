@@ -4,6 +4,7 @@ is whole; only what packages say of a file is said by the test."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,21 +21,18 @@ SIGNED = Story(Cause.PACKAGE, "openssl 3.0.2-1 brings it", "t1", "signed")
 
 
 class Packages:
-    """Says of each file, by its name, how it came to be, when it is told."""
+    """Says of each file, by its name, how it came to be, before it is told."""
 
     def __init__(self, inside: Inside) -> None:
         self.stories: dict[str, Story] = {}
-        self._inside = inside
-        self._write = inside.engine.windows.write
-        inside.engine.windows.write = self.write  # type: ignore[method-assign]
+        self._mark = inside.engine.windows.mark
+        inside.engine.windows.mark = self.mark  # type: ignore[method-assign]
 
-    def write(self, change: Change) -> None:
-        self._write(change)
-        finding = change.finding
-        if finding is not None and isinstance(finding.drift.subject, FileFact):
-            name = finding.drift.subject.name.decode()
-            if (story := self.stories.get(name)) is not None:
-                self._inside.engine.stories.put(finding.id, story)
+    def mark(self, change: Change, earlier: Change | None) -> Change:
+        change = self._mark(change, earlier)
+        name = change.key[1].decode() if change.fact is FileFact else ""  # type: ignore[union-attr]
+        story = self.stories.get(name)
+        return change if story is None else replace(change, story=story)
 
 
 @pytest.fixture
@@ -68,14 +66,14 @@ def test_exactly_what_is_signed_is_accepted_and_told(inside: Inside) -> None:
             a=SIGNED,
             b=SIGNED,
             digest=Story(Cause.PACKAGE, "", "t1", "digest"),
-            window=Story(Cause.WINDOW, "", "t1", "signed"),
+            session=Story(Cause.SESSION, "", "t1", "signed"),
             nothing=Story(),
             actless=Story(Cause.PACKAGE, "", "", "signed"),
         )
         told = inside.told("baseline.packages-accepted")
         assert told["hostguard"]["severity"] == "low"
         assert told["message"].startswith("hostguardd (signed packages) accepted 2 findings as normal")
-        assert open_ones(inside) == {"digest", "window", "nothing", "actless"}
+        assert open_ones(inside) == {"digest", "session", "nothing", "actless"}
         after = ask(inside, "status")["generation"]
         assert after["number"] == before["number"] + 1
         assert after["reviewed"] is before["reviewed"] is False, "nobody has looked at the rest"
