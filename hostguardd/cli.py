@@ -264,7 +264,7 @@ def _links(paths: Iterable[str]) -> Iterable[str]:
     and not followed here, as whoever made the link would choose then what is expected."""
     for path in paths:
         real = os.path.realpath(path)
-        if real != os.path.normpath(path):
+        if path.startswith("/") and real != os.path.normpath(path):
             yield f"{path} leads to {real} by a link; what lies there is not expected unless you name it"
 
 

@@ -13,7 +13,6 @@ from ..control.job import Job
 from ..describe import finding_json
 from ..errors import HostguardError, UsageError
 from ..model import Finding
-from ..store.findings import OPEN
 from ..windows import Window, window_json
 from .approving import accept
 from .engine import Engine
@@ -42,14 +41,14 @@ class WindowCalls:
     def _show(self, job: Job) -> None:
         self._flush()
         window, offset = self._engine.windows.get(job.args["id"]), job.args["offset"]
-        inside = self._inside(window)
+        ids = self._engine.stories.open_of_act(window.id)
         names = self._engine.names
         job.finish(
             {
                 "window": self._told(window),
-                "findings": [finding_json(one, names) for one in inside[offset : offset + PAGE]],
-                "more": offset + PAGE if len(inside) > offset + PAGE else None,
-                "token": self._token(inside),
+                "findings": [finding_json(one, names) for one in self._findings(ids[offset : offset + PAGE])],
+                "more": offset + PAGE if len(ids) > offset + PAGE else None,
+                "token": "" if offset else self._token(self._findings(ids)),
             }
         )
 
@@ -70,7 +69,7 @@ class WindowCalls:
         window = self._engine.windows.get(job.args["id"])
         if not window.ended:
             raise UsageError(f"window {window.id} has not ended yet: hostguardctl expect --end {window.id}")
-        inside = self._inside(window)
+        inside = self._findings(self._engine.stories.open_of_act(window.id))
         if not inside:
             raise UsageError(f"nothing that lay inside window {window.id} is open")
         if job.args["token"] != self._token(inside):
@@ -84,15 +83,12 @@ class WindowCalls:
         if not self._engine.announcer.flush():
             raise HostguardError("alerts cannot be written: what lies inside cannot be said")
 
-    def _inside(self, window: Window) -> list[Finding]:
-        """Its open findings, the loudest first."""
-        engine = self._engine
-        found = [engine.findings.get(id) for id in engine.stories.of_act(window.id)]
-        still = [one[0] for one in found if one is not None and one[1] == OPEN]
-        return sorted(still, key=lambda one: (-one.verdict.severity, one.first_seen, one.id))
+    def _findings(self, ids: list[str]) -> list[Finding]:
+        found = (self._engine.findings.get(id) for id in ids)
+        return [one[0] for one in found if one is not None]
 
     def _token(self, inside: list[Finding]) -> str:
         return shown(self._queries.current().number, inside).token
 
     def _told(self, window: Window) -> dict[str, Any]:
-        return window_json(window) | {"inside": len(self._inside(window))}
+        return window_json(window) | {"inside": len(self._engine.stories.open_of_act(window.id))}

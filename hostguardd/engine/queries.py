@@ -21,6 +21,7 @@ from ..model import Depth, Generation, Severity
 from ..record import escape, timestamp
 from ..store.findings import OPEN
 from ..subjects import fact_json
+from ..windows import window_json
 from .blinds import note_blinds
 from .coverage import SECOND
 from .doctor import examine, examine_host
@@ -69,6 +70,7 @@ class Queries:
                 "mode": "unprivileged" if os.geteuid() else "root",
                 "generation": generation_json(current) if current else None,
                 "open": {s.label: counts.get(s, 0) for s in sorted(Severity, reverse=True) if s},
+                "windows": [window_json(one) for one in engine.windows.all() if not one.ended],
                 "coverage": {
                     "watched_folders": watched,
                     "unwatched_folders": sum(unwatched.values()),

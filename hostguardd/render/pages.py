@@ -21,6 +21,9 @@ def status(paper: Paper, data: Data) -> list[str]:
     lines = _row(paper, "hostguardd", _daemon(paper, data))
     lines += _generation_row(paper, data.get("generation") or {})
     lines += _open_row(paper, data.get("open") or {})
+    for one in data.get("windows") or []:
+        until, id = paper.when(one.get("until")), one.get("id")
+        lines += _row(paper, "expected", f"{one.get('reason')}, until {until}: see hostguardctl expect {id}")
     lines += _coverage_rows(paper, data.get("coverage") or {})
     lines += _log_row(paper, data.get("log") or {})
     lines += _destination_rows(paper, data.get("destinations") or [])

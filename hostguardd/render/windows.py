@@ -24,8 +24,6 @@ def window(paper: Paper, data: Data) -> list[str]:
     findings = data["findings"]
     lines = _lines(paper, data["window"])
     lines += grouped(paper, findings, True) if findings else ["", "Nothing of it is open."]
-    if data.get("more"):
-        lines += ["", *paper.wrap(f"These are the first {len(findings):,} of them.", style="dim")]
     return lines
 
 

@@ -35,6 +35,15 @@ class Stories:
         rows = self._run("SELECT finding, told FROM story WHERE instr(told, ?)", (f'"{act}"',))
         return [str(id) for id, told in rows if unpack(str(told)).act == act]
 
+    def open_of_act(self, act: str) -> list[str]:
+        """Those of them that are open, the loudest and oldest first."""
+        rows = self._run(
+            "SELECT id, told FROM finding JOIN story ON finding = id WHERE status = 'open' AND instr(told, ?)"
+            " ORDER BY severity DESC, first_seen, id",
+            (f'"{act}"',),
+        )
+        return [str(id) for id, told in rows if unpack(str(told)).act == act]
+
     def prune(self) -> None:
         """Forget those of forgotten findings."""
         self._run("DELETE FROM story WHERE finding NOT IN (SELECT id FROM finding)")

@@ -15,7 +15,7 @@ import pytest
 from hostguardd.control.caller import Caller
 from hostguardd.control.calls import parse_request
 from hostguardd.control.job import Job
-from hostguardd.engine import expected
+from hostguardd.engine import announced, expected
 from tests.daemon import Guard, guarding, refused, until
 from tests.fault.test_engine import HOUR, SECOND, Inside
 
@@ -162,7 +162,8 @@ def test_findings_that_were_open_before_stay_what_they_are(inside: Inside) -> No
         assert windows(inside)[id]["outside"] == 1
 
 
-def test_a_storm_inside_hides_nothing_outside(inside: Inside) -> None:
+def test_a_storm_inside_hides_nothing_outside(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(announced, "PAGE", 150)
     app = inside.tree / "app"
     with inside.running():
         id = expect(inside, app)
@@ -180,6 +181,16 @@ def test_a_storm_inside_hides_nothing_outside(inside: Inside) -> None:
         ask(inside, "window-end", id=id)
         ended = inside.told("window.ended-outside")["hostguard"]["details"]
         assert {"inside": 200, "outside": 1}.items() <= ended.items()
+        first, second = ask(inside, "window", id=id), ask(inside, "window", id=id, offset=150)
+        assert (first["more"], second["more"]) == (150, None)
+        assert len({one["id"] for one in first["findings"] + second["findings"]}) == 200
+        last = inside.alerts()[-1]["event"]["sequence"]
+        done = ask(inside, "window-accept", id=id, token=first["token"])
+        assert len(done["accepted"]) == 200
+        told = inside.told("baseline.accepted")
+        assert told["event"]["sequence"] - last <= 3, "in one stroke"
+        assert inside.hears(app / "n7", "accepted")["hostguard"]["kind"] == "group"
+        assert not inside.about(inside.tree / "planted", "accepted")
 
 
 def test_a_critical_one_named_exactly_is_quiet(inside: Inside) -> None:
