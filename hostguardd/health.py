@@ -223,6 +223,12 @@ CONDITIONS: Mapping[str, Condition] = {
         "What differs in its own files is told as drift now. If the package manager still works, wait for it "
         "and look again; otherwise ask who announced an update that never came.",
     ),
+    "package.forged": Condition(
+        ALERT, CRITICAL, "The package database itself is forged at {what}: {says}", "T1554 T1565.001",
+        "A package whose header was written by hand vouches for nothing: somebody wanted changed files to "
+        "look packaged. Keep a copy of the database as evidence, compare that package's files with those of "
+        "a sibling or of the distribution, and trust no tool it brings before.",
+    ),
     "config.reloaded": Condition(
         ALERT, LOW, "The configuration was read again and is in force: {summary}", IMPAIR,
         "If nobody changed it knowingly, look at /etc/hostguardd and its recent changes.",

@@ -14,20 +14,22 @@ The rules kept here:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Protocol
 
 from .. import health
 from ..describe import Event, Names, act_alerts, finding_alert, group_alerts
 from ..errors import AlertLogError, StoreError
-from ..model import Alert, Fact, FileFact, Finding, Row, SetIdFact, Severity, Value, split
+from ..model import Alert, Fact, FileFact, Finding, Row, Severity, Value, split
 from ..store.baseline import Baseline
 from ..store.database import Database
 from ..store.findings import CLEARED, Findings
+from ..store.stories import Stories
+from ..story import Story
 from .acts import Acts, Told
 from .company import Company, is_table, tells_head, to_tell
-from .held import Held
+from .held import Held, after, onto
 from .keeper import Change
+from .provenance import Provenance
 
 SECOND = 1_000_000_000
 HOLD = SECOND // 20
@@ -52,15 +54,6 @@ MOST_HEALTH = 1_000
 
 RETRY = SECOND
 
-PACKAGES_HOLD = SECOND
-"""How long after a package manager gave its lock back what it did is told, as one act."""
-
-PACKAGED = (FileFact, SetIdFact)
-"""What a package manager brings; nothing else waits for it."""
-
-PACKAGES_LONGEST = 30 * SECOND
-"""How long ordinary findings wait for a package manager at most: the lock may be held by anybody."""
-
 
 class Log(Protocol):
     """What is needed of the alert log."""
@@ -69,8 +62,8 @@ class Log(Protocol):
 
 
 class Announcer:
-    """Holds changes until they are told. `mono` and `wall` are nanoseconds. `packages` names the package
-    manager that is at work now, `account_tool` says whether an account tool is."""
+    """Holds changes until they are told. `mono` and `wall` are nanoseconds. `provenance` has changes wait for
+    the package manager, `account_tool` says whether an account tool is at work."""
 
     def __init__(
         self,
@@ -84,7 +77,7 @@ class Announcer:
         *,
         storm: int,
         diagnose: Callable[[str, Mapping[str, object]], None],
-        packages: Callable[[], str] = lambda: "",
+        provenance: Provenance | None = None,
         account_tool: Callable[[], bool] = lambda: False,
     ) -> None:
         self._database = database
@@ -107,8 +100,8 @@ class Announcer:
         self._hold = HOLD
         self._acts = Acts(self._approved)
         self._company = Company(self._acts, account_tool)
-        self._packages = packages
-        self._transaction = ""
+        self._provenance = provenance
+        self._stories = Stories(database)
         self._broken_since = 0
         self.unwritable = ""
         self.state_unwritable = ""
@@ -118,13 +111,20 @@ class Announcer:
 
     def pending(self, fact: type[Fact], scope: Value, /, *, below: bool = False) -> Mapping[Row, Change]:
         """What waits to be told of a scope (`below`: and of those under it), or to be written down."""
-        if not (self._waiting or self._unwritten):
-            return {}
-        return self._unwritten.of(fact, scope, below) | self._waiting.of(fact, scope, below)
+        found: dict[Row, Change] = {}
+        for held in self._all_held():
+            if held:
+                found |= held.of(fact, scope, below)
+        return found
+
+    def _all_held(self) -> tuple[Held, ...]:
+        """All that is not written down, in the order of its telling."""
+        parked = (self._provenance.held,) if self._provenance is not None else ()
+        return self._unwritten, self._waiting, *parked
 
     def open(self, least: Severity = Severity.INFO) -> Iterator[Finding]:
         """Open findings at least that loud, the loudest and oldest first; also those still waiting."""
-        if not (self._waiting or self._unwritten):
+        if not any(self._all_held()):
             yield from self._findings.open(least)
             return
         ahead = self._ahead()
@@ -137,14 +137,18 @@ class Announcer:
         """Findings that are not written down as they are, by id; None: over."""
         return {
             change.finding.id: None if change.event == "cleared" else change.finding
-            for change in (*self._unwritten, *self._waiting)
+            for held in self._all_held()
+            for change in held
             if change.finding is not None
         }
 
     def add(self, change: Change) -> None:
         """Take a change; a newer one of the same key takes the place of the older."""
         now = self._mono()
-        change = _onto(self._waiting.get(change.fact, change.key), change)
+        earlier = self._waiting.get(change.fact, change.key)
+        if earlier is None and self._provenance is not None and self._provenance.admit(change, now):
+            return
+        change = onto(earlier, change)
         self._waiting.put(change)
         if self._company.admit(change, now):
             pass
@@ -155,7 +159,7 @@ class Announcer:
         if self.unwritable:
             self._shed()
         elif len(self._waiting) >= MOST_WAITING:
-            self.flush()
+            self.flush(parked=False)
 
     def tell(self, *alerts: Alert) -> None:
         """Alerts about ourselves: written with the next flush, which is now if it can be."""
@@ -164,10 +168,9 @@ class Announcer:
 
     def due(self) -> int:
         """Monotonic nanoseconds at which `flush` should be called; 0: nothing waits."""
-        return min(
-            filter(None, (self._loud_due, self._rest_due, self._company.parts_due, self._company.early_due)),
-            default=0,
-        )
+        company, parked = self._company, 0 if self._provenance is None else self._provenance.due
+        dues = (self._loud_due, self._rest_due, company.parts_due, company.early_due, parked)
+        return min(filter(None, dues), default=0)
 
     def _approved(self, path: bytes) -> FileFact | None:
         """The approved fact of a file."""
@@ -176,10 +179,16 @@ class Announcer:
 
     # -- going out -------------------------------------------------------------------------------
 
-    def flush(self) -> bool:
-        """Tell and write down all that waits. False when it could not be done (it is tried again)."""
+    def flush(self, *, parked: bool = True) -> bool:
+        """Tell and write down all that waits; `parked`: also what waits for a package manager, unexplained.
+        False when it could not be done (it is tried again)."""
         self._company.release()
-        return self._flush_parts() and self._flush(self._of_their_own(), self._transaction)
+        package = ""
+        if parked and self._provenance is not None and self._provenance.held:
+            package = self._provenance.working
+            for change in self._provenance.release():
+                self._waiting.put(change)
+        return self._flush_parts() and self._flush(self._of_their_own(), package)
 
     def flush_due(self) -> bool:
         """Tell what is due: all of it, or only what is loud while the rest waits on."""
@@ -188,26 +197,32 @@ class Announcer:
             company.release()
         if company.parts_due and now >= company.parts_due and not self._flush_parts():
             return False
-        late = bool(self._rest_due) and now >= self._rest_due
-        if late and not self._package_act(now):
-            return self._flush(self._of_their_own(), self._transaction)
+        if not self._flush_judged(now):
+            return False
         own = self._of_their_own()
-        if late:
-            return self._flush([one for one in own if _is_loud(one) or one.fact not in PACKAGED])
+        if self._rest_due and now >= self._rest_due:
+            return self._flush(own)
         head = any(map(tells_head, own))
-        due = [one for one in own if _is_loud(one) or (head and (is_table(one) or tells_head(one)))]
-        return self._flush(due, self._transaction)
+        return self._flush(
+            [one for one in own if _is_loud(one) or (head and (is_table(one) or tells_head(one)))]
+        )
 
     def _of_their_own(self) -> list[Change]:
         return self._company.of_their_own(self._waiting)
 
-    def _package_act(self, now: int) -> bool:
-        """Whether a package manager is at work, and the rest waits for its end to be told as one act."""
-        name = self._packages() if now - self._rest_since < PACKAGES_LONGEST else ""
-        if name:
-            self._transaction = name
-            self._rest_due = now + PACKAGES_HOLD
-        return bool(name)
+    def _flush_judged(self, now: int) -> bool:
+        """Tell what a package manager's transaction explains, and what of its time it does not."""
+        outcome = None if self._provenance is None else self._provenance.step(now)
+        if outcome is None or self._provenance is None:
+            return True
+        alerts = outcome.alerts(self._wall(), self._names, self._loud_left(now), _as_it_is, _as_they_are)
+        if not self._append([*self._health, *alerts]):
+            return False
+        self._health.clear()
+        self._loud_told += sum(one.severity >= Severity.HIGH for one in alerts)
+        self._write_down(list(outcome.changes()))
+        self._provenance.told(outcome)
+        return True
 
     def _flush_parts(self) -> bool:
         """Tell the parts that came after their act's head."""
@@ -257,7 +272,6 @@ class Announcer:
         if everything:
             self._rest_due = self._mono() + RETRY if self._unwritten else 0
             self._rest_since = self._mono()
-            self._transaction = ""
             stormy = len(told) > self._storm
             self._hold = min(max(self._hold, SECOND // 2) * 2, LONGEST_HOLD) if stormy else HOLD
         return True
@@ -331,7 +345,7 @@ class Announcer:
     def _write_down(self, changes: Sequence[Change]) -> None:
         """Commit what was told, or keep it until that can be done."""
         for change in changes:
-            self._unwritten.put(_after(self._unwritten.get(change.fact, change.key), change))
+            self._unwritten.put(after(self._unwritten.get(change.fact, change.key), change))
         if not self._unwritten:
             return
         try:
@@ -354,6 +368,10 @@ class Announcer:
             self._baseline.note(change.fact, change.key, change.row)
         if change.finding is not None:
             self._findings.put(change.finding)  # also what is over: it may never have been written down
+            if change.story is not None or change.event == "changed":
+                self._stories.put(
+                    change.finding.id, change.story or Story()
+                )  # what explained it before is void
             if change.event == "cleared":
                 self._findings.close(change.finding.id, CLEARED, change.finding.last_seen)
 
@@ -379,6 +397,14 @@ class Announcer:
         self.resweep = True
 
 
+def _as_it_is(alert: Alert, finding: Finding, event: Event) -> Alert:
+    return alert
+
+
+def _as_they_are(alerts: Sequence[Alert], findings: Sequence[Finding], event: Event) -> Sequence[Alert]:
+    return alerts
+
+
 def _findings(changes: Sequence[Change]) -> list[Finding]:
     return [finding for change in changes for finding, _ in to_tell(change)]
 
@@ -390,33 +416,6 @@ def _is_loud_news(finding: Finding, event: Event) -> bool:
 def _is_loud(change: Change) -> bool:
     """Critical and news."""
     return any(_is_loud_news(*one) for one in to_tell(change))
-
-
-def _after(earlier: Change | None, change: Change) -> Change:
-    """`change` in place of an `earlier` one: if it has nothing to tell, what that one had still stands."""
-    if earlier is None or change.finding is not None or earlier.finding is None:
-        return change
-    return replace(
-        change, finding=earlier.finding, event=earlier.event, contents={**earlier.contents, **change.contents}
-    )
-
-
-def _onto(earlier: Change | None, change: Change) -> Change:
-    """`change` in place of an `earlier` one that was not told yet."""
-    change = _after(earlier, change)
-    if earlier is None:
-        return change
-    change = replace(change, untold=earlier.untold)
-    before, now = earlier.finding, change.finding
-    if before is None or now is None or before is now:
-        return change
-    if earlier.event == "opened" and change.event == "changed":  # never told: so it is new
-        return replace(change, event="opened")
-    if earlier.event == "cleared" and change.event == "opened":  # nor that it was over: it is the same one
-        return replace(change, event="changed", finding=replace(now, first_seen=before.first_seen))
-    if earlier.event != "cleared" and change.event == "cleared":
-        return replace(change, untold=earlier.untold or ((before, earlier.event),))
-    return change
 
 
 def _loudness(change: Change) -> int:

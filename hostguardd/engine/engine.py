@@ -36,11 +36,13 @@ from .earlier import distrust, expect, judge_again, recall, tell_gap, verify_asi
 from .forwarded import delivered
 from .inbox import Inbox, Priority
 from .interface import Diagnose, Door, Notifier
+from .judges import Clerks
 from .keeper import Keeper
 from .lanes import Batch, Done
 from .life import Life, alive_at
 from .looking import Looking
 from .parts import Parts, SystemNames, build, rehouse
+from .provenance import Provenance
 from .pulse import Pulse
 from .reboots import note_ending, tell_reboot
 from .update import OwnUpdate
@@ -51,6 +53,9 @@ HOME = AccountFact.columns().index("home")
 
 MOST_TROUBLE = 10
 """Errors nobody foresaw, one after the other, after which the service manager had better start anew."""
+
+OWNERS = "packages.owners"
+"""Whose each packaged path was before the next transaction."""
 
 BACKUP = "baseline.backup"
 """The copy of the state made after each approval, beside the original."""
@@ -93,6 +98,17 @@ class Engine:
         self.baseline = Baseline(database)
         self.findings = Findings(database)
         self.stories = Stories(database)
+        self.provenance = Provenance(
+            PackageManagers(),
+            Clerks(self.inbox.wake),
+            self.baseline,
+            self.names,
+            clock.mono,
+            clock.wall,
+            self._approved_at,
+            root=host.files.root,
+            place=os.fsencode(Path(config.paths.state) / OWNERS),
+        )
         self.announcer = Announcer(
             database,
             self.baseline,
@@ -103,7 +119,7 @@ class Engine:
             clock.wall,
             storm=config.hints.storm,
             diagnose=diagnose,
-            packages=PackageManagers().busy,
+            provenance=self.provenance,
             account_tool=account_tool,
         )
         self.looking = Looking(
@@ -327,6 +343,7 @@ class Engine:
             self.state = "watching"
             self.tell("daemon.started", version=__version__, generation=current.number)
             self.looking.sweep_now("files.quick", "setid")
+            self._know_owners()
         self._notifier.notify("READY=1")
         self._notifier.notify(f"STATUS={self.state}")
 
@@ -338,6 +355,7 @@ class Engine:
             self._notifier.notify("STATUS=watching")
             self.tell("baseline.captured-unreviewed", generation=made.number, facts=made.facts)
             self.backup()
+            self._know_owners()
 
         def failed(problem: str, unwritable: bool) -> None:
             if self._stopping or problem == self._told_trouble:
@@ -357,7 +375,8 @@ class Engine:
         waiting = self.looking.stop()
         self.inbox.close()
         self.tell("daemon.stopping", reason=self._stopping or "error")
-        self.announcer.flush()
+        self.announcer.flush(parked=not self.update.going_on)  # it may be we who were told to be quiet
+        self.provenance.stop()
         self._life.note()
         note_ending(self.baseline, self._host)
         for job in waiting:
@@ -387,6 +406,16 @@ class Engine:
                 self.looking.sweep_now("files.quick", "setid")
         self._notifier.notify("READY=1")
 
+    def _know_owners(self) -> None:
+        """Have whose each path is written down, where that is watched and was never done."""
+        known = (Path(self.config.paths.state) / OWNERS).exists()
+        if not known and self.parts.watches.find(b"/usr/bin/dpkg") is not None:
+            self.provenance.begin()
+
+    def _approved_at(self) -> int:
+        current = self.baseline.current()
+        return 0 if current is None else current.at
+
     # -- losses ---------------------------------------------------------------------------------
 
     def _lost(self, loss: Loss) -> None:
@@ -413,7 +442,7 @@ class Engine:
         if self._lost_since:
             since, self._lost_since = self._lost_since, 0
             offset = self.clock.wall() - self.clock.mono()
-            self.announcer.flush()
+            self.announcer.flush(parked=False)
             self.tell("coverage.restored", since=since + offset, until=self.clock.wall())
 
     def _verify(self) -> None:

@@ -17,13 +17,13 @@ from typing import Final, NamedTuple
 
 from ..host.bundle import Host
 from ..model import Blind
-from ..record import escape
+from ..record import escape, unescape
 from . import dpkgdb
 from .aliases import Aliases
 from .checking import compared
 from .expected import Expected
 from .index import PathIndex
-from .interface import Departure, Doubt, Installed, Level, Owner, Transaction
+from .interface import Departure, Doubt, Installed, Level, Owner, Span, Transaction
 from .logfiles import lines, rotated
 from .reader import Told
 from .tables import Ids
@@ -148,6 +148,12 @@ class Dpkg:
             for number, entry in enumerate(self._status[0])
             for path in self._listed(entry) or ()
         )
+
+    def paths(self) -> Iterator[tuple[bytes, str]]:
+        """Every packaged path."""
+        for entry in self._status[0]:
+            for path in self._listed(entry) or ():
+                yield self._placed(path, entry.package.name), entry.name
 
     def _owned(self, wanted: set[bytes]) -> dict[bytes, tuple[_Entry, Owner]]:
         found: dict[bytes, tuple[_Entry, Owner]] = {}
@@ -282,6 +288,32 @@ class Dpkg:
                 one = dpkgdb.logged(line, f"{escape(path)}:{number}", time.mktime)  # type: ignore[arg-type]
                 if one is not None and one.at >= since:
                     yield one
+
+    def spans(self, since: float) -> Mapping[str, Span]:
+        """By what its log says of each package's state. Files are unpacked by the line that follows the one
+        which calls it half installed."""
+        found: dict[str, Span] = {}
+        halves: set[str] = set()
+        for path in rotated(self._texts, b"dpkg.log", since):
+            for _, line in lines(self._texts, path):
+                one = dpkgdb.told(line, time.mktime)  # type: ignore[arg-type]
+                if one is None or one.at < since:
+                    continue
+                before = found.get(one.package, Span(one.at, one.at))
+                unpacked = before.unpacked
+                if one.state == "half-installed":
+                    halves.add(one.package)
+                    unpacked = one.at
+                elif one.package in halves:
+                    halves.discard(one.package)
+                    unpacked = one.at
+                found[one.package] = Span(max(before.unpacked, unpacked), max(before.ended, one.at))
+        return found
+
+    def digests_written(self, package: str) -> float:
+        """The ctime of its list of them, which no program sets."""
+        at = self._texts.lstat(b"%s/%s.md5sums" % (INFO, unescape(package)))
+        return at.st_ctime if at is not None else 0.0
 
     def doubts(self) -> Iterator[Doubt]:
         """Digests that are younger than the unpacking of their package, and packages without any."""

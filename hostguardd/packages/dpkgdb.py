@@ -163,6 +163,32 @@ def excluded(texts: Iterable[bytes]) -> Callable[[bytes], bool]:
     return is_excluded
 
 
+_TOLD: Final = re.compile(
+    rb"(\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d) status (\S{1,30}) (\S{1,300}) (\S{1,300})"
+)
+
+
+class Told(NamedTuple):
+    """A line of dpkg.log about the state of a package; `at` is seconds since the epoch."""
+
+    at: float
+    state: str
+    package: str
+    version: str
+
+
+def told(line: bytes, mktime: Callable[[tuple[int, ...]], float]) -> Told | None:
+    """What a line of dpkg.log tells of a package's state; None for the others."""
+    found = _TOLD.fullmatch(line)
+    if found is None:
+        return None
+    try:
+        at = mktime((*(int(found[number]) for number in range(1, 7)), 0, 0, -1))
+    except (ValueError, OverflowError):
+        return None
+    return Told(at, *(escape(found[number]) for number in (7, 8, 9)))
+
+
 _LOGGED: Final = re.compile(
     rb"(\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)"
     rb" (install|upgrade|remove|purge) (\S{1,300}) (\S{1,300}) (\S{1,300})"

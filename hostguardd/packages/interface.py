@@ -82,6 +82,14 @@ class Transaction(NamedTuple):
     source: str
 
 
+class Span(NamedTuple):
+    """For how long the manager worked on a package, in seconds since the epoch: until when it unpacked its
+    files, and until its last word about it."""
+
+    unpacked: float
+    ended: float
+
+
 class Doubt(NamedTuple):
     """What speaks against believing the database itself. `about` is a package, or a path of the database.
     `grave`: no healthy host has it."""
@@ -133,6 +141,20 @@ class PackageHost(Protocol):
         """What it did since then, by its own logs, the oldest first."""
         ...
 
+    def spans(self, since: float) -> Mapping[str, Span]:
+        """For how long it worked on each package since then, where its log tells, by the package's name there
+        (`Transaction.package`)."""
+        ...
+
+    def paths(self) -> Iterator[tuple[bytes, str]]:
+        """Every packaged path by its one name, with the package."""
+        ...
+
+    def digests_written(self, package: str) -> float:
+        """When the digests of a package were written (`Owner.package`), in seconds since the epoch; 0 where
+        they are no file of their own."""
+        ...
+
     def doubts(self) -> Iterator[Doubt]:
         """What makes the database look as if somebody had written in it by hand."""
         ...
@@ -167,6 +189,18 @@ class NoPackages:
     def transactions(self, since: float) -> Iterator[Transaction]:
         """Nothing happened."""
         return iter(())
+
+    def spans(self, since: float) -> Mapping[str, Span]:
+        """Nothing happened."""
+        return {}
+
+    def paths(self) -> Iterator[tuple[bytes, str]]:
+        """None."""
+        return iter(())
+
+    def digests_written(self, package: str) -> float:
+        """Never."""
+        return 0.0
 
     def doubts(self) -> Iterator[Doubt]:
         """Nothing to doubt."""

@@ -1,0 +1,113 @@
+"""What is asked of a package manager after it was at work, and what it answers: plain values, as they go to
+the process that looks and come back from it. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple, Self
+
+APART: Final = 60.0
+"""Seconds of silence between two transactions. Within one the manager is never silent for so long, unless a
+script or a question takes its time; then it is told as two."""
+
+
+class Question(NamedTuple):
+    """`since` is the wall-clock second from which on its log counts; `paths` are those that differ now, and
+    `root` is the host's. `before` is the file that says whose they were (see `former`)."""
+
+    root: bytes
+    since: float
+    paths: list[bytes]
+    before: bytes
+
+
+class Deed(NamedTuple):
+    """What became of one package, in seconds since the epoch: `begin` of the work on it, until when its files
+    were `unpacked`, and when the work `ended`. `action` as of a `Transaction`."""
+
+    package: str
+    action: str
+    before: str
+    after: str
+    begin: float
+    unpacked: float
+    ended: float
+
+
+class Seen(NamedTuple):
+    """What the package manager says of one path that differs.
+
+    `package` owns it now ("": nobody), `former` did before. `level` is a `Level`. `words` and `detail` are
+    how it departs from the package, `problem` (a clause) why it could not be compared. `inode` and `ctime`
+    (nanoseconds) are those after it was compared (0: it was gone). `leads`: it is a link to a packaged
+    path.
+    """
+
+    package: str = ""
+    version: str = ""
+    level: int = 0
+    config: bool = False
+    words: tuple[str, ...] = ()
+    detail: str = ""
+    problem: str = ""
+    inode: int = 0
+    ctime: int = 0
+    former: str = ""
+    leads: bool = False
+
+
+class Answer(NamedTuple):
+    """All of it. `problem`: why nothing is known. `written` is when the digests of each package were written
+    (0: they are no file of their own). `doubts` are clauses about what is forged, by its name."""
+
+    manager: str
+    problem: str
+    deeds: tuple[Deed, ...]
+    seen: Mapping[bytes, Seen]
+    written: Mapping[str, float]
+    doubts: tuple[tuple[str, str], ...] = ()
+
+    def plain(self) -> tuple[Any, ...]:
+        """As what a pipe of `host.workers` carries."""
+        seen = {path: tuple(one) for path, one in self.seen.items()}
+        return (
+            self.manager, self.problem, [tuple(one) for one in self.deeds], seen, dict(self.written),
+            list(self.doubts),
+        )  # fmt: skip
+
+    @classmethod
+    def of(cls, plain: tuple[Any, ...]) -> Self:
+        """The inverse of `plain`."""
+        manager, problem, deeds, seen, written, doubts = plain
+        return cls(
+            manager,
+            problem,
+            tuple(Deed(*one) for one in deeds),
+            {path: Seen(*one) for path, one in seen.items()},
+            written,
+            tuple((about, says) for about, says in doubts),
+        )
+
+
+def nothing(problem: str) -> Answer:
+    """The answer of somebody who could not look."""
+    return Answer("", problem, (), {}, {})
+
+
+def same_package(told: str, owner: str) -> bool:
+    """Whether a name of the log is that of an owner. dpkg's log names the architecture always, its lists only
+    where several are installed."""
+    return told == owner or (":" not in owner and told.partition(":")[0] == owner)
+
+
+def transactions(deeds: Iterable[Deed]) -> list[list[Deed]]:
+    """The deeds in the order of their begin, those of one transaction together."""
+    found: list[list[Deed]] = []
+    end = 0.0
+    for deed in sorted(deeds, key=lambda one: (one.begin, one.package)):
+        if not found or deed.begin - end > APART:
+            found.append([])
+        found[-1].append(deed)
+        end = max(end, deed.ended)
+    return found
