@@ -106,6 +106,7 @@ class Engine:
             clock.mono,
             clock.wall,
             self._approved_at,
+            looking=lambda: self.coverage.next_due() is not None or self.looking.hinted,
             root=host.files.root,
             place=os.fsencode(Path(config.paths.state) / OWNERS),
         )

@@ -7,14 +7,15 @@ to bury in an update; every finding keeps its severity.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from ..describe import Event, Names, finding_alert, group_alerts
+from ..describe import TELLING, Event, Names, finding_alert, group_alerts
 from ..health import alert as health_alert
 from ..model import Alert, Drift, Finding, Severity
-from ..packages.judging import Apart, Judged
+from ..packages.judging import Apart, Became, Judged
 from ..packages.telling import Transaction, alerts, because, sentence
 from ..story import Cause, Story
 from .company import to_tell
@@ -65,13 +66,21 @@ class Outcome:
     ) -> tuple[list[tuple[Finding, Event, Judged]], list[tuple[Finding, Event, Judged]]]:
         """What is apart: alone, and in groups."""
         told = [(*one, judged) for change, judged in self.apart for one in to_tell(change)]
-        told.sort(key=lambda one: (one[2].apart is not Apart.TAMPERED, -one[0].verdict.severity))
+        turn: Counter[str] = Counter()
+        order = []
+        for number, (finding, _, judged) in enumerate(told):  # one of each kind of clause before the next
+            says = judged.says if judged.apart is not Apart.STRAY else ""
+            turn[says] += bool(says)
+            order.append((turn[says], -finding.verdict.severity, number))
+        told = [told[number] for *_, number in sorted(order)]
         alone: list[tuple[Finding, Event, Judged]] = []
         rest: list[tuple[Finding, Event, Judged]] = []
         for one in told:
-            loud = one[1] != "cleared" and _stands_alone(one[0], one[2])
+            loud = one[1] in TELLING and _stands_alone(one[0], one[2])
             (alone if loud and len(alone) < most else rest).append(one)
-        return alone, rest if len(rest) > 1 else _moved(rest, alone)
+        several = Counter(event for _, event, _ in rest)
+        alone += [one for one in rest if several[one[1]] == 1]  # a group of one would only hide its name
+        return alone, [one for one in rest if several[one[1]] > 1]
 
     def changes(self) -> Iterator[Change]:
         """All changes, each with the story that is to be written down with it."""
@@ -81,14 +90,6 @@ class Outcome:
                 yield replace(change, story=Story(Cause.PACKAGE, says, transaction.id, judged.level.label))
         for change, judged in self.apart:
             yield replace(change, story=Story(because=judged.says))
-
-
-def _moved(
-    rest: list[tuple[Finding, Event, Judged]], to: list[tuple[Finding, Event, Judged]]
-) -> list[tuple[Finding, Event, Judged]]:
-    """A group of one would only hide its name."""
-    to += rest
-    return []
 
 
 def _stands_alone(finding: Finding, judged: Judged) -> bool:
@@ -112,16 +113,19 @@ def _why(alert: Alert, judged: Judged, event: Event) -> Alert:
 
 def _subject(change: Change) -> Finding:
     """The one finding that stands for a change."""
-    return change.finding or change.untold[-1][0]
+    assert change.finding is not None
+    return change.finding
 
 
-def drift_of(change: Change) -> tuple[Drift, bool] | None:
-    """The drift to judge, and whether what it is about came and went; None where there is nothing to tell."""
-    if change.finding is None and not change.untold:
+def drift_of(change: Change) -> tuple[Drift, Became] | None:
+    """The drift to judge, and what became of it; None where there is nothing to tell."""
+    if change.finding is None:
         return None
-    if change.event == "cleared" or change.finding is None:
-        return (change.untold[-1][0].drift, True) if change.untold else None
-    return change.finding.drift, False
+    if change.event != "cleared":
+        return change.finding.drift, Became.NEWS
+    if change.untold:
+        return change.untold[-1][0].drift, Became.PASSED
+    return change.finding.drift, Became.OVER
 
 
 def beginning(transactions: Sequence[Transaction], manager: str) -> str:

@@ -36,8 +36,8 @@ SECOND: Final = 1_000_000_000
 SETTLE: Final = SECOND
 """How long after the latest change, and after the manager gave its lock back, it is asked."""
 
-SETTLE_LONGEST: Final = 5 * SECOND
-"""How long changes that keep coming are waited for where no manager is at work."""
+SETTLE_LONGEST: Final = 10 * SECOND
+"""How long changes that keep coming are waited for when no manager is at work any more."""
 
 POLL: Final = SECOND // 2
 
@@ -80,7 +80,8 @@ class Notes(Protocol):
 
 class Provenance:
     """`held` are the changes that wait. `root` is the host's, `place` our file of whose each path was.
-    `approved` is when the baseline was made. Times are nanoseconds."""
+    `approved` is when the baseline was made, `looking` whether hints still wait for somebody to look. Times
+    are nanoseconds."""
 
     def __init__(
         self,
@@ -92,6 +93,7 @@ class Provenance:
         wall: Callable[[], int],
         approved: Callable[[], int],
         *,
+        looking: Callable[[], bool] = lambda: False,
         root: bytes = b"/",
         place: bytes = b"",
     ) -> None:
@@ -102,12 +104,13 @@ class Provenance:
         self._mono = mono
         self._wall = wall
         self._approved = approved
+        self._looking = looking
         self._root = root
         self._place = place
         self.held = Held()
         self._opened = self._came = self._next = self._checked = 0
         self._working: AtWork | None = None
-        self._working_since = 0
+        self._working_since = self._worked = 0
         self._by: AtWork | None = None
         self._moved = False
         self._asked: dict[tuple[type, Row], Change] = {}
@@ -140,7 +143,7 @@ class Provenance:
 
     def _wants(self, change: Change, now: int) -> bool:
         finding = change.finding
-        if finding is None or change.event not in TELLING or len(self.held) >= MOST_HELD:
+        if finding is None or len(self.held) >= MOST_HELD:
             return False
         subject = finding.drift.subject
         if not isinstance(subject, FileFact | SetIdFact) or not may_wait(subject) or is_own(subject.path):
@@ -148,7 +151,7 @@ class Provenance:
         if self.held or self._outcome is not None:
             return True
         self._check(now)
-        return self._working is not None or self._moved or self._within(change)
+        return self._working is not None or self._moved or (change.event in TELLING and self._within(change))
 
     def _within(self, change: Change) -> bool:
         """Whether it was changed during a transaction that is known."""
@@ -166,7 +169,8 @@ class Provenance:
         before, self._working = self._working, self._managers.at_work()
         if self._working is None or before is None or before.pid != self._working.pid:
             self._working_since = now
-        self._by = self._working or self._by
+        if self._working is not None:
+            self._by, self._worked = self._working, now
         self._moved = self._managers.marks() != self._marks
 
     # -- going on --------------------------------------------------------------------------------
@@ -202,9 +206,9 @@ class Provenance:
     def _wait_or_ask(self, now: int) -> None:
         self._check(now)
         full, waits = len(self.held) >= MOST_HELD, self._working is not None and not self._overdue(now)
-        settled = min(self._came + SETTLE, self._opened + SETTLE_LONGEST)
-        if not full and (waits or now < settled):
-            self._next = now + POLL if waits else settled
+        rest = now < self._came + SETTLE or self._looking()
+        if not full and (waits or (rest and now < max(self._opened, self._worked) + SETTLE_LONGEST)):
+            self._next = now + (POLL if waits else SETTLE // 4)
             return
         self._partial = waits
         self._asked = {(one.fact, one.key): one for one in self.held}
@@ -256,14 +260,17 @@ class Provenance:
         found = Outcome(answer.manager, doubts=doubts)
         found.apart = [one for one in judged if one[1].apart is not None]
         by = self._who()
+        several = transactions(answer.deeds, self._spans)
+        members: list[list[tuple[Change, Judged]]] = [[] for _ in several]
+        for one in judged:
+            if (deed := one[1].deed) is not None:
+                begun = [at for at, deeds in enumerate(several) if deeds[0].begin <= deed.begin]
+                members[begun[-1]].append(one)
         told = []
-        for deeds in transactions(answer.deeds):
-            transaction = Transaction(identify(answer.manager, deeds), answer.manager, deeds, by)
-            names = {deed.package for deed in deeds}
-            members = [one for one in judged if one[1].deed is not None and one[1].deed.package in names]
-            if members:
-                told.append(transaction)
-                found.explained.append((transaction, members))
+        for deeds, ours in zip(several, members, strict=True):
+            if ours:
+                told.append(Transaction(identify(answer.manager, deeds), answer.manager, deeds, by))
+                found.explained.append((told[-1], ours))
         found.deed = beginning(told, answer.manager)
         return found
 

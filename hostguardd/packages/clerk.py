@@ -18,9 +18,9 @@ from ..host.bundle import Host, image
 from ..host.workers import read_frame, write_frame
 from ..model import Blind, join, split
 from ..record import escape
-from .evidence import Answer, Deed, Question, Seen, nothing, same_package
+from .evidence import Answer, Question, Seen, nothing, same_package
 from .former import Former, write
-from .interface import Departure, Owner, PackageHost, Span
+from .interface import Deed, Departure, Owner, PackageHost
 from .make import packages_of
 
 NICE: Final = 5
@@ -140,41 +140,22 @@ def _leading(host: Host, packages: PackageHost, paths: Collection[bytes]) -> set
 
 
 def _deeds(packages: PackageHost, since: float, before: Mapping[str, str]) -> list[Deed]:
-    """What its log tells, one deed for each package. What no log tells of (rpm without dnf) is known from
-    what is installed now and was not `before`, or the other way round."""
-    spans = packages.spans(since)
-    found: dict[str, Deed] = {}
-    for one in packages.transactions(since):
-        span = spans.get(one.package, Span(one.at, one.at))
-        first = found.get(one.package)
-        earlier = one.before or _version(before, one.package)
-        action = "upgrade" if one.action == "install" and earlier not in ("", one.after) else one.action
-        if first is None:
-            found[one.package] = Deed(
-                one.package, action, earlier, one.after, one.at, max(span.unpacked, one.at),
-                max(span.ended, one.at),
-            )  # fmt: skip
-        else:
-            last = _both(first.action, one.action)
-            found[one.package] = first._replace(
-                action=last, after=one.after, unpacked=max(first.unpacked, span.unpacked, one.at),
-                ended=max(first.ended, span.ended, one.at),
-            )  # fmt: skip
-    if not spans and before:  # no log that tells it all
+    """What its log tells. What no log tells of (rpm without dnf) is known from what is installed now and was
+    not `before`, or the other way round."""
+    found = []
+    for deed in packages.deeds(since):
+        earlier = deed.before or ("" if deed.run else _version(before, deed.package))
+        action = "upgrade" if deed.action == "install" and earlier not in ("", deed.after) else deed.action
+        found.append(deed._replace(action=action, before=earlier))
+    if before and not any(deed.run for deed in found):
         now = {one.package for one in packages.installed()}
+        end = max((deed.ended for deed in found), default=since)
+        told = [deed.package for deed in found]
         for name in before.keys() - now:
-            if not any(same_package(told, name) for told in found):
-                end = max((one.ended for one in found.values()), default=since)
-                found[name] = Deed(name, "remove", before[name], "", end, end, end)
-    return list(found.values())
+            if not any(same_package(one, name) for one in told):
+                found.append(Deed(name, "remove", before[name], "", end, end, end))
+    return found
 
 
 def _version(before: Mapping[str, str], package: str) -> str:
     return next((version for name, version in before.items() if same_package(package, name)), "")
-
-
-def _both(first: str, then: str) -> str:
-    """One word for two deeds on one package."""
-    if first == then or then == "remove":
-        return then
-    return "install" if first == "install" else "upgrade"

@@ -23,7 +23,7 @@ from .aliases import Aliases
 from .checking import compared
 from .expected import Expected
 from .index import PathIndex
-from .interface import Departure, Doubt, Installed, Level, Owner, Span, Transaction
+from .interface import Deed, Departure, Doubt, Installed, Level, Owner, Transaction, at_once
 from .logfiles import lines, rotated
 from .reader import Told
 from .tables import Ids
@@ -289,26 +289,29 @@ class Dpkg:
                 if one is not None and one.at >= since:
                     yield one
 
-    def spans(self, since: float) -> Mapping[str, Span]:
-        """By what its log says of each package's state. Files are unpacked by the line that follows the one
-        which calls it half installed."""
-        found: dict[str, Span] = {}
-        halves: set[str] = set()
+    def deeds(self, since: float) -> Iterator[Deed]:
+        """By what its log says of each package's state. Its files are unpacked by the line that follows the
+        one which calls it half installed."""
+        going: dict[str, Deed] = {}
+        half: set[str] = set()
+        run = 0.0
         for path in rotated(self._texts, b"dpkg.log", since):
             for _, line in lines(self._texts, path):
-                one = dpkgdb.told(line, time.mktime)  # type: ignore[arg-type]
-                if one is None or one.at < since:
-                    continue
-                before = found.get(one.package, Span(one.at, one.at))
-                unpacked = before.unpacked
-                if one.state == "half-installed":
-                    halves.add(one.package)
-                    unpacked = one.at
-                elif one.package in halves:
-                    halves.discard(one.package)
-                    unpacked = one.at
-                found[one.package] = Span(max(before.unpacked, unpacked), max(before.ended, one.at))
-        return found
+                if (at := dpkgdb.started(line, time.mktime)) is not None:  # type: ignore[arg-type]
+                    run = at
+                elif (one := dpkgdb.told(line, time.mktime)) is not None:  # type: ignore[arg-type]
+                    deed = going.get(one.package)
+                    if deed is None:
+                        continue
+                    if one.state == "half-installed" or one.package in half:
+                        half ^= {one.package}
+                        deed = deed._replace(unpacked=max(deed.unpacked, one.at))
+                    going[one.package] = deed._replace(ended=max(deed.ended, one.at))
+                elif (done := dpkgdb.logged(line, "", time.mktime)) is not None and done.at >= since:  # type: ignore[arg-type]
+                    if (before := going.get(done.package)) is not None:
+                        yield before
+                    going[done.package] = at_once(done)._replace(run=run)
+        yield from going.values()
 
     def digests_written(self, package: str) -> float:
         """The ctime of its list of them, which no program sets."""

@@ -4,12 +4,17 @@ the process that looks and come back from it. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Self
 
+from .interface import Deed
+
 APART: Final = 60.0
-"""Seconds of silence between two transactions. Within one the manager is never silent for so long, unless a
-script or a question takes its time; then it is told as two."""
+"""Seconds of silence between two transactions."""
+
+NEXT_RUN: Final = 5.0
+"""The same where it is told when the manager was started: apt starts dpkg again and again, and a script or a
+question takes its time within one run."""
 
 
 class Question(NamedTuple):
@@ -20,19 +25,6 @@ class Question(NamedTuple):
     since: float
     paths: list[bytes]
     before: bytes
-
-
-class Deed(NamedTuple):
-    """What became of one package, in seconds since the epoch: `begin` of the work on it, until when its files
-    were `unpacked`, and when the work `ended`. `action` as of a `Transaction`."""
-
-    package: str
-    action: str
-    before: str
-    after: str
-    begin: float
-    unpacked: float
-    ended: float
 
 
 class Seen(NamedTuple):
@@ -101,13 +93,30 @@ def same_package(told: str, owner: str) -> bool:
     return told == owner or (":" not in owner and told.partition(":")[0] == owner)
 
 
-def transactions(deeds: Iterable[Deed]) -> list[list[Deed]]:
-    """The deeds in the order of their begin, those of one transaction together."""
-    found: list[list[Deed]] = []
-    end = 0.0
+def transactions(deeds: Iterable[Deed], known: Sequence[tuple[float, float]] = ()) -> list[list[Deed]]:
+    """The deeds in the order of their begin, those of one transaction together, one for each package. `known`
+    are the spans of transactions that were told: no other one is part of them."""
+    found: list[dict[str, Deed]] = []
+    end, run, span = 0.0, 0.0, -1
     for deed in sorted(deeds, key=lambda one: (one.begin, one.package)):
-        if not found or deed.begin - end > APART:
-            found.append([])
-        found[-1].append(deed)
-        end = max(end, deed.ended)
-    return found
+        of = next((at for at, (first, last) in enumerate(known) if first <= deed.begin <= last), -1)
+        silence = deed.begin - end
+        other = silence > (NEXT_RUN if deed.run else APART) and (deed.run != run or not run)
+        if not found or of != span or other:
+            found.append({})
+            end = deed.ended
+        earlier = found[-1].get(deed.package)
+        found[-1][deed.package] = deed if earlier is None else _both(earlier, deed)
+        end, run, span = max(end, deed.ended), deed.run, of
+    return [list(one.values()) for one in found]
+
+
+def _both(first: Deed, then: Deed) -> Deed:
+    """Two deeds on one package as one."""
+    action = then.action
+    if first.action != action and action != "remove":
+        action = "install" if first.action == "install" else "upgrade"
+    return first._replace(
+        action=action, after=then.after, unpacked=max(first.unpacked, then.unpacked),
+        ended=max(first.ended, then.ended),
+    )  # fmt: skip

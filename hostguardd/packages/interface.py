@@ -82,12 +82,24 @@ class Transaction(NamedTuple):
     source: str
 
 
-class Span(NamedTuple):
-    """For how long the manager worked on a package, in seconds since the epoch: until when it unpacked its
-    files, and until its last word about it."""
+class Deed(NamedTuple):
+    """What became of one package, in seconds since the epoch: `begin` of the work on it, until when its files
+    were `unpacked`, and when the work `ended`. `run` is when the manager was started that did it (0: not
+    told); `action`, `before` and `after` as of a `Transaction`."""
 
+    package: str
+    action: str
+    before: str
+    after: str
+    begin: float
     unpacked: float
     ended: float
+    run: float = 0.0
+
+
+def at_once(one: Transaction) -> Deed:
+    """The deed of a transaction of which only one moment is known."""
+    return Deed(one.package, one.action, one.before, one.after, one.at, one.at, one.at)
 
 
 class Doubt(NamedTuple):
@@ -141,9 +153,8 @@ class PackageHost(Protocol):
         """What it did since then, by its own logs, the oldest first."""
         ...
 
-    def spans(self, since: float) -> Mapping[str, Span]:
-        """For how long it worked on each package since then, where its log tells, by the package's name there
-        (`Transaction.package`)."""
+    def deeds(self, since: float) -> Iterator[Deed]:
+        """The same, with how long it worked on each package where its log tells; in no order."""
         ...
 
     def paths(self) -> Iterator[tuple[bytes, str]]:
@@ -190,9 +201,9 @@ class NoPackages:
         """Nothing happened."""
         return iter(())
 
-    def spans(self, since: float) -> Mapping[str, Span]:
+    def deeds(self, since: float) -> Iterator[Deed]:
         """Nothing happened."""
-        return {}
+        return iter(())
 
     def paths(self) -> Iterator[tuple[bytes, str]]:
         """None."""

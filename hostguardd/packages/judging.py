@@ -23,8 +23,8 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 from ..model import Action, Drift, FileFact, SetIdFact, decode_xattrs
-from .evidence import Answer, Deed, Seen, same_package
-from .interface import Level
+from .evidence import Answer, Seen, same_package
+from .interface import Deed, Level
 
 SECOND: Final = 1_000_000_000
 
@@ -65,14 +65,23 @@ DRAFT: Final = re.compile(rb"(.+?)(?:\.dpkg-(?:new|tmp)|;[0-9a-f]{8})")
 
 
 class Apart(Enum):
-    """What is not explained: TAMPERED is of a package and not as packaged; SIDE comes with transactions, a
-    configuration file that differs or what triggers make; STRAY is anybody's. AGAIN changed while it was
-    compared, and may be judged once more."""
+    """What is not explained: TAMPERED is of a package and not as packaged; SIDE comes with transactions (a
+    configuration file that differs, what triggers make) or cannot be compared any more; STRAY is anybody's.
+    AGAIN changed while it was compared, and may be judged once more."""
 
     TAMPERED = "tampered"
     SIDE = "side"
     STRAY = "stray"
     AGAIN = "again"
+
+
+class Became(Enum):
+    """NEWS: it differs now. PASSED: it came and went before it was told. OVER: it was told, and is as
+    approved again."""
+
+    NEWS = "news"
+    PASSED = "passed"
+    OVER = "over"
 
 
 class Judged(NamedTuple):
@@ -82,10 +91,11 @@ class Judged(NamedTuple):
     deed: Deed | None = None
     level: Level = Level.LISTED
     apart: Apart | None = None
+    became: Became = Became.NEWS
 
 
 class Bench:
-    """Judges by one answer. `began` of a span is the earliest begin of its transaction."""
+    """Judges by one answer."""
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
@@ -93,15 +103,17 @@ class Bench:
         for deed in answer.deeds:
             self._by_name.setdefault(deed.package.partition(":")[0], []).append(deed)
 
-    def judge(self, drift: Drift, passed: bool = False) -> Judged:
-        """What to make of a change of a file; `passed`: it came and went meanwhile."""
+    def judge(self, drift: Drift, became: Became = Became.NEWS) -> Judged:
+        """What to make of a change of a file."""
         subject = drift.subject
         assert isinstance(subject, FileFact | SetIdFact)
         path = subject.path
         if self._answer.problem:
             return _apart(self._answer.problem)
-        if passed:
+        if became is Became.PASSED:
             return self._passed(path)
+        if became is Became.OVER:
+            return self._over(path)
         found = OWN.fullmatch(path)
         if found is not None and self._answer.manager == "dpkg":
             return self._own(drift, found[1], found[2])
@@ -114,10 +126,21 @@ class Bench:
 
     # -- inside ----------------------------------------------------------------------------------
 
-    def _deed(self, package: str) -> Deed | None:
-        """The deed on a package, by its owner's name."""
-        several = self._by_name.get(package.partition(":")[0], ())
-        return next((deed for deed in several if same_package(deed.package, package)), None)
+    def _deed(self, package: str, ctime: int = 0) -> Deed | None:
+        """The deed on a package, by its owner's name: the one of that time, or the latest."""
+        several = self._by_name.get(package.partition(":")[0], ()) if package else ()
+        ours = [deed for deed in several if same_package(deed.package, package)]
+        of_then = [deed for deed in ours if ctime and self._while(ctime, deed)]
+        return max(of_then or ours, key=lambda deed: deed.begin, default=None)
+
+    def _over(self, path: bytes) -> Judged:
+        """What is as approved again needs no explanation; whose it is says where to tell it."""
+        own, seen = OWN.fullmatch(path), self._answer.seen.get(path, Seen())
+        names = (seen.package, seen.former, own[1].decode("ascii", "replace") if own else "")
+        deed = next(filter(None, map(self._deed, names)), None)
+        if deed is None:
+            return _apart("", Apart.SIDE)
+        return Judged("as approved again", deed, became=Became.OVER)
 
     def _passed(self, path: bytes) -> Judged:
         """A draft of what a package of this transaction brought."""
@@ -129,7 +152,7 @@ class Bench:
         deed = self._deed(place.package or place.former)
         if deed is None:
             return _apart("")
-        return Judged(f"{deed.package} was unpacked there", deed)
+        return Judged(f"{deed.package} was unpacked there", deed, became=Became.PASSED)
 
     def _gone(self, path: bytes, seen: Seen) -> Judged:
         if seen.inode:
@@ -145,7 +168,8 @@ class Bench:
     def _own(self, drift: Drift, base: bytes, which: bytes) -> Judged:
         """What dpkg wrote down about a package."""
         name = base.decode("ascii", "backslashreplace")
-        deed = self._deed(name)
+        ctime = drift.after.ctime if isinstance(drift.after, FileFact) else 0
+        deed = self._deed(name, ctime)
         if deed is None:
             return _apart(f"{self._answer.manager} did nothing with {name}", Apart.TAMPERED)
         after = drift.after
@@ -168,7 +192,7 @@ class Bench:
         if not seen.package:
             return _apart("no package brings it")
         who = f"{seen.package} {seen.version}"
-        deed = self._deed(seen.package)
+        deed = self._deed(seen.package, after.ctime)
         if seen.words and seen.config:
             return _apart(f"it differs from what {who} brings: {seen.detail}", Apart.SIDE)
         if seen.words:
@@ -179,8 +203,9 @@ class Bench:
             return _apart(f"{who} owns it, and {seen.problem}", Apart.TAMPERED)
         level = Level(seen.level)
         if level < Level.SIGNED:
-            if forged := self._forged(seen.package, deed):
-                return _apart(forged, Apart.TAMPERED)
+            if not seen.config and (forged := self._forged(seen.package, deed)):
+                late = not _within(after.ctime, deed.begin, deed.unpacked)
+                return _apart(forged, Apart.TAMPERED if late else Apart.SIDE)
             if not folder and not self._while(after.ctime, deed):
                 return _apart(f"it was changed when nobody worked on {who}", Apart.TAMPERED)
         if says := _unfit(after, level, seen.leads, self._answer.manager) or _unkept(drift, level):

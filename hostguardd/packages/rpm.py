@@ -21,7 +21,7 @@ from .aliases import Aliases
 from .checking import FEW, compared
 from .expected import Expected
 from .index import PathIndex
-from .interface import Departure, Doubt, Installed, Level, Owner, Span, Transaction
+from .interface import Deed, Departure, Doubt, Installed, Level, Owner, Transaction, at_once
 from .logfiles import lines, rotated
 from .reader import Told
 from .rpmdump import Package, Signature
@@ -237,9 +237,9 @@ class Rpm:
                 found.append(Transaction(package.at, "install", package.name, "", package.version, source))
         yield from sorted(found)
 
-    def spans(self, since: float) -> Mapping[str, Span]:
-        """No log tells."""
-        return {}
+    def deeds(self, since: float) -> Iterator[Deed]:
+        """Each at its one moment."""
+        return map(at_once, self.transactions(since))
 
     def digests_written(self, package: str) -> float:
         """They are part of the header."""

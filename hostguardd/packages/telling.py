@@ -14,9 +14,8 @@ from typing import Final, NamedTuple
 
 from ..model import Alert, Finding, Severity
 from ..record import Record, escape, timestamp
-from .evidence import Deed
-from .interface import Level
-from .judging import Judged
+from .interface import Deed, Level
+from .judging import OWN, Became, Judged
 
 SECOND: Final = 1_000_000_000
 NAMED: Final = 3
@@ -81,10 +80,10 @@ def alerts(
     transaction: Transaction, members: Sequence[tuple[Finding, Judged]], apart: int, at: int
 ) -> list[Alert]:
     """The alerts that tell a transaction with what it explains. `apart` counts what is told beside it."""
-    levels = Counter(judged.level.label for _, judged in members)
-    contents = [judged.level for finding, judged in members if _has_content(finding)]
-    level = min(contents, default=Level.LISTED)
-    count = len(members)
+    news = [one for one in members if one[1].became is Became.NEWS]
+    levels = Counter(judged.level.label for _, judged in news)
+    level = min((judged.level for finding, judged in news if _has_content(finding)), default=Level.LISTED)
+    count = len(news)
     said = f"{count} {'change' if count == 1 else 'changes'} as packaged ({level.label})"
     beside = f", {apart} told beside it" if apart else ""
     who = _who(transaction.by)
@@ -95,7 +94,7 @@ def alerts(
         "key": transaction.id,
         "state": "opened",
         "generation": members[0][0].generation if members else 0,
-        "count": count,
+        "count": len(members),
         "advice": "Expected when somebody updated this host: accept it then (hostguardctl baseline). A level "
         "of digest or listed says that the package database, which belongs to root, is all there is to "
         "believe. What matches no package is told for itself.",
@@ -108,6 +107,7 @@ def alerts(
             "package_count": len(transaction.deeds),
             "level": level.label,
             "levels": dict(levels),
+            "passed": len(members) - count,
             "apart": apart,
             **({"by": dict(transaction.by)} if transaction.by else {}),
         },
@@ -134,8 +134,10 @@ def alerts(
 
 
 def _has_content(finding: Finding) -> bool:
+    """Whether its explanation is about a content, other than what the manager wrote down itself."""
     after = finding.drift.after
-    return after is not None and getattr(after, "sha256", None) not in (None, b"")
+    own = OWN.fullmatch(finding.drift.subject.label) is not None
+    return not own and getattr(after, "sha256", None) not in (None, b"")
 
 
 def _package(deed: Deed) -> Record:

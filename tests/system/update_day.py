@@ -49,11 +49,16 @@ def package(name: str, version: str, postinst: str = "", files: int = FILES) -> 
     texts = {
         f"usr/bin/{name}": (f"#!/bin/sh\necho {name} {version}\n", 0o755),
         f"usr/lib/{name}/lib.so.{version}": (f"\x7fELF {version}", 0o644),
-        f"usr/lib/systemd/system/{name}.service": (f"[Service]\nExecStart=/usr/bin/{name} {version}\n", 0o644),
+        f"usr/lib/systemd/system/{name}.service": (
+            f"[Service]\nExecStart=/usr/bin/{name} {version}\n",
+            0o644,
+        ),
         f"etc/{name}.conf": (f"version = {version}\n", 0o644),
         f"etc/cron.d/{name}": (f"# {version}\n", 0o644),
     }
-    texts |= {f"usr/share/{name}/{n:03d}": (f"{name} {version} {n}\n", 0o644) for n in range(files - len(texts))}
+    texts |= {
+        f"usr/share/{name}/{n:03d}": (f"{name} {version} {n}\n", 0o644) for n in range(files - len(texts))
+    }
     for path, (text, mode) in texts.items():
         (top / path).parent.mkdir(parents=True, exist_ok=True)
         (top / path).write_text(text)
