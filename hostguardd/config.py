@@ -16,6 +16,7 @@ from .destinations import Destination, check_destination
 from .errors import ConfigError
 from .rules import Rule, check_rule
 from .sections import (
+    ActorsConfig,
     AlertLogConfig,
     BaselineConfig,
     ControlConfig,
@@ -47,6 +48,7 @@ class Config:
     listeners: ListenersConfig = field(default=ListenersConfig(), metadata=reads(table(ListenersConfig)))
     processes: ProcessesConfig = field(default=ProcessesConfig(), metadata=reads(table(ProcessesConfig)))
     hidden: HiddenConfig = field(default=HiddenConfig(), metadata=reads(table(HiddenConfig)))
+    actors: ActorsConfig = field(default=ActorsConfig(), metadata=reads(table(ActorsConfig)))
     logs: LogsConfig = field(default=LogsConfig(), metadata=reads(table(LogsConfig)))
     events: EventsConfig = field(default=EventsConfig(), metadata=reads(table(EventsConfig)))
     watches: tuple[Watch, ...] = field(default=(), metadata=reads(entries(Watch, check_watch), "watch"))

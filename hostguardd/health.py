@@ -139,6 +139,14 @@ CONDITIONS: Mapping[str, Condition] = {
         "Everything watched is being compared now, so no lasting change is missed. Under no known load (an "
         "update, a restore) ask what made so many changes: a flood can be meant to hide one of them.",
     ),
+    "actors.lost": Condition(
+        ALERT, LOW,
+        "The kernel had more {what} than were read: changes of that time may be told without who made them",
+        IMPAIR,
+        "Nobody is named by guess for that time. If nothing is known to have made so many (an update, a "
+        "build), ask what did: a flood can be meant to hide one process. For audit records, raise audit's "
+        "backlog (auditctl -b 8192).",
+    ),
     "coverage.watch-limit": Condition(
         ALERT, MEDIUM,
         "Folders that cannot be watched live: {count}, as the limit of {limit} watches is reached",

@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from .readers import GROUP, SOCKET_ROOM, host_path, own_path, path_glob
-from .validate import boolean, duration, many, reads, share, size, whole
+from .validate import boolean, choice, duration, many, reads, share, size, whole
 
 DAY = 86400.0
+RUNGS = ("audit", "fanotify")
 MIB = 1024 * 1024
 
 
@@ -138,6 +139,15 @@ class ProcessesConfig:
     helper: float = field(default=60.0, metadata=reads(duration(0, DAY)))
     missing: float = field(default=30.0, metadata=reads(duration(0, DAY)))
     instances: float = field(default=5.0, metadata=reads(duration(0, DAY)))
+
+
+@dataclass(frozen=True, slots=True)
+class ActorsConfig:
+    """`[actors]`: what may be asked who made a change, as far as it is there; none: nobody is asked."""
+
+    rungs: tuple[str, ...] = field(
+        default=("audit", "fanotify"), metadata=reads(many(choice({name: name for name in RUNGS})))
+    )
 
 
 @dataclass(frozen=True, slots=True)

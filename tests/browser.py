@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import shutil
 import subprocess
 import tempfile
@@ -17,6 +16,8 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
+
+from hostguardd.host.ready import ready
 
 PATIENCE = 30.0
 
@@ -134,8 +135,8 @@ class Browser:
 
     def _read(self, deadline: float) -> dict[str, Any]:
         while b"\0" not in self._buffer:
-            ready, _, _ = select.select([self._in], [], [], max(0.0, deadline - time.monotonic()))
-            assert ready, "the browser says nothing"
+            there = ready([self._in], deadline - time.monotonic())
+            assert there, "the browser says nothing"
             part = os.read(self._in, 1 << 20)
             assert part, "the browser is gone"
             self._buffer += part

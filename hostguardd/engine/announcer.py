@@ -26,6 +26,7 @@ from ..store.findings import CLEARED, Findings
 from ..store.stories import Stories
 from ..story import Story
 from .acts import Acts, Told
+from .attributing import Attribution
 from .company import Company, is_table, tells_head, to_tell
 from .held import Held, after, onto
 from .keeper import Change
@@ -63,7 +64,8 @@ class Log(Protocol):
 
 class Announcer:
     """Holds changes until they are told. `mono` and `wall` are nanoseconds. `provenance` has changes wait for
-    the package manager, `account_tool` says whether an account tool is at work."""
+    the package manager, `account_tool` says whether an account tool is at work, `attribution` adds to alerts
+    who made the change."""
 
     def __init__(
         self,
@@ -79,6 +81,7 @@ class Announcer:
         diagnose: Callable[[str, Mapping[str, object]], None],
         provenance: Provenance | None = None,
         account_tool: Callable[[], bool] = lambda: False,
+        attribution: Attribution | None = None,
     ) -> None:
         self._database = database
         self._baseline = baseline
@@ -100,6 +103,7 @@ class Announcer:
         self._hold = HOLD
         self._acts = Acts(self._approved)
         self._company = Company(self._acts, account_tool)
+        self._attribution = attribution
         self._provenance = provenance
         self._stories = Stories(database)
         self._broken_since = 0
@@ -169,6 +173,8 @@ class Announcer:
     def due(self) -> int:
         """Monotonic nanoseconds at which `flush` should be called; 0: nothing waits."""
         company, parked = self._company, 0 if self._provenance is None else self._provenance.due
+        if parked and self.unwritable:
+            parked = self._loud_due
         dues = (self._loud_due, self._rest_due, company.parts_due, company.early_due, parked)
         return min(filter(None, dues), default=0)
 
@@ -215,7 +221,13 @@ class Announcer:
         outcome = None if self._provenance is None else self._provenance.step(now)
         if outcome is None or self._provenance is None:
             return True
-        alerts = outcome.alerts(self._wall(), self._names, self._loud_left(now), _as_it_is, _as_they_are)
+        alerts = outcome.alerts(
+            self._wall(),
+            self._names,
+            max(FEW, self._loud_left(now)),
+            self._attributed,
+            self._attributed_group,
+        )
         if not self._append([*self._health, *alerts]):
             return False
         self._health.clear()
@@ -258,7 +270,10 @@ class Announcer:
         del acts[most:]
         alone = self._alone(own, len(acts), package)
         alerts = [
-            finding_alert(*act.head, self._wall(), self._names, parts=[finding for finding, _ in act.parts])
+            self._attributed(
+                finding_alert(*act.head, self._wall(), self._names, parts=[one for one, _ in act.parts]),
+                *act.head,
+            )
             for act in acts
         ]
         if not self._append([*self._health, *alerts, *self._alerts(own, alone, package)]):
@@ -307,7 +322,10 @@ class Announcer:
     def _alerts(self, told: Sequence[Told], alone: Sequence[Told], package: str) -> list[Alert]:
         now = self._wall()
         single = {id(one) for one in alone}
-        alerts = [finding_alert(finding, event, now, self._names) for finding, event in alone]
+        alerts = [
+            self._attributed(finding_alert(finding, event, now, self._names), finding, event)
+            for finding, event in alone
+        ]
         rest: dict[Event, list[Finding]] = {}
         for one in told:
             if id(one) not in single:
@@ -315,8 +333,17 @@ class Announcer:
         deed = f"While {package} installed or removed packages, " if package else ""
         for event in ("opened", "changed", "cleared"):
             if findings := rest.get(event):
-                alerts += group_alerts(findings, now, self._names, event, deed)
+                group = group_alerts(findings, now, self._names, event, deed)
+                alerts += self._attributed_group(group, findings, event)
         return alerts
+
+    def _attributed(self, alert: Alert, finding: Finding, event: Event) -> Alert:
+        return alert if self._attribution is None else self._attribution.one(alert, finding, event)
+
+    def _attributed_group(
+        self, alerts: Sequence[Alert], findings: Sequence[Finding], event: Event
+    ) -> Sequence[Alert]:
+        return alerts if self._attribution is None else self._attribution.group(alerts, findings, event)
 
     def _append(self, alerts: Sequence[Alert]) -> bool:
         now = self._mono()
@@ -369,9 +396,8 @@ class Announcer:
         if change.finding is not None:
             self._findings.put(change.finding)  # also what is over: it may never have been written down
             if change.story is not None or change.event == "changed":
-                self._stories.put(
-                    change.finding.id, change.story or Story()
-                )  # what explained it before is void
+                # What explained it before is void.
+                self._stories.put(change.finding.id, change.story or Story())
             if change.event == "cleared":
                 self._findings.close(change.finding.id, CLEARED, change.finding.last_seen)
 
@@ -395,14 +421,6 @@ class Announcer:
         for change in ordered[: MOST_UNTOLD // 2]:
             self._waiting.put(change)
         self.resweep = True
-
-
-def _as_it_is(alert: Alert, finding: Finding, event: Event) -> Alert:
-    return alert
-
-
-def _as_they_are(alerts: Sequence[Alert], findings: Sequence[Finding], event: Event) -> Sequence[Alert]:
-    return alerts
 
 
 def _findings(changes: Sequence[Change]) -> list[Finding]:

@@ -267,6 +267,32 @@ def _forwarding(engine: Engine) -> Check:
     return Check("forwarding", True, f"delivers to {', '.join(one['name'] for one in found)}")
 
 
+def _actors(engine: Engine) -> Check:
+    name = "actors"
+    witness = engine.witness
+    if witness is None or not engine.config.actors.rungs:
+        return Check(name, True, "nobody is asked who made a change ([actors] rungs is empty)")
+    rungs = witness.rungs
+    missing = [rungs.missing[one] for one in ("audit", "files", "processes") if one in rungs.missing]
+    missing += [f"no events of {os.fsdecode(path)}: {why}" for path, why in rungs.unmarked.items()]
+    if rungs.standing:
+        found = " and ".join(STANDS[one.value] for one in rungs.standing)
+        lost = ", ".join(f"{what} lost {count} times" for what, count in sorted(rungs.losses.items()))
+        if rungs.calmed:
+            missing.append("so much is written here that files are told of only when they are closed")
+        also = "".join(f"; {one}" for one in (lost, *missing) if one)
+        return Check(name, True, f"who made a change is known from {found}{also}")
+    return Check(
+        name,
+        False,
+        f"alerts cannot name who made a change: {'; '.join(missing)}",
+        "Install /usr/share/doc/hostguardd/hostguardd.rules in /etc/audit/rules.d and load it (augenrules "
+        "--load), or allow fanotify by the drop-in beside it. Until then alerts tell who was logged in.",
+    )
+
+
+STANDS = {"audit": "the kernel's audit records", "fanotify": "file events and reports of processes"}
+
 CHECKS: tuple[Callable[[Engine], Check], ...] = (
     _baseline,
     _privileges,
@@ -278,6 +304,7 @@ CHECKS: tuple[Callable[[Engine], Check], ...] = (
     _space,
     _forwarding,
     _blinds,
+    _actors,
 )
 
 HOST_CHECKS: tuple[Callable[[], Check], ...] = (_sandbox, inotify_limits, time_service)

@@ -24,13 +24,14 @@ from ..homes import plausible
 from ..host.atwork import PackageManagers, account_tool
 from ..host.bundle import Host
 from ..host.clock import Clock, read, step_between
-from ..model import AccountFact, Alert, Generation, split
+from ..model import AccountFact, Alert, Generation, Hint, split
 from ..store.alertlog import AlertLog
 from ..store.baseline import Baseline
 from ..store.database import Database
 from ..store.findings import Findings
 from ..store.stories import Stories
 from .announcer import Announcer
+from .attributing import Attribution
 from .coverage import SECOND, Coverage, Loss
 from .earlier import distrust, expect, judge_again, recall, tell_gap, verify_aside
 from .forwarded import delivered
@@ -45,7 +46,9 @@ from .parts import Parts, SystemNames, build, rehouse
 from .provenance import Provenance
 from .pulse import Pulse
 from .reboots import note_ending, tell_reboot
+from .rungs import file_systems
 from .update import OwnUpdate
+from .witness import Witness
 from .work import Work
 
 TICK = 1.0
@@ -110,6 +113,14 @@ class Engine:
             root=host.files.root,
             place=os.fsencode(Path(config.paths.state) / OWNERS),
         )
+        self.witness: Witness | None = None
+        if host.witnesses is not None:
+            self.witness = Witness(host.witnesses, self._relevant, clock.mono, clock.wall, hint=self._seen)
+        self.attribution = (
+            None
+            if self.witness is None
+            else Attribution(self.witness, self.names, self._approved_at, clock.wall)
+        )
         self.announcer = Announcer(
             database,
             self.baseline,
@@ -122,6 +133,7 @@ class Engine:
             diagnose=diagnose,
             provenance=self.provenance,
             account_tool=account_tool,
+            attribution=self.attribution,
         )
         self.looking = Looking(
             self.inbox, database, self.baseline, clock, self.tell, on_through=self._went_through
@@ -158,6 +170,9 @@ class Engine:
         """Watch until told to stop. `handle` answers control requests, on this thread."""
         self.looking.start()
         self.coverage.start()
+        self._open_witness()
+        if self.witness is not None:
+            self.witness.start()
         self._begin()
         try:
             while not self._stopping:
@@ -247,6 +262,8 @@ class Engine:
         if step := step_between(self._clocks, clocks):
             self.tell("clock.stepped", step=step)
         self._clocks = clocks
+        if self.witness is not None and (lost := self.witness.tend(self.clock.mono())):
+            self.tell("actors.lost", what=lost)
         self.update.overdue()
         self._life.show(now, heartbeats=bool(self.config.destinations))
 
@@ -313,8 +330,29 @@ class Engine:
         self.parts = rehouse(self.parts, self.config, named, self._host, self.clock, self.coverage.add)
         self.keeper = self._keeper()
         self._anchor()
+        self._open_witness()
         new = sorted({split(path)[0] for path in self.parts.watches.literal if path not in before})
         self.looking.exchange(self.parts, self.keeper, new if self.state == "watching" else [])
+
+    # -- who did it ------------------------------------------------------------------------------
+
+    def _open_witness(self) -> None:
+        """Have the witness see what the present parts look at."""
+        if self.witness is not None:
+            watched, others = file_systems(self._host.files.mounts(), self.parts.watches)
+            self.witness.open(self.config.actors.rungs, watched, others)
+
+    def _approved_at(self) -> int:
+        current = self.baseline.current()
+        return 0 if current is None else current.at
+
+    def _relevant(self, folder: bytes, name: bytes | None) -> bool:
+        return self.parts.relevant(folder, name)
+
+    def _seen(self, folder: bytes, name: bytes) -> None:
+        """A file event is a hint where inotify has no watch left."""
+        if self.coverage.unwatched():
+            self.coverage.hint(Hint(folder, name or None, self.clock.mono()))
 
     def _anchor(self) -> None:
         """Watch first, and with the reserve of watches, what leads to the critical paths."""
@@ -383,6 +421,8 @@ class Engine:
         for job in waiting:
             job.fail(HostguardError("the daemon is stopping"))
         self.coverage.stop()
+        if self.witness is not None:
+            self.witness.close()
         self.looking.join()
 
     def _reconfigure(self) -> None:
@@ -398,6 +438,7 @@ class Engine:
             self.coverage.stop()
             self._assemble(config)
             self.coverage.start()
+            self._open_witness()
             self._anchor()
             recall(self.parts.recalling, self.baseline)
             expect(self.parts.polled, self.baseline)
@@ -412,10 +453,6 @@ class Engine:
         known = (Path(self.config.paths.state) / OWNERS).exists()
         if not known and self.parts.watches.find(b"/usr/bin/dpkg") is not None:
             self.provenance.begin()
-
-    def _approved_at(self) -> int:
-        current = self.baseline.current()
-        return 0 if current is None else current.at
 
     # -- losses ---------------------------------------------------------------------------------
 

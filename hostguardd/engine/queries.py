@@ -88,10 +88,24 @@ class Queries:
                     "unwritable": engine.announcer.unwritable or False,
                 },
                 "destinations": destinations(engine.config, sequence, engine.clock.wall()),
+                "actors": self._actors(),
                 "memory_rss": spent.resident,
                 "cpu_seconds": round(spent.processor, 3),
             }
         )
+
+    def _actors(self) -> dict[str, Any]:
+        engine = self._engine
+        witness, told = engine.witness, engine.attribution
+        if witness is None or told is None:
+            return {"rungs": [], "missing": {}, "named": 0, "unnamed": 0, "losses": {}}
+        return {
+            "rungs": [one.value for one in witness.rungs.standing],
+            "missing": dict(witness.rungs.missing),
+            "losses": dict(witness.rungs.losses),
+            "named": told.named,
+            "unnamed": told.unnamed,
+        }
 
     def _sensors(self) -> dict[str, Any]:
         engine = self._engine

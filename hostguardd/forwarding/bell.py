@@ -6,7 +6,6 @@ A bell that is missed costs a fraction of a second: whoever waits for it looks a
 from __future__ import annotations
 
 import os
-import select
 import threading
 from typing import Final
 
@@ -56,8 +55,7 @@ class Ringer:
             self._bell.ring()
             return
         assert self._inotify is not None
-        ready, _, _ = select.select([self._inotify.fd], [], [], patience)
-        if not ready:
+        if not self._inotify.wait(patience):
             return
         self._inotify.read()
         self._bell.ring()

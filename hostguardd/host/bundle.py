@@ -13,11 +13,13 @@ from .live import LiveHost, NoLiveHost
 from .proc import ProcHost
 from .texts import LinuxTexts, TextHost
 from .views import LinuxViews, ViewHost
+from .witnesses import LinuxWitnesses, WitnessHost
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """The ports. `live` says by its `blind` whether there is a kernel at all."""
+    """The ports. `live` says by its `blind` whether there is a kernel at all; without `witnesses` nobody is
+    asked who did something."""
 
     files: FileHost
     live: LiveHost
@@ -26,6 +28,7 @@ class Host:
     kernel: KernelHost = field(default_factory=NoKernel)
     journal: JournalHost = field(default_factory=NoJournal)
     boots: BootHost = field(default_factory=NoBoots)
+    witnesses: WitnessHost | None = None
 
 
 def this_host() -> Host:
@@ -33,7 +36,9 @@ def this_host() -> Host:
     files = LinuxFiles()
     turn = threading.Lock()
     texts, views = LinuxTexts(files), LinuxViews(files, turn=turn)
-    return Host(files, ProcHost(turn=turn), texts, views, LinuxKernel(), Journal(), LinuxBoots())
+    kernel = LinuxKernel()
+    witnesses = LinuxWitnesses(LinuxKernel().audit)  # a door of its own: it is asked on another thread
+    return Host(files, ProcHost(turn=turn), texts, views, kernel, Journal(), LinuxBoots(), witnesses)
 
 
 def image(root: bytes) -> Host:

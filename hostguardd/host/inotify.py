@@ -16,6 +16,8 @@ import struct
 from collections.abc import Iterator
 from enum import IntFlag
 
+from .ready import ready
+
 
 class Flag(IntFlag):
     """Bits of a watch's mask and of an event's, as in <sys/inotify.h>."""
@@ -83,6 +85,10 @@ class Inotify:
             return os.read(self.fd, READ_SIZE)
         except BlockingIOError:
             return b""
+
+    def wait(self, seconds: float) -> bool:
+        """Whether there is something to read, or came within `seconds`."""
+        return bool(ready([self.fd], seconds))
 
     def living(self) -> set[int] | None:
         """The watch descriptors that the kernel still holds; None where /proc does not say."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import select
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple, Protocol
 
 from ..loglines import Entry, entry
+from .ready import ready
 
 PROGRAMS: Final = ("/usr/bin/journalctl", "/bin/journalctl")
 SOCKET: Final = "/run/systemd/journal/socket"
@@ -223,7 +223,7 @@ class JournalFeed:
             self._start("-n", str(BACKLOG))
         while self._child is not None and not stop() and time.monotonic() < deadline:
             if self._child.stdout is not None:
-                select.select([self._child.stdout], [], [], 0.05)
+                ready([self._child.stdout.fileno()], 0.05)
             entries = self._read(1 << 20)
             found += entries
             size += sum(len(one.line.text) for one in entries)

@@ -10,7 +10,7 @@ import re
 import socket
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final, NamedTuple
 
 from .live import Connection, Socket
@@ -302,3 +302,17 @@ def port_ranges(text: bytes) -> frozenset[int]:
         if low.isdigit() and len(low) < 6 and (high or low).isdigit() and len(high) < 6:
             found.update(range(int(low), min(int(high or low), 65535) + 1))
     return frozenset(found)
+
+
+ESTABLISHED: Final = b"01"
+
+
+def remote_addresses(text: bytes, inodes: Collection[bytes]) -> set[bytes]:
+    """Where the established connections in /proc/net/tcp{,6} with these socket inodes lead to."""
+    found = set()
+    for line in text.split(b"\n")[1:]:
+        parts = line.split()
+        if len(parts) > 9 and parts[9] in inodes and parts[3] == ESTABLISHED:
+            address = _address(parts[2].partition(b":")[0])
+            found.add(address.removeprefix(b"::ffff:"))
+    return found

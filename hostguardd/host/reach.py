@@ -14,6 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Final, NamedTuple
 
+from .ready import ready
+
 AT_ONCE: Final = 200
 """Connections that are open at a time."""
 
@@ -82,7 +84,7 @@ def _greeted(ends: Sequence[End], seconds: float, ask: bool) -> dict[End, Greeti
                 for probe, end in open_ends.values():
                     if not told[end].said:
                         _send(probe, b"\r\n")
-            for fd in _ready(open_ends, select.POLLIN, min(left, seconds / 10)):
+            for fd in ready(open_ends, min(left, seconds / 10)):
                 probe, end = open_ends[fd]
                 said = _receive(probe)
                 told[end] = Greeting(True, (told[end].said + said)[:LONGEST])
@@ -123,17 +125,10 @@ def _settled(pending: Pending) -> Iterator[tuple[socket.socket, End]]:
     until = time.monotonic() + PATIENCE
     waiting = dict(pending)
     while waiting and (left := until - time.monotonic()) > 0:
-        for fd in _ready(waiting, select.POLLOUT, left):
+        for fd in ready(waiting, left, select.POLLOUT):
             probe, about = waiting.pop(fd)
             if probe.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
                 yield probe, about
-
-
-def _ready(among: Iterable[int], events: int, seconds: float) -> list[int]:
-    poll = select.poll()
-    for fd in among:
-        poll.register(fd, events)
-    return [fd for fd, _ in poll.poll(max(1, int(seconds * 1000)))]
 
 
 def _is_echo(probe: socket.socket) -> bool:

@@ -24,6 +24,7 @@ from hostguardd.store.alertlog import AlertLog
 from hostguardd.store.cursors import read_cursor
 from hostguardd.store.standing import CONNECTED, FAILING
 from tests.alerts import IDENTITY, alert
+from tests.crowd import FD_SETSIZE, crowded
 from tests.daemon import until
 from tests.fakesink import Box
 
@@ -289,6 +290,20 @@ def test_the_bell_rings_when_the_log_grows(trial: Trial, tmp_path: Path) -> None
     finally:
         stop.set()
         listener.join()
+
+
+def test_the_bell_rings_in_a_process_with_many_files(trial: Trial) -> None:
+    ringer = Ringer(trial.log.folder, trial.bell)
+    with crowded():
+        assert ringer._watch()
+        assert ringer._inotify is not None
+        assert ringer._inotify.fd >= FD_SETSIZE
+        ringer.listen(0.01)
+        assert trial.bell.rung == 0
+        trial.log.append([alert(1)])
+        ringer.listen(5.0)
+        assert trial.bell.rung == 1
+        ringer.close()
 
 
 def test_the_bell_rings_though_nobody_tells(tmp_path: Path) -> None:

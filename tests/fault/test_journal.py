@@ -16,6 +16,7 @@ from hostguardd.host import journal
 from hostguardd.host.boots import LinuxBoots
 from hostguardd.host.journal import Journal, JournalFeed
 from hostguardd.loglines import Entry
+from tests.crowd import crowded
 from tests.daemon import until
 
 PROGRAM = """#!/bin/sh
@@ -91,6 +92,13 @@ def test_a_past_of_endless_messages_is_cut(faked: Faked, monkeypatch: pytest.Mon
     feed = JournalFeed(str(faked.program))
     assert len(feed.past(never, 1.0)) < 40
     assert "not read" in feed.problem
+
+
+def test_it_is_read_in_a_process_with_many_files(faked: Faked) -> None:
+    faked.say(faked.past, "one", "two")
+    feed = JournalFeed(str(faked.program))
+    with crowded():
+        assert messages(feed.past(never)) == ["one", "two"]
 
 
 def test_it_never_waits(faked: Faked) -> None:

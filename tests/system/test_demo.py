@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pty
 import re
-import select
 import subprocess
 import sys
 import time
@@ -13,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from hostguardd.host.ready import ready
 
 DEMO = [sys.executable, "-m", "hostguardd.demo"]
 PATIENCE = 300.0
@@ -81,8 +82,8 @@ def until(terminal: int, words: str) -> str:
     said = b""
     deadline = time.monotonic() + PATIENCE
     while not words or words not in said.decode(errors="replace"):
-        ready, _, _ = select.select([terminal], [], [], max(0, deadline - time.monotonic()))
-        assert ready, f"{words!r} did not come:\n{said.decode(errors='replace')}"
+        there = ready([terminal], deadline - time.monotonic())
+        assert there, f"{words!r} did not come:\n{said.decode(errors='replace')}"
         try:
             piece = os.read(terminal, 65536)
         except OSError:  # EIO: the other end is closed, pty(7)

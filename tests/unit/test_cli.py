@@ -6,7 +6,6 @@ import io
 import json
 import os
 import pty
-import select
 import signal
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from hostguardd import cli
 from hostguardd.control.calls import CALLS
 from hostguardd.control.job import Job
 from hostguardd.errors import BaselineDamaged, Exit, ForbiddenError, UsageError
+from hostguardd.host.ready import ready
 from hostguardd.investigate import command
 from hostguardd.model import Severity
 from tests import inquiries, scenes
@@ -279,7 +279,7 @@ class Screen:
         deadline = time.monotonic() + 20
         while not wanted or wanted not in self.text:
             assert time.monotonic() < deadline, f"{wanted!r} did not come: {self.text!r}"
-            if not select.select([self.master], [], [], 0.1)[0]:
+            if not ready([self.master], 0.1):
                 continue
             try:
                 self.text += os.read(self.master, 65536).decode()

@@ -1,0 +1,144 @@
+"""Notes who touched what by the kernel's file events (fanotify): which folder, which process, which deed.
+
+A file event carries no time of its own, only that of the two readings it fell between; and of the process no
+more than its pid, so the table must know one process alone by that pid in between, or nobody is named.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from ..actors.deeds import of_mask
+from ..actors.fanevents import FanEvent, Mask
+from ..actors.model import Deed, Rung, Touch
+from ..actors.table import Table
+from ..actors.touches import Touches
+from .naming import Naming
+from .rungs import Rungs
+
+_EXEC, _OVERFLOW = int(Mask.OPEN_EXEC), int(Mask.Q_OVERFLOW)
+_FOLDER, _GOES = int(Mask.ONDIR), int(Mask.MOVED_FROM | Mask.MOVED_TO | Mask.DELETE)
+
+FOLDERS: Final = 4096
+
+STRETCH: Final = 10 * 10**9
+MOST_EVENTS: Final = 20_000
+"""File events of such a stretch beyond which single writes are no longer told."""
+
+
+class FileDeeds:
+    """What file events tell, noted in `touches`. `relevant` and `hint` as in `Witness`."""
+
+    def __init__(
+        self,
+        rungs: Rungs,
+        table: Table,
+        touches: Touches,
+        naming: Naming,
+        relevant: Callable[[bytes, bytes | None], bool],
+        hint: Callable[[bytes, bytes], None] | None,
+    ) -> None:
+        self._rungs = rungs
+        self._table = table
+        self._touches = touches
+        self._naming = naming
+        self._relevant = relevant
+        self._hint = hint
+        self.seen = 0
+        """Deeds that were noted."""
+        self._events = 0
+        self._counted = 0
+        self._folders: OrderedDict[tuple[bytes, int, bytes], tuple[bytes | None, bool]] = OrderedDict()
+
+    def count(self, events: int, now: int) -> None:
+        """See whether file events come too fast to be read at what it may cost."""
+        self._events += events
+        if now - self._counted > STRETCH:
+            if self._events > MOST_EVENTS and now - self._counted < 2 * STRETCH:
+                self._rungs.calm()
+            self._counted, self._events = now, 0
+
+    def take(self, events: Sequence[FanEvent], since: int, until: int, offset: int) -> int:
+        """Note the events that were read between `since` and `until` by the monotonic clock; the wall
+        clock is `offset` ahead of it. How often some were lost among them."""
+        lost = 0
+        still: dict[int, int] = {}
+        for event in events:
+            if event.mask & _EXEC:
+                still[event.pid] = still.get(event.pid, 0) + 1
+        for event in events:
+            mask = event.mask
+            if mask & _OVERFLOW:
+                lost += 1
+                continue
+            if event.folder is None:
+                continue
+            if mask & _EXEC:
+                still[event.pid] -= 1
+                self._opened(event, since, until)
+            deed = of_mask(mask)
+            if not deed:
+                continue
+            if mask & _FOLDER and mask & _GOES:
+                self._moved()
+            folder, wanted = self._folder(event.folder)
+            if folder is None or not wanted:
+                continue
+            self._touched(event, folder, deed, since, until, offset, bool(still.get(event.pid)))
+        return lost
+
+    def forget(self) -> None:
+        """Other folders may matter now."""
+        self._folders.clear()
+
+    def _moved(self) -> None:
+        self.forget()
+        if self._rungs.files is not None:
+            self._rungs.files.moved()
+
+    def _folder(self, handle: tuple[bytes, int, bytes]) -> tuple[bytes | None, bool]:
+        """The path of a folder, and whether anything in it matters to anybody."""
+        known = self._folders.get(handle)
+        if known is None:
+            path = None if self._rungs.files is None else self._rungs.files.path(handle)
+            known = path, path is not None and self._relevant(path, None)
+            if path is not None:
+                self._folders[handle] = known
+                if len(self._folders) > FOLDERS:
+                    self._folders.popitem(last=False)
+        return known
+
+    def _opened(self, event: FanEvent, since: int, until: int) -> None:
+        assert event.folder is not None
+        process, _ = self._table.find(event.pid, since, until)
+        folder = self._folder(event.folder)[0]
+        if process is not None and folder is not None:
+            self._table.opened(process, folder.rstrip(b"/") + b"/" + event.name)
+
+    def _touched(
+        self, event: FanEvent, folder: bytes, deed: Deed, since: int, until: int, offset: int, more: bool
+    ) -> None:
+        """`more`: this process opens another program later in this round."""
+        own = event.name in (b"", b".")
+        if not own and not self._relevant(folder, event.name):
+            return
+        path = folder if own else folder.rstrip(b"/") + b"/" + event.name
+        process, reason = self._table.find(event.pid, since, until)
+        who = None
+        if process is not None:
+            image = process.image
+            if process.unsettled and self._table.settle(process) < process.unsettled and more:
+                image = process.before or image
+            who = self._naming.process(process, image)
+        self.seen += 1
+        for part in (deed & Deed.HELD, deed & ~Deed.HELD):
+            if part:
+                begin = since
+                if part is Deed.HELD and process is not None:
+                    begin = min(since, process.started)
+                touch = Touch(Rung.FANOTIFY, part, begin + offset, until + offset, who, reason)
+                self._touches.add((path,), touch)
+        if self._hint is not None:
+            self._hint(folder, b"" if own else event.name)

@@ -1,0 +1,71 @@
+"""The address behind a session: what the sshd above it is connected to, else what logind wrote down.
+
+Never what a process says of itself: SSH_CONNECTION is set by whoever wants to. A session is looked up when
+its first program starts, because its sshd is surely still there then; what was found stays, because the
+kernel gives no number of a session twice.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Final
+
+from ..actors.lineage import logind
+from ..actors.model import Link, Process
+from ..actors.table import Table
+from ..host.witnesses import WitnessHost
+
+SESSIONS: Final = 4096
+TRIES: Final = 3
+"""Programs of a session above which an sshd is looked for: most sessions have none."""
+
+
+class Origins:
+    """The addresses known. `sshd(exe)`: whether that program is an ssh server."""
+
+    def __init__(self, host: WitnessHost, table: Table, sshd: Callable[[bytes | None], bool]) -> None:
+        self._host = host
+        self._table = table
+        self._sshd = sshd
+        self._known: OrderedDict[int, bytes] = OrderedDict()
+        self._tried: Counter[int] = Counter()
+
+    def note(self, process: Process) -> None:
+        """A process runs another program: look its session up, if it is a new one."""
+        session = process.session
+        if session is None or session < 0 or session in self._known or self._tried[session] >= TRIES:
+            return
+        self._tried[session] += 1
+        if len(self._tried) > SESSIONS:
+            self._tried.clear()
+        if any(self._sshd(one.image.exe) for one in islice(self._table.line(process), 2)):
+            self.of(session, self._table.links(process))
+
+    def of(self, session: int | None, parents: Iterable[Link]) -> bytes | None:
+        """The address behind a session; None when there is none, or none is known."""
+        if session is None or session < 0:
+            return None
+        if session in self._known:
+            return self._known[session]
+        found = next(self._peers(parents), None) or self._told(session)
+        if found is not None:
+            self._known[session] = found
+            if len(self._known) > SESSIONS:
+                self._known.popitem(last=False)
+        return found
+
+    def _peers(self, parents: Iterable[Link]) -> Iterator[bytes]:
+        """What each sshd above is connected to, if it is one address only: a forwarding has more. Only those
+        of root count, so not what somebody calls sshd in a namespace of their own."""
+        for link in parents:
+            if link.uid == 0 and self._sshd(link.exe):
+                peers = self._host.peers(link.pid)
+                if len(peers) == 1:
+                    yield peers[0]
+
+    def _told(self, session: int) -> bytes | None:
+        """What logind wrote of a session that came from elsewhere."""
+        said = logind(self._host.session(session))
+        return said.get(b"REMOTE_HOST") or None if said.get(b"REMOTE") == b"1" else None

@@ -1,0 +1,308 @@
+"""Those who saw it: reads what the kernel tells of deeds and processes, and answers who changed a file.
+
+The rules kept here: what was lost is told, and nobody is named for that time. Everything is read by whoever
+comes first, a thread of its own when something happens or the loop when it asks, under one lock, so that an
+answer has all that the kernel had told by then. What there is to read, and why not more, is in `rungs`.
+
+The order in which a round is read matters, see `_round`: a deed is in the queue of file events after the
+messages about the process that did it are in the connector's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from ..actors import procevents
+from ..actors.attribution import SLACK, attribute
+from ..actors.auditrecords import KEY
+from ..actors.lineage import is_sshd
+from ..actors.model import Actor, Answer, Change, Presence, Process, Rung, Unattributed
+from ..actors.procevents import ProcEvent
+from ..actors.table import NOW, Table
+from ..actors.touches import Key, Touches
+from ..host.witnesses import WitnessHost
+from .auditdeeds import AuditDeeds
+from .filedeeds import FileDeeds
+from .naming import Naming
+from .origins import Origins
+from .rungs import Rungs
+
+FLOOD: Final = 2000
+"""Messages in one round beyond which /proc is not asked at each exec: those processes have long gone."""
+SECOND: Final = 10**9
+RESYNC: Final = 5 * SECOND
+TEND: Final = 30 * SECOND
+"""How often rules and rights are looked at again."""
+TELL: Final = 600 * SECOND
+"""How often a loss is told."""
+
+SPAN: Final = 100_000_000
+MANY: Final = 30
+NAP: Final = 0.0003
+
+PATIENCE: Final = 500
+"""Milliseconds between looks whether we are to end."""
+FILES_PATIENCE: Final = 50
+"""Milliseconds after which file events are read at the latest. Nobody is woken by them where messages about
+processes come: whoever lives shortly ends with one, and what lives on can wait."""
+
+LOSER: Final = {Rung.AUDIT: "audit", Rung.FANOTIFY: "files"}
+LOSSES: Final = {"audit": "audit records", "processes": "reports of processes", "files": "file events"}
+
+
+class Pace:
+    """Whether so much happens that it is cheaper to take several messages in one round. On a quiet host each
+    is taken at once, and the command line of a process that lives a millisecond is still there to be read."""
+
+    def __init__(self, mono: Callable[[], int]) -> None:
+        self._mono = mono
+        self._since = 0
+        self._rounds = 0
+        self._busy = False
+
+    def busy(self) -> bool:
+        """Counts a round; whether the last tenth of a second had many."""
+        self._rounds += 1
+        now = self._mono()
+        if now - self._since > SPAN:
+            self._busy = self._rounds > MANY and now - self._since < 2 * SPAN
+            self._since, self._rounds = now, 0
+        return self._busy
+
+
+class Witness:
+    """Asks the rungs there are. `relevant(folder, name)`: whether anybody will ask about it. `hint(folder,
+    name)`: told of each such file event. `sshd(exe)`: whether that program is an ssh server."""
+
+    def __init__(
+        self,
+        host: WitnessHost,
+        relevant: Callable[[bytes, bytes | None], bool],
+        mono: Callable[[], int] = time.monotonic_ns,
+        wall: Callable[[], int] = time.time_ns,
+        *,
+        key: bytes = KEY,
+        hint: Callable[[bytes, bytes], None] | None = None,
+        sshd: Callable[[bytes | None], bool] = is_sshd,
+    ) -> None:
+        self._host = host
+        self._mono, self._wall = mono, wall
+        self.rungs = Rungs(host, key)
+        self.table = Table(host.details)
+        self.touches = Touches()
+        self._origins = Origins(host, self.table, sshd)
+        naming = Naming(self.table, self._origins)
+        self._files = FileDeeds(self.rungs, self.table, self.touches, naming, relevant, hint)
+        self._audit = AuditDeeds(host, self.table, self.touches, naming, wall, key)
+        self._seen_until = 0
+        self._settled = 0
+        self._resynced = -RESYNC
+        self._tended = 0
+        self._told: dict[str, tuple[int, int]] = {}
+        self._gaps: dict[Rung, tuple[int, int]] = {}  # wall-clock spans in which deeds were last lost
+        self._lock = threading.RLock()
+        self._stop = threading.Event()
+        self._bell = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._thread: threading.Thread | None = None
+
+    @property
+    def seen(self) -> int:
+        """Deeds that were noted."""
+        return self._files.seen + self._audit.seen
+
+    # -- start and end ---------------------------------------------------------------------------
+
+    def open(
+        self, rungs: Iterable[str], file_systems: Iterable[bytes], programs: Iterable[bytes] = ()
+    ) -> None:
+        """Stand on these rungs (`audit`, `fanotify`), as far as they are there, from now on. `file_systems`
+        are folders whose file systems are marked for all that is done there, `programs` those from which
+        programs are run. What was seen before stays."""
+        with self._lock:
+            self._files.forget()
+            self._changed(lambda: self.rungs.want(rungs, file_systems, programs))
+
+    def start(self) -> None:
+        """Read whenever something comes, on a thread of our own."""
+        self._thread = threading.Thread(target=self._run, name="witness", daemon=True)
+        self._thread.start()
+
+    def _changed(self, change: Callable[[], bool]) -> None:
+        before = self.rungs.ports()
+        if change():
+            self.table.lost(0, self._mono(), self._host.pids())
+        if self.rungs.ports() != before:
+            self._seen_until = self._settled = self._mono()
+            with contextlib.suppress(BlockingIOError):
+                os.write(self._bell[1], b"!")
+
+    def tend(self, now: int) -> str:
+        """Now and then: see whether rules came or went, and what was lost can be had again. What was lost
+        since it was last told, as a clause; "" for nothing."""
+        if now - self._tended >= TEND:
+            self._tended = now
+            with self._lock:
+                self._changed(self.rungs.refresh)
+        found = []
+        for name, count in self.rungs.losses.items():
+            before, at = self._told.get(name, (0, now - TELL))
+            if count > before and now - at >= TELL:
+                self._told[name] = count, now
+                found.append(LOSSES[name])
+        return " and ".join(found)
+
+    def _run(self) -> None:
+        pace = Pace(self._mono)
+        while not self._stop.is_set():
+            with self._lock:
+                ports, files = self.rungs.ports(), self.rungs.files
+                others = [port for port in ports if port is not files]
+                waiting = select.poll()
+                for fd in (self._bell[0], *(port.fileno() for port in others or ports)):
+                    waiting.register(fd, select.POLLIN)
+                patience = FILES_PATIENCE if files is not None and others else PATIENCE
+            while ports == self.rungs.ports() and not self._stop.is_set():
+                if waiting.poll(patience) or patience == FILES_PATIENCE:
+                    if pace.busy():
+                        time.sleep(NAP)
+                    with contextlib.suppress(BlockingIOError):
+                        os.read(self._bell[0], 64)
+                    self.drain()
+
+    def close(self) -> None:
+        """Give everything back."""
+        self._stop.set()
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._bell[1], b"!")
+        if self._thread is not None:
+            self._thread.join()
+        with self._lock:
+            self.rungs.close()
+            for fd in self._bell:
+                os.close(fd)
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    def drain(self) -> None:
+        """Take in all that the kernel has told by now."""
+        with self._lock:
+            self._round()
+
+    def _round(self) -> None:
+        """One reading of everything.
+
+        File events carry no time: those read now came after the reading before (`since`), and before its
+        end (`until`). Messages about processes carry theirs, and one that came before a deed was sent before
+        it; so they are read after the file events, and those later than these are applied after them. Audit's
+        come last: by then the processes are known.
+        """
+        begun, since = self._mono(), self._seen_until
+        events = self.rungs.read_files()
+        until = self._mono()
+        records, lost_records = self.rungs.read_audit()
+        messages, lost = self.rungs.read_processes()
+        self.table.told = self.rungs.processes is not None
+        flood = len(messages) > FLOOD
+        late = [one for one in messages if one.at > until]
+        early = [one for one in messages if one.at <= until] if late else messages
+        fresh = self._apply(early, look=not flood)
+        if lost:
+            self._resync()
+        self._files.count(len(events), until)
+        if events:
+            offset = self._wall() - self._mono()
+            if lost_events := self._files.take(events, since, until, offset):
+                self.rungs.losses["files"] += lost_events
+                self._gaps[Rung.FANOTIFY] = since + offset, until + offset
+        for process in fresh:
+            self.table.settle(process)
+            self._origins.note(process)
+        for process in self._apply(late, look=not flood):
+            self._origins.note(process)
+        self._seen_until = begun
+        if not lost and not flood:
+            self._settled = begun
+        if lost_records:
+            self.rungs.losses["audit"] += 1
+            self._audit.lost()
+        offset = self._wall() - self._mono()
+        if lost_records:
+            self._gaps[Rung.AUDIT] = since + offset, self._wall()
+        for kind, body in records:
+            self._audit.take(kind, body, offset)
+
+    def _apply(self, messages: Sequence[ProcEvent], *, look: bool) -> list[Process]:
+        """Messages to the table; the processes that run another program now."""
+        table = self.table
+        fresh = []
+        for what, at, pid, first, second in messages:
+            if what == procevents.FORK:
+                table.fork(first, pid, at)
+            elif what == procevents.EXEC:
+                process = table.exec(pid, at, look=look)
+                if process is not None:
+                    fresh.append(process)
+            elif what == procevents.EXIT:
+                table.exit(pid, at)
+            elif what == procevents.UID:
+                table.uid(pid, first, second)
+            else:
+                table.sid(pid)
+        return fresh
+
+    def _resync(self) -> None:
+        """Messages about processes were lost: see who is there now, though not at every loss of a flood."""
+        self.rungs.losses["processes"] += 1
+        now = self._mono()
+        if now - self._resynced < RESYNC:
+            self.table.lost(self._settled, now, None)
+            return
+        self._resynced = now
+        self.table.lost(self._settled, now, self._host.pids())
+
+    # -- answers ---------------------------------------------------------------------------------
+
+    def attribute(
+        self, path: bytes, change: Change, ctime: int | None, since: int = 0, seen: int = 0
+    ) -> Answer:
+        """Who made that change, see `attribution`. Files are also found by their inodes, and names by that of
+        their folder: what an audit record calls a file need not be what it is called here."""
+        if not self.rungs.standing:
+            return Unattributed(self.why())
+        keys: list[Key] = [path]
+        if self.rungs.audit is not None:
+            inode, folder = self._host.place(path)
+            keys += [inode] if inode else []
+            keys += [(*folder, path.rpartition(b"/")[2])] if folder else []
+        with self._lock:
+            self._round()
+            found = [self._audit.bounded(one) for one in self.touches.of(keys)]
+            answer = attribute(found, change, ctime, since, seen)
+            return self._doubted(answer, ctime)
+
+    def _doubted(self, answer: Answer, ctime: int | None) -> Answer:
+        """Nobody is named for a change among deeds that were lost, nor for a removal before them: who made
+        it may be among them."""
+        if not isinstance(answer, Actor):
+            return answer
+        began, ended = self._gaps.get(answer.rung, (0, 0))
+        first = answer.at if ctime is None else ctime
+        last = NOW if ctime is None else ctime
+        if not ended or first - SLACK > ended or last + SLACK < began:
+            return answer
+        reason = f"the kernel's {LOSSES[LOSER[answer.rung]]} were lost at that time"
+        return Unattributed(reason, answer.rung, (answer.who,))
+
+    def present(self) -> Sequence[Presence]:
+        """Who is logged in now."""
+        return self._host.present()
+
+    def why(self) -> str:
+        """Why nobody can be named at all."""
+        return "; ".join(self.rungs.missing.values()) or "attribution is switched off"

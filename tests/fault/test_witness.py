@@ -1,0 +1,498 @@
+"""Witnesses that lie, fail and lose: no wrong name, and the next rung."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hostguardd.actors.fanevents import FanEvent, Mask
+from hostguardd.actors.model import Actor, Answer, Change, Confidence, Rung, Unattributed
+from hostguardd.actors.table import ENDED, LIVING, Table
+from hostguardd.engine.witness import Witness
+from hostguardd.host.audit import Status
+from hostguardd.host.kernel import Audit
+from tests.fakewitness import SECOND, FakeFiles, FakeWitnesses
+
+PATH = b"/etc/passwd"
+ATTRIB, MODIFY = int(Mask.ATTRIB), int(Mask.MODIFY)
+
+
+class Scene:
+    """A host with a login shell under sshd, and a witness of it."""
+
+    def __init__(self, *rungs: str, **more: Any) -> None:
+        self.host = FakeWitnesses(**more)
+        host = self.host
+        host.process(1, 0, b"/usr/lib/systemd/systemd")
+        host.process(50, 1, b"/usr/sbin/sshd", unit=b"ssh.service")
+        host.process(60, 50, b"/usr/sbin/sshd", unit=b"session-3.scope", login=1000, session=3)
+        host.connected[60] = [b"192.0.2.7"]
+        host.process(
+            61, 60, b"/bin/bash", uid=1000, euid=1000, login=1000, session=3, unit=b"session-3.scope"
+        )
+        host.clock.now += SECOND
+        self.witness = Witness(host, lambda folder, _: folder == b"/etc", host.clock.mono, host.clock.wall)
+        self.witness.open(rungs or ("audit", "fanotify"), [b"/etc"])
+
+    def run(self, pid: int, exe: bytes = b"/usr/bin/chmod", parent: int = 61, *, gone: bool = False) -> None:
+        """A program that the shell runs; `gone` before anybody could look at it."""
+        self.host.fork(parent, pid)
+        if gone:
+            self.host.alive.pop(pid)
+        self.host.exec(pid, exe)
+
+    def tend(self) -> None:
+        """A minute later, the loop tends to it."""
+        self.host.clock.now += 60 * SECOND
+        self.witness.tend(self.host.clock.now)
+
+    def ask(self, ctime: int | None, change: Change = Change.ATTRIBUTES, since: int = 0) -> Answer:
+        self.host.clock.now += 1
+        return self.witness.attribute(PATH, change, ctime, since)
+
+
+@pytest.fixture
+def scene() -> Iterator[Scene]:
+    made = Scene("fanotify")
+    yield made
+    made.witness.close()
+
+
+def actor(answer: Answer) -> Actor:
+    assert isinstance(answer, Actor), answer
+    return answer
+
+
+def reason(answer: Answer) -> str:
+    assert isinstance(answer, Unattributed)
+    return answer.reason
+
+
+def test_a_program_that_is_gone_is_known(scene: Scene) -> None:
+    scene.run(70, gone=True)
+    at = scene.host.touch(70, PATH, ATTRIB)
+    scene.host.exit(70)
+    found = actor(scene.ask(at)).who
+    assert (found.pid, found.exe, found.uid, found.login, found.session) == (
+        70,
+        b"/usr/bin/chmod",
+        1000,
+        1000,
+        3,
+    )
+    assert found.command is None  # nobody could read it
+    assert [one.exe for one in found.parents][:3] == [b"/bin/bash", b"/usr/sbin/sshd", b"/usr/sbin/sshd"]
+    assert found.source == b"192.0.2.7"
+    assert found.unit == b"session-3.scope"
+
+
+def test_the_address_is_known_after_the_session_ended(scene: Scene) -> None:
+    scene.run(70)
+    scene.witness.drain()
+    scene.host.connected.clear()
+    at = scene.host.touch(70, PATH, ATTRIB)
+    for pid in (70, 61, 60):
+        scene.host.exit(pid)
+    assert actor(scene.ask(at)).who.source == b"192.0.2.7"
+
+
+def test_a_pid_that_was_used_again_is_not_named_by_its_new_owner(scene: Scene) -> None:
+    """Both lives of the pid fall between two readings, and the event does not say which it was."""
+    scene.run(70, b"/usr/bin/innocent")
+    scene.host.exit(70)
+    scene.run(70, b"/usr/bin/chmod")
+    at = scene.host.touch(70, PATH, ATTRIB)
+    assert "two processes" in reason(scene.ask(at))
+
+
+def test_a_pid_that_was_used_again_later_is_the_first_one(scene: Scene) -> None:
+    scene.run(70, b"/usr/bin/chmod")
+    at = scene.host.touch(70, PATH, ATTRIB)
+    scene.witness.drain()
+    scene.host.exit(70)
+    scene.run(70, b"/usr/bin/innocent")
+    assert actor(scene.ask(at)).who.exe == b"/usr/bin/chmod"
+
+
+def test_what_a_process_did_before_it_ran_another_program(scene: Scene) -> None:
+    """A shell's redirection is the shell's, though the same process is another program a moment later."""
+    scene.host.fork(61, 70)
+    scene.host.events.append(FanEvent(ATTRIB, 70, (b"fs", 1, b"/etc"), b"passwd"))
+    at = scene.host.clock.wall()
+    scene.host.exec(70, b"/usr/bin/cat")
+    found = actor(scene.ask(at)).who
+    assert (found.pid, found.exe) == (70, b"/bin/bash")
+
+
+def test_a_program_the_kernel_did_not_tell_of_is_not_the_one_before(scene: Scene) -> None:
+    scene.run(70, b"/usr/bin/innocent")
+    scene.witness.drain()
+    scene.host.alive.pop(70)
+    scene.host.exec(70, b"/memfd:x", told=False)
+    at = scene.host.touch(70, PATH, ATTRIB)
+    assert actor(scene.ask(at)).who.exe is None
+
+
+def test_a_script_is_its_interpreter(scene: Scene) -> None:
+    scene.host.fork(61, 70)
+    scene.host.alive.pop(70)
+    scene.host.events.append(FanEvent(0x1000, 70, (b"fs", 1, b"/usr/local/bin"), b"script"))
+    scene.host.exec(70, b"/usr/bin/perl")
+    at = scene.host.touch(70, PATH, ATTRIB)
+    assert actor(scene.ask(at)).who.exe == b"/usr/bin/perl"
+
+
+def test_another_user_by_setuid(scene: Scene) -> None:
+    scene.run(70, b"/usr/bin/su")
+    scene.host.become(70, 1001)
+    at = scene.host.touch(70, PATH, ATTRIB)
+    found = actor(scene.ask(at)).who
+    assert (found.uid, found.login) == (1001, 1000)
+
+
+def test_the_login_of_a_child_of_root_is_not_its_parent_s(scene: Scene) -> None:
+    """cron's child logs the owner of the job in, without a message: what it had before says nothing."""
+    scene.host.fork(50, 70)
+    scene.host.alive.pop(70)
+    at = scene.host.touch(70, PATH, ATTRIB)
+    found = actor(scene.ask(at)).who
+    assert found.login is None
+    assert found.source is None
+
+
+def become_root(scene: Scene) -> None:
+    """A shell of root below the login's."""
+    scene.run(69, b"/usr/bin/bash")
+    scene.host.become(69, 0)
+    scene.host.clock.now += SECOND
+    scene.witness.drain()
+
+
+def test_the_login_of_a_program_of_root_that_is_gone_is_that_of_its_shell(scene: Scene) -> None:
+    """The shell had the same session before and after: no other can have been inherited."""
+    become_root(scene)
+    scene.run(70, parent=69, gone=True)
+    at = scene.host.touch(70, PATH, ATTRIB)
+    scene.host.exit(70)
+    found = actor(scene.ask(at)).who
+    assert (found.uid, found.login, found.session, found.source) == (0, 1000, 3, b"192.0.2.7")
+
+
+def test_a_shell_that_logged_in_anew_meanwhile_says_nothing_of_its_child(scene: Scene) -> None:
+    become_root(scene)
+    scene.run(70, parent=69, gone=True)
+    at = scene.host.touch(70, PATH, ATTRIB)
+    scene.host.alive[69] = scene.host.alive[69]._replace(login=1001, session=9)
+    found = actor(scene.ask(at)).who
+    assert (found.login, found.session, found.source) == (None, None, None)
+
+
+def test_what_logs_others_in_says_nothing_of_its_child(scene: Scene) -> None:
+    """An sshd that was started by hand, in somebody's session: its child is another's by now."""
+    scene.run(69, b"/usr/sbin/sshd")
+    scene.host.become(69, 0)
+    scene.host.clock.now += SECOND
+    scene.witness.drain()
+    scene.run(70, parent=69, gone=True)
+    at = scene.host.touch(70, PATH, ATTRIB)
+    assert actor(scene.ask(at)).who.login is None
+
+
+def test_reports_of_processes_that_were_lost(scene: Scene) -> None:
+    scene.run(70, gone=True)
+    scene.host.messages.clear()
+    scene.host.messages_lost = True
+    at = scene.host.touch(70, PATH, ATTRIB)
+    scene.witness.drain()
+    assert isinstance(scene.ask(at), Unattributed)
+    assert scene.witness.rungs.losses == {"processes": 1}
+    scene.host.clock.now += SECOND
+    scene.witness.drain()
+    scene.host.clock.now += SECOND
+    scene.run(71)
+    again = scene.host.touch(71, PATH, ATTRIB)
+    assert actor(scene.ask(again, since=at)).who.pid == 71
+
+
+def test_a_loss_unnames_who_cannot_be_confirmed(scene: Scene) -> None:
+    scene.run(70)
+    scene.host.messages_lost = True
+    at = scene.host.touch(70, PATH, ATTRIB)
+    scene.host.alive.pop(70)
+    assert "lost" in reason(scene.ask(at))
+
+
+def test_an_overflow_of_file_events_is_told(scene: Scene) -> None:
+    scene.host.events.append(FanEvent(int(Mask.Q_OVERFLOW), 0, None, b""))
+    scene.witness.drain()
+    assert scene.witness.rungs.losses == {"files": 1}
+
+
+def test_nobody_is_named_for_a_change_among_file_events_that_were_lost(scene: Scene) -> None:
+    """Whoever really made it may be among them."""
+    scene.run(70)
+    at = scene.host.touch(70, PATH, ATTRIB)
+    scene.host.events.append(FanEvent(int(Mask.Q_OVERFLOW), 0, None, b""))
+    assert "lost" in reason(scene.ask(at))
+    scene.host.clock.now += SECOND
+    scene.witness.drain()
+    scene.host.clock.now += SECOND
+    later = scene.host.touch(61, PATH, ATTRIB)
+    assert actor(scene.ask(later, since=at)).who.pid == 61
+
+
+def test_a_loss_after_a_removal_leaves_it_without_a_name(scene: Scene) -> None:
+    """It may have come back and gone again meanwhile."""
+    scene.run(70)
+    scene.host.touch(70, PATH, int(Mask.DELETE))
+    scene.witness.drain()
+    assert actor(scene.ask(None, Change.REMOVED)).who.pid == 70
+    scene.host.clock.now += SECOND
+    scene.host.events.append(FanEvent(int(Mask.Q_OVERFLOW), 0, None, b""))
+    assert "lost" in reason(scene.ask(None, Change.REMOVED))
+
+
+def test_two_processes_are_two_candidates(scene: Scene) -> None:
+    for pid in (70, 71):
+        scene.run(pid)
+        at = scene.host.touch(pid, PATH, ATTRIB)
+    found = scene.ask(at)
+    assert isinstance(found, Unattributed)
+    assert {one.pid for one in found.candidates} == {70, 71}
+
+
+def test_without_reports_of_processes_a_pid_is_asked_for_each_time() -> None:
+    """Whoever had it a minute ago may be gone without a word."""
+    scene = Scene("fanotify", refused={"processes": errno.EPERM})
+    scene.host.process(70, 61, b"/usr/bin/first")
+    scene.host.clock.now += SECOND
+    scene.witness.drain()
+    first = scene.host.touch(70, PATH, ATTRIB)
+    assert actor(scene.ask(first)).who.exe == b"/usr/bin/first"
+    scene.host.process(70, 61, b"/usr/bin/second")
+    scene.host.clock.now += SECOND
+    scene.witness.drain()
+    second = scene.host.touch(70, PATH, ATTRIB)
+    assert actor(scene.ask(second, since=first)).who.exe == b"/usr/bin/second"
+    scene.host.alive.pop(70)
+    scene.host.clock.now += SECOND
+    scene.witness.drain()
+    assert "gone" in reason(scene.ask(scene.host.touch(70, PATH, ATTRIB), since=second))
+    scene.witness.close()
+
+
+def test_an_sshd_that_is_not_root_s_says_nothing_of_addresses(scene: Scene) -> None:
+    """Anybody may mount whatever they like at /usr/sbin/sshd, in a namespace of their own."""
+    scene.host.process(80, 61, b"/usr/sbin/sshd", uid=1000, euid=1000, login=1000, session=4)
+    scene.host.connected[80] = [b"198.51.100.1"]
+    scene.host.clock.now += SECOND
+    scene.run(81, parent=80)
+    at = scene.host.touch(81, PATH, ATTRIB)
+    scene.host.alive.pop(60)
+    scene.host.connected.pop(60)
+    assert actor(scene.ask(at)).who.source is None
+
+
+def test_a_host_that_writes_all_the_time_is_not_listened_to_at_each_write(scene: Scene) -> None:
+    port = scene.witness.rungs.files
+    assert isinstance(port, FakeFiles)
+    for second in range(30):
+        scene.host.clock.now += SECOND
+        scene.host.events += [FanEvent(MODIFY, 61, (b"fs", 1, b"/var/lib/db"), b"x")] * (
+            100 if second < 15 else 3000
+        )
+        scene.witness.drain()
+        if second == 14:
+            assert port.marks[b"/etc"] & MODIFY
+    assert scene.witness.rungs.calmed
+    assert not port.marks[b"/etc"] & MODIFY
+    scene.run(70)
+    at = scene.host.touch(70, PATH, int(Mask.CLOSE_WRITE))
+    found = actor(scene.ask(at, Change.CONTENT))
+    assert (found.who.pid, found.confidence) == (70, Confidence.LIKELY)
+
+
+def test_what_nobody_asks_about_is_not_kept(scene: Scene) -> None:
+    scene.host.touch(61, b"/var/log/messages", MODIFY)
+    scene.witness.drain()
+    assert len(scene.witness.touches) == 0
+
+
+def test_a_witness_that_fails_is_none_and_comes_again(scene: Scene) -> None:
+    scene.host.broken = True
+    scene.witness.drain()
+    assert "processes" in scene.witness.rungs.missing
+    scene.host.broken = False
+    scene.host.clock.now += SECOND
+    scene.tend()
+    assert scene.witness.rungs.missing == {}
+    scene.run(70)
+    at = scene.host.touch(70, PATH, ATTRIB)
+    assert actor(scene.ask(at)).who.pid == 70
+
+
+# -- the ladder --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("refused", "rungs", "missing"),
+    [
+        ({}, (Rung.AUDIT, Rung.FANOTIFY), set()),
+        ({"audit": errno.EPERM}, (Rung.FANOTIFY,), {"audit"}),
+        ({"files": errno.EPERM}, (Rung.AUDIT,), {"files"}),
+        ({"processes": errno.EPERM}, (Rung.AUDIT, Rung.FANOTIFY), {"processes"}),
+        ({"audit": errno.EPERM, "files": errno.EINVAL, "processes": errno.EPERM}, (), {"audit", "files"}),
+    ],
+)
+def test_what_is_missing_leaves_the_next_rung(
+    refused: dict[str, int], rungs: tuple[Rung, ...], missing: set[str]
+) -> None:
+    scene = Scene(refused=refused)
+    assert scene.witness.rungs.standing == rungs
+    assert set(scene.witness.rungs.missing) == missing
+    if not rungs:
+        said = reason(scene.ask(1))
+        assert os.strerror(errno.EPERM) in said
+        assert os.strerror(errno.EINVAL) in said
+    scene.witness.close()
+
+
+def test_a_file_system_that_cannot_be_marked() -> None:
+    scene = Scene("fanotify", unmarkable={b"/etc": errno.ENODEV})
+    assert scene.witness.rungs.standing == ()
+    assert "/etc: " + os.strerror(errno.ENODEV) in scene.witness.rungs.missing["files"]
+    scene.witness.close()
+
+
+def test_rules_that_come_and_go() -> None:
+    scene = Scene("audit", state=Audit(Status(1, 1, 0, 0, 64), ()))
+    assert not scene.witness.rungs.standing
+    assert "has the key hostguard" in scene.witness.rungs.missing["audit"]
+    scene.host.state = Audit(Status(1, 1, 0, 0, 64), (b"-w /etc/ -p wa -k hostguard",))
+    scene.tend()
+    assert scene.witness.rungs.standing == (Rung.AUDIT,)
+    scene.host.state = Audit(Status(0, 1, 0, 0, 64), (b"-w /etc/ -p wa -k hostguard",))
+    scene.tend()
+    assert "switched off" in scene.witness.rungs.missing["audit"]
+    scene.witness.close()
+
+
+# -- audit -------------------------------------------------------------------------------------------
+
+
+def chmod(scene: Scene, pid: int, parent: int = 61, uid: int = 1000) -> int:
+    return scene.host.record(
+        7,
+        (
+            1300,
+            b"arch=c000003e syscall=268 success=yes exit=0 a0=ffffff9c a1=0 a2=1a0 a3=0 items=1"
+            b" ppid=%d pid=%d auid=1000 uid=%d euid=%d tty=pts1 ses=3"
+            b' comm="chmod" exe="/usr/bin/chmod" key="hostguard"' % (parent, pid, uid, uid),
+        ),
+        (1302, b'item=0 name="/etc/passwd" inode=55 dev=fe:01 nametype=NORMAL'),
+        (1327, b"proctitle=63686D6F64"),
+        (1320, b""),
+    )
+
+
+def test_audit_names_whoever_the_record_names() -> None:
+    scene = Scene("audit")
+    scene.run(70, gone=True)
+    found = actor(scene.ask(chmod(scene, 70)))
+    assert found.rung is Rung.AUDIT
+    assert (found.who.pid, found.who.exe, found.who.command) == (70, b"/usr/bin/chmod", b"chmod")
+    assert (found.who.uid, found.who.login, found.who.session, found.who.tty) == (1000, 1000, 3, b"pts1")
+    assert found.who.source == b"192.0.2.7"
+    assert found.who.parents[0].exe == b"/bin/bash"
+    scene.witness.close()
+
+
+def test_a_record_by_another_user_is_not_joined_to_the_process_of_that_pid() -> None:
+    scene = Scene("audit")
+    found = actor(scene.ask(chmod(scene, 61, 9999, uid=33))).who
+    assert (found.pid, found.uid, found.parents) == (61, 33, ())
+    scene.witness.close()
+
+
+def test_nobody_is_named_for_a_change_among_records_that_were_lost() -> None:
+    scene = Scene("audit")
+    scene.run(70)
+    at = chmod(scene, 70)
+    scene.host.records_lost = True
+    assert "lost" in reason(scene.ask(at))
+    scene.witness.close()
+
+
+def test_records_that_were_lost_are_told() -> None:
+    scene = Scene("audit")
+    scene.host.records_lost = True
+    scene.witness.drain()
+    assert scene.witness.rungs.losses == {"audit": 1}
+    scene.witness.close()
+
+
+# -- the table ---------------------------------------------------------------------------------------
+
+
+def test_the_table_is_bounded() -> None:
+    table = Table(lambda _: None)
+    for pid in range(2, LIVING + 100):
+        table.fork(1, pid, pid)
+    assert len(table) == LIVING
+    for pid in range(2, LIVING + 100):
+        table.exit(pid, LIVING + pid)
+    assert len(table) <= ENDED
+
+
+def test_an_endless_line_of_parents_is_not_kept() -> None:
+    """Each forks and ends: whoever is kept holds only those above that are kept themselves."""
+    table = Table(lambda _: None)
+    for number in range(10 * ENDED):
+        table.fork(number + 1, number + 2, number)
+        table.exit(number + 1, number)
+    process, _ = table.find(10 * ENDED + 1, 10 * ENDED, 10 * ENDED)
+    depth = 0
+    while process is not None:
+        process, depth = process.parent, depth + 1
+    assert depth <= ENDED + 2
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(("fork", "exec", "uid", "sid", "exit", "lost", "find")),
+            st.integers(1, 6),
+            st.integers(1, 6),
+        ),
+        max_size=60,
+    )
+)
+def test_any_messages_in_any_order(steps: list[tuple[str, int, int]]) -> None:
+    """Whatever the kernel tells, a process that is found had the pid, and had begun by the end of the
+    span."""
+    table = Table(lambda _: None)
+    for at, (what, pid, other) in enumerate(steps, 1):
+        match what:
+            case "fork":
+                table.fork(other, pid, at)
+            case "exec":
+                table.exec(pid, at)
+            case "uid":
+                table.uid(pid, other, other)
+            case "sid":
+                table.sid(pid)
+            case "exit":
+                table.exit(pid, at)
+            case "lost":
+                table.lost(at - 1, at, [other])
+            case _:
+                process, reason = table.find(pid, at - other, at)
+                assert (process is None) == bool(reason)
+                assert process is None or (process.pid == pid and process.started <= at)
