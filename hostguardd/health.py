@@ -237,6 +237,12 @@ CONDITIONS: Mapping[str, Condition] = {
         "look packaged. Keep a copy of the database as evidence, compare that package's files with those of "
         "a sibling or of the distribution, and trust no tool it brings before.",
     ),
+    "package.key-added": Condition(
+        ALERT, HIGH, "{manager} believes the signatures of another key now: {key}", "T1553.004",
+        "Whoever holds the key may bring packages that count as signed. Expected when an administrator added "
+        "a source of packages (rpm -qi gpg-pubkey shows whose it is); otherwise take it away (rpm -e), and "
+        "look at what was installed since.",
+    ),
     "config.reloaded": Condition(
         ALERT, LOW, "The configuration was read again and is in force: {summary}", IMPAIR,
         "If nobody changed it knowingly, look at /etc/hostguardd and its recent changes.",

@@ -27,12 +27,13 @@ LEAST_TAMPERED: Final = Severity.HIGH
 @dataclass(slots=True)
 class Outcome:
     """`explained` are changes with what explains them, by transaction; `apart` are the others. `doubts` are
-    clauses about what of the package database is forged."""
+    clauses about what of the package database is forged, `keys` those that are believed newly."""
 
     manager: str
     explained: list[tuple[Transaction, list[tuple[Change, Judged]]]] = field(default_factory=list)
     apart: list[tuple[Change, Judged]] = field(default_factory=list)
     doubts: list[tuple[str, str]] = field(default_factory=list)
+    keys: tuple[str, ...] = ()
     deed: str = ""
     """What the manager did, as the beginning of a sentence; "" where nothing is known of it."""
 
@@ -46,6 +47,7 @@ class Outcome:
     ) -> list[Alert]:
         """All that is to be told; `most` of what is apart stand alone. `one` and `group` add who did it."""
         found = [health_alert("package.forged", at, what=what, says=says) for what, says in self.doubts]
+        found += [health_alert("package.key-added", at, manager=self.manager, key=key) for key in self.keys]
         for transaction, members in self.explained:
             told = [(_subject(change), judged) for change, judged in members]
             made = alerts(transaction, told, len(self.apart), at)

@@ -229,6 +229,9 @@ class Provenance:
 
     def _conclude(self, answer: Answer) -> None:
         """Judge by an answer what is still as it was when that was asked for."""
+        # What ended before the approval cannot have brought what differs from it.
+        deeds = tuple(deed for deed in answer.deeds if deed.ended + 1 > self._approved() / SECOND)
+        answer = answer._replace(deeds=deeds)
         bench = Bench(answer)
         judged: list[tuple[Change, Judged]] = []
         for key, change in self._asked.items():
@@ -257,7 +260,7 @@ class Provenance:
     def _sorted(
         self, answer: Answer, judged: list[tuple[Change, Judged]], doubts: list[tuple[str, str]]
     ) -> Outcome:
-        found = Outcome(answer.manager, doubts=doubts)
+        found = Outcome(answer.manager, doubts=doubts, keys=answer.keys)
         found.apart = [one for one in judged if one[1].apart is not None]
         by = self._who()
         several = transactions(answer.deeds, self._spans)
@@ -300,7 +303,7 @@ class Provenance:
             return
         self._by, self._marks, self._checked = None, self._asked_marks, 0
         self._judged_at = self._wall() / SECOND
-        self._renew = bool(outcome.explained)
+        self._renew = bool(outcome.explained or outcome.keys)
         with suppress(StoreError):  # a full disk: then it is asked once more after the next start
             self._notes.remember(NOTE, json.dumps([self._marks, self._spans, self._judged_at]))
 

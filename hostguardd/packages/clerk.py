@@ -11,6 +11,7 @@ import marshal
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
@@ -57,7 +58,7 @@ def renew(packages: PackageHost, place: bytes) -> str:
     if packages.problem or not versions:
         return packages.problem or "there is no package"
     try:
-        write(place, packages.paths(), versions)
+        write(place, packages.paths(), versions, packages.keys())
     except OSError as error:
         return str(error)
     return packages.problem
@@ -96,7 +97,8 @@ def survey(
     concerned = {one.package for one in owners.values()}
     written = {name: packages.digests_written(name) for name in concerned}
     doubts = [(one.about, one.says) for one in packages.doubts() if one.grave][:MOST_DOUBTS]
-    return Answer(packages.name, "", tuple(deeds), seen, written, tuple(doubts))
+    keys = tuple(sorted(packages.keys() - former.keys)) if former.versions else ()
+    return Answer(packages.name, "", tuple(deeds), seen, written, tuple(doubts), keys)
 
 
 def _compared(
@@ -149,7 +151,7 @@ def _deeds(packages: PackageHost, since: float, before: Mapping[str, str]) -> li
         found.append(deed._replace(action=action, before=earlier))
     if before and not any(deed.run for deed in found):
         now = {one.package for one in packages.installed()}
-        end = max((deed.ended for deed in found), default=since)
+        end = time.time()  # nobody says when
         told = [deed.package for deed in found]
         for name in before.keys() - now:
             if not any(same_package(one, name) for one in told):

@@ -51,7 +51,8 @@ class Seen(NamedTuple):
 
 class Answer(NamedTuple):
     """All of it. `problem`: why nothing is known. `written` is when the digests of each package were written
-    (0: they are no file of their own). `doubts` are clauses about what is forged, by its name."""
+    (0: they are no file of their own). `doubts` are clauses about what is forged, by its name; `keys` are
+    those that are believed and were not before."""
 
     manager: str
     problem: str
@@ -59,19 +60,20 @@ class Answer(NamedTuple):
     seen: Mapping[bytes, Seen]
     written: Mapping[str, float]
     doubts: tuple[tuple[str, str], ...] = ()
+    keys: tuple[str, ...] = ()
 
     def plain(self) -> tuple[Any, ...]:
         """As what a pipe of `host.workers` carries."""
         seen = {path: tuple(one) for path, one in self.seen.items()}
         return (
             self.manager, self.problem, [tuple(one) for one in self.deeds], seen, dict(self.written),
-            list(self.doubts),
+            list(self.doubts), list(self.keys),
         )  # fmt: skip
 
     @classmethod
     def of(cls, plain: tuple[Any, ...]) -> Self:
         """The inverse of `plain`."""
-        manager, problem, deeds, seen, written, doubts = plain
+        manager, problem, deeds, seen, written, doubts, keys = plain
         return cls(
             manager,
             problem,
@@ -79,6 +81,7 @@ class Answer(NamedTuple):
             {path: Seen(*one) for path, one in seen.items()},
             written,
             tuple((about, says) for about, says in doubts),
+            tuple(keys),
         )
 
 

@@ -12,7 +12,7 @@ import json
 import mmap
 import os
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, Self
 
@@ -23,7 +23,9 @@ LARGEST: Final = 256 * 1024**2
 MOST_HEAD: Final = 16 * 1024**2
 
 
-def write(place: bytes, paths: Iterable[tuple[bytes, str]], versions: Mapping[str, str]) -> None:
+def write(
+    place: bytes, paths: Iterable[tuple[bytes, str]], versions: Mapping[str, str], keys: Iterable[str] = ()
+) -> None:
     """Put a file of all `paths` with their packages in place of the one before. Raises OSError."""
     key = secrets.token_bytes(16)
     names: dict[str, int] = {}
@@ -36,7 +38,8 @@ def write(place: bytes, paths: Iterable[tuple[bytes, str]], versions: Mapping[st
     entries.sort()
     for package in versions:
         names.setdefault(package, len(names))
-    head = json.dumps({"key": key.hex(), "packages": [[name, versions.get(name, "")] for name in names]})
+    packages = [[name, versions.get(name, "")] for name in names]
+    head = json.dumps({"key": key.hex(), "packages": packages, "keys": sorted(keys)})
     scratch = place + b".new"
     with suppress(FileNotFoundError):
         os.unlink(scratch)
@@ -52,7 +55,15 @@ def write(place: bytes, paths: Iterable[tuple[bytes, str]], versions: Mapping[st
 class Former:
     """What such a file says. What is not there, or is none, knows nothing."""
 
-    def __init__(self, key: bytes, packages: list[tuple[str, str]], data: bytes | mmap.mmap, at: int) -> None:
+    def __init__(
+        self,
+        key: bytes = b"",
+        packages: Sequence[tuple[str, str]] = (),
+        keys: Iterable[str] = (),
+        data: bytes | mmap.mmap = b"",
+        at: int = 0,
+    ) -> None:
+        self.keys = frozenset(keys)
         self._key = key
         self._packages = packages
         self._data = data
@@ -62,7 +73,7 @@ class Former:
     @classmethod
     def open(cls, place: bytes) -> Self:
         """The file at `place`."""
-        nothing = cls(b"", [], b"", 0)
+        nothing = cls()
         try:
             fd = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:
@@ -80,7 +91,7 @@ class Former:
         try:
             head = json.loads(data[: max(end, 0)])
             packages = [(str(name), str(version)) for name, version in head["packages"]]
-            return cls(bytes.fromhex(head["key"]), packages, data, end + 1)
+            return cls(bytes.fromhex(head["key"]), packages, map(str, head["keys"]), data, end + 1)
         except (ValueError, KeyError, TypeError, RecursionError):
             return nothing
 

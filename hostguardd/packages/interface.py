@@ -161,6 +161,10 @@ class PackageHost(Protocol):
         """Every packaged path by its one name, with the package."""
         ...
 
+    def keys(self) -> frozenset[str]:
+        """The names of the keys whose signatures it believes."""
+        ...
+
     def digests_written(self, package: str) -> float:
         """When the digests of a package were written (`Owner.package`), in seconds since the epoch; 0 where
         they are no file of their own."""
@@ -208,6 +212,10 @@ class NoPackages:
     def paths(self) -> Iterator[tuple[bytes, str]]:
         """None."""
         return iter(())
+
+    def keys(self) -> frozenset[str]:
+        """None."""
+        return frozenset()
 
     def digests_written(self, package: str) -> float:
         """Never."""

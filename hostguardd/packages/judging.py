@@ -5,6 +5,7 @@ must hold, and whatever is not known explains nothing:
 
 * the package that owns the path (of what is gone: owned it before) is one that this transaction worked on;
 * the file matches in all that the package keeps of it, and is still what was seen when that was compared;
+* a signature counts only by a key that was believed before;
 * what the package does not keep (dpkg: mode, owner, attributes) is as it was approved; a new file is root's,
   plain, and gains nobody any privilege. Only a verified signature explains a set-id bit or a capability;
 * where nobody signed the digests, the file was changed while the manager worked on that package, and so were
@@ -43,6 +44,12 @@ LABELS: Final = frozenset({b"security.selinux", b"security.ima", b"security.evm"
 
 OWN: Final = re.compile(rb"/var/lib/dpkg/info/([^/]+)\.([a-z0-9]+)")
 """What dpkg writes down of each package."""
+
+OWN_RPM: Final = re.compile(
+    rb"(?:/usr/lib/sysimage/rpm|/var/lib/rpm)/(?:rpmdb\.sqlite(?:-wal|-shm)?|Packages(?:\.db)?|Index\.db|[A-Z][a-z]+"
+    rb"|__db\.\d+|\.rpm\.lock)"
+)
+"""The database of rpm, in all its kinds."""
 
 UNPACKED_WITH: Final = frozenset((
     b"md5sums", b"preinst", b"postinst", b"prerm", b"postrm", b"config", b"conffiles", b"triggers", b"shlibs",
@@ -117,6 +124,8 @@ class Bench:
         found = OWN.fullmatch(path)
         if found is not None and self._answer.manager == "dpkg":
             return self._own(drift, found[1], found[2])
+        if OWN_RPM.fullmatch(path) and self._answer.manager == "rpm":
+            return self._database(drift)
         seen = self._answer.seen.get(path, Seen())
         if drift.after is None:
             return self._gone(path, seen)
@@ -183,6 +192,19 @@ class Bench:
             return _apart(says, Apart.TAMPERED)
         return Judged(f"{deed.package} {deed.after or deed.before} brings it", deed)
 
+    def _database(self, drift: Drift) -> Judged:
+        """What rpm writes all of its database into: each header answers for itself."""
+        after = drift.after
+        at = after.ctime if after is not None and isinstance(after, FileFact) else 0
+        deed = next((one for one in self._answer.deeds if self._while(at, one)), None)
+        if deed is None:
+            return _apart("it was written, and no package came or went", Apart.TAMPERED)
+        if says := "; ".join(f"{about}: {says}" for about, says in self._answer.doubts):
+            return _apart(says, Apart.TAMPERED)
+        if drift.after is not None and (says := _unkept(drift, Level.LISTED)):
+            return _apart(says, Apart.TAMPERED)
+        return Judged("rpm writes down there what it does", deed)
+
     def _present(self, drift: Drift, path: bytes, seen: Seen) -> Judged:
         after = drift.after
         assert isinstance(after, FileFact | SetIdFact)
@@ -201,7 +223,7 @@ class Bench:
             return _apart(f"{who} owns it, and was not worked on", Apart.TAMPERED)
         if seen.problem:
             return _apart(f"{who} owns it, and {seen.problem}", Apart.TAMPERED)
-        level = Level(seen.level)
+        level = min(Level(seen.level), Level.DIGEST if self._answer.keys else Level.SIGNED)
         if level < Level.SIGNED:
             if not seen.config and (forged := self._forged(seen.package, deed)):
                 late = not _within(after.ctime, deed.begin, deed.unpacked)
@@ -302,7 +324,7 @@ def asked(drifts: Sequence[Drift]) -> list[bytes]:
 
 PLACES: Final = (
     b"/usr/", b"/bin/", b"/sbin/", b"/lib/", b"/lib32/", b"/lib64/", b"/libx32/", b"/boot/", b"/etc/",
-    b"/opt/", b"/var/lib/dpkg/info/",
+    b"/opt/", b"/var/lib/dpkg/info/", b"/var/lib/rpm/",
 )  # fmt: skip
 """Where packages put things."""
 

@@ -241,6 +241,10 @@ class Rpm:
         """Each at its one moment."""
         return map(at_once, self.transactions(since))
 
+    def keys(self) -> frozenset[str]:
+        """Those in its database, by the version of what stands for each."""
+        return frozenset(f"{one.name} {one.version}" for one in self._packages[0].values() if _is_key(one))
+
     def digests_written(self, package: str) -> float:
         """They are part of the header."""
         return 0.0
