@@ -83,7 +83,8 @@ def deb(
         told = [
             _sum(path, tree)
             for path in sorted(tree.rglob("*"))
-            if path.is_file() and not path.is_symlink()
+            if path.is_file()
+            and not path.is_symlink()
             and control not in path.parents
             and f"/{path.relative_to(tree)}\n" not in conffiles
         ]

@@ -50,12 +50,9 @@ class Watched:
 
     def __init__(self, root: Path, folder: Path, judge: Judge | None = None) -> None:
         self.host = image(os.fsencode(root))
-        config = (
-            parse(default_sources(str(folder / "none.toml")))
-            if (folder / "none.toml").touch() is None
-            else None
-        )
-        assert config is not None
+        settings = folder / "settings.toml"
+        settings.touch()
+        config = parse(default_sources(str(settings)))
         self.clock = SystemClock()
         self.parts = build(config, self.host, self.clock, lambda path: None)
         self.state = State(folder / "baseline.db")

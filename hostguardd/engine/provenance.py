@@ -339,5 +339,5 @@ class Provenance:
             self._marks = tuple((str(path), int(mtime)) for path, mtime in marks)
             self._spans = [(float(begin), float(end)) for begin, end in spans]
             self._judged_at = float(at)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             self._marks, self._spans, self._judged_at = (), [], 0.0

@@ -21,7 +21,7 @@ from ..model import Blind, join, split
 from ..record import escape
 from .evidence import Answer, Question, Seen, nothing, same_package
 from .former import Former, write
-from .interface import Deed, Departure, Owner, PackageHost
+from .interface import Deed, Departure, Owner, PackageHost, PackageLedger
 from .make import packages_of
 
 NICE: Final = 5
@@ -52,7 +52,7 @@ def work() -> None:
     write_frame(target, answer.plain())
 
 
-def renew(packages: PackageHost, place: bytes) -> str:
+def renew(packages: PackageLedger, place: bytes) -> str:
     """Write down whose each path is now; returns why it could not be done, "" if it was."""
     versions = {one.package: one.version for one in packages.installed()}
     if packages.problem or not versions:
@@ -65,7 +65,7 @@ def renew(packages: PackageHost, place: bytes) -> str:
 
 
 def survey(
-    host: Host, packages: PackageHost, question: Question, stop: Callable[[], bool] = lambda: False
+    host: Host, packages: PackageLedger, question: Question, stop: Callable[[], bool] = lambda: False
 ) -> Answer:
     """The answer to a question, from `packages` of `host`."""
     former = Former.open(question.before)
@@ -141,7 +141,7 @@ def _leading(host: Host, packages: PackageHost, paths: Collection[bytes]) -> set
     return {path for path, target in targets.items() if target in found}
 
 
-def _deeds(packages: PackageHost, since: float, before: Mapping[str, str]) -> list[Deed]:
+def _deeds(packages: PackageLedger, since: float, before: Mapping[str, str]) -> list[Deed]:
     """What its log tells. What no log tells of (rpm without dnf) is known from what is installed now and was
     not `before`, or the other way round."""
     found = []

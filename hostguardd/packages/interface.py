@@ -153,8 +153,16 @@ class PackageHost(Protocol):
         """What it did since then, by its own logs, the oldest first."""
         ...
 
+    def doubts(self) -> Iterator[Doubt]:
+        """What makes the database look as if somebody had written in it by hand."""
+        ...
+
+
+class PackageLedger(PackageHost, Protocol):
+    """The same, with what it takes to say afterwards what a package manager did."""
+
     def deeds(self, since: float) -> Iterator[Deed]:
-        """The same, with how long it worked on each package where its log tells; in no order."""
+        """What it did since then, with how long it worked on each package where its log tells; in no order."""
         ...
 
     def paths(self) -> Iterator[tuple[bytes, str]]:
@@ -168,10 +176,6 @@ class PackageHost(Protocol):
     def digests_written(self, package: str) -> float:
         """When the digests of a package were written (`Owner.package`), in seconds since the epoch; 0 where
         they are no file of their own."""
-        ...
-
-    def doubts(self) -> Iterator[Doubt]:
-        """What makes the database look as if somebody had written in it by hand."""
         ...
 
 
