@@ -136,7 +136,7 @@ class Queries:
 
     def _drift(self, job: Job) -> None:
         engine = self._engine
-        engine.announcer.flush()
+        engine.announcer.flush(parked=False)
         job.finish(
             {"generation": self.current().number, **self.open_page(job.args["severity"], job.args["offset"])}
         )
@@ -236,7 +236,7 @@ class Queries:
                 )
                 return
             try:
-                engine.announcer.flush()
+                engine.announcer.flush(parked=False)
                 note_blinds(work, engine.baseline, engine.clock.wall(), engine.tell)
                 finish(work)
             except HostguardError as error:

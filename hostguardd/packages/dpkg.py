@@ -17,13 +17,13 @@ from typing import Final, NamedTuple
 
 from ..host.bundle import Host
 from ..model import Blind
-from ..record import escape
+from ..record import escape, unescape
 from . import dpkgdb
 from .aliases import Aliases
 from .checking import compared
 from .expected import Expected
 from .index import PathIndex
-from .interface import Departure, Doubt, Installed, Level, Owner, Transaction
+from .interface import Deed, Departure, Doubt, Installed, Level, Owner, Transaction, at_once
 from .logfiles import lines, rotated
 from .reader import Told
 from .tables import Ids
@@ -153,6 +153,12 @@ class Dpkg:
         """The entries that have some of the paths."""
         numbers = {number for path in wanted if (number := self._index.key(path)) is not None}
         return [self._status[0][number] for number in sorted(numbers)]
+
+    def paths(self) -> Iterator[tuple[bytes, str]]:
+        """Every packaged path."""
+        for entry in self._status[0]:
+            for path in self._listed(entry) or ():
+                yield self._placed(path, entry.package.name), entry.name
 
     def _owned(self, wanted: set[bytes]) -> dict[bytes, tuple[_Entry, Owner]]:
         found: dict[bytes, tuple[_Entry, Owner]] = {}
@@ -286,6 +292,39 @@ class Dpkg:
                 one = dpkgdb.logged(line, f"{escape(path)}:{number}", time.mktime)  # type: ignore[arg-type]
                 if one is not None and one.at >= since:
                     yield one
+
+    def deeds(self, since: float) -> Iterator[Deed]:
+        """By what its log says of each package's state. Its files are unpacked by the line that follows the
+        one which calls it half installed."""
+        going: dict[str, Deed] = {}
+        half: set[str] = set()
+        run = 0.0
+        for path in rotated(self._texts, b"dpkg.log", since):
+            for _, line in lines(self._texts, path):
+                if (at := dpkgdb.started(line, time.mktime)) is not None:  # type: ignore[arg-type]
+                    run = at
+                elif (one := dpkgdb.told(line, time.mktime)) is not None:  # type: ignore[arg-type]
+                    deed = going.get(one.package)
+                    if deed is None:
+                        continue
+                    if one.state == "half-installed" or one.package in half:
+                        half ^= {one.package}
+                        deed = deed._replace(unpacked=max(deed.unpacked, one.at))
+                    going[one.package] = deed._replace(ended=max(deed.ended, one.at))
+                elif (done := dpkgdb.logged(line, "", time.mktime)) is not None and done.at >= since:  # type: ignore[arg-type]
+                    if (before := going.get(done.package)) is not None:
+                        yield before
+                    going[done.package] = at_once(done)._replace(run=run)
+        yield from going.values()
+
+    def keys(self) -> frozenset[str]:
+        """It verifies none itself."""
+        return frozenset()
+
+    def digests_written(self, package: str) -> float:
+        """The ctime of its list of them, which no program sets."""
+        at = self._texts.lstat(b"%s/%s.md5sums" % (INFO, unescape(package)))
+        return at.st_ctime if at is not None else 0.0
 
     def doubts(self) -> Iterator[Doubt]:
         """Digests that are younger than the unpacking of their package, and packages without any."""
