@@ -319,6 +319,11 @@ class Provenance:
         """Whose end is waited for; "" if nobody's."""
         return self._working.manager if self._working is not None else ""
 
+    @property
+    def settling(self) -> bool:
+        """Whether something waits that is judged in a moment: nobody is at work any more."""
+        return self._working is None and bool(self.held)
+
     def begin(self) -> None:
         """Have whose each path is written down, where it is not."""
         self._renew = True

@@ -289,7 +289,7 @@ class Dpkg:
                 if one is not None and one.at >= since:
                     yield one
 
-    def deeds(self, since: float) -> Iterator[Deed]:
+    def worked(self, since: float) -> Iterator[Deed]:
         """By what its log says of each package's state. Its files are unpacked by the line that follows the
         one which calls it half installed."""
         going: dict[str, Deed] = {}

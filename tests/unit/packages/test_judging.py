@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -41,7 +42,7 @@ def judge(
     manager: str = "dpkg",
     became: Became = Became.NEWS,
     written: float = AT + 1,
-    **more: object,
+    **more: Any,
 ) -> Judged:
     drift = between(before, after)
     path = drift.subject.label
