@@ -21,9 +21,9 @@ from ..describe import TELLING, Names
 from ..errors import StoreError
 from ..host.atwork import AtWork
 from ..manifest import is_own
-from ..model import FileFact, Row, SetIdFact, Value
+from ..model import FileFact, Row, SetIdFact, Severity, Value
 from ..packages.evidence import Answer, Question, nothing, transactions
-from ..packages.judging import Apart, Bench, Judged, asked, may_wait
+from ..packages.judging import Apart, Bench, Judged, asked, is_draft, may_wait
 from ..packages.telling import Transaction, identify
 from ..record import escape
 from .held import Held, onto
@@ -43,6 +43,15 @@ POLL: Final = SECOND // 2
 
 LONGEST: Final = 15 * 60 * SECOND
 """How long anything waits for a manager at most: a question on its terminal may wait for ever."""
+
+INTERIM: Final = 60 * SECOND
+"""How often what is loud is judged while the manager works, so that it need not wait for the end."""
+
+COMPLETE: Final = 2 * 60 * SECOND
+"""How long something must have been there for that: what is being unpacked is not in the database yet."""
+
+LOUD: Final = (Apart.TAMPERED, Apart.STRAY)
+"""What is told then."""
 
 MOST_HELD: Final = 5_000
 """Changes that wait. Beyond it what is complete is told, and then the rest."""
@@ -115,7 +124,9 @@ class Provenance:
         self._moved = False
         self._asked: dict[tuple[type, Row], Change] = {}
         self._asked_marks: tuple[tuple[str, int], ...] = ()
-        self._partial = False
+        self._partial = self._interim = False
+        self._interim_at = 0
+        self._fine: dict[tuple[type, Row], Change] = {}
         self._renewing = False
         self._renew = False
         self._tries: dict[tuple[type, Row], int] = {}
@@ -209,9 +220,26 @@ class Provenance:
         rest = now < self._came + SETTLE or self._looking()
         if not full and (waits or (rest and now < max(self._opened, self._worked) + SETTLE_LONGEST)):
             self._next = now + (POLL if waits else SETTLE // 4)
+            if waits and now - max(self._interim_at, self._opened) >= INTERIM:
+                self._ask_for([one for one in self.held if self._is_overripe(one)], now)
             return
         self._partial = waits
-        self._asked = {(one.fact, one.key): one for one in self.held}
+        self._ask_for(list(self.held))
+
+    def _is_overripe(self, change: Change) -> bool:
+        """Whether a change is loud, nobody found it fine, and no package is still being unpacked there."""
+        finding = change.finding
+        if finding is None or change.event not in TELLING or finding.verdict.severity < Severity.HIGH:
+            return False
+        if self._fine.get((change.fact, change.key)) is change or is_draft(finding.drift.subject.label):
+            return False
+        return self._wall() - finding.last_seen >= COMPLETE
+
+    def _ask_for(self, changes: list[Change], interim: int = 0) -> None:
+        self._interim, self._interim_at = bool(interim), interim or self._interim_at
+        if not changes:
+            return
+        self._asked = {(one.fact, one.key): one for one in changes}
         self._asked_marks = self._managers.marks()
         drifts = [found[0] for one in self._asked.values() if (found := drift_of(one)) is not None]
         self._judge.ask(Question(self._root, self._since(), asked(drifts), self._place))
@@ -245,12 +273,16 @@ class Provenance:
                     continue
                 one = Judged("it keeps changing while it is compared", apart=Apart.STRAY)
             judged.append((now, one))
-        if self._partial:
+        if self._interim:
+            loud = [] if answer.problem else [one for one in judged if one[1].apart in LOUD]
+            self._fine.update(((one.fact, one.key), one) for one, how in judged if how.apart not in LOUD)
+            judged = loud
+        elif self._partial:
             complete = [one for one in judged if one[1].apart is None]
             if 2 * len(complete) >= len(judged):
                 judged = complete
         self._asked = {}
-        if not self._partial:
+        if not (self._partial or self._interim):
             self._opened = self._mono()  # of what is left
         self._next = self._mono() + SETTLE
         doubts = [one for one in answer.doubts if one not in self._doubted]
@@ -299,8 +331,9 @@ class Provenance:
             begin = min(one.begin for one in transaction.deeds)
             end = max(one.ended for one in transaction.deeds)
             self._spans = [*(one for one in self._spans if one[0] != begin), (begin, end)][-MOST_SPANS:]
-        if self._partial:
+        if self._partial or self._interim:
             return
+        self._fine.clear()
         self._by, self._marks, self._checked = None, self._asked_marks, 0
         self._judged_at = self._wall() / SECOND
         self._renew = bool(outcome.explained or outcome.keys)

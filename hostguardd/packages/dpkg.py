@@ -31,6 +31,7 @@ from .tables import Ids
 ADMIN: Final = b"/var/lib/dpkg"
 STATUS: Final = ADMIN + b"/status"
 INFO: Final = ADMIN + b"/info"
+UPDATES: Final = ADMIN + b"/updates"
 
 MOST_TABLE: Final = 16 * 1024**2
 MOST_PACKAGES: Final = 50_000
@@ -71,7 +72,13 @@ class Dpkg:
             return [], f"{STATUS.decode()} is larger than {MOST_TABLE} bytes"
         names = set(self._texts.names(INFO, MOST_NAMES) or ())
         found = []
-        for package in islice(dpkgdb.status(text.data), MOST_PACKAGES):
+        # What it did since it was started lies beside, and is folded in at its end; the last word counts.
+        later = [
+            self._texts.read(UPDATES + b"/" + name, MOST_TABLE).data or b""
+            for name in self._texts.names(UPDATES, MOST_NAMES) or ()
+            if name.isdigit()
+        ]
+        for package in islice(dpkgdb.latest(text.data, *later), MOST_PACKAGES):
             several = package.name + b":" + package.architecture
             base = several if several + b".list" in names else package.name
             found.append(_Entry(package, base, escape(base)))

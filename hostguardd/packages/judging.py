@@ -320,6 +320,11 @@ def asked(drifts: Sequence[Drift]) -> list[bytes]:
     return list(found)
 
 
+def is_draft(path: bytes) -> bool:
+    """Whether a manager unpacks something there, to rename it."""
+    return DRAFT.fullmatch(path) is not None
+
+
 # -- what may wait for a package manager -----------------------------------------------------------
 
 PLACES: Final = (
