@@ -14,7 +14,7 @@ import pytest
 
 from hostguardd.host import workers
 from hostguardd.model import Blind
-from hostguardd.packages import checking
+from hostguardd.packages import checking, dpkgdb
 from hostguardd.packages.dpkg import Dpkg
 from hostguardd.packages.interface import Level
 from tests import packaged
@@ -278,3 +278,21 @@ def test_what_it_did_since_it_was_started_counts_too(root: Path) -> None:
     assert sorted(one.package for one in manager(root).installed()) == ["other", "tool"]
     (updates / "0001").write_text(text.replace("ok installed", "ok not-installed"))
     assert [one.package for one in manager(root).installed()] == ["other"]
+
+
+ZERO = b"0" * 32
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"", b"\n\n", ZERO + b"  ../etc/x\n", ZERO + b"  a..b\nbad\n" + ZERO + b" *c",
+        b"/a\0b\n/c\n/../d\n/.\n",
+        ZERO + b"  //x\n" + ZERO + b"  ./x\n" + ZERO + b"  y", b"/" + b"a" * 5000 + b"\n/b\n/.\n",
+        b"xx" + ZERO + b"  y\n", ZERO + b"  " + b"a" * 5000 + b"\n",
+    ],
+)  # fmt: skip
+def test_tables_are_read_as_a_whole_as_line_by_line(text: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = dpkgdb.listed(text), dpkgdb.digests(text)
+    monkeypatch.setattr(dpkgdb, "_all_plain", lambda *_: False)
+    assert (dpkgdb.listed(text), dpkgdb.digests(text)) == whole
