@@ -13,7 +13,7 @@ before it was told, so that a restart in between finds it again; the loop never 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final, Protocol
 
@@ -23,6 +23,7 @@ from ..host.atwork import AtWork
 from ..manifest import is_own
 from ..model import FileFact, Row, SetIdFact, Severity, Value
 from ..packages.evidence import Answer, Question, nothing, transactions
+from ..packages.interface import Deed
 from ..packages.judging import Apart, Bench, Judged, asked, is_draft, may_wait
 from ..packages.telling import Transaction, identify
 from ..record import escape
@@ -132,6 +133,7 @@ class Provenance:
         self._tries: dict[tuple[type, Row], int] = {}
         self._outcome: Outcome | None = None
         self._doubted: set[tuple[str, str]] = set()
+        self._keys: set[str] = set()
         self._marks: tuple[tuple[str, int], ...] = ()
         self._spans: list[tuple[float, float]] = []
         self._judged_at = 0.0
@@ -257,9 +259,7 @@ class Provenance:
 
     def _conclude(self, answer: Answer) -> None:
         """Judge by an answer what is still as it was when that was asked for."""
-        # What ended before the approval cannot have brought what differs from it.
-        deeds = tuple(deed for deed in answer.deeds if deed.ended + 1 > self._approved() / SECOND)
-        answer = answer._replace(deeds=deeds)
+        answer = answer._replace(deeds=self._possible(answer.deeds))
         bench = Bench(answer)
         judged: list[tuple[Change, Judged]] = []
         for key, change in self._asked.items():
@@ -286,13 +286,23 @@ class Provenance:
             self._opened = self._mono()  # of what is left
         self._next = self._mono() + SETTLE
         doubts = [one for one in answer.doubts if one not in self._doubted]
-        if judged or doubts:
-            self._outcome = self._sorted(answer, judged, doubts)
+        keys = tuple(key for key in answer.keys if key not in self._keys)
+        if judged or doubts or keys:
+            self._outcome = self._sorted(answer, judged)
+            self._outcome.doubts, self._outcome.keys = doubts, keys
 
-    def _sorted(
-        self, answer: Answer, judged: list[tuple[Change, Judged]], doubts: list[tuple[str, str]]
-    ) -> Outcome:
-        found = Outcome(answer.manager, doubts=doubts, keys=answer.keys)
+    def _possible(self, deeds: Sequence[Deed]) -> tuple[Deed, ...]:
+        """What ended before the approval cannot have brought what differs from it, and nothing lasts longer
+        than until now, whatever the log says."""
+        approved, now = self._approved() / SECOND, self._wall() / SECOND
+        return tuple(
+            one._replace(unpacked=min(one.unpacked, now), ended=min(one.ended, now))
+            for one in deeds
+            if one.ended + 1 > approved and one.begin <= now + 1
+        )
+
+    def _sorted(self, answer: Answer, judged: list[tuple[Change, Judged]]) -> Outcome:
+        found = Outcome(answer.manager)
         found.apart = [one for one in judged if one[1].apart is not None]
         by = self._who()
         several = transactions(answer.deeds, self._spans)
@@ -327,6 +337,7 @@ class Provenance:
             self._tries.pop((change.fact, change.key), None)
         self._outcome = None
         self._doubted.update(outcome.doubts)
+        self._keys.update(outcome.keys)
         for transaction, _ in outcome.explained:
             begin = min(one.begin for one in transaction.deeds)
             end = max(one.ended for one in transaction.deeds)
@@ -345,6 +356,7 @@ class Provenance:
         found = list(self.held)
         self.held, self._outcome, self._asked = Held(), None, {}
         self._tries.clear()
+        self._fine.clear()
         return found
 
     @property

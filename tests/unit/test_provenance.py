@@ -53,7 +53,9 @@ class FakeJudge:
         self.problem = ""
         self.tool: set[bytes] = set()
         self.words: dict[bytes, tuple[str, ...]] = {}
-        self.deeds = (Deed("tool:all", "upgrade", "1.0", "1.1", AT - 5, AT + 3, AT + 4, AT - 5),)
+        self.deeds: tuple[Deed, ...] = (
+            Deed("tool:all", "upgrade", "1.0", "1.1", AT - 5, AT + 3, AT + 4, AT - 5),
+        )
         self.doubts: tuple[tuple[str, str], ...] = ()
         self.ctimes: dict[bytes, int] = {}
 
@@ -581,3 +583,20 @@ def test_a_set_id_file_elsewhere_is_judged_too(bench: Bench) -> None:
     bench.announcer.add(Change(SetIdFact, after.row()[:2], after.row(), finding=one, event="opened"))
     bench.pass_time(2 * SETTLE)
     assert bench.kinds() == [("transaction", "info")]
+
+
+def test_a_log_that_speaks_of_the_future_is_not_believed(bench: Bench) -> None:
+    bench.judge.deeds = (
+        Deed("tool:all", "upgrade", "1.0", "1.1", AT - 5, AT + 9e9, AT + 9e9, AT - 5),
+        Deed("other:all", "upgrade", "1.0", "1.1", AT + 9e8, AT + 9e9, AT + 9e9, AT + 9e8),
+    )
+    bench.managers.moved = 1
+    bench.brings(b"/usr/bin/tool")
+    bench.pass_time(2 * SETTLE)
+    (only,) = bench.told()
+    assert only["hostguard"]["transaction"]["package_count"] == 1
+    assert only["hostguard"]["transaction"]["ended"][:4] == "2025"
+    bench.now += 3600 * SECOND
+    bench.add(b"/usr/bin/tool", event="changed", ctime=bench.now)
+    bench.pass_time(HOLD)
+    assert bench.kinds() == [("file", "high")], "and nothing waits for it any more"
