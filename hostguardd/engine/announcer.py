@@ -13,6 +13,7 @@ The rules kept here:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
@@ -141,6 +142,12 @@ class Announcer:
         found += [one for one in ahead.values() if one is not None]
         found.sort(key=lambda one: (-one.verdict.severity, one.first_seen, one.id))
         yield from (one for one in found if one.verdict.severity >= least)
+
+    def counts(self) -> Mapping[Severity, int]:
+        """How many are open, by severity; also those still waiting."""
+        if not any(self._all_held()):
+            return self._findings.counts()
+        return Counter(one.verdict.severity for one in self.open())
 
     def _ahead(self) -> dict[str, Finding | None]:
         """Findings that are not written down as they are, by id; None: over."""

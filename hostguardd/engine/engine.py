@@ -164,6 +164,7 @@ class Engine:
         self.parts: Parts
         self.coverage: Coverage
         self.keeper: Keeper
+        self._deferred: list[Callable[[], None]] = []
         self._lost_since = 0
         self._looked = False
         self._trouble = 0
@@ -287,6 +288,9 @@ class Engine:
         self.update.overdue()
         self.windows.tick()
         self.signed.settle()
+        deferred, self._deferred = self._deferred, []
+        for call in deferred:
+            call()
         self._life.show(now, heartbeats=bool(self.config.destinations))
 
     def tell(self, code: str, /, **params: int | float | str | bytes) -> Alert:
@@ -364,6 +368,10 @@ class Engine:
         if self.witness is not None:
             watched, others = file_systems(self._host.files.mounts(), self.parts.watches)
             self.witness.open(self.config.actors.rungs, watched, others)
+
+    def defer(self, call: Callable[[], None]) -> None:
+        """Have it called when a turn of the loop or two is over."""
+        self._deferred.append(call)
 
     def _approved_at(self) -> int:
         current = self.baseline.current()

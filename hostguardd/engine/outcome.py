@@ -71,7 +71,7 @@ class Outcome:
         told = [(*one, judged) for change, judged in self.apart for one in to_tell(change)]
         turn: Counter[str] = Counter()
         order = []
-        for number, (finding, _, judged) in enumerate(told):  # one of each kind of clause before the next
+        for number, (finding, _, judged) in enumerate(told):  # one for each clause before another one
             says = judged.says if judged.apart is not Apart.STRAY else ""
             turn[says] += bool(says)
             order.append((turn[says], -finding.verdict.severity, number))

@@ -13,7 +13,7 @@ before it was told, so that a restart in between finds it again; the loop never 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final, Protocol
 
@@ -21,9 +21,10 @@ from ..describe import TELLING, Names
 from ..errors import StoreError
 from ..host.atwork import AtWork
 from ..manifest import is_own
-from ..model import FileFact, Row, SetIdFact, Value
+from ..model import FileFact, Row, SetIdFact, Severity, Value
 from ..packages.evidence import Answer, Question, nothing, transactions
-from ..packages.judging import Apart, Bench, Judged, asked, may_wait
+from ..packages.interface import Deed
+from ..packages.judging import Apart, Bench, Judged, asked, is_draft, may_wait
 from ..packages.telling import Transaction, identify
 from ..record import escape
 from .held import Held, onto
@@ -43,6 +44,15 @@ POLL: Final = SECOND // 2
 
 LONGEST: Final = 15 * 60 * SECOND
 """How long anything waits for a manager at most: a question on its terminal may wait for ever."""
+
+INTERIM: Final = 60 * SECOND
+"""How often what is loud is judged while the manager works, so that it need not wait for the end."""
+
+COMPLETE: Final = 2 * 60 * SECOND
+"""How long something must have been there for that: what is being unpacked is not in the database yet."""
+
+LOUD: Final = (Apart.TAMPERED, Apart.STRAY)
+"""What is told then."""
 
 MOST_HELD: Final = 5_000
 """Changes that wait. Beyond it what is complete is told, and then the rest."""
@@ -115,12 +125,15 @@ class Provenance:
         self._moved = False
         self._asked: dict[tuple[type, Row], Change] = {}
         self._asked_marks: tuple[tuple[str, int], ...] = ()
-        self._partial = False
+        self._partial = self._interim = False
+        self._interim_at = 0
+        self._fine: dict[tuple[type, Row], Change] = {}
         self._renewing = False
         self._renew = False
         self._tries: dict[tuple[type, Row], int] = {}
         self._outcome: Outcome | None = None
         self._doubted: set[tuple[str, str]] = set()
+        self._keys: set[str] = set()
         self._marks: tuple[tuple[str, int], ...] = ()
         self._spans: list[tuple[float, float]] = []
         self._judged_at = 0.0
@@ -209,9 +222,26 @@ class Provenance:
         rest = now < self._came + SETTLE or self._looking()
         if not full and (waits or (rest and now < max(self._opened, self._worked) + SETTLE_LONGEST)):
             self._next = now + (POLL if waits else SETTLE // 4)
+            if waits and now - max(self._interim_at, self._opened) >= INTERIM:
+                self._ask_for([one for one in self.held if self._is_overripe(one)], now)
             return
         self._partial = waits
-        self._asked = {(one.fact, one.key): one for one in self.held}
+        self._ask_for(list(self.held))
+
+    def _is_overripe(self, change: Change) -> bool:
+        """Whether a change is loud, nobody found it fine, and no package is still being unpacked there."""
+        finding = change.finding
+        if finding is None or change.event not in TELLING or finding.verdict.severity < Severity.HIGH:
+            return False
+        if self._fine.get((change.fact, change.key)) is change or is_draft(finding.drift.subject.label):
+            return False
+        return self._wall() - finding.last_seen >= COMPLETE
+
+    def _ask_for(self, changes: list[Change], interim: int = 0) -> None:
+        self._interim, self._interim_at = bool(interim), interim or self._interim_at
+        if not changes:
+            return
+        self._asked = {(one.fact, one.key): one for one in changes}
         self._asked_marks = self._managers.marks()
         drifts = [found[0] for one in self._asked.values() if (found := drift_of(one)) is not None]
         self._judge.ask(Question(self._root, self._since(), asked(drifts), self._place))
@@ -229,9 +259,7 @@ class Provenance:
 
     def _conclude(self, answer: Answer) -> None:
         """Judge by an answer what is still as it was when that was asked for."""
-        # What ended before the approval cannot have brought what differs from it.
-        deeds = tuple(deed for deed in answer.deeds if deed.ended + 1 > self._approved() / SECOND)
-        answer = answer._replace(deeds=deeds)
+        answer = answer._replace(deeds=self._possible(answer.deeds))
         bench = Bench(answer)
         judged: list[tuple[Change, Judged]] = []
         for key, change in self._asked.items():
@@ -245,22 +273,36 @@ class Provenance:
                     continue
                 one = Judged("it keeps changing while it is compared", apart=Apart.STRAY)
             judged.append((now, one))
-        if self._partial:
+        if self._interim:
+            loud = [] if answer.problem else [one for one in judged if one[1].apart in LOUD]
+            self._fine.update(((one.fact, one.key), one) for one, how in judged if how.apart not in LOUD)
+            judged = loud
+        elif self._partial:
             complete = [one for one in judged if one[1].apart is None]
             if 2 * len(complete) >= len(judged):
                 judged = complete
         self._asked = {}
-        if not self._partial:
+        if not (self._partial or self._interim):
             self._opened = self._mono()  # of what is left
         self._next = self._mono() + SETTLE
         doubts = [one for one in answer.doubts if one not in self._doubted]
-        if judged or doubts:
-            self._outcome = self._sorted(answer, judged, doubts)
+        keys = tuple(key for key in answer.keys if key not in self._keys)
+        if judged or doubts or keys:
+            self._outcome = self._sorted(answer, judged)
+            self._outcome.doubts, self._outcome.keys = doubts, keys
 
-    def _sorted(
-        self, answer: Answer, judged: list[tuple[Change, Judged]], doubts: list[tuple[str, str]]
-    ) -> Outcome:
-        found = Outcome(answer.manager, doubts=doubts, keys=answer.keys)
+    def _possible(self, deeds: Sequence[Deed]) -> tuple[Deed, ...]:
+        """What ended before the approval cannot have brought what differs from it, and nothing lasts longer
+        than until now, whatever the log says."""
+        approved, now = self._approved() / SECOND, self._wall() / SECOND
+        return tuple(
+            one._replace(unpacked=min(one.unpacked, now), ended=min(one.ended, now))
+            for one in deeds
+            if one.ended + 1 > approved and one.begin <= now + 1
+        )
+
+    def _sorted(self, answer: Answer, judged: list[tuple[Change, Judged]]) -> Outcome:
+        found = Outcome(answer.manager)
         found.apart = [one for one in judged if one[1].apart is not None]
         by = self._who()
         several = transactions(answer.deeds, self._spans)
@@ -295,12 +337,14 @@ class Provenance:
             self._tries.pop((change.fact, change.key), None)
         self._outcome = None
         self._doubted.update(outcome.doubts)
+        self._keys.update(outcome.keys)
         for transaction, _ in outcome.explained:
             begin = min(one.begin for one in transaction.deeds)
             end = max(one.ended for one in transaction.deeds)
             self._spans = [*(one for one in self._spans if one[0] != begin), (begin, end)][-MOST_SPANS:]
-        if self._partial:
+        if self._partial or self._interim:
             return
+        self._fine.clear()
         self._by, self._marks, self._checked = None, self._asked_marks, 0
         self._judged_at = self._wall() / SECOND
         self._renew = bool(outcome.explained or outcome.keys)
@@ -312,12 +356,18 @@ class Provenance:
         found = list(self.held)
         self.held, self._outcome, self._asked = Held(), None, {}
         self._tries.clear()
+        self._fine.clear()
         return found
 
     @property
     def working(self) -> str:
         """Whose end is waited for; "" if nobody's."""
         return self._working.manager if self._working is not None else ""
+
+    @property
+    def settling(self) -> bool:
+        """Whether something waits that is judged in a moment: nobody is at work any more."""
+        return self._working is None and bool(self.held)
 
     def begin(self) -> None:
         """Have whose each path is written down, where it is not."""

@@ -145,7 +145,7 @@ def _deeds(packages: PackageLedger, since: float, before: Mapping[str, str]) -> 
     """What its log tells. What no log tells of (rpm without dnf) is known from what is installed now and was
     not `before`, or the other way round."""
     found = []
-    for deed in packages.deeds(since):
+    for deed in packages.worked(since):
         earlier = deed.before or ("" if deed.run else _version(before, deed.package))
         action = "upgrade" if deed.action == "install" and earlier not in ("", deed.after) else deed.action
         found.append(deed._replace(action=action, before=earlier))

@@ -31,6 +31,7 @@ from .tables import Ids
 ADMIN: Final = b"/var/lib/dpkg"
 STATUS: Final = ADMIN + b"/status"
 INFO: Final = ADMIN + b"/info"
+UPDATES: Final = ADMIN + b"/updates"
 
 MOST_TABLE: Final = 16 * 1024**2
 MOST_PACKAGES: Final = 50_000
@@ -71,7 +72,13 @@ class Dpkg:
             return [], f"{STATUS.decode()} is larger than {MOST_TABLE} bytes"
         names = set(self._texts.names(INFO, MOST_NAMES) or ())
         found = []
-        for package in islice(dpkgdb.status(text.data), MOST_PACKAGES):
+        # What it did since it was started lies beside, and is folded in at its end; the last word counts.
+        later = [
+            self._texts.read(UPDATES + b"/" + name, MOST_TABLE).data or b""
+            for name in self._texts.names(UPDATES, MOST_NAMES) or ()
+            if name.isdigit()
+        ]
+        for package in islice(dpkgdb.latest(text.data, *later), MOST_PACKAGES):
             several = package.name + b":" + package.architecture
             base = several if several + b".list" in names else package.name
             found.append(_Entry(package, base, escape(base)))
@@ -149,16 +156,16 @@ class Dpkg:
             for path in self._listed(entry) or ()
         )
 
-    def _entries(self, wanted: set[bytes]) -> list[_Entry]:
-        """The entries that have some of the paths."""
-        numbers = {number for path in wanted if (number := self._index.key(path)) is not None}
-        return [self._status[0][number] for number in sorted(numbers)]
-
     def paths(self) -> Iterator[tuple[bytes, str]]:
         """Every packaged path."""
         for entry in self._status[0]:
             for path in self._listed(entry) or ():
                 yield self._placed(path, entry.package.name), entry.name
+
+    def _entries(self, wanted: set[bytes]) -> list[_Entry]:
+        """The entries that have some of the paths."""
+        numbers = {number for path in wanted if (number := self._index.key(path)) is not None}
+        return [self._status[0][number] for number in sorted(numbers)]
 
     def _owned(self, wanted: set[bytes]) -> dict[bytes, tuple[_Entry, Owner]]:
         found: dict[bytes, tuple[_Entry, Owner]] = {}
@@ -293,7 +300,7 @@ class Dpkg:
                 if one is not None and one.at >= since:
                     yield one
 
-    def deeds(self, since: float) -> Iterator[Deed]:
+    def worked(self, since: float) -> Iterator[Deed]:
         """By what its log says of each package's state. Its files are unpacked by the line that follows the
         one which calls it half installed."""
         going: dict[str, Deed] = {}

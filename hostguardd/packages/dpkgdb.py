@@ -78,6 +78,21 @@ def status(text: bytes) -> Iterator[Package]:
         yield Package(name, architecture, version, kib * 1024, tuple(conffiles), half)
 
 
+def latest(text: bytes, *later: bytes) -> Iterator[Package]:
+    """The packages of a status whose files are there, as `later` paragraphs have them where they do."""
+    if not later:
+        yield from status(text)
+        return
+    known = {_identity(data, *at): (data, at) for data in (text, *later) for at in _paragraphs(data)}
+    for data, (begin, end) in known.values():
+        yield from status(data[begin:end])
+
+
+def _identity(text: bytes, begin: int, end: int) -> tuple[bytes, bytes]:
+    has = {field[1]: field[2].strip() for field in _FIELD.finditer(text, begin, end)}
+    return has.get(b"Package", b""), has.get(b"Architecture", b"")
+
+
 def _paragraphs(text: bytes) -> Iterator[tuple[int, int]]:
     begin = 0
     while begin < len(text):

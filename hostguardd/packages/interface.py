@@ -161,8 +161,8 @@ class PackageHost(Protocol):
 class PackageLedger(PackageHost, Protocol):
     """The same, with what it takes to say afterwards what a package manager did."""
 
-    def deeds(self, since: float) -> Iterator[Deed]:
-        """What it did since then, with how long it worked on each package where its log tells; in no order."""
+    def worked(self, since: float) -> Iterator[Deed]:
+        """What it did since then, and for how long on each package where its log tells; in no order."""
         ...
 
     def paths(self) -> Iterator[tuple[bytes, str]]:
@@ -209,7 +209,7 @@ class NoPackages:
         """Nothing happened."""
         return iter(())
 
-    def deeds(self, since: float) -> Iterator[Deed]:
+    def worked(self, since: float) -> Iterator[Deed]:
         """Nothing happened."""
         return iter(())
 

@@ -39,6 +39,11 @@ LOOSE: Final = 60.0
 IMMUTABLE: Final = 0x30
 """FS_IMMUTABLE_FL and FS_APPEND_FL, ioctl_iflags(2): no package sets them."""
 
+NOTHING: Final = b"/dev/null"
+"""Where packages lead a name that is to mean nothing (a masked unit)."""
+
+CONTENT: Final = frozenset({"sha256", "size", "target"})
+
 LABELS: Final = frozenset({b"security.selinux", b"security.ima", b"security.evm"})
 """Attributes that follow from the path or from the content."""
 
@@ -73,12 +78,14 @@ DRAFT: Final = re.compile(rb"(.+?)(?:\.dpkg-(?:new|tmp)|;[0-9a-f]{8})")
 
 class Apart(Enum):
     """What is not explained: TAMPERED is of a package and not as packaged; SIDE comes with transactions (a
-    configuration file that differs, what triggers make) or cannot be compared any more; STRAY is anybody's.
-    AGAIN changed while it was compared, and may be judged once more."""
+    configuration file that differs, what triggers make) or cannot be compared any more; STRAY is anybody's;
+    UNSURE is a package's, and nothing says whether it is as packaged. AGAIN changed while it was compared,
+    and may be judged once more."""
 
     TAMPERED = "tampered"
     SIDE = "side"
     STRAY = "stray"
+    UNSURE = "unsure"
     AGAIN = "again"
 
 
@@ -216,13 +223,17 @@ class Bench:
         who = f"{seen.package} {seen.version}"
         deed = self._deed(seen.package, after.ctime)
         if seen.words and seen.config:
-            return _apart(f"it differs from what {who} brings: {seen.detail}", Apart.SIDE)
+            says = f"it differs from what {who} brings: {seen.detail}"
+            return _apart(says, Apart.SIDE if deed is not None else Apart.STRAY)
         if seen.words:
             return _apart(f"it is not what {who} brings: {seen.detail}", Apart.TAMPERED)
         if deed is None or deed.after == "":
-            return _apart(f"{who} owns it, and was not worked on", Apart.TAMPERED)
+            another = drift.action is Action.ADDED or not CONTENT.isdisjoint(drift.changed)
+            return _apart(
+                f"{who} owns it, and was not worked on", Apart.TAMPERED if another else Apart.UNSURE
+            )
         if seen.problem:
-            return _apart(f"{who} owns it, and {seen.problem}", Apart.TAMPERED)
+            return _apart(f"{who} owns it, and {seen.problem}", Apart.UNSURE)
         level = min(Level(seen.level), Level.DIGEST if self._answer.keys else Level.SIGNED)
         if level < Level.SIGNED:
             if not seen.config and (forged := self._forged(seen.package, deed)):
@@ -230,7 +241,10 @@ class Bench:
                 return _apart(forged, Apart.TAMPERED if late else Apart.SIDE)
             if not folder and not self._while(after.ctime, deed):
                 return _apart(f"it was changed when nobody worked on {who}", Apart.TAMPERED)
-        if says := _unfit(after, level, seen.leads, self._answer.manager) or _unkept(drift, level):
+        if level is Level.LISTED and stat.S_ISREG(after.mode):
+            return _apart(f"{who} owns it, and keeps no digest of it", Apart.UNSURE)
+        leads = seen.leads or self._answer.manager != "dpkg" or _leads_as_before(drift)
+        if says := _unfit(after, leads) or _unkept(drift, level):
             return _apart(f"{who} owns it, but {says}", Apart.TAMPERED)
         if level < Level.SIGNED and not stat.S_ISREG(after.mode):
             level = Level.LISTED
@@ -257,19 +271,26 @@ def _within(ctime: int, begin: float, end: float) -> bool:
     return begin - EARLY <= ctime / SECOND <= end + LATE
 
 
-def _unfit(after: FileFact | SetIdFact, level: Level, leads: bool, manager: str) -> str:
+def _leads_as_before(drift: Drift) -> bool:
+    """Whether a link leads where it led when it was approved, or to nothing at all."""
+    before, after = drift.before, drift.after
+    if not isinstance(after, FileFact):
+        return False
+    return after.target == NOTHING or (isinstance(before, FileFact) and before.target == after.target)
+
+
+def _unfit(after: FileFact | SetIdFact, leads: bool) -> str:
     """Why what is there cannot be explained by a package at all; "" if it can."""
     if isinstance(after, SetIdFact):
-        return "" if level > Level.LISTED else "no digest is kept of it"
+        return ""
     if after.unstable:
         return "it is being written"
     if after.device:
         return "something is mounted there"
-    if stat.S_ISREG(after.mode):
-        return "" if level > Level.LISTED else "no digest is kept of it"
     if stat.S_ISLNK(after.mode):
-        return "" if leads or manager != "dpkg" else "where it leads is no package's"
-    return "" if stat.S_ISDIR(after.mode) else "it is neither a file, a folder nor a link"
+        return "" if leads else "where it leads is no package's"
+    whole = stat.S_ISREG(after.mode) or stat.S_ISDIR(after.mode)
+    return "" if whole else "it is neither a file, a folder nor a link"
 
 
 def _unkept(drift: Drift, level: Level) -> str:
@@ -318,6 +339,11 @@ def asked(drifts: Sequence[Drift]) -> list[bytes]:
         if draft is not None:
             found[draft[1]] = None
     return list(found)
+
+
+def is_draft(path: bytes) -> bool:
+    """Whether a manager unpacks something there, to rename it."""
+    return DRAFT.fullmatch(path) is not None
 
 
 # -- what may wait for a package manager -----------------------------------------------------------

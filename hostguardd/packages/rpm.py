@@ -241,7 +241,7 @@ class Rpm:
                 found.append(Transaction(package.at, "install", package.name, "", package.version, source))
         yield from sorted(found)
 
-    def deeds(self, since: float) -> Iterator[Deed]:
+    def worked(self, since: float) -> Iterator[Deed]:
         """Each at its one moment."""
         return map(at_once, self.transactions(since))
 

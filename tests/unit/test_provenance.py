@@ -15,7 +15,16 @@ from hostguardd.describe import Event
 from hostguardd.engine import provenance as room
 from hostguardd.engine.announcer import HOLD, RETRY, Announcer
 from hostguardd.engine.keeper import Change
-from hostguardd.engine.provenance import LONGEST, POLL, SETTLE, SETTLE_LONGEST, TRIES, Provenance
+from hostguardd.engine.provenance import (
+    COMPLETE,
+    INTERIM,
+    LONGEST,
+    POLL,
+    SETTLE,
+    SETTLE_LONGEST,
+    TRIES,
+    Provenance,
+)
 from hostguardd.host.atwork import AtWork
 from hostguardd.model import FileFact, Finding, SetIdFact, Severity
 from hostguardd.packages.evidence import Answer, Question, Seen
@@ -44,7 +53,9 @@ class FakeJudge:
         self.problem = ""
         self.tool: set[bytes] = set()
         self.words: dict[bytes, tuple[str, ...]] = {}
-        self.deeds = (Deed("tool:all", "upgrade", "1.0", "1.1", AT - 5, AT + 3, AT + 4, AT - 5),)
+        self.deeds: tuple[Deed, ...] = (
+            Deed("tool:all", "upgrade", "1.0", "1.1", AT - 5, AT + 3, AT + 4, AT - 5),
+        )
         self.doubts: tuple[tuple[str, str], ...] = ()
         self.ctimes: dict[bytes, int] = {}
 
@@ -236,14 +247,47 @@ def test_nothing_but_files_waits(bench: Bench) -> None:
 def test_a_lock_that_is_never_given_back_silences_nobody(bench: Bench) -> None:
     bench.managers.working = DPKG
     bench.brings(b"/usr/bin/tool")
-    bench.add(b"/usr/bin/planted", Severity.CRITICAL)
+    bench.add(b"/usr/bin/planted", Severity.MEDIUM)
     bench.pass_time(LONGEST - SECOND)
     assert bench.told() == []
     bench.pass_time(2 * SECOND)
-    assert bench.kinds() == [("transaction", "info"), ("file", "critical")]
+    assert bench.kinds() == [("transaction", "info"), ("file", "medium")]
     bench.add(b"/usr/bin/second", Severity.CRITICAL)
     bench.pass_time(SETTLE_LONGEST)
     assert bench.kinds() == [("file", "critical")], "of this lock nobody waits for the end any more"
+
+
+def test_what_is_loud_and_no_packages_is_told_while_the_manager_still_works(bench: Bench) -> None:
+    bench.managers.working = DPKG
+    bench.brings(b"/usr/bin/tool")
+    bench.add(b"/usr/bin/planted")
+    bench.add(b"/usr/bin/drafted.dpkg-new")
+    bench.add(b"/usr/share/doc/quiet", Severity.LOW)
+    bench.pass_time(COMPLETE - SECOND)
+    assert bench.told() == []
+    bench.pass_time(INTERIM + 2 * SECOND)
+    (one,) = bench.told()
+    assert one["file"]["path"] == "/usr/bin/planted"
+    assert [len(asked.paths) for asked in bench.judge.asked] == [2]
+    bench.pass_time(3 * INTERIM)
+    assert bench.told() == []
+    assert len(bench.judge.asked) == 1, "what was fine is not asked about again and again"
+    bench.managers.working = None
+    bench.pass_time(2 * SETTLE)
+    assert [kind for kind, _ in bench.kinds()] == ["transaction", "file", "file"]
+    assert bench.story(b"/usr/bin/tool")[0] == "package"
+
+
+def test_a_database_that_cannot_be_read_meanwhile_says_nothing_yet(bench: Bench) -> None:
+    bench.managers.working = DPKG
+    bench.judge.problem = "it is locked"
+    bench.brings(b"/usr/bin/tool")
+    bench.pass_time(COMPLETE + 2 * INTERIM)
+    assert bench.told() == []
+    bench.judge.problem = ""
+    bench.managers.working = None
+    bench.pass_time(2 * SETTLE)
+    assert bench.kinds() == [("transaction", "info")]
 
 
 def test_a_short_one_is_known_by_its_records(bench: Bench) -> None:
@@ -539,3 +583,20 @@ def test_a_set_id_file_elsewhere_is_judged_too(bench: Bench) -> None:
     bench.announcer.add(Change(SetIdFact, after.row()[:2], after.row(), finding=one, event="opened"))
     bench.pass_time(2 * SETTLE)
     assert bench.kinds() == [("transaction", "info")]
+
+
+def test_a_log_that_speaks_of_the_future_is_not_believed(bench: Bench) -> None:
+    bench.judge.deeds = (
+        Deed("tool:all", "upgrade", "1.0", "1.1", AT - 5, AT + 9e9, AT + 9e9, AT - 5),
+        Deed("other:all", "upgrade", "1.0", "1.1", AT + 9e8, AT + 9e9, AT + 9e9, AT + 9e8),
+    )
+    bench.managers.moved = 1
+    bench.brings(b"/usr/bin/tool")
+    bench.pass_time(2 * SETTLE)
+    (only,) = bench.told()
+    assert only["hostguard"]["transaction"]["package_count"] == 1
+    assert only["hostguard"]["transaction"]["ended"][:4] == "2025"
+    bench.now += 3600 * SECOND
+    bench.add(b"/usr/bin/tool", event="changed", ctime=bench.now)
+    bench.pass_time(HOLD)
+    assert bench.kinds() == [("file", "high")], "and nothing waits for it any more"

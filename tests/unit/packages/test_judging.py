@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -41,7 +42,7 @@ def judge(
     manager: str = "dpkg",
     became: Became = Became.NEWS,
     written: float = AT + 1,
-    **more: object,
+    **more: Any,
 ) -> Judged:
     drift = between(before, after)
     path = drift.subject.label
@@ -80,8 +81,13 @@ LABELLED = encode_xattrs([(b"security.selinux", b"bin_t")])
         ({"seen": SEEN._replace(words=("content",))}, Apart.TAMPERED),
         ({"seen": SEEN._replace(words=("content",), package="other")}, Apart.TAMPERED),
         ({"seen": SEEN._replace(words=("content",), config=True)}, Apart.SIDE),
-        ({"seen": SEEN._replace(problem="it cannot be read")}, Apart.TAMPERED),
-        ({"seen": SEEN._replace(level=Level.LISTED)}, Apart.TAMPERED),
+        ({"seen": SEEN._replace(words=("content",), config=True, package="other")}, Apart.STRAY),
+        (
+            {"seen": SEEN._replace(package="other"), "after": replace(BEFORE, inode=5, ctime=AFTER.ctime)},
+            Apart.UNSURE,
+        ),
+        ({"seen": SEEN._replace(problem="it cannot be read")}, Apart.UNSURE),
+        ({"seen": SEEN._replace(level=Level.LISTED)}, Apart.UNSURE),
         ({"seen": SEEN._replace(inode=6)}, Apart.AGAIN),
         ({"seen": SEEN._replace(ctime=NOW)}, Apart.AGAIN),
         ({"seen": Seen()}, Apart.AGAIN),
@@ -172,6 +178,17 @@ def test_what_does_not_match_is_not(case: dict[str, object], apart: Apart) -> No
             Level.LISTED,
         ),
         ({**RPM, "seen": SIGNED}, Level.SIGNED),
+        (
+            {"before": None, "after": replace(AFTER, mode=stat.S_IFLNK | 0o777, target=b"/dev/null")},
+            Level.LISTED,
+        ),
+        (
+            {
+                "before": replace(BEFORE, mode=stat.S_IFLNK | 0o777, target=b"/run/x"),
+                "after": replace(AFTER, mode=stat.S_IFLNK | 0o777, target=b"/run/x"),
+            },
+            Level.LISTED,
+        ),
         (
             {
                 **RPM,
