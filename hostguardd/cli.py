@@ -27,7 +27,7 @@ from .control.client import call
 from .errors import ConfigError, Exit, HostguardError, UsageError
 from .progress import ProgressBar
 from .record import clean
-from .render import findings, inquiry, pages
+from .render import findings, inquiry, pages, windows
 from .render.paper import SEVERITIES, Paper
 
 REVIEWS = 3
@@ -217,9 +217,73 @@ def _trust(s: Session) -> str:
 
 
 def _accept(s: Session) -> Exit:
+    if s.options.window:
+        return _accept_window(s)
+    if not s.options.ids:
+        raise UsageError("say which: ID..., or --window ID")
     data = s.ask("accept", {"ids": s.options.ids, "reason": s.options.reason})
     s.show(data, lambda: pages.approved(s.paper, data))
     return Exit.OK
+
+
+def _accept_window(s: Session) -> Exit:
+    """Accepted is what was shown: the token stands for it."""
+    if s.options.ids:
+        raise UsageError("say ID... or --window ID, not both")
+    if not s.options.yes and not s.terminal.attended:
+        raise UsageError("nobody is there to be asked: say --yes to accept without a question")
+    data = s.ask("window", {"id": s.options.window})
+    if not s.options.json:
+        s.terminal.print(windows.window(s.paper, data))
+    if data["findings"] and not s.options.yes and not s.terminal.confirm("Accept all that lay inside?"):
+        s.show(data, lambda: ["Nothing was accepted."])
+        return Exit.DRIFT
+    done = s.ask(
+        "window-accept",
+        {"id": s.options.window, "token": data["token"], "reason": s.options.reason},
+    )
+    s.show(done, lambda: pages.approved(s.paper, done))
+    return Exit.OK
+
+
+def _expect(s: Session) -> Exit:
+    """Announce, extend, end, show or list, by what was said."""
+    given = s.options
+    asked: tuple[str, dict[str, Any]]
+    if given.end or given.extend:
+        if given.things or given.reason or (given.end and (given.length or given.extend)):
+            raise UsageError("--end ID stands alone, --extend ID takes nothing but --for TIME")
+        if given.extend and not given.length:
+            raise UsageError("--extend ID needs --for TIME")
+        length = {"length": given.length} if given.extend else {}
+        asked = f"window-{'extend' if given.extend else 'end'}", {"id": given.extend or given.end, **length}
+    elif given.length or given.reason:
+        if not (given.length and given.reason):
+            raise UsageError("say for how long and why: --for 30m -m REASON [PATH...]")
+        asked = "window-open", {"length": given.length, "reason": given.reason, "paths": given.things}
+        s.terminal.note(_links(given.things))
+    elif len(given.things) == 1 and not given.things[0].startswith("/"):
+        data = s.ask("window", {"id": given.things[0]})
+        s.show(data, lambda: windows.window(s.paper, data))
+        return Exit.OK
+    elif given.things:
+        raise UsageError("say for how long and why: --for 30m -m REASON PATH...")
+    else:
+        data = s.ask("windows")
+        s.show(data, lambda: windows.listed(s.paper, data))
+        return Exit.OK
+    done = s.ask(*asked)
+    s.show(done, lambda: windows.announced(s.paper, done["window"]))
+    return Exit.OK
+
+
+def _links(paths: Iterable[str]) -> Iterable[str]:
+    """What to know of paths that lead through links: files are told by where they really lie. They are named,
+    and not followed here, as whoever made the link would choose then what is expected."""
+    for path in paths:
+        real = os.path.realpath(path)
+        if path.startswith("/") and real != os.path.normpath(path):
+            yield f"{path} leads to {real} by a link; what lies there is not expected unless you name it"
 
 
 def _alerts(s: Session) -> Exit:
@@ -404,6 +468,15 @@ def _above_zero(text: str) -> float:
     return number
 
 
+def span(text: str) -> int:
+    """Seconds of `90s`, `30m`, `2h`, `1d`. argparse.ArgumentTypeError for anything else."""
+    found = re.fullmatch(r"(\d{1,6})([a-z]+)", text, re.ASCII)
+    seconds = int(found[1]) * _SPANS[found[2]] if found and found[2] in _SPANS else 0
+    if not seconds:
+        raise argparse.ArgumentTypeError(f"{text!r} is no length of time: say 90s, 30m, 2h or 1d")
+    return seconds
+
+
 COMMANDS: Mapping[str, Command] = {
     "status": Command(_status, "is it well, what is open, what it cannot see, what it costs"),
     "drift": Command(
@@ -413,7 +486,25 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "explain": Command(_explain, "all that is known of one finding", (_option("id", metavar="ID"),)),
     "accept": Command(
-        _accept, "take single findings into the baseline", (_option("ids", metavar="ID", nargs="+"), _REASON)
+        _accept,
+        "take single findings into the baseline",
+        (
+            _option("ids", metavar="ID", nargs="*"),
+            _option("--window", metavar="ID", help="all that lay inside a change window that has ended"),
+            _option("--yes", action="store_true", help="with --window: accept without asking"),
+            _REASON,
+        ),
+    ),
+    "expect": Command(
+        _expect,
+        "announce changes, which are then told quietly; alone: what is announced",
+        (
+            _option("things", metavar="PATH|ID", nargs="*", help="where (none: all files); or show a window"),
+            _option("--for", dest="length", type=span, metavar="TIME", help="for how long: 30m, 2h"),
+            _option("--extend", metavar="ID", help="let a window be open for so long from now"),
+            _option("--end", metavar="ID", help="end a window before its time"),
+            _REASON,
+        ),
     ),
     "baseline": Command(
         _baseline,

@@ -18,6 +18,7 @@ from .rules import Rule, check_rule
 from .sections import (
     ActorsConfig,
     AlertLogConfig,
+    AutomationConfig,
     BaselineConfig,
     ControlConfig,
     EventsConfig,
@@ -29,6 +30,7 @@ from .sections import (
     ProcessesConfig,
     SetIdConfig,
     Sweeps,
+    WindowsConfig,
 )
 from .validate import Mistake, entries, read_fields, reads, table
 from .watchlist import Watch, check_watch
@@ -43,6 +45,8 @@ class Config:
     hints: Hints = field(default=Hints(), metadata=reads(table(Hints)))
     alerts: AlertLogConfig = field(default=AlertLogConfig(), metadata=reads(table(AlertLogConfig)))
     baseline: BaselineConfig = field(default=BaselineConfig(), metadata=reads(table(BaselineConfig)))
+    windows: WindowsConfig = field(default=WindowsConfig(), metadata=reads(table(WindowsConfig)))
+    automation: AutomationConfig = field(default=AutomationConfig(), metadata=reads(table(AutomationConfig)))
     control: ControlConfig = field(default=ControlConfig(), metadata=reads(table(ControlConfig)))
     setid: SetIdConfig = field(default=SetIdConfig(), metadata=reads(table(SetIdConfig)))
     listeners: ListenersConfig = field(default=ListenersConfig(), metadata=reads(table(ListenersConfig)))

@@ -96,7 +96,7 @@ def _run(config_file: str | None, config: Config) -> int:
     diagnose = diagnostics(sys.stderr)
     for folder, mode in ((config.paths.state, 0o700), (config.paths.log, 0o750), (config.paths.run, 0o755)):
         _make(folder, mode)
-    clock = SystemClock()
+    clock, host = SystemClock(), this_host()
     with locked(Path(config.paths.state), "hostguardd"):
         log = AlertLog(config.paths.log, config.alerts, identity(), _known_head(config))
         database = _open(config, log, clock.wall, diagnose)
@@ -105,7 +105,7 @@ def _run(config_file: str | None, config: Config) -> int:
             lambda: parse(default_sources(config_file)),
             database,
             log,
-            this_host(),
+            host,
             clock,
             _Notifier(),
             diagnose,
@@ -115,7 +115,9 @@ def _run(config_file: str | None, config: Config) -> int:
         )
         for number in SIGNALS:
             signal.signal(number, lambda caught, _frame: engine.signal(SIGNALS[caught]))
-        server = ControlServer(socket_path(config.paths.run), config.control.group, engine.submit)
+        server = ControlServer(
+            socket_path(config.paths.run), config.control.group, engine.submit, host.witnesses
+        )
         engine.door = server
         try:
             server.start()

@@ -108,6 +108,12 @@ CONDITIONS: Mapping[str, Condition] = {
         "If this was you or a colleague, nothing to do. If nobody knows of it, compare what became normal "
         "(hostguardctl diff) and go back (hostguardctl rollback).",
     ),
+    "baseline.packages-accepted": Condition(
+        ALERT, LOW,
+        "{actor} accepted {changes} findings as normal ({summary}) in generation {generation}: {reason}", "",
+        "As the configuration asks for ([baseline] accept_packages): each is exactly what a package says "
+        "whose signature verifies. hostguardctl diff shows them, hostguardctl rollback takes them back.",
+    ),
     "baseline.rolledback": Condition(
         ALERT, HIGH,
         "{actor} went back to the baseline of generation {number}, now generation {generation}: {reason}",
@@ -230,6 +236,58 @@ CONDITIONS: Mapping[str, Condition] = {
         ALERT, HIGH, "The update of hostguardd that {actor} announced did not end within {wait:span}", IMPAIR,
         "What differs in its own files is told as drift now. If the package manager still works, wait for it "
         "and look again; otherwise ask who announced an update that never came.",
+    ),
+    "window.opened": Condition(
+        ALERT, HIGH,
+        "{actor} announced changes until {until:time} ({window}: {reason}); expected is {places}", IMPAIR,
+        "If this was you or a colleague, nothing to do: what is announced is told quietly and listed at the "
+        "end (hostguardctl expect). If nobody knows of it, somebody wants to change this host unnoticed: end "
+        "it (hostguardctl expect --end ID) and look at everything that was told inside it.",
+    ),
+    "window.extended": Condition(
+        ALERT, HIGH,
+        "{actor} announced further changes until {until:time} ({window}: {reason}); expected is {places}",
+        IMPAIR,
+        "If nobody knows of it, end it (hostguardctl expect --end ID) and look at everything that was "
+        "told inside it.",
+    ),
+    "window.resumed": Condition(
+        ALERT, HIGH,
+        "Changes that {actor} announced are still expected until {until:time} ({window}: {reason}); expected "
+        "is {places}",
+        IMPAIR,
+        "Expected after a restart during announced changes. If nobody knows of them, end the window "
+        "(hostguardctl expect --end ID).",
+    ),
+    "window.ending": Condition(
+        ALERT, MEDIUM, "{actor} ended the time of announced changes ({window}: {reason})", "",
+        "Nothing to do: what lay inside is listed next.",
+    ),
+    "window.ended": Condition(
+        ALERT, LOW,
+        "The time of changes that {actor} announced is over ({window}: {reason}): {inside} lay inside, none "
+        "of medium severity or louder outside", "",
+        "Look at what lay inside (hostguardctl expect ID) and decide: hostguardctl accept --window ID.",
+    ),
+    "window.ended-outside": Condition(
+        ALERT, HIGH,
+        "The time of changes that {actor} announced is over ({window}: {reason}): {inside} lay inside, and "
+        "{outside} of medium severity or louder were told outside it meanwhile", IMPAIR,
+        "Whoever knows of the change should say whether those outside belong to it (hostguardctl alerts); an "
+        "intruder likes to work while much is changing. For what lay inside: hostguardctl expect ID, "
+        "then hostguardctl accept --window ID.",
+    ),
+    "package.forged": Condition(
+        ALERT, CRITICAL, "The package database itself is forged at {what}: {says}", "T1554 T1565.001",
+        "A package whose header was written by hand vouches for nothing: somebody wanted changed files to "
+        "look packaged. Keep a copy of the database as evidence, compare that package's files with those of "
+        "a sibling or of the distribution, and trust no tool it brings before.",
+    ),
+    "package.key-added": Condition(
+        ALERT, HIGH, "{manager} believes the signatures of another key now: {key}", "T1553.004",
+        "Whoever holds the key may bring packages that count as signed. Expected when an administrator added "
+        "a source of packages (rpm -qi gpg-pubkey shows whose it is); otherwise take it away (rpm -e), and "
+        "look at what was installed since.",
     ),
     "config.reloaded": Condition(
         ALERT, LOW, "The configuration was read again and is in force: {summary}", IMPAIR,

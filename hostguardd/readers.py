@@ -37,6 +37,14 @@ def host_path(value: object) -> bytes:
     return path.rstrip(b"/") or b"/"
 
 
+def path_of(value: object) -> bytes:
+    """The same of a request, not of the configuration: ValueError says what is wrong."""
+    try:
+        return host_path(value)
+    except Invalid as error:
+        raise ValueError("; ".join(what for _, what in error.mistakes)) from None
+
+
 def watched_path(value: object) -> bytes:
     """The same, or such a path below `~`, which stands for the home of every account."""
     if value == "~" or (isinstance(value, str) and value.startswith("~/")):
@@ -121,6 +129,8 @@ def where(value: object) -> dict[str, tuple[bytes, ...]]:
 
 NAME = text(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", 'up to 64 letters, digits, ".", "_" and "-"')
 GROUP = text(r"([A-Za-z_][A-Za-z0-9_.-]{0,31})?", 'the name of a group, or "" for nobody')
+USER = text(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}\$?", "the name of a user")
+UNIT = text(r"[A-Za-z0-9:_.\\@-]{1,240}\.(service|scope)", 'the name of a unit, such as "puppet.service"')
 TECHNIQUE = text(
     r"(T[0-9]{4}(\.[0-9]{3})?( T[0-9]{4}(\.[0-9]{3})?)*)?",
     'an ATT&CK technique such as "T1543.002", or several with a blank between them',

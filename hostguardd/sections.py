@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .readers import GROUP, SOCKET_ROOM, host_path, own_path, path_glob
+from .readers import GROUP, SOCKET_ROOM, UNIT, USER, host_path, own_path, path_glob
 from .validate import boolean, choice, duration, many, reads, share, size, whole
 
 DAY = 86400.0
@@ -85,9 +85,30 @@ class AlertLogConfig:
 
 @dataclass(frozen=True, slots=True)
 class BaselineConfig:
-    """`[baseline]`: how many generations are kept besides the current one."""
+    """`[baseline]`: how many generations are kept besides the current one. `accept_packages`: "signed": what
+    a package brings whose signature verifies, and is exactly as it says, is accepted without being asked.
+    """
 
     keep: int = field(default=50, metadata=reads(whole(1, 10_000)))
+    accept_packages: str = field(
+        default="never", metadata=reads(choice({word: word for word in ("never", "signed")}))
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class WindowsConfig:
+    """`[windows]`: for how many seconds at a time changes may be announced (`hostguardctl expect`)."""
+
+    longest: float = field(default=DAY, metadata=reads(duration(60, 7 * DAY)))
+
+
+@dataclass(frozen=True, slots=True)
+class AutomationConfig:
+    """`[automation]`: who makes changes on behalf of configuration management: `units` (services, scopes),
+    and `users` that its logins are made as, by their names."""
+
+    units: tuple[str, ...] = field(default=(), metadata=reads(many(UNIT)))
+    users: tuple[str, ...] = field(default=(), metadata=reads(many(USER)))
 
 
 @dataclass(frozen=True, slots=True)

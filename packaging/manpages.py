@@ -34,9 +34,9 @@ def commands() -> Iterator[str]:
         body = [plain(sentence(command.help))]
         for names, how in command.options:
             if not names[0].startswith("-"):
-                many = " ..." if how.get("nargs") == "+" else ""
+                many = " ..." if how.get("nargs") in ("+", "*") else ""
                 word = f"Ar {how.get('metavar', names[0])}{many}"
-                head.append(f"Op {word}" if how.get("nargs") == "?" else word)
+                head.append(f"Op {word}" if how.get("nargs") in ("?", "*") else word)
                 continue
             flags = " , ".join("Fl " + plain(flag[1:]) for flag in names)
             value = f" Ar {how.get('metavar', names[-1].lstrip('-').upper())}" if "action" not in how else ""

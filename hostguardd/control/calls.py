@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 
 from ..errors import UsageError
 from ..model import Severity
+from ..readers import path_of
 
 VERSION = 1
 """The protocol's `v`. A request of another version is refused, naming both."""
@@ -115,6 +116,19 @@ def _ids(value: object) -> tuple[str, ...]:
     return tuple(_ID(item) for item in value)
 
 
+def _paths(value: object) -> tuple[bytes, ...]:
+    if not isinstance(value, list) or len(value) > 100:
+        raise ValueError("must be a list of at most 100 paths")
+    return tuple(dict.fromkeys(path_of(_text(1000)(item)) for item in value))
+
+
+def _said(value: object) -> str:
+    text = _REASON(value)
+    if not text.strip():
+        raise ValueError("must say something")
+    return text
+
+
 _ID = _text(64)
 _REASON = _text(500)
 _GENERATION = _number(1, 2**53)
@@ -145,6 +159,33 @@ CALLS: Mapping[str, Call] = {
         Who.ADMIN,
         "take single findings into a new generation",
         {"ids": Arg(_ids, required=True), "reason": Arg(_REASON, "")},
+        patience=None,
+    ),
+    "windows": Call(Who.READ, "the change windows that are open, and those that ended last"),
+    "window": Call(
+        Who.READ,
+        "a change window, and what lies inside, with the token to accept it",
+        {"id": Arg(_ID, required=True), "offset": Arg(_COUNT, 0)},
+    ),
+    "window-open": Call(
+        Who.ADMIN,
+        "announce changes for `length` seconds, in `paths` or anywhere",
+        {
+            "length": Arg(_number(1, 10**7), required=True),
+            "reason": Arg(_said, required=True),
+            "paths": Arg(_paths, ()),
+        },
+    ),
+    "window-extend": Call(
+        Who.ADMIN,
+        "let a change window be open for `length` seconds from now",
+        {"id": Arg(_ID, required=True), "length": Arg(_number(1, 10**7), required=True)},
+    ),
+    "window-end": Call(Who.ADMIN, "end a change window before its time", {"id": Arg(_ID, required=True)}),
+    "window-accept": Call(
+        Who.ADMIN,
+        "take what lay inside a change window, as it was shown, into a new generation",
+        {"id": Arg(_ID, required=True), "token": Arg(_ID, required=True), "reason": Arg(_REASON, "")},
         patience=None,
     ),
     "history": Call(Who.READ, "the generations of the baseline"),

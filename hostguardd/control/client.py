@@ -44,6 +44,7 @@ PAGES: Mapping[str, tuple[str, str]] = {
     "check": ("drift", "findings"),
     "review": ("drift", "findings"),
     "diff": ("diff", "changes"),
+    "window": ("window", "findings"),
 }
 """Calls whose list may come in pages: the call that gives the next one, and the list's key."""
 

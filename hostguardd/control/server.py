@@ -28,9 +28,10 @@ from contextlib import ExitStack
 from ..errors import AlreadyRunning, ConfigError, HostguardError, UnreachableError, UsageError
 from .address import folder_of
 from .caller import Access, describe_caller, group_id, peer_of, user_name
-from .calls import Who, parse_request
+from .calls import CALLS, Who, parse_request
 from .connection import Connection
 from .job import Job, encode_error
+from .whence import Processes, whence
 
 MAX_CONNECTIONS = 16
 RESERVED = 4  # of them, for administrators
@@ -48,13 +49,16 @@ class ControlServer:
     """Listens on `path` and hands each permitted request to `submit`, which must not block.
 
     `group` names the readers ("" for none). `notice` is, once started, a sentence about what is
-    not as configured (the group does not exist), or "".
+    not as configured (the group does not exist), or "". `processes` know from where somebody approves.
     """
 
-    def __init__(self, path: str, group: str, submit: Callable[[Job], None]) -> None:
+    def __init__(
+        self, path: str, group: str, submit: Callable[[Job], None], processes: Processes | None = None
+    ) -> None:
         self.path = path
         self.notice = ""
         self._submit = submit
+        self._processes = processes
         self._access = Access(frozenset({0, os.geteuid()}), group_id(group), group)
         self._listener: socket.socket | None = None
         self._inode = (0, 0)
@@ -356,6 +360,8 @@ class ControlServer:
         connection.asking = False
         connection.deadline = math.inf
         actor = describe_caller(connection.caller)
+        if self._processes is not None and CALLS[name].who is Who.ADMIN:
+            actor = ", ".join(filter(None, (actor, whence(connection.caller.pid, self._processes))))
         self._submit(Job(name, args, connection.caller, actor, connection))
 
     def _refuse(self, connection: Connection, error: HostguardError) -> None:

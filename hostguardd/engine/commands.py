@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from ..control.job import Job
-from ..describe import finding_alert
 from ..errors import HostguardError, UsageError
-from ..model import FileFact, Finding, Generation, Severity, Value
+from ..model import FileFact, Finding, Value
 from ..store.findings import ACCEPTED, OPEN
+from .announced import WindowCalls
+from .approving import accept, moved, summary
 from .coverage import SECOND
 from .engine import Engine
 from .forwarded import destinations
@@ -33,6 +33,7 @@ class Commands:
         self._shown: Review | None = None
         self._calls: Mapping[str, Callable[[Job], None]] = {
             **self._queries.calls,
+            **WindowCalls(engine, self._queries).calls,
             "review": self._review,
             "approve": self._approve,
             "accept": self._accept,
@@ -93,13 +94,13 @@ class Commands:
                 engine.findings.put(finding)
             engine.findings.prune()
             engine.stories.prune()
-        self._moved(made)
+        moved(engine)
         engine.tell(
             "baseline.approved",
             generation=made.number,
             actor=job.actor,
             changes=approved.total(),
-            summary=_summary(approved),
+            summary=summary(approved),
             reason="; ".join(filter(None, (job.args["reason"] or "no reason given", trust))),
             digest=made.digest,
         )
@@ -110,25 +111,7 @@ class Commands:
         engine = self._engine
         engine.announcer.flush()
         chosen = [self._open_one(id) for id in dict.fromkeys(job.args["ids"])]
-        keys = [(f.drift.fact, f.drift.subject.row()[: len(f.drift.fact.KEY)]) for f in chosen]
-        at = engine.clock.wall()
-        with engine.database.transaction():
-            made = engine.baseline.approve(at, job.actor, job.args["reason"], keys)
-            for finding in chosen:
-                engine.findings.close(finding.id, ACCEPTED, at)
-        self._moved(made)
-        engine.announcer.tell(
-            *(finding_alert(replace(f, last_seen=at), "accepted", at, engine.names, made) for f in chosen)
-        )
-        engine.tell(
-            "baseline.accepted",
-            generation=made.number,
-            actor=job.actor,
-            changes=len(chosen),
-            summary=_summary(Counter(finding.verdict.severity for finding in chosen)),
-            reason=job.args["reason"] or "no reason given",
-            digest=made.digest,
-        )
+        made = accept(engine, chosen, job.actor, job.args["reason"])
         job.finish({"generation": generation_json(made), "accepted": [finding.id for finding in chosen]})
 
     def _rollback(self, job: Job) -> None:
@@ -140,7 +123,8 @@ class Commands:
         with engine.database.transaction():
             made = engine.baseline.rollback(number, at, job.actor, job.args["reason"])
             engine.findings.close_all("void", at)
-        self._moved(made)
+        moved(engine)
+        engine.windows.unseen()
         engine.tell(
             "baseline.rolledback",
             generation=made.number,
@@ -151,12 +135,6 @@ class Commands:
         )
         engine.looking.sweep_now("files.quick", "setid", "live")
         job.finish({"generation": generation_json(made)})
-
-    def _moved(self, made: Generation) -> None:
-        """After every approval: prune, and a copy in case the original breaks."""
-        engine = self._engine
-        engine.baseline.prune(engine.config.baseline.keep)
-        engine.backup()
 
     def _open_one(self, id: str) -> Finding:
         found = self._engine.findings.get(id)
@@ -180,9 +158,3 @@ class Commands:
         self._queries.current()
         wait = self._engine.update.announce(job.actor, job.args["version"])
         job.finish({"wait": wait / SECOND})
-
-
-def _summary(counts: Counter[Severity]) -> str:
-    """`1 critical, 2 low`, the loudest first."""
-    words = [f"{counts[one]} {one.label}" for one in sorted(counts, reverse=True) if counts[one] > 0]
-    return ", ".join(words) or "none that was told"

@@ -24,7 +24,7 @@ from .parts import PolledSensor, RecallingSensor
 
 APPROVALS = (
     "baseline.captured-unreviewed", "baseline.approved", "baseline.accepted", "baseline.rolledback",
-    "package.updated",
+    "baseline.packages-accepted", "package.updated",
 )  # fmt: skip
 """Health codes that tell of a new generation."""
 

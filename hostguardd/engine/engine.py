@@ -34,17 +34,21 @@ from .announcer import Announcer
 from .attributing import Attribution
 from .coverage import SECOND, Coverage, Loss
 from .earlier import distrust, expect, judge_again, recall, tell_gap, verify_aside
+from .expected import Windows
 from .forwarded import delivered
 from .inbox import Inbox, Priority
 from .interface import Diagnose, Door, Notifier
+from .judges import Clerks
 from .keeper import Keeper
 from .lanes import Batch, Done
 from .life import Life, alive_at
 from .looking import Looking
 from .parts import Parts, SystemNames, build, rehouse
+from .provenance import Provenance
 from .pulse import Pulse
 from .reboots import note_ending, tell_reboot
 from .rungs import file_systems
+from .signed import SignedPackages
 from .update import OwnUpdate
 from .witness import Witness
 from .work import Work
@@ -54,6 +58,9 @@ HOME = AccountFact.columns().index("home")
 
 MOST_TROUBLE = 10
 """Errors nobody foresaw, one after the other, after which the service manager had better start anew."""
+
+OWNERS = "packages.owners"
+"""Whose each packaged path was before the next transaction."""
 
 BACKUP = "baseline.backup"
 """The copy of the state made after each approval, beside the original."""
@@ -96,6 +103,30 @@ class Engine:
         self.baseline = Baseline(database)
         self.findings = Findings(database)
         self.stories = Stories(database)
+        self.windows = Windows(
+            self.baseline,
+            self.stories,
+            clock,
+            self.tell,
+            boot=host.boots.id,
+            longest=lambda: self.config.windows.longest,
+            own=self._own_folders,
+            whole=self._nothing_unseen,
+            last_look=lambda: self.looking.sweep_now("files.quick", "setid"),
+            flush=lambda: self.announcer.flush(parked=False),
+        )
+        self.provenance = Provenance(
+            PackageManagers(),
+            Clerks(self.inbox.wake),
+            self.baseline,
+            self.names,
+            clock.mono,
+            clock.wall,
+            self._approved_at,
+            looking=lambda: self.coverage.next_due() is not None or self.looking.hinted,
+            root=host.files.root,
+            place=os.fsencode(Path(config.paths.state) / OWNERS),
+        )
         self.witness: Witness | None = None
         if host.witnesses is not None:
             self.witness = Witness(host.witnesses, self._relevant, clock.mono, clock.wall, hint=self._seen)
@@ -114,10 +145,14 @@ class Engine:
             clock.wall,
             storm=config.hints.storm,
             diagnose=diagnose,
-            packages=PackageManagers().busy,
+            provenance=self.provenance,
             account_tool=account_tool,
             attribution=self.attribution,
+            stories=self.stories,
+            windows=self.windows,
         )
+        self.signed = SignedPackages(self)
+        self.stories.heard = self.signed.noted
         self.looking = Looking(
             self.inbox, database, self.baseline, clock, self.tell, on_through=self._went_through
         )
@@ -129,7 +164,9 @@ class Engine:
         self.parts: Parts
         self.coverage: Coverage
         self.keeper: Keeper
+        self._deferred: list[Callable[[], None]] = []
         self._lost_since = 0
+        self._looked = False
         self._trouble = 0
         self._told_trouble = ""
         self._doubt = ""
@@ -244,10 +281,16 @@ class Engine:
         clocks = read(self.clock)
         if step := step_between(self._clocks, clocks):
             self.tell("clock.stepped", step=step)
+            self.windows.stepped()
         self._clocks = clocks
         if self.witness is not None and (lost := self.witness.tend(self.clock.mono())):
             self.tell("actors.lost", what=lost)
         self.update.overdue()
+        self.windows.tick()
+        self.signed.settle()
+        deferred, self._deferred = self._deferred, []
+        for call in deferred:
+            call()
         self._life.show(now, heartbeats=bool(self.config.destinations))
 
     def tell(self, code: str, /, **params: int | float | str | bytes) -> Alert:
@@ -309,6 +352,7 @@ class Engine:
         named = plausible(home for row in tables[-1] if isinstance(home := row[HOME], bytes))
         if named == self.parts.named:
             return
+        self.windows.unseen()
         before = set(self.parts.watches.literal)
         self.parts = rehouse(self.parts, self.config, named, self._host, self.clock, self.coverage.add)
         self.keeper = self._keeper()
@@ -324,6 +368,10 @@ class Engine:
         if self.witness is not None:
             watched, others = file_systems(self._host.files.mounts(), self.parts.watches)
             self.witness.open(self.config.actors.rungs, watched, others)
+
+    def defer(self, call: Callable[[], None]) -> None:
+        """Have it called when a turn of the loop or two is over."""
+        self._deferred.append(call)
 
     def _approved_at(self) -> int:
         current = self.baseline.current()
@@ -362,9 +410,11 @@ class Engine:
             self._verify()
             expect(self.parts.polled, self.baseline)
             self.update.resume()
+            self.windows.resume()
             self.state = "watching"
             self.tell("daemon.started", version=__version__, generation=current.number)
             self.looking.sweep_now("files.quick", "setid")
+            self._know_owners()
         self._notifier.notify("READY=1")
         self._notifier.notify(f"STATUS={self.state}")
 
@@ -372,10 +422,11 @@ class Engine:
         """Capture the first generation: what there is now, which nobody has reviewed."""
 
         def done(made: Generation, _work: Work) -> None:
-            self.state = "watching"
+            self.state, self._looked = "watching", True
             self._notifier.notify("STATUS=watching")
             self.tell("baseline.captured-unreviewed", generation=made.number, facts=made.facts)
             self.backup()
+            self._know_owners()
 
         def failed(problem: str, unwritable: bool) -> None:
             if self._stopping or problem == self._told_trouble:
@@ -395,7 +446,8 @@ class Engine:
         waiting = self.looking.stop()
         self.inbox.close()
         self.tell("daemon.stopping", reason=self._stopping or "error")
-        self.announcer.flush()
+        self.announcer.flush(parked=not self.update.going_on)  # it may be we who were told to be quiet
+        self.provenance.stop()
         self._life.note()
         note_ending(self.baseline, self._host)
         for job in waiting:
@@ -415,6 +467,7 @@ class Engine:
         else:
             config = replace(config, paths=self.config.paths)
             self.looking.cancel_periodic(*self.looking.schedule)
+            self.windows.unseen()
             self.coverage.stop()
             self._assemble(config)
             self.coverage.start()
@@ -428,12 +481,19 @@ class Engine:
                 self.looking.sweep_now("files.quick", "setid")
         self._notifier.notify("READY=1")
 
+    def _know_owners(self) -> None:
+        """Have whose each path is written down, where that is watched and was never done."""
+        known = (Path(self.config.paths.state) / OWNERS).exists()
+        if not known and self.parts.watches.find(b"/usr/bin/dpkg") is not None:
+            self.provenance.begin()
+
     # -- losses ---------------------------------------------------------------------------------
 
     def _lost(self, loss: Loss) -> None:
         """Hints were lost: say so, and look at everything at once."""
         offset = self.clock.wall() - self.clock.mono()
         since, until = loss.since + offset, loss.until + offset
+        self.windows.unseen()
         self.tell(loss.code, since=since, until=until, **loss.params)
         if loss.code == "coverage.watcher-dead":
             self.coverage.restart()
@@ -449,13 +509,23 @@ class Engine:
         if name != "files.quick":
             return
         self.coverage.retry()
+        self._looked = True
+        self.windows.looked()
         if self.update.conclude() is not None:
             self.backup()
         if self._lost_since:
             since, self._lost_since = self._lost_since, 0
             offset = self.clock.wall() - self.clock.mono()
-            self.announcer.flush()
+            self.announcer.flush(parked=False)
             self.tell("coverage.restored", since=since + offset, until=self.clock.wall())
+
+    def _nothing_unseen(self) -> bool:
+        """Whether everything that is watched was looked at, and is watched live."""
+        return self._looked and not self._lost_since and self.coverage.alive and not self.coverage.unwatched()
+
+    def _own_folders(self) -> list[bytes]:
+        paths = self.config.paths
+        return [os.fsencode(one) for one in (paths.state, paths.log, paths.run, paths.forward)]
 
     def _verify(self) -> None:
         """Check the baseline's digest beside the loop, which then tells what is wrong with it."""

@@ -36,6 +36,7 @@ from ..policy import Policy
 from ..sensors.interface import Request
 from ..store.baseline import Baseline
 from ..store.findings import Findings
+from ..story import Story
 from ..textdiff import unified
 from ..watchlist import Watch, secret
 
@@ -58,7 +59,7 @@ class Change:
 
     `row` is what was seen (None: gone), `restored` that it is as approved again. `finding` is what
     to tell (None: nothing), `event` what became of it. `untold` is what is to be told of it before
-    that. `contents` are texts to keep.
+    that. `contents` are texts to keep. `story` is how the finding came to be, where that is known.
     """
 
     fact: type[Fact]
@@ -69,6 +70,7 @@ class Change:
     event: Event = "opened"
     untold: tuple[tuple[Finding, Event], ...] = ()
     contents: dict[bytes, bytes] = field(default_factory=dict)
+    story: Story | None = None
 
 
 class Pending(Protocol):

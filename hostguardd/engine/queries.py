@@ -21,6 +21,7 @@ from ..model import Depth, Generation, Severity
 from ..record import escape, timestamp
 from ..store.findings import OPEN
 from ..subjects import fact_json
+from ..windows import window_json
 from .blinds import note_blinds
 from .coverage import SECOND
 from .doctor import examine, examine_host
@@ -31,6 +32,9 @@ from .work import Work
 
 PAGE = 500
 """Findings in one answer: each is some kilobytes while it is on its way, and there may be 100,000."""
+
+JUDGED_WITHIN = 60.0
+"""Seconds that an answer waits for what a package manager's transaction explains."""
 
 LEAST_OF_ALL = "nothing is approved yet: the first capture is still running"
 
@@ -55,7 +59,7 @@ class Queries:
     def _status(self, job: Job) -> None:
         engine = self._engine
         current = engine.baseline.current()
-        counts = engine.findings.counts()
+        counts = engine.announcer.counts()
         watched, unwatched = engine.coverage.folders(), engine.coverage.unwatched()
         sequence, head = engine.log.head
         spent = cost()
@@ -69,6 +73,7 @@ class Queries:
                 "mode": "unprivileged" if os.geteuid() else "root",
                 "generation": generation_json(current) if current else None,
                 "open": {s.label: counts.get(s, 0) for s in sorted(Severity, reverse=True) if s},
+                "windows": [window_json(one) for one in engine.windows.all() if not one.ended],
                 "coverage": {
                     "watched_folders": watched,
                     "unwatched_folders": sum(unwatched.values()),
@@ -134,7 +139,7 @@ class Queries:
 
     def _drift(self, job: Job) -> None:
         engine = self._engine
-        engine.announcer.flush()
+        engine.announcer.flush(parked=False)
         job.finish(
             {"generation": self.current().number, **self.open_page(job.args["severity"], job.args["offset"])}
         )
@@ -227,14 +232,21 @@ class Queries:
         off."""
         engine = self._engine
 
+        ended: list[float] = []
+
         def end(work: Work) -> None:
+            ended.append(time.monotonic())
+            # What was found is being held against its package.
+            if engine.provenance.settling and time.monotonic() < ended[0] + JUDGED_WITHIN:
+                engine.defer(lambda: end(work))
+                return
             if work.failed or work.cancelled:
                 job.fail(
                     HostguardError(f"the sweep was broken off: {work.failed or 'another one took its place'}")
                 )
                 return
             try:
-                engine.announcer.flush()
+                engine.announcer.flush(parked=False)
                 note_blinds(work, engine.baseline, engine.clock.wall(), engine.tell)
                 finish(work)
             except HostguardError as error:

@@ -42,6 +42,11 @@ def review(generation: int, findings: Findings) -> Review:
     return Review(generation, {one.id: _digest(one) for one in findings.open()})
 
 
+def shown(generation: int, findings: Collection[Finding]) -> Review:
+    """Some of them alone."""
+    return Review(generation, {one.id: _digest(one) for one in findings})
+
+
 @contextmanager
 def aside(baseline: Baseline, findings: Collection[Finding]) -> Iterator[None]:
     """Keep what was seen of some findings out of what is approved meanwhile. Within one transaction."""

@@ -241,7 +241,8 @@ class Baseline:
     ) -> Generation:
         """Make what was seen the new truth: all of it, or (partial acceptance) only `keys`.
 
-        `dropped` are whole scopes that are no longer watched and leave the baseline.
+        `dropped` are whole scopes that are no longer watched and leave the baseline. Who accepts some has not
+        reviewed the rest.
         """
         parent = self.verify()  # what nobody approved must not become approved along with the rest
         number = parent.number + 1
@@ -258,7 +259,8 @@ class Baseline:
                     f"UPDATE {fact.KIND}_base SET until = ? WHERE {fact.KEY[0]} = ? AND until = {OPEN_END}",
                     (number, scope),
                 )
-            return self._write_generation(number, at, actor, reason, True, parent.number)
+            reviewed = keys is None or parent.reviewed
+            return self._write_generation(number, at, actor, reason, reviewed, parent.number)
 
     def rollback(self, target: int, at: int, actor: str, reason: str) -> Generation:
         """A new generation with the rows of `target`. What was seen is forgotten: sweep again."""

@@ -5,6 +5,8 @@ The rule kept here: as findings, they are written only after their alert is safe
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ..story import Story, unpack
 from .database import Database
 
@@ -12,10 +14,11 @@ NOTHING = Story()
 
 
 class Stories:
-    """The stories table over a `Database`; the caller wraps writes in a transaction."""
+    """The stories table over a `Database`; the caller wraps writes in a transaction. `heard` hears of all."""
 
     def __init__(self, database: Database) -> None:
         self._run = database.connection.execute
+        self.heard: Callable[[str, Story], None] = lambda id, story: None
 
     def of(self, id: str) -> Story:
         """That of a finding, open or closed; one that explains nothing if there is none."""
@@ -25,6 +28,21 @@ class Stories:
     def put(self, id: str, story: Story) -> None:
         """Write, or write anew, that of a finding."""
         self._run("INSERT OR REPLACE INTO story VALUES(?, ?)", (id, story.pack()))
+        self.heard(id, story)
+
+    def of_act(self, act: str) -> list[str]:
+        """The findings whose story is part of a transaction or a window, open or closed."""
+        rows = self._run("SELECT finding, told FROM story WHERE instr(told, ?)", (f'"{act}"',))
+        return [str(id) for id, told in rows if unpack(str(told)).act == act]
+
+    def open_of_act(self, act: str) -> list[str]:
+        """Those of them that are open, the loudest and oldest first."""
+        rows = self._run(
+            "SELECT id, told FROM finding JOIN story ON finding = id WHERE status = 'open' AND instr(told, ?)"
+            " ORDER BY severity DESC, first_seen, id",
+            (f'"{act}"',),
+        )
+        return [str(id) for id, told in rows if unpack(str(told)).act == act]
 
     def prune(self) -> None:
         """Forget those of forgotten findings."""

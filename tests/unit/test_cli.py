@@ -453,7 +453,7 @@ def test_a_configuration_that_is_not_there(capsys: pytest.CaptureFixture[str]) -
 
 @pytest.mark.parametrize(
     "argv",
-    ["", "nonsense", "drift --severity loud", "accept", "rollback", "rollback x", "alerts --since soonish"],
+    ["", "nonsense", "drift --severity loud", "rollback", "rollback x", "alerts --since soonish"],
 )
 def test_usage_errors(argv: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
