@@ -79,8 +79,8 @@ DRAFT: Final = re.compile(rb"(.+?)(?:\.dpkg-(?:new|tmp)|;[0-9a-f]{8})")
 class Apart(Enum):
     """What is not explained: TAMPERED is of a package and not as packaged; SIDE comes with transactions (a
     configuration file that differs, what triggers make) or cannot be compared any more; STRAY is anybody's;
-    UNSURE is a package's, and nothing says whether it is as packaged. AGAIN changed while it was compared, and
-    may be judged once more."""
+    UNSURE is a package's, and nothing says whether it is as packaged. AGAIN changed while it was compared,
+    and may be judged once more."""
 
     TAMPERED = "tampered"
     SIDE = "side"
