@@ -20,6 +20,7 @@ from typing import Protocol
 from .. import health
 from ..describe import Event, Names, act_alerts, finding_alert, group_alerts
 from ..errors import AlertLogError, StoreError
+from ..host.own import give_back
 from ..model import Alert, Fact, FileFact, Finding, Row, Severity, Value, split
 from ..store.baseline import Baseline
 from ..store.database import Database
@@ -260,6 +261,9 @@ class Announcer:
             self._windows.told(one for change, _ in outcome.apart for one in to_tell(change))
         self._write_down(list(outcome.changes()))
         self._provenance.told(outcome)
+        if not self._provenance.held:  # thousands waited, and do so no longer
+            self._database.shrink()
+            give_back()
         return True
 
     def _flush_parts(self) -> bool:
