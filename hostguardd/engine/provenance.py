@@ -384,6 +384,9 @@ class Provenance:
     def _recall(self) -> None:
         """What an earlier life of ours knew; what is damaged is nothing."""
         note = self._notes.recall(NOTE)
+        if note is None and not self._approved():  # what they did until now is about to be captured
+            self._marks = self._managers.marks()
+            return
         try:
             marks, spans, at = json.loads(note if isinstance(note, str) else "[[], [], 0]")
             self._marks = tuple((str(path), int(mtime)) for path, mtime in marks)

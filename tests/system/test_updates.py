@@ -138,9 +138,16 @@ def test_without_a_package_manager_each_is_loud_at_once(told: dict[str, list[dic
     }
 
 
+def test_who_approves_right_behind_it_finds_it_explained(
+    told: dict[str, list[dict[str, Any]]], result: dict[str, Any]
+) -> None:
+    assert quiet(told["approved_at_once"])["transaction"]["package_count"] == 2
+    assert result["left"] == []
+
+
 def test_it_is_told_soon_and_costs_little(result: dict[str, Any]) -> None:
     parts = [part for part in result["parts"].values() if "seconds" in part]
-    assert len(parts) == 5
+    assert len(parts) == 6
     assert max(part["seconds"] for part in parts) < SECONDS
     first, *_, last = parts
     assert last["memory after"] - first["memory before"] < GROWTH

@@ -600,3 +600,16 @@ def test_a_log_that_speaks_of_the_future_is_not_believed(bench: Bench) -> None:
     bench.add(b"/usr/bin/tool", event="changed", ctime=bench.now)
     bench.pass_time(HOLD)
     assert bench.kinds() == [("file", "high")], "and nothing waits for it any more"
+
+
+def test_what_was_done_before_the_first_baseline_is_part_of_it(bench: Bench) -> None:
+    bench.managers.moved = 7
+    fresh = Provenance(
+        bench.managers, bench.judge, bench.state.baseline, NAMES, lambda: bench.now, lambda: bench.now,
+        lambda: 0,
+    )  # fmt: skip
+    one = finding(None, file(b"/usr/bin/tool"), Severity.HIGH, "tool")
+    change = Change(FileFact, (b"/usr/bin", b"tool"), file(b"/usr/bin/tool").row(), finding=one)
+    assert not fresh.admit(change, bench.now)
+    bench.managers.moved = 8
+    assert fresh.admit(change, bench.now + SECOND)
