@@ -1,8 +1,8 @@
 """The kernel's audit records by its multicast group: beside auditd, never instead of it. linux/audit.h.
 
 The group is best effort: a reader that is too slow loses records, and is told so by ENOBUFS. Needs
-CAP_AUDIT_READ; nothing is sent and no rule is loaded, ever. The rule: only the kernel is believed. Whoever has
-CAP_NET_ADMIN may send to any group of netlink what looks like its records.
+CAP_AUDIT_READ; nothing is sent and no rule is loaded, ever. The rule: only the kernel is believed. Whoever
+has CAP_NET_ADMIN may send to any group of netlink what looks like its records.
 """
 
 from __future__ import annotations
