@@ -1,7 +1,7 @@
 """A real sshd, unpacked but not installed, in a mount namespace where it has its own accounts, keys and PAM.
 
-Its program is a copy in /usr/local/sbin while a test runs: one that is only mounted there is not believed to be
-sshd.
+Its program is a copy in /usr/local/sbin while a test runs: one that is only mounted there is not believed to
+be sshd.
 
 `python -m tests.ssh FOLDER PORT` runs inside that namespace (unshare -m) as root, and becomes sshd.
 """

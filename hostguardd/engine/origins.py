@@ -37,7 +37,10 @@ class Origins:
     def note(self, process: Process) -> None:
         """A process runs another program: look its session up, if it is a new one."""
         session = process.session
-        if session is None or session < 0 or session in self._known or self._tried[session] >= TRIES:
+        if session is None or session < 0:
+            return
+        self._grant(session, process)  # while whoever logged it in is there
+        if session in self._known or self._tried[session] >= TRIES:
             return
         self._tried[session] += 1
         if len(self._tried) > SESSIONS:
@@ -52,13 +55,20 @@ class Origins:
         if who.login is None or who.login < 0 or session is None or session < 0 or session in self._granted:
             return True
         if who.unit not in (b"session-%d.scope" % session, b"user@%d.service" % who.login):
-            if process is None or self._doubted[session] >= TRIES:
-                return False
-            if not self._table.granted(process, session):
-                self._doubted[session] += 1
-                if len(self._doubted) > SESSIONS:
-                    self._doubted.clear()
-                return False
+            return process is not None and self._grant(session, process)
+        return True
+
+    def _grant(self, session: int, process: Process) -> bool:
+        """As `granted`, by the line of parents. Asked a few times only: most are there at the first."""
+        if session in self._granted:
+            return True
+        if self._doubted[session] >= TRIES:
+            return False
+        if not self._table.granted(process, session):
+            self._doubted[session] += 1
+            if len(self._doubted) > SESSIONS:
+                self._doubted.clear()
+            return False
         self._granted[session] = None
         if len(self._granted) > SESSIONS:
             self._granted.popitem(last=False)
