@@ -7,6 +7,8 @@ was last seen, those with such a deed are the suspects. One process is named onl
 * every suspect is that process: two that could have made the same change are two candidates. What was over
   when the state before came about is not suspected, nor what may have made that state;
 * nothing that could have made it was seen without a process;
+* it is known to have done something: who closes a file that was open for writing need not be who wrote to it,
+  for it may have been handed to them (fanotify);
 * the file's last change (its ctime) lies within a touch of that process: else somebody changed it whom we
   did not see, or saw before we looked.
 
@@ -36,6 +38,9 @@ loses its set-id bits and its capabilities."""
 SLACK: Final = 12_000_000
 """Nanoseconds by which a file's ctime may be earlier than the moment it was set: the kernel's coarse clock
 moves once a tick, which is 10 ms at most."""
+
+SOON: Final = 100_000_000
+"""Nanoseconds after it was opened that a file is written to by whoever opened it, if it was closed since."""
 
 RUNGS: Final = (Rung.AUDIT, Rung.FANOTIFY)
 
@@ -104,5 +109,11 @@ def _covered(rung: Rung, suspects: list[Touch], ctime: int | None, candidates: t
     exact = [one for one in within if one.deed & ~Deed.HELD]
     last = (exact or within)[-1]
     assert last.who is not None
-    confidence = Confidence.CERTAIN if exact else Confidence.LIKELY
+    if rung is Rung.FANOTIFY and not exact:
+        reason = "it was closed after it had been open for writing, by whoever had it last"
+        return Unattributed(reason, rung, candidates)
+    if not exact and last.reason and (ctime is None or ctime > last.begin + SOON):
+        return Unattributed(last.reason, rung, candidates)
+    sure = exact and not any(one.who and one.who.guessed for one in suspects)
+    confidence = Confidence.CERTAIN if sure else Confidence.LIKELY
     return Actor(rung, confidence, last.who, last.deed, last.begin)

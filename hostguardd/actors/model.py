@@ -21,7 +21,9 @@ class Confidence(Enum):
     CERTAIN = "certain"
     """The kernel told of this very operation by this process, at the time of the file's last change."""
     LIKELY = "likely"
-    """Only this process had the file open for writing at the time of its last change."""
+    """Only this process had the file open for writing at the time of its last change; or it ran another
+    program about then, and which of them did it is told by what it opened to run, which it need not have
+    run."""
     CIRCUMSTANCE = "circumstance"
     """Nobody is named: who was logged in then."""
     NONE = "none"
@@ -54,8 +56,8 @@ class Change(Flag):
 
 class Details(NamedTuple):
     """What /proc says of a living process. `started` is CLOCK_MONOTONIC nanoseconds as exact as a clock tick.
-    None: could not be read. `login` and `session` -1: nobody logged in. `sid` is the session leader, `at`
-    when reading ended."""
+    None: could not be read. `exe` b"": a file that has another name here, or none. `login` and `session` -1:
+    nobody logged in. `sid` is the session leader, `at` when reading ended."""
 
     pid: int
     parent: int
@@ -74,8 +76,9 @@ class Details(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Image:
-    """What a process runs since an exec. None: not known. `read`: when /proc was last asked, 0 never.
-    `told`: the program is known from the kernel's event about it, not from /proc."""
+    """What a process runs since an exec. None: not known; `exe` b"": no file by that name here. `read`: when
+    /proc was last asked, 0 never. `told`: the program is known from the kernel's event about it, not from
+    /proc."""
 
     exe: bytes | None = None
     command: bytes | None = None
@@ -87,9 +90,10 @@ class Image:
 class Process:
     """One process from fork to exit, however often its pid is used again. Times are CLOCK_MONOTONIC
     nanoseconds; `ended` 0: not that we know. `login`, `session` None: not known, -1: nobody logged in.
-    `previous` had the same pid before; `settled` is since when it is known to have this
-    session. `before` is the image before the last exec; `opened` are files that
-    were opened to be executed by the last `unsettled` execs, as far as no image was found in them."""
+    `previous` had the same pid before; `settled` is since when it is known to have this session. `seen`:
+    whether /proc was read of itself; `heir`: whether what it has from its parent is really so. `before` is
+    the image before the last exec, which was at `execed`; `opened` are files that were opened to be executed
+    by the last `unsettled` execs, as far as no image was found in them."""
 
     pid: int
     started: int
@@ -107,7 +111,10 @@ class Process:
     previous: Process | None = None
     parent_pid: int = 0
     settled: int = 0
+    seen: bool = False
+    heir: bool | None = None
     before: Image | None = None
+    execed: int = 0
     opened: tuple[bytes, ...] = ()
     unsettled: int = 0
 
@@ -135,7 +142,7 @@ class Link(NamedTuple):
 class Who(NamedTuple):
     """A process as it stood at the time of a deed: what an alert can name. Fields that are not known are
     None; `login` and `session` -1: nobody logged in. `parents`: the nearest first. `key` is the same for
-    the same process only."""
+    the same process only. `guessed`: the program is only what is likely."""
 
     key: tuple[int, int]
     pid: int
@@ -150,6 +157,7 @@ class Who(NamedTuple):
     parents: tuple[Link, ...] = ()
     source: bytes | None = None
     cron: bytes | None = None
+    guessed: bool = False
 
 
 @dataclass(slots=True, frozen=True, eq=False)

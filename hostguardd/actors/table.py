@@ -9,7 +9,8 @@ parent at that moment. After an exec /proc is read at once; when the process has
 keeps what it had, but not the command line. Two things a process inherits can be changed without a message:
 the login (by root, through /proc, as PAM does in programs that log people in) and the unit. So what a
 process of root inherits of these is not known until it was read, or until its parent shows that it could
-have inherited no other.
+have inherited no other. And the parent of a new process need not be who forked it (CLONE_PARENT): what is
+gone before it was read has only inherited what every other child of that parent had, too.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from typing import Final
 
 from .lineage import logs_in
@@ -38,6 +38,9 @@ SAME: Final = 25_000_000
 
 DEPTH: Final = 16
 """Parents that are told."""
+
+SCANS: Final = 100
+"""Times in a second that all processes are looked through for the other children of a parent."""
 
 COMMAND: Final = 1024
 """Bytes of a command line that are kept."""
@@ -64,6 +67,7 @@ class Table:
         self._lost = (0, 0)  # the span of time in which messages were last lost
         self._forgotten = 0  # when the latest of those that are no longer kept ended
         self._open = False  # nobody looked since who is there
+        self._scans = (0, 0)  # since when, and how often
 
     def __len__(self) -> int:
         return len(self._living)
@@ -113,6 +117,7 @@ class Table:
             if not before.told:
                 before.exe = None
         process.before, process.image = before, Image()
+        process.execed = at
         process.execs += 1
         process.unsettled += 1
         if look:
@@ -123,30 +128,26 @@ class Table:
         """A file was opened to be executed by it."""
         process.opened = (*process.opened[-MOST_OPENED:], path)
 
-    def settle(self, process: Process) -> int:
-        """Find its image in what it opened, if /proc could not say; how many execs what it opened accounts
-        for.
+    def settle(self, process: Process, until: int) -> None:
+        """Find its image in what it opened, if /proc could not say. `until`: all that was opened before that
+        moment is known.
 
-        An exec opens the program (of a script: the script, then its interpreter), then the loader: a group
-        that ends with a loader is one exec. A program without a loader is only known from /proc.
+        An exec opens the program, then the loader. Who opens them need not run them, and what is run need not
+        be seen being opened; so only what fits exactly is taken, and even that is only likely.
         """
-        groups: list[bytes] = []
-        rest: list[bytes] = []
-        program: bytes | None = None
+        groups: list[list[bytes]] = [[]]
         for path in process.opened:
-            rest.append(path)
             if LOADER.search(path) is None:
-                program = path
+                groups[-1].append(path)
             else:
-                groups.append(program or b"")
-                program, rest = None, []
-        if process.unsettled and len(groups) >= process.unsettled:
-            found = groups[process.unsettled - 1]
-            if process.image.exe is None and found:
-                process.image.exe, process.image.told = self.same(found), True
-            if len(groups) == process.unsettled:
-                process.opened, process.unsettled = tuple(rest), 0
-        return len(groups)
+                groups.append([])
+        rest = groups.pop()
+        fits = len(groups) == process.unsettled and all(len(one) == 1 for one in groups)
+        if not groups or rest or not fits or process.execed > until:
+            return
+        if process.image.exe is None:
+            process.image.exe, process.image.told = self.same(groups[-1][0]), True
+        process.opened, process.unsettled = (), 0
 
     def uid(self, pid: int, real: int, effective: int) -> None:
         """It is another user now."""
@@ -238,14 +239,15 @@ class Table:
         if seen is None or abs(seen.started - process.started) > SAME:
             process.image.read = process.image.read or 1
             return False
-        if not process.execs and process.parent is not None and process.parent.image is process.image:
-            process.image = replace(process.image)  # who renames itself does not rename its parent
+        if not process.execs and not process.seen:
+            process.image = Image()  # not its parent's: who names itself does not name that one
         self._apply(process, seen)
         return True
 
     def _apply(self, process: Process, seen: Details) -> None:
         image = process.image
         image.read = seen.at
+        process.seen = True
         if image.exe is None and seen.exe is not None:
             image.exe = self.same(seen.exe)
         if seen.command is not None:
@@ -275,6 +277,65 @@ class Table:
             return
         if (seen.login, seen.session) == (above.login, above.session):
             process.login, process.session = above.login, above.session
+
+    def granted(self, process: Process, session: int) -> bool:
+        """Whether the first process of the session, and whoever started that, are root's."""
+        first: int | None = None
+        for one in (process, *self.line(process)):
+            seen = None if one.ended else self._read(one.pid)
+            number, uid = (one.session, one.uid) if seen is None else (seen.session, seen.uid)
+            if number is not None and number != session:
+                return first == uid == 0
+            first = uid
+        return False
+
+    def _heir(self, process: Process) -> bool:
+        """Whether it has what its parent had: it was read, or whoever else could have forked it is the same
+        in all that is inherited."""
+        line = []
+        while not process.seen and process.heir is None:
+            line.append(process)
+            if process.parent is None or self._other_heirs(process, process.parent):
+                process.heir = False
+            else:
+                process = process.parent
+        heir = process.seen or bool(process.heir)
+        for one in line:
+            one.heir = heir
+        return heir
+
+    def _other_heirs(self, process: Process, parent: Process) -> bool:
+        """Whether that parent had another child at the time of the fork that is not as it is itself."""
+        if self._forgotten >= process.started:
+            return True
+        since, count = self._scans
+        if process.started - since > SECOND:
+            since, count = process.started, 0
+        self._scans = since, count + 1
+        return count >= SCANS or any(
+            one is not process
+            and one.started <= process.started
+            and not 0 < one.ended < process.started
+            and self._may_be_below(one, parent)
+            and not (one.seen and _alike(one, parent))
+            for one in self._all()
+        )
+
+    def _all(self) -> Iterator[Process]:
+        for process in self._living.values():
+            yield process
+            if process.previous is not None:
+                yield process.previous
+
+    def _may_be_below(self, process: Process, parent: Process) -> bool:
+        """Whether it is a child of that parent, from its fork on or since its own parent ended."""
+        above = process.parent
+        if above is None:
+            return process.parent_pid == parent.pid
+        if above is parent or not above.ended:
+            return above is parent
+        seen = None if process.ended else self._read(process.pid)
+        return seen is None or seen.parent == parent.pid
 
     def same(self, text: bytes) -> bytes:
         """One object for equal texts: a thousand processes run the same few programs."""
@@ -348,11 +409,17 @@ class Table:
 
     def who(self, process: Process, tty: Callable[[int], bytes | None]) -> Who:
         """It as it stands now."""
-        if not process.ended and (not process.image.read or process.login is None or process.unit is None):
+        if not process.ended and not (
+            process.seen and process.image.read and process.login is not None and process.unit is not None
+        ):
             self.fill(process)
+        image, links = process.image, self.links(process)
+        if not self._heir(process):
+            own = image if process.execs else Image()
+            key = (process.pid, process.started)
+            return Who(key, process.pid, own.exe, own.command, None, None, None, None, None, None, links)
         if process.login is None:
             self._inherit(process)
-        image, links = process.image, self.links(process)
         return Who(
             (process.pid, process.started),
             process.pid,
@@ -366,3 +433,12 @@ class Table:
             process.unit,
             links,
         )
+
+
+def _alike(one: Process, parent: Process) -> bool:
+    """Whether a child of either would be the same."""
+    return one.image.exe == parent.image.exe and _identity(one) == _identity(parent)
+
+
+def _identity(one: Process) -> tuple[object, ...]:
+    return one.uid, one.euid, one.login, one.session, one.unit

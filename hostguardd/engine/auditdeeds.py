@@ -21,6 +21,8 @@ from .naming import Naming
 MOMENT: Final = 1_000_000
 """Nanoseconds to which an audit record's time is cut."""
 
+CLOSED: Final = "who had it open for writing closed it, and when is not known"
+
 
 class AuditDeeds:
     """What audit's records with our `key` tell, noted in `touches`."""
@@ -54,10 +56,11 @@ class AuditDeeds:
             self._audited(event, offset)
 
     def bounded(self, touch: Touch) -> Touch:
-        """Who does not hold the file open any more wrote to it until now at the latest."""
+        """Who does not hold the file open any more wrote to it until now at the latest; since when not,
+        nobody knows."""
         if not touch.holder or (touch.file is not None and self._host.holds(touch.holder, touch.file)):
             return touch
-        return replace(touch, end=self._wall())
+        return replace(touch, end=self._wall(), reason=CLOSED)
 
     def _audited(self, event: Event, offset: int) -> None:
         deeds = [*of_event(event)]

@@ -12,20 +12,20 @@ from typing import Final
 
 from ..actors.deeds import of_mask
 from ..actors.fanevents import FanEvent, Mask
-from ..actors.model import Deed, Rung, Touch
+from ..actors.model import Deed, Image, Rung, Touch
 from ..actors.table import Table
 from ..actors.touches import Touches
 from .naming import Naming
 from .rungs import Rungs
 
-_EXEC, _OVERFLOW = int(Mask.OPEN_EXEC), int(Mask.Q_OVERFLOW)
+_EXEC, _OVERFLOW, _WRITE = int(Mask.OPEN_EXEC), int(Mask.Q_OVERFLOW), int(Mask.MODIFY)
 _FOLDER, _GOES = int(Mask.ONDIR), int(Mask.MOVED_FROM | Mask.MOVED_TO | Mask.DELETE)
 
 FOLDERS: Final = 4096
 
 STRETCH: Final = 10 * 10**9
 MOST_EVENTS: Final = 20_000
-"""File events of such a stretch beyond which single writes are no longer told."""
+"""Writes of such a stretch beyond which single writes are no longer told."""
 
 
 class FileDeeds:
@@ -48,21 +48,23 @@ class FileDeeds:
         self._hint = hint
         self.seen = 0
         """Deeds that were noted."""
+        self._begun = 0
         self._events = 0
         self._counted = 0
         self._folders: OrderedDict[tuple[bytes, int, bytes], tuple[bytes | None, bool]] = OrderedDict()
 
-    def count(self, events: int, now: int) -> None:
-        """See whether file events come too fast to be read at what it may cost."""
-        self._events += events
+    def count(self, events: Sequence[FanEvent], now: int) -> None:
+        """See whether writes are told too fast to be read at what it may cost."""
+        self._events += sum(bool(one.mask & _WRITE) for one in events)
         if now - self._counted > STRETCH:
             if self._events > MOST_EVENTS and now - self._counted < 2 * STRETCH:
                 self._rungs.calm()
             self._counted, self._events = now, 0
 
-    def take(self, events: Sequence[FanEvent], since: int, until: int, offset: int) -> int:
-        """Note the events that were read between `since` and `until` by the monotonic clock; the wall
-        clock is `offset` ahead of it. How often some were lost among them."""
+    def take(self, events: Sequence[FanEvent], since: int, begun: int, until: int, offset: int) -> int:
+        """Note the events that came between `since` and `until` by the monotonic clock, and of which all are
+        here that came before `begun`; the wall clock is `offset` ahead of it. How often some were lost."""
+        self._begun = begun
         lost = 0
         still: dict[int, int] = {}
         for event in events:
@@ -129,9 +131,12 @@ class FileDeeds:
         who = None
         if process is not None:
             image = process.image
-            if process.unsettled and self._table.settle(process) < process.unsettled and more:
-                image = process.before or image
-            who = self._naming.process(process, image)
+            if process.unsettled and not more:
+                self._table.settle(process, self._begun)
+            elif process.unsettled:  # a deed of the program before, or of one between
+                image = (process.before if process.unsettled == 1 and not process.opened else None) or Image()
+            guessed = image.told or process.execed >= since or image is not process.image
+            who = self._naming.process(process, image)._replace(guessed=guessed)
         self.seen += 1
         for part in (deed & Deed.HELD, deed & ~Deed.HELD):
             if part:

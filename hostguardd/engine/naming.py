@@ -31,12 +31,13 @@ class Naming:
         who = self._table.who(process, tty_name)
         if image is not process.image:
             who = who._replace(exe=image.exe, command=image.command)
-        return self._with_origin(who)
+        return self._with_origin(who, process)
 
     def record(self, event: Event, process: Process | None, at: int) -> Who:
         """Whom an audit event is about, `at` that monotonic time; `process` is the table's by that pid."""
         table = self._table
         links: tuple[Link, ...] = ()
+        below = process
         unit = command = None
         if process is not None and process.uid is not None and process.uid != event.uid:
             process = None
@@ -48,10 +49,11 @@ class Naming:
             above = table.meet_parent(event.parent, at)
             if above is not None:
                 links = (table.link(above), *table.links(above))
+                below = below or above
         who = Who(
             (event.pid, process.started if process is not None else _alike(event)),
             event.pid,
-            event.exe or None,
+            event.exe if _called_so(event, process) else None,
             command or event.title,
             event.uid,
             event.euid,
@@ -61,14 +63,25 @@ class Naming:
             unit,
             links,
         )
-        return self._with_origin(who)
+        return self._with_origin(who, below)
 
-    def _with_origin(self, who: Who) -> Who:
+    def _with_origin(self, who: Who, process: Process | None) -> Who:
+        if not self._origins.granted(who, process):
+            who = who._replace(login=None)
         chain = (Link(who.pid, who.exe, who.command, who.uid), *who.parents)
         who = who._replace(source=self._origins.of(who.session, who.parents), cron=cron_line(chain))
         if len(self._whos) > KEPT:
             self._whos.clear()
         return self._whos.setdefault(who, who)  # one process touches much
+
+
+def _called_so(event: Event, process: Process | None) -> bool:
+    """Whether nothing speaks against the program's name: the record has it as the caller's own root has
+    it."""
+    if process is None or process.image.exe is None:
+        return bool(event.exe)
+    before = None if process.before is None else process.before.exe
+    return bool(event.exe) and event.exe in (process.image.exe, before)
 
 
 def _alike(event: Event) -> int:

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Final
 
 from ..actors.lineage import logind
-from ..actors.model import Link, Process
+from ..actors.model import Link, Process, Who
 from ..actors.table import Table
 from ..host.witnesses import WitnessHost
 
@@ -31,17 +31,48 @@ class Origins:
         self._sshd = sshd
         self._known: OrderedDict[int, bytes] = OrderedDict()
         self._tried: Counter[int] = Counter()
+        self._granted: OrderedDict[int, None] = OrderedDict()
+        self._doubted: Counter[int] = Counter()
 
     def note(self, process: Process) -> None:
         """A process runs another program: look its session up, if it is a new one."""
         session = process.session
-        if session is None or session < 0 or session in self._known or self._tried[session] >= TRIES:
+        if session is None or session < 0:
+            return
+        self._grant(session, process)  # while whoever logged it in is there
+        if session in self._known or self._tried[session] >= TRIES:
             return
         self._tried[session] += 1
         if len(self._tried) > SESSIONS:
             self._tried.clear()
         if any(self._sshd(one.image.exe) for one in islice(self._table.line(process), 2)):
             self.of(session, self._table.links(process))
+
+    def granted(self, who: Who, process: Process | None) -> bool:
+        """Whether root logged that session in. Whoever has no login may give themselves any: the kernel asks
+        for no right then. `process` is the one named, or one above it."""
+        session = who.session
+        if who.login is None or who.login < 0 or session is None or session < 0 or session in self._granted:
+            return True
+        if who.unit not in (b"session-%d.scope" % session, b"user@%d.service" % who.login):
+            return process is not None and self._grant(session, process)
+        return True
+
+    def _grant(self, session: int, process: Process) -> bool:
+        """As `granted`, by the line of parents. Asked a few times only: most are there at the first."""
+        if session in self._granted:
+            return True
+        if self._doubted[session] >= TRIES:
+            return False
+        if not self._table.granted(process, session):
+            self._doubted[session] += 1
+            if len(self._doubted) > SESSIONS:
+                self._doubted.clear()
+            return False
+        self._granted[session] = None
+        if len(self._granted) > SESSIONS:
+            self._granted.popitem(last=False)
+        return True
 
     def of(self, session: int | None, parents: Iterable[Link]) -> bytes | None:
         """The address behind a session; None when there is none, or none is known."""

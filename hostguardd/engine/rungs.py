@@ -161,7 +161,7 @@ class Rungs:
 
     def calm(self) -> None:
         """Have writes told no longer one by one, but only when a file that was open to write is closed: a
-        database may write more often than anybody could read. Names are then only likely ones."""
+        database may write more often than anybody could read. Who closes a file is then a candidate only."""
         if self.files is None or self.calmed:
             return
         self.calmed = True

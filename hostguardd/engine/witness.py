@@ -19,10 +19,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from ..actors import procevents
-from ..actors.attribution import SLACK, attribute
+from ..actors.attribution import APPEARS, SLACK, attribute
 from ..actors.auditrecords import KEY
 from ..actors.lineage import is_sshd
-from ..actors.model import Actor, Answer, Change, Presence, Process, Rung, Unattributed
+from ..actors.model import Actor, Answer, Change, Deed, Presence, Process, Rung, Unattributed
 from ..actors.procevents import ProcEvent
 from ..actors.table import NOW, Table
 from ..actors.touches import Key, Touches
@@ -51,6 +51,9 @@ PATIENCE: Final = 500
 FILES_PATIENCE: Final = 50
 """Milliseconds after which file events are read at the latest. Nobody is woken by them where messages about
 processes come: whoever lives shortly ends with one, and what lives on can wait."""
+
+MOVES: Final = Deed.MOVED_HERE | Deed.MOVED_AWAY
+"""Deeds to a folder that change all that is in it."""
 
 LOSER: Final = {Rung.AUDIT: "audit", Rung.FANOTIFY: "files"}
 LOSSES: Final = {"audit": "audit records", "processes": "reports of processes", "files": "file events"}
@@ -214,14 +217,14 @@ class Witness:
         fresh = self._apply(early, look=not flood)
         if lost:
             self._resync()
-        self._files.count(len(events), until)
+        self._files.count(events, until)
         if events:
             offset = self._wall() - self._mono()
-            if lost_events := self._files.take(events, since, until, offset):
+            if lost_events := self._files.take(events, since, begun, until, offset):
                 self.rungs.losses["files"] += lost_events
                 self._gaps[Rung.FANOTIFY] = since + offset, until + offset
         for process in fresh:
-            self.table.settle(process)
+            self.table.settle(process, begun)
             self._origins.note(process)
         for process in self._apply(late, look=not flood):
             self._origins.note(process)
@@ -282,7 +285,11 @@ class Witness:
             keys += [(*folder, path.rpartition(b"/")[2])] if folder else []
         with self._lock:
             self._round()
-            found = [self._audit.bounded(one) for one in self.touches.of(keys)]
+            own = self.touches.of(keys)
+            fresh = max((one.begin for one in own if one.deed & APPEARS), default=0)
+            moved = [one for one in self.touches.of(_above(path)) if one.deed & MOVES and one.end > fresh]
+            found = sorted([*own, *moved], key=lambda one: one.begin)
+            found = [self._audit.bounded(one) for one in found]
             answer = attribute(found, change, ctime, since, seen)
             return self._doubted(answer, ctime)
 
@@ -306,3 +313,9 @@ class Witness:
     def why(self) -> str:
         """Why nobody can be named at all."""
         return "; ".join(self.rungs.missing.values()) or "attribution is switched off"
+
+
+def _above(path: bytes) -> list[Key]:
+    """The folders that a path leads through."""
+    parts = path.split(b"/")
+    return [b"/".join(parts[:count]) for count in range(2, len(parts))]

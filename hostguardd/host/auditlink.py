@@ -1,7 +1,8 @@
 """The kernel's audit records by its multicast group: beside auditd, never instead of it. linux/audit.h.
 
 The group is best effort: a reader that is too slow loses records, and is told so by ENOBUFS. Needs
-CAP_AUDIT_READ; nothing is sent and no rule is loaded, ever.
+CAP_AUDIT_READ; nothing is sent and no rule is loaded, ever. The rule: only the kernel is believed. Whoever
+has CAP_NET_ADMIN may send to any group of netlink what looks like its records.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ SO_RCVBUFFORCE: Final = 33
 LARGEST: Final = 16 * 1024
 """Bytes of a record: the kernel cuts at MAX_AUDIT_MESSAGE_LENGTH (8970)."""
 AT_ONCE: Final = 4096
+KERNEL: Final = 0
+"""The port that the kernel sends from; nobody else can have it."""
 
 _HEADER = struct.Struct("=IHHII")
 
@@ -72,17 +75,21 @@ def roomy(door: socket.socket, room: int) -> None:
 
 
 def drain(door: socket.socket, largest: int, most: int) -> tuple[list[bytes], bool]:
-    """The datagrams that have come, at most `most`, and whether some were lost (ENOBUFS). Never waits."""
+    """The kernel's datagrams that have come, of `most` that are looked at, and whether some were lost
+    (ENOBUFS). Never waits."""
     found: list[bytes] = []
-    append, recv = found.append, door.recv
+    append, receive = found.append, door.recvfrom
     lost = False
-    while len(found) < most:
+    for _ in range(most):
         try:
-            append(recv(largest))
+            datagram, sender = receive(largest)
         except BlockingIOError:
             break
         except OSError as error:
             if error.errno != errno.ENOBUFS:
                 raise
             lost = True
+        else:
+            if sender[0] == KERNEL:
+                append(datagram)
     return found, lost

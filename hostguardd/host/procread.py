@@ -16,6 +16,7 @@ from . import parse
 FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC
 UNSET: Final = 0xFFFFFFFF
 NANO: Final = 10**9
+DELETED: Final = b" (deleted)"
 MOST_OPEN: Final = 512
 
 
@@ -38,10 +39,7 @@ class ProcReader:
             return None
         command = _read(base + b"/cmdline", 4096)
         login, session = _number(base + b"/loginuid"), _number(base + b"/sessionid")
-        try:
-            exe: bytes | None = os.readlink(base + b"/exe")
-        except OSError:
-            exe = None
+        exe = _program(base)
         cgroup = _read(base + b"/cgroup")
         real, effective = _uids(_read(base + b"/status"))
         return Details(
@@ -102,6 +100,30 @@ class ProcReader:
         for table in (b"/net/tcp", b"/net/tcp6"):
             found |= parse.remote_addresses(_whole(base + table), inodes)
         return sorted(found)
+
+
+def _program(base: bytes) -> bytes | None:
+    """The file that a process runs, by the name that it has here: in a mount namespace of one's own any
+    program can be mounted at any name. b"" for one that has none here."""
+    try:
+        name = os.readlink(base + b"/exe")
+        seen = os.stat(base + b"/exe")
+    except OSError:
+        return None
+    if seen.st_nlink == 0 or name.endswith(DELETED):  # an update, or a file that never had a name
+        return name if _mounts(base) in (_mounts(b"/proc/1"), _mounts(b"/proc/self")) else b""
+    try:
+        here = os.stat(name)
+    except OSError:
+        return b""
+    return name if (here.st_dev, here.st_ino) == (seen.st_dev, seen.st_ino) else b""
+
+
+def _mounts(base: bytes) -> bytes | None:
+    try:
+        return os.readlink(base + b"/ns/mnt")
+    except OSError:
+        return None
 
 
 def _read(path: bytes, limit: int = 4096) -> bytes | None:

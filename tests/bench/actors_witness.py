@@ -85,6 +85,7 @@ def main() -> None:
                     "touches": len(witness.touches),
                     "losses": witness.rungs.losses,
                     "seen": witness.seen,
+                    "calmed": witness.rungs.calmed,
                 }
             )
     witness.close()

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from hostguardd.actors import procevents
 from hostguardd.actors.model import Actor, Change, Rung
 from hostguardd.engine.witness import Witness
 from hostguardd.host.audit import Status
 from hostguardd.host.kernel import Audit
+from hostguardd.host.proclink import CONNECTOR, ProcLink
 from hostguardd.host.procread import ProcReader
 from hostguardd.host.witnesses import LinuxWitnesses
+from tests.fakewitness import message
 
 
 def no_rules() -> Audit:
@@ -69,9 +74,35 @@ def test_a_folder_that_was_renamed(witness: Witness, tmp_path: Path) -> None:
     (old / "a").touch()
     witness.drain()
     old.rename(new)
+    for _ in range(2):  # what came at the same time might have come with the folder
+        witness.drain()
     child = subprocess.Popen(["/usr/bin/touch", new / "b"])
     assert child.wait() == 0
     assert asked(witness, os.fsencode(new / "b"), Change.CREATED).who.pid == child.pid
+
+
+@pytest.mark.parametrize("group", [True, False])
+def test_messages_that_are_not_the_kernel_s(group: bool) -> None:
+    """Root may send to the group, or to us alone: that the child of another had our pid's fork."""
+    try:
+        link = ProcLink()
+    except OSError as error:
+        pytest.skip(f"the process connector: {error.strerror}")
+    port = Path("/proc/net/netlink").read_text()
+    ours = [line.split() for line in port.splitlines() if line.split()[1] == str(CONNECTOR)]
+    pid = next(int(words[2]) for words in ours if int(words[-1]) == os.fstat(link.fileno()).st_ino)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, CONNECTOR) as door:
+        forged = message(procevents.FORK, time.monotonic_ns(), 1, 1, 4_000_000, 4_000_000)
+        if group:
+            with suppress(ConnectionRefusedError):  # sent all the same
+                door.sendto(forged, (0, procevents.CN_IDX_PROC))
+        else:
+            door.sendto(forged, (pid, 0))
+        assert os.spawnl(os.P_WAIT, "/bin/true", "true") == 0
+        heard, _ = link.read()
+    link.close()
+    assert heard, "what the kernel tells comes"
+    assert 4_000_000 not in {one.pid for one in heard}
 
 
 def test_ourselves_in_proc() -> None:

@@ -80,8 +80,13 @@ def test_who_holds_it_open_since_before_is_a_candidate() -> None:
     found = attribute([held, touch(6, Deed.WRITTEN)], Change.CONTENT, AT, since=AT - SECOND)
     assert "2 processes" in reason(found)
     alone = attribute([held], Change.CONTENT, AT, since=AT - SECOND)
+    assert "by whoever had it last" in reason(alone)
+    audited = replace(held, rung=Rung.AUDIT)
+    alone = attribute([audited], Change.CONTENT, AT, since=AT - SECOND)
     assert isinstance(alone, Actor)
     assert alone.confidence is Confidence.LIKELY
+    closed = replace(audited, reason="closed")
+    assert reason(attribute([closed], Change.CONTENT, AT, since=AT - SECOND)) == "closed"
 
 
 def test_who_had_closed_it_when_the_state_before_was_seen_is_no_candidate() -> None:
