@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -336,8 +336,8 @@ def _count(verdicts: Counter[str], truth: Truth, ask: Any, options: argparse.Nam
         print(verdict, truth, said, file=sys.stderr)
 
 
-def main() -> int:
-    """0 if every goal was met."""
+def options(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """What is to be measured; of the command line unless told."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -351,7 +351,12 @@ def main() -> int:
     parser.add_argument("--forks", type=int, default=0, help="forks a second, for ten seconds, at the end")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--verbose", action="store_true")
-    figures = measure(parser.parse_args())
+    return parser.parse_args(words)
+
+
+def main() -> int:
+    """0 if every goal was met."""
+    figures = measure(options())
     print(table(figures))
     return int(any(figure.met is False for figure in figures))
 

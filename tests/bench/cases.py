@@ -21,6 +21,7 @@ from pathlib import Path
 from hostguardd.host.bundle import this_host
 from hostguardd.packages.dpkg import Dpkg
 
+from . import actors as who
 from . import forward as leaving
 from . import live as crowded
 from . import peers
@@ -393,6 +394,13 @@ def inquiry(bench: Bench) -> Iterator[Figure]:
     yield told("slowest checks", ", ".join(f"{title} {seconds:.1f} s" for title, seconds in slowest))
 
 
+def actors(bench: Bench) -> Iterator[Figure]:
+    """who made 1,000 changes under 500 execs a second, on each rung, and what it costs"""
+    _need("cc", "auditctl")
+    for rung in ("fanotify", "audit"):
+        yield from who.measure(who.options(["--rung", rung]))
+
+
 def forward(bench: Bench) -> Iterator[Figure]:
     """alerts sent by RELP to an rsyslog here, beside rsyslog's own omrelp"""
     yield from leaving.rates(bench.folder / "forward")
@@ -409,6 +417,7 @@ BENCHES: Mapping[str, Callable[[Bench], Iterator[Figure]]] = {
     "storm": storm,
     "packages": packages,
     "inquiry": inquiry,
+    "actors": actors,
     "forward": forward,
     "relp": relp,
 }
