@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from .. import __version__, health
+from ..automation import automation
 from ..config import Config
 from ..control.job import Job
 from ..errors import BaselineError, ConfigError, HostguardError, StoreError
@@ -133,6 +134,7 @@ class Engine:
             attribution=self.attribution,
             stories=self.stories,
             windows=self.windows,
+            automation=lambda actor: automation(actor, self.config.automation),
         )
         self.signed = SignedPackages(self)
         self.stories.heard = self.signed.noted
