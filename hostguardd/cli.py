@@ -17,7 +17,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TextIO
+from functools import cache
+from typing import Any, TextIO, cast
 
 from . import __version__
 from .control.address import INSTALLED, find_socket
@@ -63,8 +64,15 @@ class Terminal:
 
     def print(self, lines: Iterable[str]) -> None:
         """Lines to standard output, at once: somebody may be reading along."""
-        self.stdout.write(_speakable("".join(line + "\n" for line in lines), self.stdout))
-        self.stdout.flush()
+        text = _speakable("".join(line + "\n" for line in lines), self.stdout)
+        try:
+            self.stdout.write(text)
+            self.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            _hush(self.stdout)
+            raise UsageError(f"cannot write standard output: {error.strerror}") from error
 
     def complain(self, error: HostguardError) -> None:
         """Every line of an error to standard error, under our name."""
@@ -147,21 +155,23 @@ def _baseline(s: Session) -> Exit:
         CALLS["approve"].args["reason"].parse(s.options.reason)
     except ValueError as problem:  # before the look rather than after it
         raise UsageError(f"--reason {problem}") from None
+    trust = cache(lambda: _trust(s))  # a minute's look, and not once more for each further review
     for _ in range(REVIEWS - 1 if s.options.yes else 0):
         try:
-            return _approve_review(s)
+            return _approve_review(s, trust)
         except _ChangedMeanwhile:
             if not s.options.json:
                 s.terminal.print(["", "The baseline moved meanwhile: looking again.", ""])
-    return _approve_review(s)
+    return _approve_review(s, trust)
 
 
 class _ChangedMeanwhile(UsageError):
     """What was shown is no more what would be approved."""
 
 
-def _approve_review(s: Session) -> Exit:
-    """Approved is what was shown: the token stands for that review alone."""
+def _approve_review(s: Session, look: Callable[[], str]) -> Exit:
+    """Approved is what was shown: the token stands for that review alone. `look` inquires how far the host
+    can be trusted."""
     review = s.ask("review")
     found, present = review["findings"], review.get("generation")
     if not s.options.json:
@@ -170,7 +180,7 @@ def _approve_review(s: Session) -> Exit:
     if not found and reviewed:
         s.show({"review": review, "generation": present}, lambda: ["Nothing to approve."])
         return Exit.OK
-    trust = "" if reviewed or s.options.no_investigate else _trust(s)
+    trust = "" if reviewed or s.options.no_investigate else look()
     what = "what is shown above" if found else "the present baseline, which nobody has reviewed,"
     question = f"Approve {what} as the truth about this host?"
     if not s.options.yes and not s.terminal.confirm(question):
@@ -187,12 +197,20 @@ def _approve_review(s: Session) -> Exit:
 
 
 def _trust(s: Session) -> str:
-    """Before the first approval: what can be said for the host at this moment."""
+    """Before the first approval: what can be said for the host at this moment. A look that fails keeps nobody
+    from approving: it is said, and kept with the generation."""
     from .investigate.command import Wanted, investigate
 
-    with s.progress() as bar:
-        scene, report = investigate(Wanted(s.options.config), os.environ, bar.report)
-    scene.approved.close()
+    try:
+        with s.progress() as bar:
+            scene, report = investigate(Wanted(s.options.config), os.environ, bar.report)
+        scene.approved.close()
+    except Exception as error:  # noqa: BLE001 - whatever it is, the baseline matters more
+        said = clean(
+            f"nobody looked for signs of an intrusion, as that failed: {str(error) or type(error).__name__}"
+        )
+        s.terminal.note([f"hostguardctl: {said}"])
+        return said[:500]
     if not s.options.json:
         s.terminal.print(["", *inquiry.trust(s.paper, report), ""])
     return inquiry.trust_in_words(report)
@@ -351,6 +369,8 @@ def _investigate(s: Session) -> Exit:
     if given.bundle != "-":
         s.show(report, lambda: _inquiry_page(s, report))
     s.terminal.note(said)
+    if leaving.problems:
+        raise UsageError("\n".join(leaving.problems))
     return Exit.DRIFT if report["verdict"] == "suspicious" else Exit.OK
 
 
@@ -610,6 +630,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit code. argparse itself exits (2) when the command makes no sense."""
+    _fill_streams()
     options = parser().parse_args(argv)
     terminal = Terminal(sys.stdin, sys.stdout, sys.stderr, os.environ)
     try:
@@ -619,9 +640,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(error.exit)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # `… | head` has seen enough; keep the interpreter's own flush quiet
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # `… | head` has seen enough
+        _hush(terminal.stdout)
         return int(Exit.OK)
+
+
+def _fill_streams() -> None:
+    """For what was closed of standard input, output and error, one that is empty and takes anything; so that
+    no file that is opened later gets its number, either."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    sys.stdin = sys.stdin or _nothing("r")
+    sys.stdout = sys.stdout or _nothing("w")
+    sys.stderr = sys.stderr or _nothing("w")
+
+
+def _nothing(mode: str) -> TextIO:
+    return cast("TextIO", open(os.devnull, mode))
+
+
+def _hush(stream: TextIO) -> None:
+    """Keep the interpreter's own flush at the end quiet, of what could not be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _json(data: object) -> str:

@@ -47,9 +47,9 @@ class Window:
     """One announcement. `paths` are as in `[[watch]]`, each with all that lies below it; none: everywhere.
 
     `opened`, `until` (when it is to end) and `closed` (when it did, 0: not yet) are wall-clock nanoseconds.
-    `whole`: nothing was left unseen when it opened, and no hint was lost since. `boot` and `deadline`: until
-    which CLOCK_BOOTTIME of which boot it lasts. `left`: how much of it was left when that was last written
-    down. `outside`: how many findings were told outside it meanwhile.
+    `whole`: nothing was left unseen when it opened, and since then nothing could become news by itself.
+    `boot` and `deadline`: until which CLOCK_BOOTTIME of which boot it lasts. `left`: how much of it was left
+    when that was last written down. `outside`: how many findings were told outside it meanwhile.
     """
 
     id: str

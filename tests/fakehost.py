@@ -332,6 +332,9 @@ class FakeFolder:
         node = self._node.children.get(name)
         return node is not None and xattr in node.xattrs
 
+    def born(self, name: bytes) -> int | None:
+        return None
+
     def deep(
         self, row: Row, stop: Stop, *, prefix: int = -1, text: bool = False, largest: int = 1 << 62
     ) -> Deep | None:
@@ -484,6 +487,9 @@ class FaultyFolder:
 
     def has_xattr(self, name: bytes, xattr: bytes) -> bool:
         return self._folder.has_xattr(name, xattr)
+
+    def born(self, name: bytes) -> int | None:
+        return self._folder.born(name)
 
     def deep(
         self, row: Row, stop: Stop, *, prefix: int = -1, text: bool = False, largest: int = 1 << 62

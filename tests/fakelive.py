@@ -62,6 +62,7 @@ class FakeLive:
         self._processes: dict[int, Process] = {}
         self._contents: dict[int, bytes] = {}
         self.insides: dict[int, Inside] = {}
+        self.at_our_root: set[int] = set()
         self._read: set[bytes] = set()
         self._sockets: list[FakeSocket] = []
         self._connections: list[tuple[str, Connection, list[int]]] = []
@@ -236,6 +237,9 @@ class FakeLive:
         self._count("image")
         process = self._processes.get(pid)
         return process.exe or b"" if process is not None else b""
+
+    def is_at_our_root(self, pid: int) -> bool:
+        return pid in self.at_our_root
 
     def inside(self, pid: int) -> Inside | None:
         self._count("inside")

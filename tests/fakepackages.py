@@ -25,8 +25,13 @@ class FakePackages:
             path: Owner(package, "1.0", Level.DIGEST, path in config)
             for path, package in (owned or {}).items()
         }
-        self._changed = changed or {}
-        self._done = done
+        self.changed = changed or {}
+        self.done = done
+
+    @property
+    def paths(self) -> Collection[bytes]:
+        """Every path that a package owns."""
+        return self._owners.keys()
 
     def installed(self) -> list[Installed]:
         return []
@@ -40,7 +45,7 @@ class FakePackages:
     def verify(
         self, stop: Callable[[], bool], only: Collection[bytes] | None = None
     ) -> Iterator[Departure | Blind]:
-        for path, words in self._changed.items():
+        for path, words in self.changed.items():
             if only is None or path in only:
                 yield Departure(path, self._owners[path], words, "")
 
@@ -48,7 +53,7 @@ class FakePackages:
         return iter(())
 
     def transactions(self, since: float) -> Iterator[Transaction]:
-        return iter([one for one in self._done if one.at >= since])
+        return iter([one for one in self.done if one.at >= since])
 
 
 def installed_at(at: float, *packages: str) -> list[Transaction]:

@@ -124,6 +124,7 @@ class Commands:
             made = engine.baseline.rollback(number, at, job.actor, job.args["reason"])
             engine.findings.close_all("void", at)
         moved(engine)
+        engine.windows.unseen()
         engine.tell(
             "baseline.rolledback",
             generation=made.number,

@@ -333,6 +333,7 @@ class Engine:
         named = plausible(home for row in tables[-1] if isinstance(home := row[HOME], bytes))
         if named == self.parts.named:
             return
+        self.windows.unseen()
         before = set(self.parts.watches.literal)
         self.parts = rehouse(self.parts, self.config, named, self._host, self.clock, self.coverage.add)
         self.keeper = self._keeper()
@@ -440,6 +441,7 @@ class Engine:
         else:
             config = replace(config, paths=self.config.paths)
             self.looking.cancel_periodic(*self.looking.schedule)
+            self.windows.unseen()
             self.coverage.stop()
             self._assemble(config)
             self.coverage.start()

@@ -111,7 +111,11 @@ class Windows:
             deadline=self._clock.boot() + length,
             left=length,
         )
-        self._announce("window.opened", window, actor, length)
+        try:
+            self._announce("window.opened", window, actor, length)
+        except HostguardError:
+            self._tell("window.ending", window=window.id, actor="hostguardd", reason=reason)
+            raise
         self._put(window)
         return window
 
@@ -145,38 +149,36 @@ class Windows:
 
     def _announce(self, code: str, window: Window, actor: str, length: int) -> None:
         """Tell, and before that all that came before. HostguardError where it does not reach the disk."""
-        if self._flush():
-            self._tell(
-                code,
-                window=window.id,
-                actor=actor,
-                reason=window.reason,
-                places=places(window),
-                paths=" ".join(map(escape, window.paths)),
-                length=length,
-                until=window.until,
-            )
-            if self._flush():
-                return
-            self._tell("window.ending", window=window.id, actor="hostguardd", reason=window.reason)
-        raise HostguardError("it cannot be announced, as alerts cannot be written: nothing is expected")
+        before = self._flush()
+        self._tell(
+            code,
+            window=window.id,
+            actor=actor,
+            reason=window.reason,
+            places=places(window),
+            paths=" ".join(map(escape, window.paths)),
+            length=length,
+            until=window.until,
+        )
+        if not (before and self._flush()):
+            raise HostguardError("it cannot be announced, as alerts cannot be written: nothing is expected")
 
     # -- what changes cover ----------------------------------------------------------------------
 
     def mark(self, change: Change, earlier: Change | None) -> Change:
         """A change with the window that covers it, if one does. `earlier` is what is known of its key and not
         written down yet. What was told, or waits to be told, as loudly as ever is not covered afterwards."""
-        finding = change.finding
-        if finding is None or not self._all:
+        finding, live = change.finding, self._live()
+        if finding is None or not live:
             return change
         if earlier is not None and earlier.finding is not None:
             possible = [window_of(earlier)]
         elif change.event != "opened":
             possible = [_window(self._stories.of(finding.id))]
         else:
-            possible = list(self._all)
+            possible = [one.id for one in live]
         now, own = self._clock.wall(), tuple(self._own())
-        for window in self._live():
+        for window in live:
             if window.id in possible and (change.event == "cleared" or covers(window, finding, now, own)):
                 return replace(change, story=Story(Cause.WINDOW, f"expected: {window.reason}", window.id))
         return change
@@ -222,24 +224,16 @@ class Windows:
             self._ended(replace(window, closed=min(window.until, now)))
             return
         window = replace(
-            window,
-            until=now + left,
-            deadline=self._clock.boot() + left,
-            left=left,
-            boot=boot,
+            window, until=now + left, deadline=self._clock.boot() + left, left=left, boot=boot, whole=False
         )
-        self._all[window.id] = window
-        self._announce_again(window, left)
-        self._save()
-
-    def _announce_again(self, window: Window, left: int) -> None:
         try:
             self._announce("window.resumed", window, window.actor, left)
         except HostguardError:
-            self._all[window.id] = replace(window, closed=self._clock.wall(), ended=True)
+            window = replace(window, closed=now, ended=True)
+        self._put(window)
 
     def unseen(self) -> None:
-        """Hints were lost: from now on only what bears its time is covered."""
+        """Hints were lost, or what was there before may be news now: only what bears its time is covered."""
         for window in self._open():
             self._all[window.id] = replace(window, whole=False)
 

@@ -85,6 +85,10 @@ class Folder(Protocol):
         """Whether an entry has this extended attribute (False also where we may not ask)."""
         ...
 
+    def born(self, name: bytes) -> int | None:
+        """When an entry was made, in nanoseconds since the epoch; None where the file system does not say."""
+        ...
+
     def deep(
         self, row: Row, stop: Stop, *, prefix: int = -1, text: bool = False, largest: int = 1 << 62
     ) -> Deep | None:
@@ -232,6 +236,9 @@ class LinuxFolder:
         except OSError:
             return False
         return os.fsdecode(xattr) in names
+
+    def born(self, name: bytes) -> int | None:
+        return inode.born(self._fd, name)
 
     def _row(self, name: bytes, st: os.stat_result) -> Row:
         return (

@@ -177,6 +177,10 @@ class LiveHost(Protocol):
         """Where /proc/PID/exe points, for comparing; b"" when that cannot be seen. Costs microseconds."""
         ...
 
+    def is_at_our_root(self, pid: int) -> bool:
+        """Whether its root is ours, so that paths mean to it what they mean to us. A container's is not."""
+        ...
+
     def inside(self, pid: int) -> Inside | None:
         """What it runs besides its image; None when it is gone, or we may not look."""
         ...
@@ -259,6 +263,10 @@ class NoLiveHost:
     def image(self, pid: int) -> bytes:
         """Nothing."""
         return b""
+
+    def is_at_our_root(self, pid: int) -> bool:
+        """No."""
+        return False
 
     def inside(self, pid: int) -> Inside | None:
         """None."""

@@ -1,8 +1,9 @@
 """The rows of a small SQLite file, and how many there are, from its bytes alone: no lock is taken, nothing
 written. Pure.
 
-The rule: any bytes have an answer, and no page is visited twice. What is no such file, or was caught in
-the middle of a change, is None.
+The rule: any bytes have an answer, no page is visited twice, no byte of it is part of two rows, and so there
+is never more to read than there are bytes. What is no such file, or was caught in the middle of a change, is
+None.
 
 Source: sqlite.org/fileformat2.html (1.3 the header, 1.6 b-tree pages, 2.1 records).
 """
@@ -10,7 +11,8 @@ Source: sqlite.org/fileformat2.html (1.3 the header, 1.6 b-tree pages, 2.1 recor
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Final, TypeAlias
 
@@ -18,7 +20,12 @@ MAGIC: Final = b"SQLite format 3\0"
 LEAF: Final = 0x0D
 INTERIOR: Final = 0x05
 MOST_TABLES: Final = 64
+MOST_NAMES: Final = 1000
+"""Rows of the schema that are looked at: tables, and what else it names."""
+
 MOST_COLUMNS: Final = 32
+SMALLEST: Final = 4
+"""Bytes that a cell takes at least (1.6)."""
 
 Column: TypeAlias = int | bytes | None
 
@@ -29,23 +36,31 @@ def rows_of(data: bytes) -> int | None:
     if size is None:
         return None
     try:
-        roots = [root for _, root in islice(_tables(data, size), MOST_TABLES)]
-        return sum(sum(count for _, count in _leaves(data, size, root)) for root in roots)
+        roots = [root for _, root in _tables(data, size)]
+        return sum(count for _, count in _leaves(data, size, roots))
     except (struct.error, IndexError, ValueError):
         return None
 
 
-def values_of(data: bytes, table: bytes) -> list[list[Column]] | None:
-    """The values of all rows of a table, whatever the case of its name. Of a row that
-    does not fit on a page the rest is left out; an INTEGER PRIMARY KEY stands there as None, 2.3."""
+def values_of(
+    data: bytes, table: bytes, most: int, stop: Callable[[], bool] = lambda: False
+) -> tuple[int, list[list[Column]]] | None:
+    """The number of the rows of a table, whatever the case of its name, and the values of the last `most` of
+    them; fewer when told to `stop`. Of a row that does not fit on a page the rest is left out; an INTEGER
+    PRIMARY KEY stands there as None, 2.3."""
     size = _page_size(data)
     if size is None:
         return None
+    count, last = 0, deque[list[Column]](maxlen=most)
     try:
-        roots = [root for name, root in islice(_tables(data, size), MOST_TABLES) if name.lower() == table]
-        return [values for root in roots[:1] for values in _rows(data, size, root, MOST_COLUMNS)]
+        roots = [root for name, root in _tables(data, size) if name.lower() == table]
+        for count, values in enumerate(_rows(data, size, roots[:1], MOST_COLUMNS), 1):
+            last.append(values)
+            if not count % 1024 and stop():
+                break
     except (struct.error, IndexError, ValueError):
         return None
+    return count, list(last)
 
 
 def _page_size(data: bytes) -> int | None:
@@ -57,15 +72,16 @@ def _page_size(data: bytes) -> int | None:
     return None if size < 512 or size & (size - 1) else size
 
 
-def _leaves(data: bytes, size: int, root: int) -> Iterator[tuple[int, int]]:
-    """(page number, cells) of each leaf of a table's b-tree, in the order of their rows."""
-    todo, seen = [root], {root}
+def _leaves(data: bytes, size: int, roots: list[int]) -> Iterator[tuple[int, int]]:
+    """(page number, cells) of each leaf of some tables' b-trees, in the order of their rows."""
+    pages = len(data) // size
+    todo, seen = roots[::-1], set(roots)
+    if len(seen) < len(roots) or not all(0 < root <= pages for root in roots):
+        raise ValueError("a root in two places, or beyond the end")
     while todo:
         number = todo.pop()
         start = (number - 1) * size
         at = start + (100 if number == 1 else 0)
-        if number < 1 or start + size > len(data):
-            raise ValueError("a page beyond the end")
         kind, cells = data[at], int.from_bytes(data[at + 3 : at + 5], "big")
         if kind == LEAF:
             yield number, cells
@@ -76,33 +92,41 @@ def _leaves(data: bytes, size: int, root: int) -> Iterator[tuple[int, int]]:
         children = [struct.unpack_from(">I", data, start + one)[0] for one in offsets]
         children.append(struct.unpack_from(">I", data, at + 8)[0])
         for child in children:
-            if child in seen:
-                raise ValueError("a page in two places")
+            if child in seen or not 0 < child <= pages:
+                raise ValueError("a page in two places, or beyond the end")
             seen.add(child)
         todo += reversed(children)
 
 
-def _tables(data: bytes, size: int) -> Iterator[tuple[bytes, int]]:
-    """Names and root pages of the tables that the schema (the table on page 1) names."""
-    for values in _rows(data, size, 1, 4):
+def _tables(data: bytes, size: int) -> list[tuple[bytes, int]]:
+    """Names and root pages of the first tables that the schema (the table on page 1) names."""
+    found = []
+    for values in islice(_rows(data, size, [1], 4), MOST_NAMES):
         match values:
             case [b"table", bytes(name), _, int(root)] if not name.startswith(b"sqlite_") and root > 0:
-                yield name, root
+                found.append((name, root))
+    return found[:MOST_TABLES]
 
 
-def _rows(data: bytes, size: int, root: int, most: int) -> Iterator[list[Column]]:
-    """The first `most` columns of each row of a table."""
-    for number, cells in _leaves(data, size, root):
+def _rows(data: bytes, size: int, roots: list[int], most: int) -> Iterator[list[Column]]:
+    """The first `most` columns of each row of some tables."""
+    for number, cells in _leaves(data, size, roots):
         start = (number - 1) * size
         at = start + (100 if number == 1 else 0)
-        if at + 8 + 2 * cells > start + size:
+        left = start + size - at - 8 - 2 * cells
+        if left < 0:
             raise ValueError("cells beyond the page")
         for offset in struct.unpack_from(f">{cells}H", data, at + 8):
-            yield _record(data, start + offset, size - data[20], most)
+            values, end = _record(data, start + offset, size - data[20], most)
+            left -= max(SMALLEST, end - start - offset)
+            if left < 0 or end > start + size:
+                raise ValueError("cells upon each other, or beyond the page")
+            yield values
 
 
-def _record(data: bytes, at: int, usable: int, most: int) -> list[Column]:
-    """The first columns of a cell, as far as they lie on its page of so many `usable` bytes (1.6)."""
+def _record(data: bytes, at: int, usable: int, most: int) -> tuple[list[Column], int]:
+    """The first columns of a cell, as far as they lie on its page of so many `usable` bytes (1.6), and where
+    it ends there."""
     payload, at = _varint(data, at)
     _, at = _varint(data, at)
     if payload > usable - 35:
@@ -129,7 +153,7 @@ def _record(data: bytes, at: int, usable: int, most: int) -> list[Column]:
             values.append(kind - 8 if kind in (8, 9) else int.from_bytes(piece, "big", signed=True))
         else:
             values.append(piece)
-    return values
+    return values, end
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:

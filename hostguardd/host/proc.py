@@ -191,6 +191,14 @@ class ProcHost:
         """As `LiveHost.image`."""
         return _link(b"%s/%d/exe" % (self._proc, pid))
 
+    def is_at_our_root(self, pid: int) -> bool:
+        """As `LiveHost.is_at_our_root`."""
+        return self._shares_root(b"%s/%d" % (self._proc, pid))
+
+    def _shares_root(self, base: bytes) -> bool:
+        root = _stat(base + b"/root")
+        return root is not None and _same(root, _stat(self._proc + b"/self/root"))
+
     def inside(self, pid: int) -> Inside | None:
         """As `LiveHost.inside`. Some 50 us for a process with 100 mappings."""
         alive = self._base(b"%s/%d" % (self._proc, pid))
@@ -216,10 +224,7 @@ class ProcHost:
         path = _link(base + b"/exe")
         if path.endswith(parse.DELETED_SUFFIX) or _same(running, other := _lstat(path)) or other is None:
             return b""
-        roots = (_stat(base + b"/root"), _stat(self._proc + b"/self/root"))
-        if not stat.S_ISREG(other.st_mode) or self._at_home(base):
-            return b""
-        if roots[0] is None or not _same(roots[0], roots[1]):
+        if not stat.S_ISREG(other.st_mode) or self._at_home(base) or not self._shares_root(base):
             return b""
         if running.st_size != other.st_size or running.st_size > COMPARED:
             return path

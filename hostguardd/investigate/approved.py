@@ -5,7 +5,9 @@ The rule kept: it is read and never written, and when it is not there the answer
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from .. import diff
 from ..errors import HostguardError
@@ -14,7 +16,9 @@ from ..model import Fact, Generation, Row, Value
 from ..store.baseline import Baseline
 from ..store.database import Database
 from ..store.findings import Findings
-from .interface import Known
+from .interface import Item, Known, Moment, Verdict
+
+Told = TypeVar("Told", Item, Moment)
 
 
 class Approved:
@@ -74,6 +78,23 @@ class Approved:
         if before is None:
             return Known.NEW
         return Known.CHANGED if diff.changed(fact, before, row) else Known.KNOWN
+
+    def explains(self, known: Known) -> bool:
+        """Whether an administrator reviewed this very thing: what nobody reviewed explains nothing."""
+        return known is Known.KNOWN and self.generation is not None and self.generation.reviewed
+
+    def lowered(self, told: Told) -> Told:
+        """What a check tells, a grade less bad where an administrator has explained it."""
+        if told.verdict < Verdict.NOTABLE or not self.explains(told.known):
+            return told
+        assert self.generation is not None
+        verdict = Verdict.NOTABLE if told.verdict is Verdict.SUSPICIOUS else Verdict.FINE
+        if isinstance(told, Moment):
+            return replace(told, verdict=verdict)
+        lower = replace(
+            told, verdict=verdict, says=f"{told.says}; so approved in generation {self.generation.number}"
+        )
+        return lower if verdict is Verdict.NOTABLE else replace(lower, means="", next="", technique="")
 
     def close(self) -> None:
         """Let go of the file."""

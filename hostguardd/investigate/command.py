@@ -7,16 +7,21 @@ daemon that is gone: each is said in the report, and the rest goes on.
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Self
+from typing import Any, BinaryIO, Final, NoReturn, Self
 
 from ..config import Config, parse
 from ..defaults import default_sources
 from ..errors import ConfigError, UsageError
 from ..host.bundle import Host, image, this_host
+from ..model import join
 from ..packages.make import packages_of
 from ..render.html import html
 from .about import about
@@ -67,11 +72,10 @@ def prepare(wanted: Wanted) -> Scene:
     """The scene. UsageError, ConfigError for what the asker got wrong."""
     config, problems = _settings(wanted.config)
     host = _host(wanted.root)
-    state = Path(config.paths.state) / DATABASE
     return Scene(
         host,
         config,
-        Approved(state if wanted.root == "/" else Path(wanted.root, *state.parts[1:])),
+        Approved(_state(host, config.paths.state)),
         wanted.options,
         uid=os.geteuid(),
         packages=packages_of(host),
@@ -108,31 +112,54 @@ def _host(root: str) -> Host:
         raise UsageError(f"--root {root}: {error.strerror}") from error
 
 
+def _state(host: Host, folder: str) -> Path | None:
+    """The baseline: of an image, its own, whatever the links in it lead to."""
+    try:
+        real = host.files.real(os.fsencode(folder))
+    except OSError:
+        return None
+    return Path(os.fsdecode(join(host.files.root, real.lstrip(b"/"))), DATABASE)
+
+
 class Leaving:
     """The files that an inquiry leaves, if any were asked for: a `page` of HTML, a `bundle` of evidence ("-":
-    standard output).
+    standard output). `problems` are sentences on those that could not be written.
 
     They are opened before anything is looked at, so that a name that cannot be written is said at once; what
-    was not finished is removed again.
+    was not finished is removed again, whatever ends us but SIGKILL. One that fails keeps no other one back.
     """
 
     def __init__(self, page: str | None, bundle: str | None) -> None:
         self._names = {"page": page, "bundle": bundle}
         self._files: dict[str, BinaryIO] = {}
-        self._done: set[str] = set()
+        self._which: dict[str, tuple[int, int]] = {}
+        self._handlers: dict[int, Any] = {}
+        self.problems: list[str] = []
 
     def __enter__(self) -> Self:
+        self._end_in_order()
         try:
             for what, name in self._names.items():
                 if name == "-" and what == "bundle":
+                    if sys.__stdout__ is None:
+                        raise UsageError("--bundle -: standard output is closed")
                     if sys.stdout.isatty():
                         raise UsageError("--bundle -: an archive is not for a terminal, send it on")
                 elif name:
-                    self._files[what] = _new_file(name)
-        except UsageError:
+                    file = _new_file(name)
+                    found = os.fstat(file.fileno())
+                    self._files[what], self._which[what] = file, (found.st_dev, found.st_ino)
+        except BaseException:
             self.__exit__()
             raise
         return self
+
+    def _end_in_order(self) -> None:
+        """A connection that is lost and a `kill` end us as Ctrl-C does."""
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                if signal.getsignal(number) is signal.SIG_DFL:  # else somebody wants it otherwise: nohup(1)
+                    self._handlers[number] = signal.signal(number, _ended)
 
     def write(
         self,
@@ -141,38 +168,70 @@ class Leaving:
         secrets: bool,
         tell: Callable[[Mapping[str, Any]], None],
     ) -> list[str]:
-        """Fill them; what to say of it. UsageError when one takes no more."""
-        said = []
+        """Fill them; what to say of those that are whole."""
         page, bundle = self._names["page"], self._names["bundle"]
+        save = partial(self._bundle, scene, report, secrets, tell)
+        return [
+            *(self._try("page", page, partial(self._page, report)) if page else ()),
+            *(self._try("bundle", bundle, save) if bundle else ()),
+        ]
+
+    def _try(self, what: str, name: str, fill: Callable[[], list[str]]) -> list[str]:
         try:
-            if page:
-                self._files["page"].write(html(report).encode())
-                self._done.add("page")
-                said.append(f"The page: {page}")
-            if bundle:
-                out = sys.stdout.buffer if bundle == "-" else self._files["bundle"]
-                made = write(
-                    scene,
-                    report,
-                    out,
-                    secrets=secrets,
-                    progress=lambda what: tell({"phase": "saving evidence", "where": what}),
-                )
-                out.flush()
-                self._done.add("bundle")
-                said += made.says("" if bundle == "-" else bundle)
+            said = fill()
+            if what in self._files:
+                file = self._files[what]
+                file.flush()
+                os.fsync(file.fileno())
+                file.close()  # some file systems say only now that there was no room
+                del self._files[what]
         except OSError as error:
-            raise UsageError(f"cannot write {page or bundle}: {error.strerror}") from error
+            where = name if name != "-" else "standard output"
+            self.problems.append(f"cannot write {where}: {error.strerror}; the {what} was not saved")
+            return []
         return said
+
+    def _page(self, report: Mapping[str, Any]) -> list[str]:
+        self._files["page"].write(html(report).encode())
+        return [f"The page: {self._names['page']}"]
+
+    def _bundle(
+        self,
+        scene: Scene,
+        report: Mapping[str, Any],
+        secrets: bool,
+        tell: Callable[[Mapping[str, Any]], None],
+    ) -> list[str]:
+        file = self._files.get("bundle")
+        try:
+            made = write(
+                scene,
+                report,
+                file or sys.stdout.buffer,
+                secrets=secrets,
+                progress=lambda what: tell({"phase": "saving evidence", "where": what}),
+            )
+        except OSError:
+            if file is None:  # what is held back for whoever reads no more goes nowhere
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise
+        return made.says(str(self._names["bundle"]) if file else "")
 
     def __exit__(self, *_: object) -> None:
         for what, file in self._files.items():
-            if what not in self._done:
-                os.unlink(str(self._names[what]))
-            try:
+            name = str(self._names[what])
+            with suppress(OSError):  # somebody else removed it
+                found = os.lstat(name)
+                if (found.st_dev, found.st_ino) == self._which[what]:
+                    os.unlink(name)
+            with suppress(OSError, ValueError):  # the disk is full: what could not be written has been said
                 file.close()
-            except OSError:
-                pass  # the disk is full: what could not be written has been said
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+
+def _ended(number: int, _: object) -> NoReturn:
+    raise SystemExit(128 + number)
 
 
 def _new_file(path: str) -> BinaryIO:

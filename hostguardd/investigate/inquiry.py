@@ -9,9 +9,10 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
+from ..record import clean
 from .checks import (
     accounts,
     alerts,
@@ -39,14 +40,21 @@ from .checks import (
     switches,
     unowned,
 )
-from .interface import Found, Item, Known, Moment, Result, Unseen, Verdict
+from .interface import LONGEST, Found, Item, Moment, Result, Unseen, Verdict
+from .patience import Late, at_most
 from .scene import Scene
 
 MOST_ITEMS: Final = 1000
 """Items of one check that are kept, the worst."""
 
+MOST_UNSEEN: Final = 1000
+"""Things that one check could not look at that are kept, the first."""
+
 MOST_MOMENTS: Final = 20_000
 """Moments that are kept in all, the worst and the newest."""
+
+HARD: Final = 1.25
+"""So many times its patience, and a second, a check gets before it is ended whatever it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +198,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     Check(
         "hidden",
         "Hidden things",
-        "nmap from elsewhere; find -name '..*'",
+        "nmap from elsewhere",
         "Processes, ports and files that one view of the host shows and another one does not",
         hidden.look,
     ),
@@ -269,44 +277,74 @@ def inquire(
     """Ask them all. `report` is told each check's title as it begins, its number and how many there are."""
     began = time.time()
     results: list[Result] = []
-    moments: list[Moment] = []
+    moments = _Moments()
     for number, check in enumerate(checks):
         report(check.title, number, len(checks))
         results.append(_ask(check, scene, moments))
     report("", len(checks), len(checks))
-    lost = max(0, len(moments) - MOST_MOMENTS)
-    if lost:
-        moments.sort(key=lambda one: (-one.verdict, -one.at))
-        del moments[MOST_MOMENTS:]
-    moments.sort(key=lambda one: (one.at, one.kind, one.says))
-    return Inquiry(began, time.time(), tuple(results), tuple(moments), lost)
+    moments.bound()
+    kept = sorted(moments.kept, key=lambda one: (one.at, one.kind, one.says))
+    return Inquiry(began, time.time(), tuple(results), tuple(kept), moments.lost)
 
 
-def _ask(check: Check, scene: Scene, moments: list[Moment]) -> Result:
+class _Moments:
+    """Those of all checks, never many more than MOST_MOMENTS: one check may tell of millions."""
+
+    def __init__(self) -> None:
+        self.kept: list[Moment] = []
+        self.lost = 0
+
+    def add(self, one: Moment) -> None:
+        """One more."""
+        self.kept.append(one)
+        if len(self.kept) >= 2 * MOST_MOMENTS:
+            self.bound()
+
+    def bound(self) -> None:
+        """Let go of the least."""
+        over = max(0, len(self.kept) - MOST_MOMENTS)
+        if over:
+            self.kept.sort(key=lambda one: (-one.verdict, -one.at))
+            del self.kept[MOST_MOMENTS:]
+            self.lost += over
+
+
+def _ask(check: Check, scene: Scene, moments: _Moments) -> Result:
     """What one check finds; its moments go to `moments`."""
     scene.begin()
+    whole = len(scene.gaps)
     began = time.monotonic()
     items: list[Item] = []
     unseen: dict[Unseen, None] = {}
     counts: Counter[Verdict] = Counter()
+    missed = 0
     cut = False
     try:
-        for found in check.look(scene):
-            if isinstance(found, Moment):
-                moments.append(found)
-            elif isinstance(found, Unseen):
-                unseen[found] = None
-            else:
-                found = approved(found, scene)
-                counts[found.verdict] += 1
-                items.append(found)
-                if len(items) >= 2 * MOST_ITEMS:
-                    items = _worst(items)
-            if scene.stop():
-                cut = True
-                break
+        with at_most(HARD * scene.options.patience + 1):
+            for found in check.look(scene):
+                if isinstance(found, Moment):
+                    moments.add(scene.approved.lowered(found))
+                elif isinstance(found, Unseen):
+                    missed += found not in unseen
+                    if len(unseen) < MOST_UNSEEN:
+                        unseen[found] = None
+                else:
+                    found = scene.approved.lowered(found)
+                    counts[found.verdict] += 1
+                    items.append(found)
+                    if len(items) >= 2 * MOST_ITEMS:
+                        items = _worst(items)
+                if scene.stop():
+                    cut = True
+                    break
+    except Late:
+        cut = True
     except Exception as error:  # noqa: BLE001 - who can make one check fail must not blind the others
-        unseen[Unseen(check.title, f"this check failed: {type(error).__name__}: {error}", "")] = None
+        said = clean(f"{type(error).__name__}: {error}"[:LONGEST])
+        unseen[Unseen(check.title, f"this check failed: {said}")] = None
+    if missed > MOST_UNSEEN:
+        unseen[Unseen(check.title, f"{missed - MOST_UNSEEN} more things could not be looked at")] = None
+    unseen |= dict.fromkeys(scene.gaps[whole:])
     if cut:
         limit = f"its time of {scene.options.patience:.0f} s ran out"
         unseen[Unseen(check.title, f"{limit}: what it found until then is shown", "--patience SECONDS")] = (
@@ -326,20 +364,6 @@ def _ask(check: Check, scene: Scene, moments: list[Moment]) -> Result:
         time.monotonic() - began,
         cut,
     )
-
-
-def approved(item: Item, scene: Scene) -> Item:
-    """The item as it is to be thought of where a reviewed baseline knows this very thing: an administrator
-    has explained it, so it is a grade less. A baseline that nobody reviewed explains nothing."""
-    generation = scene.approved.generation
-    if generation is None or not generation.reviewed:
-        return item
-    if item.known is not Known.KNOWN or item.verdict < Verdict.NOTABLE:
-        return item
-    says = f"{item.says}; so approved in generation {generation.number}"
-    if item.verdict is Verdict.SUSPICIOUS:
-        return replace(item, verdict=Verdict.NOTABLE, says=says)
-    return replace(item, verdict=Verdict.FINE, says=says, means="", next="", technique="")
 
 
 def _worst(items: Iterable[Item]) -> list[Item]:

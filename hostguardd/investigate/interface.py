@@ -8,7 +8,8 @@ Every text in here is made of `record.escape` (or of our own words): bytes of th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final, TypeAlias
@@ -38,7 +39,11 @@ class Verdict(IntEnum):
 
 
 class Known(IntEnum):
-    """How something stands to the approved baseline. NOT_ASKED: there is none, or it holds no such thing."""
+    """How something stands to the approved baseline. NOT_ASKED: there is none, or it holds no such thing.
+
+    A check marks what it tells with it, and may make more of what is new or changed. To make less of what is
+    known, where an administrator reviewed it, is left to `Approved.lowered`, so that it is done once.
+    """
 
     NOT_ASKED = 0
     KNOWN = 1
@@ -49,6 +54,12 @@ class Known(IntEnum):
     def label(self) -> str:
         """The word used in reports, "" when the baseline was not asked."""
         return "" if self is Known.NOT_ASKED else self.name.lower()
+
+    @classmethod
+    def of_all(cls, found: Collection[Known]) -> Known:
+        """How things stand that are told as one: new or changed if one of them is, known only if all are."""
+        worst = max(found, default=cls.NOT_ASKED)
+        return cls.NOT_ASKED if worst is cls.KNOWN and cls.NOT_ASKED in found else worst
 
 
 class Confidence(IntEnum):
@@ -114,7 +125,8 @@ class Unseen:
 @dataclass(frozen=True, slots=True)
 class Moment:
     """Something that happened: `at` in seconds since the epoch, until `until` if it lasted (0: it did not, or
-    has not ended). `kind` is one of MOMENTS. `who` is the account, "" if that is not known."""
+    has not ended). `kind` is one of MOMENTS. `who` is the account, "" if that is not known. `known` is that
+    of what it happened to, as in the item that tells of the same thing."""
 
     at: float
     kind: str
@@ -124,6 +136,7 @@ class Moment:
     verdict: Verdict = Verdict.FINE
     who: str = ""
     until: float = 0.0
+    known: Known = Known.NOT_ASKED
 
 
 MOMENTS: Final = (
@@ -140,6 +153,21 @@ def text(raw: bytes, longest: int = LONGEST) -> str:
     """Bytes of the host as text that can be shown: escaped, and cut (with `…`) when long."""
     shown = escape(raw[: longest * 4])
     return shown if len(shown) <= longest and len(raw) <= longest * 4 else shown[: longest - 1] + "…"
+
+
+_PLAIN: Final = re.compile(r"[\w%+,./:=@-]+", re.ASCII)
+
+
+def word(shown: str) -> str:
+    """What `text` shows, as one word of a command that an administrator may copy: whatever somebody called
+    their file, the shell makes of it that name and nothing else."""
+    if _PLAIN.fullmatch(shown):
+        return shown
+    if "\\" not in shown and "'" not in shown:
+        return f"'{shown}'"
+    # bash, zsh and ksh read `\\` and `\xNN` in $'…' just as `record.escape` writes them. Other shells take
+    # it for a `$` before a quoted word, which therefore must not hold a quote, escaped or not.
+    return "$'" + shown.replace("'", r"\x27") + "'"
 
 
 @dataclass(frozen=True, slots=True)

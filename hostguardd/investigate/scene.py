@@ -26,6 +26,7 @@ from ..sensors.commands import script
 from ..sensors.signs import LOOKS
 from .approved import Approved
 from .interface import Known, Unseen, text
+from .patience import Late
 
 SUDO: Final = "sudo hostguardctl investigate"
 """What an ordinary user is told to run to see what only root sees."""
@@ -80,9 +81,10 @@ class Scene:
         self.config = self.parts.config
         if approved.baseline is not None:
             remind(self.parts, approved.baseline)
-        self._sweeps: dict[type[Fact], list[Sweep]] = {}
         self._made: dict[object, object] = {}
+        self._hung: set[object] = set()
         self._deadline = float("inf")
+        self.gaps: list[Unseen] = []
 
     @property
     def is_root(self) -> bool:
@@ -99,6 +101,10 @@ class Scene:
         """Whether the time of the present check is up."""
         return time.monotonic() > self._deadline
 
+    def hurry(self) -> bool:
+        """Whether half of it is over: what is gathered for a check leaves it some time."""
+        return time.monotonic() > self._deadline - self.options.patience / 2
+
     # -- facts --------------------------------------------------------------------------------------
 
     def facts(self, fact: type[SomeFact]) -> list[SomeFact]:
@@ -113,12 +119,11 @@ class Scene:
         """What the sensors of that kind brought."""
         if fact is FileFact:
             raise ValueError("files are too many to be kept")
-        found = self._sweeps.get(fact)
-        if found is None:
-            sensors = [one for one in self.parts.sensors() if one.fact is fact]
-            found = [sweep for sensor in sensors for sweep in sensor.sweep(Depth.FULL, self.stop)]
-            self._sweeps[fact] = found
-        return found
+        return self._made_once(fact, lambda: self._sweep(fact))
+
+    def _sweep(self, fact: type[Fact]) -> list[Sweep]:
+        sensors = [one for one in self.parts.sensors() if one.fact is fact]
+        return [sweep for sensor in sensors for sweep in sensor.sweep(Depth.FULL, self.stop)]
 
     def blind(self, fact: type[Fact]) -> Iterator[Unseen]:
         """What of a kind could not be seen."""
@@ -137,29 +142,63 @@ class Scene:
 
     def once(self, make: Callable[[Scene], Made]) -> Made:
         """What `make` makes of this scene, made for the first check that asks."""
-        if make not in self._made:
-            self._made[make] = make(self)
-        return cast("Made", self._made[make])
+        return self._made_once(make, lambda: make(self))
+
+    def _made_once(self, key: object, make: Callable[[], Made]) -> Made:
+        """What did not end in the time of one check is not begun again by each other one."""
+        if key in self._hung:
+            raise Late
+        if key not in self._made:
+            try:
+                self._made[key] = make()
+            except Late:
+                self._hung.add(key)
+                raise
+        return cast("Made", self._made[key])
 
     # -- what several checks need --------------------------------------------------------------------
 
-    @cached_property
+    @property
     def processes(self) -> Mapping[int, Process]:
-        """Every process, by pid."""
-        live = self.host.live
-        found = ((pid, live.process(pid)) for pid in live.pids())
-        return {pid: process for pid, process in found if process is not None}
+        """Every process, by pid. What there was no time for stands in `gaps`."""
+        return self.once(Scene._processes)
 
-    @cached_property
+    def _processes(self) -> Mapping[int, Process]:
+        live = self.host.live
+        found = {}
+        pids = live.pids()
+        for number, pid in enumerate(pids):
+            if self.hurry():
+                self._gap(len(pids) - number, "looked at")
+                break
+            process = live.process(pid)
+            if process is not None:
+                # Who only counts its processes apart is no container: it runs the host's own files.
+                ours = process.namespace and live.is_at_our_root(pid)
+                found[pid] = process._replace(namespace="") if ours else process
+        return found
+
+    def _gap(self, number: int, what: str) -> None:
+        self.gaps.append(
+            Unseen("processes", f"{number} were not {what}: there was no time", "--patience SECONDS")
+        )
+
+    @property
     def signs(self) -> Mapping[int, tuple[tuple[str, bytes], ...]]:
         """What is odd about how processes run, as (sign, what it is about), of those that have any.
 
         Of a parent's children that are alike, to the KiB of code mapped, a sample is looked into: a server's
         tens of thousands of workers would take as long as all the rest.
         """
+        return self.once(Scene._signs)
+
+    def _signs(self) -> Mapping[int, tuple[tuple[str, bytes], ...]]:
         found = {}
         alike: Counter[object] = Counter()
-        for pid, process in self.processes.items():
+        for number, (pid, process) in enumerate(self.processes.items()):
+            if self.hurry():
+                self._gap(len(self.processes) - number, "looked into")
+                break
             if process.kernel or process.namespace or process.exe is None:
                 continue
             kind = process._replace(pid=0, started=0, session=0)

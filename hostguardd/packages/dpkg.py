@@ -149,10 +149,14 @@ class Dpkg:
             for path in self._listed(entry) or ()
         )
 
+    def _entries(self, wanted: set[bytes]) -> list[_Entry]:
+        """The entries that have some of the paths."""
+        numbers = {number for path in wanted if (number := self._index.key(path)) is not None}
+        return [self._status[0][number] for number in sorted(numbers)]
+
     def _owned(self, wanted: set[bytes]) -> dict[bytes, tuple[_Entry, Owner]]:
         found: dict[bytes, tuple[_Entry, Owner]] = {}
-        numbers = {number for path in wanted if (number := self._index.key(path)) is not None}
-        for entry in (self._status[0][number] for number in sorted(numbers)):
+        for entry in self._entries(wanted):
             package = entry.package
             own = {
                 placed: path
@@ -181,7 +185,7 @@ class Dpkg:
         wanted = None
         if only is not None:
             wanted = {self._aliases.real(path) for path in only}
-            entries = list({id(entry): entry for entry, _ in self._owned(wanted).values()}.values())
+            entries = self._entries(wanted)
         hashing = True
         try:
             hashlib.md5(usedforsecurity=False)

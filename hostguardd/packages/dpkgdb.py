@@ -33,6 +33,7 @@ _CONFFILE: Final = re.compile(rb"[ \t]+(/[^\n]*?) ([0-9a-f]{32}|newconffile)((?:
 _LINE: Final = re.compile(rb"[^\n]+")
 _PATH: Final = re.compile(rb"^/[^\n]*", re.MULTILINE)
 _DIGEST: Final = re.compile(rb"([0-9a-f]{32})  ?(?:\*|\./)?([^\n]+)")
+_DIGESTS: Final = re.compile(rb"^" + _DIGEST.pattern, re.MULTILINE)
 
 
 class Conffile(NamedTuple):
@@ -88,12 +89,18 @@ def _paragraphs(text: bytes) -> Iterator[tuple[int, int]]:
 
 def listed(text: bytes) -> list[bytes]:
     """The paths of a list, at most MOST_PATHS. The root, `/.`, is no path of a package."""
-    found = (line[0] for line in _PATH.finditer(text))
-    return list(islice((path for path in found if path != b"/." and _plain(path)), MOST_PATHS))
+    found: list[bytes] = _PATH.findall(text)
+    if not _all_plain(text, found):
+        found = [path for path in found if _plain(path)]
+    return list(islice((path for path in found if path != b"/."), MOST_PATHS))
 
 
 def digests(text: bytes) -> tuple[dict[bytes, str], int]:
     """Path -> MD5 of a package's digests, and how many lines say nothing."""
+    pairs = _DIGESTS.findall(text)
+    if len(pairs) < MOST_PATHS and _all_plain(text, [path for _, path in pairs]):
+        whole = {b"/" + path.lstrip(b"/"): digest.decode() for digest, path in pairs}
+        return whole, len(_LINE.findall(text)) - len(pairs)
     found: dict[bytes, str] = {}
     bad = 0
     for line in _LINE.finditer(text):
@@ -103,6 +110,11 @@ def digests(text: bytes) -> tuple[dict[bytes, str], int]:
         else:
             bad += 1
     return found, bad
+
+
+def _all_plain(text: bytes, paths: list[bytes]) -> bool:
+    """Whether all paths of a text are, for certain: there may be a million, and they nearly always are."""
+    return b"\0" not in text and b".." not in text and len(max(paths, key=len, default=b"")) < 4095
 
 
 def _plain(path: bytes) -> bool:

@@ -16,7 +16,7 @@ from typing import Final
 from ..host.bundle import Host
 from ..model import Blind, join
 from ..record import clean, escape
-from . import rpmdump
+from . import rpmdump, rpmlogs
 from .aliases import Aliases
 from .checking import FEW, compared
 from .expected import Expected
@@ -209,13 +209,17 @@ class Rpm:
     # -- what it did -----------------------------------------------------------------------------------------
 
     def transactions(self, since: float) -> Iterator[Transaction]:
-        """By dnf's log, and by the headers' own times for what rpm did without dnf."""
+        """By the logs of dnf, dnf5 and yum, and by the headers' own times for what rpm did without them."""
+        texts = self._texts
         found: list[Transaction] = []
-        for path in rotated(self._texts, b"dnf.rpm.log", since):
-            for number, line in lines(self._texts, path):
-                one = rpmdump.logged(line, f"{escape(path)}:{number}")
-                if one is not None and one.at >= since:
-                    found.append(one)
+        for path in rotated(texts, b"dnf.rpm.log", since):
+            found += rpmlogs.dnf(lines(texts, path), escape(path))
+        for path in rotated(texts, b"dnf5.log", since):
+            found += rpmlogs.dnf5(lines(texts, path), escape(path))
+        for path in rotated(texts, b"yum.log", since):
+            if (seen := texts.lstat(path)) is not None:
+                found += rpmlogs.yum(lines(texts, path), escape(path), seen.st_mtime)
+        found = [one for one in found if one.at >= since]
         told: dict[tuple[str, str], float] = {(one.package, _bare(one.after)): one.at for one in found}
         for package in self._packages[0].values():
             at = told.get((package.name, _bare(package.version)))

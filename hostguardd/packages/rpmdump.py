@@ -13,12 +13,10 @@ from __future__ import annotations
 import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
 from typing import Final, NamedTuple
 
 from ..record import clean, escape
 from .expected import Expected
-from .interface import Transaction
 
 PACKAGE: Final = (
     r"%{DBINSTANCE} %{NAME:shescape} %{EPOCH} %{VERSION:shescape} %{RELEASE:shescape} %{ARCH:shescape}"
@@ -235,40 +233,3 @@ def signatures(told: Iterable[bytes]) -> dict[int, Signature]:
             )
             found[at] = Signature(verified, signed[2] == b"BAD", f"{says}: {reason}")
     return found
-
-
-# -- what it did -----------------------------------------------------------------------------------------
-
-_LOGGED: Final = re.compile(
-    rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:Z|[+-]\d\d:?\d\d)) \S{1,20} "
-    rb"(Installed|Upgrade|Erase|Removed|Downgrade|Reinstall|Reinstalled): (\S{1,400})"
-)
-ACTIONS: Final = {
-    b"Installed": "install",
-    b"Upgrade": "upgrade",
-    b"Erase": "remove",
-    b"Removed": "remove",
-    b"Downgrade": "downgrade",
-    b"Reinstall": "reinstall",
-    b"Reinstalled": "reinstall",
-}
-"""`Upgraded` and `Downgraded` name what went, of which `Upgrade` and `Downgrade` have told already."""
-
-_NEVRA: Final = re.compile(r"(.+)-((?:\d+:)?[^-]+-[^-]+)\.([^.]+)")
-
-
-def logged(line: bytes, source: str) -> Transaction | None:
-    """What a line of dnf.rpm.log tells of a package; None for the others."""
-    found = _LOGGED.match(line)
-    if found is None:
-        return None
-    try:
-        at = datetime.fromisoformat(found[1].decode()).timestamp()
-    except (ValueError, OverflowError):
-        return None
-    action, shown = ACTIONS[found[2]], escape(found[3])
-    parts = _NEVRA.fullmatch(shown)
-    name, version = (f"{parts[1]}.{parts[3]}", parts[2]) if parts else (shown, "")
-    return Transaction(
-        at, action, name, version if action == "remove" else "", "" if action == "remove" else version, source
-    )

@@ -104,6 +104,20 @@ def _put_in_place(scratch: Path, path: Path) -> None:
         os.close(folder)
 
 
+def _as_it_is(path: Path) -> str:
+    """The URI (SQLite, "URI Filenames") by which a database is read and nothing of it is changed: to open it
+    otherwise makes its log and index anew, and to close it folds what a killed daemon left there into it.
+
+    `readonly_shm`: an index that nobody keeps is built once more in memory. Only where a log has none beside
+    it does SQLite know no way but to make one.
+    """
+    uri = path.absolute().as_uri()
+    if os.path.lexists(f"{path}-shm"):
+        return f"{uri}?mode=ro&readonly_shm=1"
+    wal = path.with_name(path.name + "-wal")
+    return f"{uri}?mode=ro" if wal.exists() and wal.stat().st_size else f"{uri}?immutable=1"
+
+
 class Database:
     """An open state database. One thread owns it; `transaction()` is the only way to write."""
 
@@ -115,7 +129,8 @@ class Database:
             _create(path)
         if not stat.S_ISREG(path.lstat().st_mode):
             raise BaselineForeign(f"{path} is not a regular file: refusing to use it as the baseline")
-        self.connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        where = _as_it_is(path) if readonly else str(path)
+        self.connection = sqlite3.connect(where, isolation_level=None, check_same_thread=False, uri=readonly)
         try:
             if not path.stat().st_size:
                 raise BaselineDamaged(f"{path} is empty: it was cut to nothing")

@@ -103,6 +103,23 @@ def test_every_attribute_of_a_file(tree: Tree) -> None:
     assert (fact.device, fact.target, fact.unstable) == (0, b"", 0)
 
 
+def test_when_an_entry_was_made(tmp_path: Path) -> None:
+    began = time.time_ns()
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("nowhere")
+    ended = time.time_ns()
+    time.sleep(0.1)
+    os.utime(tmp_path / "file", (1, 1))
+    with LinuxFiles(bytes(tmp_path)).open_folder(b"/") as folder:
+        if folder.born(b"file") is None:
+            pytest.skip("this file system does not say")
+        for name in (b"file", b"link"):
+            at = folder.born(name)
+            assert at is not None
+            assert began - 50_000_000 <= at <= ended  # by the coarse clock
+        assert folder.born(b"gone") is None
+
+
 def test_links_say_where_they_lead_and_are_not_followed(tree: Tree) -> None:
     (tree.w / "link").symlink_to("/etc/passwd")
     (tree.w / "dangling").symlink_to("nowhere")

@@ -207,6 +207,38 @@ def test_before_the_first_approval_it_is_told_how_far_the_host_can_be_trusted(
     assert CALLS["approve"].args["trust"].parse(trust) == trust
 
 
+@pytest.mark.parametrize("json", [(), ("--json",)])
+def test_an_inquiry_that_fails_keeps_nobody_from_approving(
+    run: Run, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, json: tuple[str, ...]
+) -> None:
+    def failing(*_: object) -> None:
+        raise RuntimeError("no \x1bluck")
+
+    monkeypatch.setattr(command, "investigate", failing)
+    engine.generation = generation(1, reviewed=False)
+    code, _, err = run("baseline", "--yes", *json)
+    assert code == Exit.OK
+    assert "nobody looked for signs of an intrusion, as that failed: no \\x1bluck" in err
+    assert "that failed: no \\x1bluck" in engine.seen[-1].args["trust"]
+
+
+def test_a_host_that_changes_meanwhile_is_not_inquired_again(
+    run: Run, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def once(*_: object) -> tuple[object, dict[str, Any]]:
+        asked.append(1)
+        return scenes.scene(b"/"), inquiries.clean()
+
+    monkeypatch.setattr(command, "investigate", once)
+    engine.generation = generation(1, reviewed=False)
+    busy(engine, 1)
+    assert run("baseline", "--yes")[0] == Exit.OK
+    assert [job.call for job in engine.seen] == ["review", "approve"] * 2
+    assert len(asked) == 1
+
+
 def test_a_reviewed_baseline_is_approved_without_an_inquiry(
     run: Run, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -357,6 +389,31 @@ def test_a_reader_that_has_seen_enough(engine: FakeEngine) -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait(20) == Exit.OK
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed_are_no_matter(engine: FakeEngine, closed: str) -> None:
+    argv = f'"$0" -m hostguardd.cli --config "$1" drift {closed}'
+    told = subprocess.run(["sh", "-c", argv, sys.executable, engine.config], capture_output=True, check=False)
+    assert told.returncode == Exit.DRIFT
+    assert not told.stderr
+    assert bool(told.stdout) == (">&-" not in closed.replace("2>&-", ""))
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="nothing here is always full")
+def test_a_page_that_finds_no_room_is_no_success(engine: FakeEngine) -> None:
+    argv = [sys.executable, "-m", "hostguardd.cli", "--config", str(engine.config), "status"]
+    with open("/dev/full", "wb") as full:
+        told = subprocess.run(argv, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert told.stderr == b"hostguardctl: cannot write standard output: No space left on device\n"
+    assert told.returncode == Exit.USAGE
+
+
+def test_a_bundle_for_a_closed_output_is_refused(tmp_path: Path) -> None:
+    argv = '"$0" -m hostguardd.cli investigate --root "$1" --bundle - >&-'
+    told = subprocess.run(["sh", "-c", argv, sys.executable, tmp_path], capture_output=True, check=False)
+    assert told.stderr == b"hostguardctl: --bundle -: standard output is closed\n"
+    assert told.returncode == Exit.USAGE
 
 
 def test_a_terminal_that_speaks_only_ascii(engine: FakeEngine) -> None:

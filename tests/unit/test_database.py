@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -179,6 +182,46 @@ def test_readonly_makes_nothing_and_changes_nothing(path: Path, tmp_path: Path) 
     with pytest.raises(StoreError):
         Baseline(database, readonly=True).remember("a", 1)
     database.close()
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_what_a_killed_daemon_left_is_read_and_stays(path: Path, beside: bool) -> None:
+    child = os.fork()
+    if not child:
+        database = Database(path)
+        Baseline(database).remember("a", "of the log")
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    if not beside:
+        path.with_name("baseline.db-shm").unlink()
+    before = contents(path.parent)
+    assert before["baseline.db-wal"]
+    database = Database(path, readonly=True)
+    assert Baseline(database, readonly=True).recall("a") == "of the log"
+    database.close()
+    after = contents(path.parent)
+    assert {name: after[name] for name in before} == before
+    assert set(after) - set(before) == (set() if beside else {"baseline.db-shm"})
+
+
+def test_what_is_read_while_the_daemon_runs_is_new(path: Path) -> None:
+    daemon = Database(path)
+    Baseline(daemon).remember("a", "now")
+    # Another process: in this one, SQLite would share the daemon's view of the index.
+    read = (
+        "import sys; from pathlib import Path; from hostguardd.store.baseline import Baseline;"
+        "from hostguardd.store.database import Database;"
+        "print(Baseline(Database(Path(sys.argv[1]), readonly=True), readonly=True).recall('a'))"
+    )
+    before = contents(path.parent)
+    told = subprocess.run([sys.executable, "-c", read, str(path)], check=True, capture_output=True, text=True)
+    assert told.stdout == "now\n"
+    assert contents(path.parent) == before
+    daemon.close()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {one.name: one.read_bytes() for one in folder.iterdir()}
 
 
 def test_who_holds_it_is_no_damage(path: Path) -> None:

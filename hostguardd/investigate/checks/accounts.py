@@ -60,6 +60,9 @@ OWN: Final = (b".bashrc", b".bash_profile", b".profile", b".zshrc", b".ssh/rc", 
 SPOOLS: Final = (b"/var/spool/cron/crontabs", b"/var/spool/cron")
 """What an account's owner writes, and others only to use the account."""
 
+SHOWN: Final = 3
+"""Accounts that changed lately and are told each; of more, one item says it."""
+
 OPTIONS: Final = frozenset(
     b"agent-forwarding cert-authority command environment expiry-time from no-agent-forwarding "
     b"no-port-forwarding"
@@ -82,10 +85,18 @@ def look(scene: Scene) -> Iterator[Found]:
     lines = {line.split(b":")[0]: line.split(b":") for _, line, _ in accounts.lines(shadow.data or b"")}
     rights = rights_of(scene)
     uids = {fact.name: fact.id for fact in facts if fact.database == USERS}
+    lately = [
+        fact
+        for fact in facts
+        if fact.database == USERS and is_opened(fact) and is_recent(scene, lines.get(fact.name, []))
+    ]
+    if len(lately) > SHOWN:
+        yield of_many(scene, lately)
     for fact in facts:
         if fact.database == USERS:
             line = lines.get(fact.name, [])
-            yield from of_user(scene, fact, line, keys[fact.name], sessions[text(fact.name, 100)], rights)
+            here = sessions[text(fact.name, 100)]
+            yield from of_user(scene, fact, line, keys[fact.name], here, rights, alone=len(lately) <= SHOWN)
         elif fact.database == DAMAGED:
             yield damaged(scene, fact)
         elif fact.database == GROUPS and (item := of_group(scene, fact)) is not None:
@@ -104,20 +115,20 @@ def look(scene: Scene) -> Iterator[Found]:
 
 def of_user(
     scene: Scene, fact: AccountFact, shadow: Sequence[bytes], keys: Sequence[KeyFact],
-    sessions: Sequence[Session], rights: Mapping[bytes, list[str]],
+    sessions: Sequence[Session], rights: Mapping[bytes, list[str]], *, alone: bool,
 ) -> Iterator[Found]:  # fmt: skip
-    """The item of an account, and the moment of its last change."""
+    """The item of an account, and the moment of its change. `alone`: no other item tells of that change."""
     name = text(fact.name)
     known = scene.known(fact)
     changed = changed_at(shadow)
-    recent = changed is not None and changed + DAY > scene.since
+    recent = is_recent(scene, shadow)
+    lately = Verdict.NOTABLE if recent and is_opened(fact) else Verdict.FINE
     here = [one for one in sessions if (one.ended or scene.now) >= scene.since]
     may = means_of(fact, keys)
     sudo = [one for who in whose(fact) for one in rights.get(who, ())]
     verdict, reasons, technique = judged(scene, fact, shadow, keys, known)
     if recent and changed is not None:
-        opens = "login" in fact.traits() and fact.password in ("set", "none")  # packages make accounts, too
-        verdict = max(verdict, Verdict.NOTABLE if opens else Verdict.FINE)
+        verdict = max(verdict, lately if alone else Verdict.FINE)
         reasons.append(f"its password or its line was changed on {moment(int(changed * 1e9))[:10]}")
     ask = questions(scene, fact, keys, here, changed if recent else None)
     says = f"{name} (uid {fact.id}): {may}"
@@ -134,11 +145,34 @@ def of_user(
         },
         (Evidence(f"/etc/passwd:{fact.line}", f"{name} uid {fact.id} {text(fact.home)} {text(fact.shell)}"),),
     )  # fmt: skip
-    if recent and changed is not None and not fine:
+    if recent and changed is not None and max(verdict, lately) > Verdict.FINE:
         yield Moment(
             changed, "account", f"the password of {name} was last changed on this day", "/etc/shadow",
-            Confidence.FORGEABLE, verdict, name, changed + DAY - 1,
+            Confidence.FORGEABLE, max(verdict, lately), name, changed + DAY - 1, known,
         )  # fmt: skip
+
+
+def is_recent(scene: Scene, shadow: Sequence[bytes]) -> bool:
+    """Whether the password was changed within the time that is asked for."""
+    changed = changed_at(shadow)
+    return changed is not None and changed + DAY > scene.since
+
+
+def is_opened(fact: AccountFact) -> bool:
+    """Whether a change of its password lets somebody in: packages make accounts, too."""
+    return "login" in fact.traits() and fact.password in ("set", "none")
+
+
+def of_many(scene: Scene, lately: Sequence[AccountFact]) -> Item:
+    """Accounts whose passwords were changed lately, where they are many: a host that was just set up."""
+    names = [text(fact.name) for fact in lately]
+    shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+    return Item(
+        "accounts that changed", Verdict.NOTABLE,
+        f"the passwords of {len(names)} accounts were changed lately: {shown}", MEANS, NEXT,
+        Known.of_all({scene.known(fact) for fact in lately}), "T1098", {"accounts": names[:200]},
+        (Evidence("/etc/shadow", "the third field: days since 1970"),),
+    )  # fmt: skip
 
 
 def changed_at(shadow: Sequence[bytes]) -> float | None:
@@ -188,14 +222,13 @@ def judged(
         verdict = max(verdict, worse)
         reasons.append(reason)
 
-    unless_approved = Verdict.NOTABLE if known is Known.KNOWN else Verdict.SUSPICIOUS
     if fact.name.startswith(accounts.NIS):
         told(
             Verdict.SUSPICIOUS if fact.id == 0 else Verdict.NOTABLE,
             "asks a directory service for more accounts",
         )
     if fact.id == 0 and fact.name != b"root":
-        told(unless_approved, "it is root by another name", "T1136.001")
+        told(Verdict.SUSPICIOUS, "it is root by another name", "T1136.001")
     elif fact.twins:
         told(Verdict.NOTABLE, f"has the uid of {text(fact.twins)}", "T1136.001")
     if fact.password == "none":
@@ -203,8 +236,8 @@ def judged(
     system = fact.id is not None and 0 < fact.id < PEOPLE
     if system and login and fact.name not in (b"sync",):
         if fact.password == "set" or keys:
-            told(unless_approved, "an account of a service that somebody can log in to", "T1098")
-        elif fact.name not in SERVICES and known is not Known.KNOWN:
+            told(Verdict.SUSPICIOUS, "an account of a service that somebody can log in to", "T1098")
+        elif fact.name not in SERVICES:
             told(Verdict.NOTABLE, f"an account of a service with a shell ({text(fact.shell)})", "T1098")
     if login and fact.shell and (place := odd_place(scene, fact.shell)):
         told(Verdict.SUSPICIOUS, f"its shell {text(fact.shell)} {place}", "T1098")
@@ -214,7 +247,7 @@ def judged(
     ):
         told(Verdict.NOTABLE, "its password is kept in a way that no current tool writes", "T1098")
     for group in names(fact.groups):
-        if group in SHOWN_POWER and fact.id and fact.id >= PEOPLE and known is not Known.KNOWN:
+        if group in SHOWN_POWER and fact.id and fact.id >= PEOPLE:
             told(Verdict.NOTABLE, f"in group {text(group)} it {SHOWN_POWER[group]}", "T1098")
     if fact.id and fact.gid == 0 and fact.name not in SERVICES:
         told(Verdict.NOTABLE, "its own group is root's", "T1098")
@@ -334,9 +367,7 @@ def of_key(scene: Scene, fact: KeyFact, uid: int | None) -> Item:
     if not fact.path.rpartition(b"/")[2].startswith(b"authorized_keys") or fact.path.endswith(b"2"):
         verdict = max(verdict, Verdict.NOTABLE)
         reasons.append(f"stands in the unusual place {text(fact.path)}")
-    if known is Known.KNOWN and verdict is Verdict.NOTABLE:
-        verdict = Verdict.FINE
-    elif known in (Known.NEW, Known.CHANGED):
+    if known in (Known.NEW, Known.CHANGED):
         verdict = max(verdict, Verdict.NOTABLE)
         reasons.append(f"is {known.label} against the approved baseline")
     says = f"{key} ({text(fact.type)} {text(fact.comment, 100)}) opens {account}"

@@ -7,6 +7,7 @@ baseline and does not run is a thing to explain.
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
@@ -15,6 +16,7 @@ from typing import Any, Final
 from ...control.address import socket_path
 from ...control.client import call
 from ...errors import AlertLogError, ForbiddenError, HostguardError
+from ...model import join
 from ...record import clean
 from ...store import chain
 from ..interface import Confidence, Evidence, Found, Item, Moment, Unseen, Verdict
@@ -28,9 +30,13 @@ MOST: Final = 5000
 
 def look(scene: Scene) -> Iterator[Found]:
     """The daemon, the chain, and what the log told in the days that are looked at."""
-    yield from _daemon(scene)
     folder = scene.config.paths.log
+    if scene.host.live.blind:
+        yield Unseen("hostguardd", scene.host.live.blind)
+    else:
+        yield from _daemon(scene)
     try:
+        folder = _within(scene, folder)
         next(chain.read(folder, 0), None)  # who may not read it could not tell a whole one from a cut one
         verified = chain.verify(folder)
     except FileNotFoundError:
@@ -52,6 +58,15 @@ def look(scene: Scene) -> Iterator[Found]:
             evidence=(Evidence(f"{verified.file}:{verified.line}", verified.problem),),
         )
     yield from _told(scene, folder, Confidence.SURE if verified.ok else Confidence.LIKELY)
+
+
+def _within(scene: Scene, folder: str) -> str:
+    """Where a folder of the image lies for us; no link leads out of it."""
+    try:
+        real = scene.host.files.real(os.fsencode(folder))
+    except OSError as error:
+        raise AlertLogError(f"cannot read {folder}: {error.strerror}", error.errno or 0) from error
+    return os.fsdecode(join(scene.host.files.root, real.lstrip(b"/")))
 
 
 def _daemon(scene: Scene) -> Iterator[Found]:

@@ -306,6 +306,9 @@ def _odd(scene: Scene, programs: Programs, process: Process, group: Group) -> It
             yield Odd(Verdict.NOTABLE, "is root's, belongs to no package, and talks to others")
     elif away and kith.base(process) in kith.SHELLS:
         yield Odd(Verdict.NOTABLE, "is a shell that holds a connection", "T1059.004")
+    elif away and kith.is_told_what_to_do(process):
+        says = "is an interpreter that was given its program on the command line"
+        yield Odd(Verdict.NOTABLE, says, "T1059")
 
 
 def _has_shell(scene: Scene, process: Process) -> bool:

@@ -18,14 +18,15 @@ from ...host.globbing import glob_paths
 from ...host.mounts import MountMap
 from ...model import join, split
 from ..files.belongs import Belongs, belongs, odd_place
+from ..files.explained import deployed, recorded, within
 from ..files.gathered import Entry
 from ..files.kinds import MADE_BY_SCRIPTS
 from ..files.standing import standing as known
 from ..files.walk import BY_MUCH, DAY
-from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict, text
+from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict, text, word
 from ..logins.attendance import attendance
 from ..scene import SUDO, Scene
-from .recent import deployed, presence, recorded, within
+from .recent import presence
 
 MEANS: Final = (
     "A file put among the settings runs by itself; a forged time stamp keeps it out of sight of find -mtime."
@@ -99,12 +100,15 @@ def look(scene: Scene) -> Iterator[Found]:
         if item.verdict > Verdict.FINE and at >= scene.since:
             yield Moment(
                 at, "file", f"{item.name} was made or changed", f"ctime of {item.name}", Confidence.LIKELY,
-                item.verdict, scene.user(entry.uid),
+                item.verdict, scene.user(entry.uid), known=item.known,
             )  # fmt: skip
             own = entry.mtime / 1e9
             if scene.since <= own <= scene.now and abs(own - at) > 60:
                 says = f"{item.name} was written, as it says itself"
-                yield Moment(own, "file", says, f"mtime of {item.name}", Confidence.FORGEABLE, item.verdict)
+                yield Moment(
+                    own, "file", says, f"mtime of {item.name}", Confidence.FORGEABLE, item.verdict,
+                    known=item.known,
+                )  # fmt: skip
     yield from unseen
 
 
@@ -164,12 +168,12 @@ def judged(scene: Scene, entry: Entry, owned: Mapping[bytes, Belongs], leads: by
     if not link and not entry.is_file:
         told(Verdict.SUSPICIOUS, "it is neither a file nor a link")
     ordinary = path in SETTINGS or MADE_BY_SCRIPTS.fullmatch(path) or TABLES.fullmatch(path) or link
-    if source.stray and not ordinary and standing is not Known.KNOWN:
+    if source.stray and not ordinary:
         told(Verdict.NOTABLE, "no package owns it")
     if standing in (Known.NEW, Known.CHANGED):
         told(Verdict.NOTABLE, f"it is {standing.label} against the approved baseline")
     if not source.as_brought and not link:
-        for worse, reason in of_times(scene, entry, source, standing):
+        for worse, reason in of_times(scene, entry, source):
             told(worse, reason)
     name = text(path)
     says = f"{name}: {source.says if source.owner or not ordinary else 'made on this host'}"
@@ -185,7 +189,7 @@ def judged(scene: Scene, entry: Entry, owned: Mapping[bytes, Belongs], leads: by
             "mode": mode(entry.mode), "owner": scene.user(entry.uid), "size": entry.size, "file": source.says,
             "changed": moment(entry.ctime), "modified": moment(entry.mtime),
         },
-        (Evidence(f"stat {name}", times),),
+        (Evidence(f"stat {word(name)}", times),),
     )  # fmt: skip
 
 
@@ -217,7 +221,7 @@ def unexplained(scene: Scene, entry: Entry, source: Belongs) -> bool:
     return record.explains(entry, source.owner) is None
 
 
-def of_times(scene: Scene, entry: Entry, source: Belongs, standing: Known) -> Iterator[tuple[Verdict, str]]:
+def of_times(scene: Scene, entry: Entry, source: Belongs) -> Iterator[tuple[Verdict, str]]:
     """Times that do not fit, of a file that is not as a package brought it."""
     now = int(scene.now * 1e9)
     if entry.mtime > max(entry.ctime, now) + DAY:
@@ -232,7 +236,7 @@ def of_times(scene: Scene, entry: Entry, source: Belongs, standing: Known) -> It
         made = f"its inode was changed on {moment(entry.ctime)}"
         yield Verdict.NOTABLE, f"it says it is of {moment(entry.mtime)[:10]}, but {made}"
     at = entry.ctime / 1e9
-    if standing is not Known.KNOWN and unexplained(scene, entry, source):
+    if unexplained(scene, entry, source):
         there = attendance(scene)
         here = there.at(at)
         worse = Verdict.FINE if here or not there.covers(at) else Verdict.NOTABLE

@@ -18,7 +18,7 @@ from ...engine.parts import SystemNames
 from ...facts.logs import WHOLE, LogFact, LoginFact
 from ...model import join, split
 from ...words.logs import LOG
-from ..interface import Confidence, Evidence, Found, Item, Moment, Unseen, Verdict, text
+from ..interface import Confidence, Evidence, Found, Item, Moment, Unseen, Verdict, text, word
 from ..logs.commands import LONGEST, Rule, Typed, judge, typed
 from ..logs.redact import redact
 from ..scene import SUDO, Scene
@@ -31,6 +31,9 @@ SHOWN: Final = 8
 """Lines that are shown of what one account did of one kind, the newest."""
 
 MOMENTS: Final = 2000
+JUDGED: Final = 10_000
+"""Different commands of which it is remembered what they are: people repeat themselves."""
+
 ACCOUNTS: Final = 5000
 SETTINGS: Final = (
     b".bashrc", b".bash_profile", b".bash_login", b".profile", b".bash_logout", b".zshrc", b".zshenv",
@@ -59,7 +62,7 @@ LOOK: Final = (
     "since."
 )
 _OFF: Final = re.compile(
-    rb"^\s*(?:export\s+|declare\s+-\w+\s+|typeset\s+-\w+\s+)?(?:unset\s+(?:-v\s+)?HISTFILE\b|"
+    rb"^[ \t]*(?:export\s+|declare\s+-\w+\s+|typeset\s+-\w+\s+)?(?:unset\s+(?:-v\s+)?HISTFILE\b|"
     rb"HISTFILE=[\"']?(?:/dev/null)?[\"']?\s*$|"
     rb"HIST(?:FILE)?SIZE=[\"']?0\b|SAVEHIST=[\"']?0\b|set\s+\+o\s+history|history\s+-c)[^\n]{0,200}",
     re.MULTILINE,
@@ -125,6 +128,8 @@ def _read(
             break
         command = one.command[:LONGEST]
         if command not in judged:
+            if len(judged) >= JUDGED:
+                judged.clear()
             judged[command] = judge(command)
         rule = judged[command]
         if rule is None:
@@ -230,7 +235,7 @@ def _none(user: User, login: LoginFact, *, there: bool) -> Item:
         LOOK,
         technique="T1070.003",
         details={"home": text(user.home), "last login": login.at, "from": text(login.origin)},
-        evidence=(Evidence(text(user.home)), Evidence(f"last {who}")),
+        evidence=(Evidence(text(user.home)), Evidence(f"last {word(who)}")),
     )
 
 

@@ -15,7 +15,7 @@ from ...fact import key_of
 from ...host.live import Process
 from ...model import ListenerFact
 from ...sensors.commands import language, script
-from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict, text
+from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict, text, word
 from ..live import programs as kith
 from ..live.programs import Odd, Programs
 from ..scene import SUDO, Scene
@@ -54,6 +54,7 @@ def look(scene: Scene) -> Iterator[Found]:
                 Confidence.SURE,
                 verdict,
                 scene.user(process.uid),
+                known=known,
             )
         if scene.stop():
             return
@@ -102,7 +103,7 @@ def _item(
 def _command(fact: ListenerFact) -> str:
     """What shows the same by hand."""
     if fact.proto == "unix":
-        return f"ss -lxp src {text(fact.endpoint, 200)}"
+        return f"ss -lxp src {word(text(fact.endpoint, 200))}"
     if fact.proto == "packet":
         return "ss -0p"
     letter = {"tcp": "t", "udp": "u", "raw": "w", "sctp": "S"}[fact.proto.rstrip("6")]
@@ -114,24 +115,23 @@ def _odd(
     scene: Scene, fact: ListenerFact, process: Process | None, known: Known, programs: Programs
 ) -> Iterator[Odd]:
     """What is odd about a listener."""
-    bad = Verdict.NOTABLE if known is Known.KNOWN else Verdict.SUSPICIOUS
     if known is Known.NEW:
         yield Odd(Verdict.NOTABLE, "was not there when the baseline was approved")
     elif known is Known.CHANGED:
         yield from _changed(scene, fact)
     if process is None:
         if fact.exe == b"" and fact.proto != "unix" and scene.is_root:
-            yield Odd(bad, "is held by no process that can be found", "T1014")
+            yield Odd(Verdict.SUSPICIOUS, "is held by no process that can be found", "T1014")
         elif fact.exe is None and scene.is_root:
             yield Odd(Verdict.NOTABLE, "is held by a process that not even root may look at from here")
         return
-    yield from programs.odd(process, known)
+    yield from programs.odd(process)
     if fact.proto == "unix":
         return
     if fact.proto in SNIFFING:
-        yield from _sniffs(process, programs, bad)
+        yield from _sniffs(process, programs)
     elif not process.namespace:
-        yield from _obeys(process, bad)
+        yield from _obeys(process)
     origin = scene.host.live.origin(process.pid)
     if came := kith.way_in(scene, process, origin):
         yield Odd(Verdict.NOTABLE if _is_open(fact) else Verdict.FINE, f"was {came}")
@@ -148,12 +148,12 @@ def _changed(scene: Scene, fact: ListenerFact) -> Iterator[Odd]:
         yield Odd(Verdict.NOTABLE, f"is not as approved ({', '.join(names)})")
 
 
-def _sniffs(process: Process, programs: Programs, bad: Verdict) -> Iterator[Odd]:
+def _sniffs(process: Process, programs: Programs) -> Iterator[Odd]:
     """Raw and packet sockets see what is meant for others; the system's own tools (DHCP, LLDP) use them."""
     if programs.is_owned(process.exe or b"") is False and not process.namespace:
-        yield Odd(bad, "belongs to no package and hears packets past the firewall", "T1040")
+        yield Odd(Verdict.SUSPICIOUS, "belongs to no package and hears packets past the firewall", "T1040")
     elif language(process.exe or b"") is not None or kith.base(process) in kith.SHELLS:
-        yield Odd(bad, "hears packets past the firewall by a script", "T1040")
+        yield Odd(Verdict.SUSPICIOUS, "hears packets past the firewall by a script", "T1040")
     elif kith.base(process) in SNIFFERS:
         yield Odd(Verdict.NOTABLE, "records what passes on the network", "T1040")
 
@@ -161,18 +161,20 @@ def _sniffs(process: Process, programs: Programs, bad: Verdict) -> Iterator[Odd]
 SNIFFERS: Final = frozenset(b"tcpdump tshark dumpcap wireshark ngrep dsniff ettercap tcpflow".split())
 
 
-def _obeys(process: Process, bad: Verdict) -> Iterator[Odd]:
+def _obeys(process: Process) -> Iterator[Odd]:
     """Whether what waits at a port is something that does whatever it is told."""
     name, exe = kith.base(process), process.exe or b""
     runs = script(exe, process.argv, process.cwd)
     if name in kith.SHELLS and name != b"busybox":
-        yield Odd(bad, "is a shell", "T1059.004")
+        yield Odd(Verdict.SUSPICIOUS, "is a shell", "T1059.004")
     elif name in kith.TALKERS:
-        yield Odd(bad, "is a tool that hands a connection to anything", "T1095")
-    elif runs.startswith((b"-c ", b"-e ", b"-E ", b"-r ")) and language(exe) is not None:
-        yield Odd(bad, "is an interpreter that was given its program on the command line", "T1059")
+        yield Odd(Verdict.SUSPICIOUS, "is a tool that hands a connection to anything", "T1095")
+    elif kith.is_told_what_to_do(process):
+        yield Odd(
+            Verdict.SUSPICIOUS, "is an interpreter that was given its program on the command line", "T1059"
+        )
     elif language(exe) is not None and runs.startswith((b"/tmp/", b"/var/tmp/", b"/dev/shm/", b"/memfd:")):
-        yield Odd(bad, "runs a script from a folder that anybody may write to", "T1059")
+        yield Odd(Verdict.SUSPICIOUS, "runs a script from a folder that anybody may write to", "T1059")
     elif runs == b"-m http.server" or runs == b"-m SimpleHTTPServer":
         yield Odd(Verdict.NOTABLE, "hands out the files of a folder to whoever asks")
 

@@ -18,7 +18,7 @@ from ...facts.logs import WHOLE, LogFact
 from ...host.live import Process
 from ...model import SettingFact, join
 from ...words.logs import LOG
-from ..interface import Confidence, Evidence, Found, Item, Moment, Unseen, Verdict, text
+from ..interface import Confidence, Evidence, Found, Item, Moment, Unseen, Verdict, text, word
 from ..logs.logfiles import LOGINS, Reading, reading
 from ..logs.pulse import Gap, Pulse, spoke
 from ..scene import SUDO, Scene
@@ -82,8 +82,11 @@ def look(scene: Scene) -> Iterator[Found]:
     yield from bad
     yield from _times(scene, found)
     running = dict(_running(scene))
-    yield from _services(scene, running)
-    yield from _missing(scene, found, running)
+    if scene.gaps:  # who is not among the processes may be one of those that nobody looked at
+        yield Unseen("log services", "whether they run: not all processes were looked at")
+    else:
+        yield from _services(scene, running)
+        yield from _missing(scene, found, running)
     yield from _audit(scene, running)
     for path, log in found.logs.items():
         if log.parts and not any(one.name.startswith(text(path)) for one in bad):
@@ -242,7 +245,7 @@ def _services(scene: Scene, running: dict[Service, Process]) -> Iterator[Found]:
             AGAIN,
             technique="T1562.012" if service == AUDITD else "T1562.001",
             details={"enabled": enabled, "masked": masked},
-            evidence=(Evidence(f"systemctl status {name}"),),
+            evidence=(Evidence(f"systemctl status {word(name)}"),),
         )
     if not any(service in running for service in SERVICES if service != AUDITD):
         yield Item(
@@ -305,7 +308,7 @@ def _missing(scene: Scene, found: Reading, running: dict[Service, Process]) -> I
             SAVE,
             technique="T1070.002",
             details={"written to by rule": path in rules},
-            evidence=(Evidence(f"ls -l {text(path)}*"),),
+            evidence=(Evidence(f"ls -l {word(text(path))}*"),),
         )
         if seen is not None:
             yield Moment(

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict, text
+from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict, text, word
 from ..logins.attendance import WTMPDB, Attendance, attendance, near
 from ..logins.habits import LOCAL, Oddity
 from ..logins.lasts import last_logins
@@ -42,7 +42,7 @@ def look(scene: Scene) -> Iterator[Found]:
     """Logins by account and origin, what is unusual of them, and traces of an editor."""
     past = attendance(scene)
     uses = usage(scene)
-    lasts, problems = last_logins(scene.host.texts, scene.users)
+    lasts, problems = last_logins(scene.host.texts, scene.users, scene.stop)
     remedy = "" if scene.is_root else SUDO
     yield from files(past.books, remedy, partial=True)
     yield from records("/var/log/wtmp", past.register)
@@ -106,11 +106,11 @@ def _pairs(scene: Scene, past: Attendance, uses: Usage) -> Iterator[Found]:
         )
     window = [one for one in past.sessions if (one.ended or scene.now) >= scene.since]
     for one in window[-MOMENTS:]:
-        new = one.began >= scene.since
+        new, known = one.began >= scene.since, uses.known(one.user, one.origin)
         verdict = verdicts.get((one.user, one.origin), Verdict.FINE) if new else Verdict.FINE
         until = 0.0 if one.end == LOST else one.ended
         says = f"{one.user} logged in {_from(one.origin)} on {one.line}"
-        yield Moment(one.began, "login", says, one.source, Confidence.LIKELY, verdict, one.user, until)
+        yield Moment(one.began, "login", says, one.source, Confidence.LIKELY, verdict, one.user, until, known)
     if len(window) > MOMENTS:
         yield Unseen("time line", f"{len(window) - MOMENTS} older logins of this time are not put on it")
 
@@ -127,7 +127,7 @@ def _pair(
     }  # fmt: skip
     name = f"{user} {_from(source)}"
     times = f"{len(sessions)} login{'s' * (len(sessions) > 1)}, the last at {stamp(last.began)}"
-    evidence = (Evidence(last.source, stamp(last.began)), Evidence(f"last -w {user}"))
+    evidence = (Evidence(last.source, stamp(last.began)), Evidence(f"last -w {word(user)}"))
     if odd is None:
         return Item(name, Verdict.FINE, f"{name}: {times}", "", "", known, "", details, evidence)
     says = f"{name}: {odd.says} ({times})"

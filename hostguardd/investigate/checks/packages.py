@@ -16,7 +16,7 @@ from ...model import split
 from ...packages.interface import Departure, Doubt, Level, Owner, PackageHost
 from ..files import places
 from ..files.standing import standing
-from ..interface import Confidence, Evidence, Found, Item, Moment, Unseen, Verdict, text
+from ..interface import Confidence, Evidence, Found, Item, Moment, Unseen, Verdict, text, word
 from ..scene import SUDO, Scene
 
 TOOLS: Final = {
@@ -317,7 +317,7 @@ def _elf(scene: Scene, one: Departure) -> bool:
 
 def _shows(scene: Scene, package: str) -> str:
     """The command that shows the same."""
-    return f"rpm -V {package}" if scene.packages.name == "rpm" else f"dpkg -V {package}"
+    return f"{scene.packages.name} -V {word(package)}"
 
 
 def _says(one: Departure, owner: Owner) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ...model import ListenerFact
-from ..interface import Evidence, Found, Item, Unseen, Verdict, text
+from ..interface import Evidence, Found, Item, Unseen, Verdict, text, word
 from ..scene import Scene
 
 SECONDS: Final = 1.0
@@ -85,7 +85,7 @@ def _item(scene: Scene, fact: ListenerFact, end: tuple[bytes, int], accepted: bo
     name = f"{text(fact.label)} says"
     who = text(fact.exe or b"") or "an unseen program"
     shown = text(said, 200)
-    evidence = (Evidence(f"nc {text(end[0])} {end[1]} (by hand: telnet)", shown),)
+    evidence = (Evidence(f"nc {word(text(end[0]))} {end[1]} (by hand: telnet)", shown),)
     known = scene.known(fact)
     more = {"port": end[1], "banner": shown}
     if not accepted:

@@ -193,6 +193,7 @@ def _moment(scene: Scene, process: Process, item: Item) -> Moment:
         Confidence.SURE,
         item.verdict,
         scene.user(process.uid),
+        known=item.known,
     )
 
 

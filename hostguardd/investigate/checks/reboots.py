@@ -146,7 +146,12 @@ def _reasons(
         people |= {(who.user, who.origin): who for who in past.at(moment)}
     for user, origin in list(people)[:MANY]:
         session = people[user, origin]
-        may = user in _administrators(scene) and usage(scene).oddity(user, origin, [session.began]) is None
+        uses = usage(scene)
+        usual = (
+            scene.approved.explains(uses.known(user, origin))
+            or uses.oddity(user, origin, [session.began]) is None
+        )
+        may = user in _administrators(scene) and usual
         yield Reason(f"{user} from {origin} was logged in", session.source, explains=may)
     updates = [done for done in transactions if end - UPDATED <= done.at <= end + SAME]
     if updates:

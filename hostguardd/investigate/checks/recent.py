@@ -11,16 +11,19 @@ import stat
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
 
 from ...attributes import moment
 from ...globs import compile_paths
 from ...model import split
-from ...packages.interface import Owner, Transaction
+from ...packages.interface import Owner
+from ...packages.logfiles import unread
 from ..files.belongs import Belongs, belongs
+from ..files.explained import Run, Span, deployed, is_program, owned_newest, recorded, spans, within
 from ..files.gathered import Entry
+from ..files.standing import standing_of_all
 from ..files.walk import BY_MUCH, MOST_CHANGED, unseen, walked
-from ..interface import Confidence, Evidence, Found, Item, Moment, Verdict, text
+from ..interface import Confidence, Evidence, Found, Item, Moment, Unseen, Verdict, text, word
 from ..logins.attendance import attendance
 from ..logins.register import Session
 from ..scene import Scene
@@ -35,43 +38,15 @@ NEXT: Final = (
     "times before anything else, and read the logs around that minute."
 )
 
-BEFORE: Final = 60.0
-AFTER: Final = 1800.0
-"""Seconds before and after the record of a package within which its files change."""
-
-RUN: Final = 600.0
-"""Seconds between two records of the package manager that belong to one run."""
-
-SETTLED: Final = 20.0
-"""Seconds without a change of a packaged path after which the putting of a host is over."""
-
 NEAR: Final = 120.0
 """Seconds between two changes that are told together."""
 
-SETTLING: Final = 300.0
-"""Seconds after a run in which its scripts and triggers are still at work."""
-
-SHARE: Final = 0.3
-"""Of all packaged paths: when so many change in one go, the host itself was installed, copied or restored."""
-
-LEAST_DEPLOYED: Final = 500
-"""Fewer packaged paths than these are no such event."""
-
 MOST_VERIFIED: Final = 2000
+"""Packaged files that are compared with what their packages brought."""
+
 MOST_GROUPS: Final = 500
 SHOWN: Final = 12
 IMMUTABLE: Final = 0x10
-
-PROGRAMS: Final = tuple(
-    folder + b"/" for folder in (
-        b"/bin", b"/sbin", b"/lib", b"/lib32", b"/lib64", b"/libx32", b"/usr/bin", b"/usr/sbin", b"/usr/lib",
-        b"/usr/lib32", b"/usr/lib64", b"/usr/libexec", b"/usr/games",
-    )
-)  # fmt: skip
-"""Where nothing but packages puts programs."""
-
-OTHERS: Final = compile_paths([b"/usr/lib/node_modules/**", b"/usr/lib*/python*/**", b"/usr/lib*/ruby/**"])
-"""Among them, where package managers of a language put theirs, past the system's own."""
 
 BY_ITSELF: Final = compile_paths(
     [
@@ -88,15 +63,7 @@ BY_ITSELF: Final = compile_paths(
 """What programs of the system write as they run."""
 
 
-@dataclass(slots=True)
-class Run:
-    """One run of the package manager."""
-
-    began: float
-    ended: float
-    packages: Counter[str] = field(default_factory=Counter)
-    source: str = ""
-    entries: int = 0
+NOBODY: Final = Belongs(None)
 
 
 @dataclass(slots=True)
@@ -117,30 +84,38 @@ class Group:
 def look(scene: Scene) -> Iterator[Found]:
     """Groups of changes, and how many there were elsewhere."""
     found = walked(scene)
-    newest = found.newest
     there = attendance(scene)
-    record = recorded(scene)
-    first = record.first
-    owners = scene.once(owned_newest)
+    record, owners = recorded(scene), scene.once(owned_newest)
+    made = scene.once(deployed)
     rest: list[Entry] = []
+    explained: list[tuple[Entry, Run | Span]] = []
     itself = 0
-    spans = scene.once(deployed)
-    came: dict[Span, list[Entry]] = defaultdict(list)
-    for entry in newest:
+    for entry in found.newest:
         run = record.explains(entry, owners.get(entry.path))
         if run is not None:
-            run.entries += 1
+            explained.append((entry, run))
         elif BY_ITSELF.fullmatch(entry.path):
             itself += 1
-        elif span := within(spans, entry):
-            came[span].append(entry)
+        elif span := within(made, entry):
+            explained.append((entry, span))
         else:
             rest.append(entry)
+    standing, left = compared(scene, rest, [entry for entry, _ in explained], owners)
+    came: dict[Span, list[Entry]] = defaultdict(list)
+    for entry, why in explained:
+        if is_program(entry) and "content" in standing.get(entry.path, NOBODY).changed:
+            rest.append(entry)  # what its package brings is no explanation of what it did not bring
+        elif isinstance(why, Span):
+            came[why].append(entry)
+        else:
+            why.entries += 1
     yield from of_runs(record.runs)
-    for span in spans:
-        yield of_deployment(span, came[span], owners)
-    groups = grouped(scene, [one for one in rest if one.ctime / 1e9 >= first], owners)
-    yield from before_records(scene, [one for one in rest if one.ctime / 1e9 < first], owners, first)
+    for span in scene.once(spans):
+        yield of_deployment(span, came[span], owners) if span.made else of_sweep(span)
+    known = [one for one in rest if one.ctime / 1e9 >= record.first]
+    groups = grouped(scene, known, owners, standing)
+    before = [one for one in rest if one.ctime / 1e9 < record.first]
+    yield from before_records(scene, before, owners, record.first)
     for group in groups[:MOST_GROUPS]:
         sessions = there.at(group.began)
         item = of_group(scene, group, sessions, covered=there.covers(group.began))
@@ -148,101 +123,30 @@ def look(scene: Scene) -> Iterator[Found]:
         if item.verdict > Verdict.FINE:
             yield from moments(scene, group, item)
     yield from elsewhere(scene, itself, groups[MOST_GROUPS:])
-    if (more := found.counts["system"] - len(newest)) > 0:
+    if (more := found.counts["system"] - len(found.newest)) > 0:
         says = f"{more} more entries of the system's folders changed than the newest {MOST_CHANGED}"
         yield Item(
             "more changes", Verdict.NOTABLE, says, MEANS, "Ask for fewer days (--days), or find -cmin."
         )
+    if left and not scene.options.packages:
+        reason = f"{left} packaged files that changed lately were not compared with their packages"
+        yield Unseen("packaged files", reason, "hostguardctl investigate, without --quick")
+    for path in unread(scene.host.texts, scene.since):
+        reason = "nothing here can unpack it, so that what it says of packages explains nothing"
+        yield Unseen(text(path), reason, f"zstdcat {word(text(path))}" if path.endswith(b".zst") else "")
     yield from unseen(scene)
 
 
-# -- what explains a change ------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class Record:
-    """The package manager's own record of what it did, the oldest first. `first`: the time since which it has
-    one; nothing can be said of what was before."""
-
-    first: float
-    runs: list[Run] = field(default_factory=list)
-    by_package: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-
-    def add(self, one: Transaction) -> None:
-        """The next record."""
-        if not self.runs or one.at - self.runs[-1].ended > RUN:
-            self.runs.append(Run(one.at, one.at, source=one.source))
-        self.runs[-1].ended = one.at
-        self.runs[-1].packages[one.package] += 1
-        self.by_package[one.package.partition(":")[0]].append(one.at)
-
-    def explains(self, entry: Entry, owner: Owner | None) -> Run | None:
-        """The run that a change comes from. A program that no package owns comes from none."""
-        at = entry.ctime / 1e9
-        run = next((one for one in self.runs if one.began - BEFORE <= at <= one.ended + AFTER), None)
-        if run is None:
-            return None
-        if owner is not None:
-            times = self.by_package.get(owner.package.partition(":")[0], ())
-            return run if any(then - BEFORE <= at <= then + AFTER for then in times) else None
-        return None if is_program(entry) or at > run.ended + SETTLING else run
-
-
-def recorded(scene: Scene) -> Record:
-    """What the package manager did within the time that is asked for."""
-    return scene.once(_recorded)
-
-
-def _recorded(scene: Scene) -> Record:
-    if scene.packages.problem:
-        return Record(0.0)
-    record = Record(scene.now)
-    for one in sorted(scene.packages.transactions(0.0), key=lambda transaction: transaction.at):
-        record.first = min(record.first, one.at - BEFORE)
-        if one.at >= scene.since - AFTER:
-            record.add(one)
-    return record
-
-
-class Span(NamedTuple):
-    """A time within which `packaged` paths of packages changed in one go: seconds since the epoch."""
-
-    began: float
-    ended: float
-    packaged: int
-
-
-def owned_newest(scene: Scene) -> Mapping[bytes, Owner]:
-    """The packages of what changed lately."""
-    if scene.packages.problem:
-        return {}
-    return scene.packages.owners([one.path for one in walked(scene).newest])
-
-
-def deployed(scene: Scene) -> list[Span]:
-    """When the host itself was put there: installed from an image, copied by files, restored from a backup.
-
-    Then most of what packages brought has changed its inodes within minutes, and who changes one file by hand
-    does not do that. What came with it has no time of its own that would tell anything.
-    """
-    owners = scene.once(owned_newest)
-    times = sorted(one.ctime / 1e9 for one in walked(scene).newest if one.path in owners)
-    total = sum(one.files for one in scene.packages.installed()) if times else 0
-    least = max(LEAST_DEPLOYED, SHARE * min(total, MOST_CHANGED))
-    spans: list[Span] = []
-    begin = 0
-    for at in range(1, len(times) + 1):
-        if at == len(times) or times[at] - times[at - 1] > SETTLED:
-            if at - begin >= least:
-                spans.append(Span(times[begin], times[at - 1], at - begin))
-            begin = at
-    return spans
-
-
-def within(spans: Iterable[Span], entry: Entry) -> Span | None:
-    """The span that an entry's change lies in."""
-    at = entry.ctime / 1e9
-    return next((span for span in spans if span.began - SETTLED <= at <= span.ended + SETTLED), None)
+def compared(
+    scene: Scene, rest: Sequence[Entry], explained: Sequence[Entry], owners: Mapping[bytes, Owner]
+) -> tuple[Mapping[bytes, Belongs], int]:
+    """How packaged entries stand to their packages, and how many were not compared, for it takes time: first
+    of all `rest`, and of what is explained the programs, where no other check compares them all."""
+    first = sorted((one for one in rest if one.path in owners), key=lambda one: not is_program(one))
+    if not scene.options.packages:
+        first += [one for one in explained if one.path in owners and is_program(one)]
+    asked = [one.path for one in first[:MOST_VERIFIED]]
+    return belongs(scene, asked), len(first) - len(asked)
 
 
 def of_deployment(span: Span, came: Sequence[Entry], owners: Mapping[bytes, Owner]) -> Item:
@@ -264,26 +168,39 @@ def of_deployment(span: Span, came: Sequence[Entry], owners: Mapping[bytes, Owne
     )  # fmt: skip
 
 
-def is_program(entry: Entry) -> bool:
-    """Whether it lies among the system's programs and can be run or loaded."""
-    name = split(entry.path)[1]
-    if not entry.path.startswith(PROGRAMS) or OTHERS.fullmatch(entry.path):
-        return False
-    return entry.is_file and (entry.mode & 0o111 != 0 or b".so" in name) and not name.endswith(b".pyc")
+def of_sweep(span: Span) -> Item:
+    """Everything changed, and was there before."""
+    at = moment(int(span.began * 1e9))
+    says = (
+        f"{span.packaged} packaged paths changed in one go at {at}: they were not made then, as far as can "
+    )
+    says += "be said, and no package was being installed"
+    return Item(
+        f"very many changes at {at[:16]}", Verdict.NOTABLE, says,
+        "A chown or chmod of a whole tree does that, or new SELinux labels; so does an intruder who wants "
+        "one change to be lost among many.",
+        "Ask who did that, and why. What of it is not as its package brought it is told here each by itself.",
+        technique="T1070",
+        evidence=(Evidence("stat /usr/bin/*", f"ctime from {at} to {moment(int(span.ended * 1e9))}"),),
+    )  # fmt: skip
 
 
-def grouped(scene: Scene, rest: list[Entry], owners: Mapping[bytes, Owner]) -> list[Group]:
+def grouped(
+    scene: Scene, rest: Sequence[Entry], owners: Mapping[bytes, Owner], standing: Mapping[bytes, Belongs]
+) -> list[Group]:
     """The unexplained changes by folder and minute, the worst and newest first."""
-    owned = [one.path for one in rest if owners.get(one.path) is not None][:MOST_VERIFIED]
-    standing = belongs(scene, owned) if owned else {}
     there = attendance(scene)
     latest: dict[tuple[bytes, bool], Group] = {}
     groups: list[Group] = []
     for entry in sorted(rest, key=lambda one: one.ctime):
         at = entry.ctime / 1e9
-        owner = standing.get(entry.path) or Belongs(owners.get(entry.path), (), not scene.packages.problem)
-        alone = there.covers(at) and not there.at(at)
-        verdict, why = judged(entry, owner, alone)
+        owner = standing.get(entry.path)
+        if owner is None and (its := owners.get(entry.path)) is not None:
+            verdict, why = Verdict.FINE, f"of package {its.package}, not compared with it"
+        else:
+            alone = there.covers(at) and not there.at(at)
+            nobody = Belongs(None, (), not scene.packages.problem)
+            verdict, why = judged(entry, owner or nobody, alone)
         folder = place_of(entry.path)
         key = folder, verdict is Verdict.FINE  # what is as packaged does not hide the rest by its number
         group = latest.get(key)
@@ -396,17 +313,21 @@ def of_group(scene: Scene, group: Group, sessions: Sequence[Session], *, covered
     says = f"{counted(len(names))} below {text(group.folder)} changed at {at}: {shown}"
     says += f" ({'; '.join(reasons[:3])}); no package was being installed; {who}"
     fine = group.verdict is Verdict.FINE
+    telling = [entry for entry, verdict, _ in group.entries if verdict > Verdict.FINE]
     return Item(
         f"{text(group.folder)} at {at[:16]}{', fine' if fine else ''}", group.verdict, says,
-        "" if fine else MEANS, "" if fine else NEXT,
-        technique="" if fine else TECHNIQUE,
-        details={
+        "" if fine else MEANS, "" if fine else NEXT, standing_of_all(scene, [one.path for one in telling]),
+        "" if fine else TECHNIQUE,
+        {
             "entries": len(names), "names": names[:200],
             "logged_in": [session_words(one) for one in sessions[:20]],
             "owners": sorted({scene.user(entry.uid) for entry, _, _ in group.entries})[:20],
         },
-        evidence=tuple(
-            Evidence(f"stat {text(entry.path)}", f"ctime {moment(entry.ctime)}, mtime {moment(entry.mtime)}")
+        tuple(
+            Evidence(
+                f"stat {word(text(entry.path))}",
+                f"ctime {moment(entry.ctime)}, mtime {moment(entry.mtime)}",
+            )
             for entry, _, _ in group.entries[:3]
         ),
     )  # fmt: skip
@@ -437,12 +358,17 @@ def moments(scene: Scene, group: Group, item: Item) -> Iterator[Moment]:
     owners = {entry.uid for entry, _, _ in group.entries}
     who = scene.user(next(iter(owners))) if len(owners) == 1 else ""
     source = f"ctime of {text(group.entries[0][0].path)}"
-    yield Moment(group.began, "file", says, source, Confidence.LIKELY, item.verdict, who, group.ended)
+    yield Moment(
+        group.began, "file", says, source, Confidence.LIKELY, item.verdict, who, group.ended, item.known
+    )
     for entry, verdict, _ in group.entries[:SHOWN]:
         own = entry.mtime / 1e9
         if scene.since <= own <= scene.now and abs(own - entry.ctime / 1e9) > 60 and verdict > Verdict.FINE:
             says = f"{text(entry.path)} was written, as it says itself"
-            yield Moment(own, "file", says, f"mtime of {text(entry.path)}", Confidence.FORGEABLE, verdict)
+            yield Moment(
+                own, "file", says, f"mtime of {text(entry.path)}", Confidence.FORGEABLE, verdict,
+                known=item.known,
+            )  # fmt: skip
 
 
 def elsewhere(scene: Scene, itself: int, more: Sequence[Group]) -> Iterator[Item]:

@@ -16,7 +16,7 @@ from typing import Final
 from ...model import ModuleFact, MountFact, SettingFact, path_traits
 from ...packages.interface import Departure
 from ...sensors.signs import PRELOADS
-from ..interface import Evidence, Found, Item, Verdict, text
+from ..interface import Evidence, Found, Item, Verdict, text, word
 from ..live import kernel, kits
 from ..live.kits import sign
 from ..scene import Scene
@@ -69,10 +69,10 @@ def _preloaded(scene: Scene) -> Iterator[Found]:
     found: dict[bytes, list[int]] = {}
     odd: set[bytes] = set()
     for pid, signs in scene.signs.items():
-        for word, about in signs:
-            if word in ("preload", "preload-odd", "preload-known"):
+        for what, about in signs:
+            if what in ("preload", "preload-odd", "preload-known"):
                 found.setdefault(about, []).append(pid)
-                if word == "preload-odd":
+                if what == "preload-odd":
                     odd.add(about)
     for setting, pids in sorted(found.items())[:100]:
         bad = setting in odd
@@ -213,8 +213,8 @@ def _files(scene: Scene) -> Iterator[Found]:
     found = [path for path in there if path not in owners]
     for path in sorted(found):
         says = f"{text(path)} is there, as the kit {kits.PATHS[path]} has it"
-        yield sign(text(path), Verdict.SUSPICIOUS, says, "kit", "T1014", Evidence(f"ls -lad {text(path)}"),
-                   kit=kits.PATHS[path])  # fmt: skip
+        evidence = Evidence(f"ls -lad {word(text(path))}")
+        yield sign(text(path), Verdict.SUSPICIOUS, says, "kit", "T1014", evidence, kit=kits.PATHS[path])
     if not found:
         says = f"none of {len(kits.PATHS)} names is there that known root kits and back doors leave"
         yield Item("known root kits", Verdict.FINE, says)

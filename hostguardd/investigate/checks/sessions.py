@@ -14,7 +14,8 @@ from typing import Final
 from ...facts.logs import LoginFact
 from ...host.live import Process
 from ...sensors.logins import UTMP
-from ..interface import Evidence, Found, Item, Unseen, Verdict, text
+from ..interface import Evidence, Found, Item, Unseen, Verdict, text, word
+from ..live.programs import words
 from ..logins.attendance import NEAR, Attendance, attendance
 from ..logins.differences import ASK, differences, evidence_of, since_when, who_sits
 from ..logins.habits import Oddity
@@ -79,7 +80,7 @@ def _sitting(scene: Scene, seat: Seat, past: Attendance, uses: Usage) -> Item:
     if tty is not None:
         details["idle"] = round(max(0.0, scene.now - tty.st_atime))
     if seat.running:
-        details["doing"] = text(b" ".join(seat.running[-1].argv) or seat.running[-1].comm, 200)
+        details["doing"] = words(seat.running[-1]) or text(seat.running[-1].comm)
         details["processes"] = [f"{one.pid} {text(one.comm)}" for one in seat.running[-SHOWN:]]
     return _item(f"{who} on {line} from {source}", who, source, began, uses, details, evidence_of(seat))
 
@@ -88,14 +89,14 @@ def _bare(name: bytes, user: bytes, source: bytes, at: int, uses: Usage) -> Item
     """A session of logind's without a terminal: sftp, a command."""
     who, origin = text(user), text(source)
     details: dict[str, object] = {"user": who, "origin": origin, "since": at, "session": text(name)}
-    evidence = (Evidence(f"loginctl session-status {text(name)}", "no terminal"),)
+    evidence = (Evidence(f"loginctl session-status {word(text(name))}", "no terminal"),)
     return _item(f"{who} from {origin} without a terminal", who, origin, float(at), uses, details, evidence)
 
 
 def _silent(scene: Scene, door: bytes, process: Process) -> Item:
     """What a login program started for somebody, without a terminal and a session of logind's."""
     who = scene.user(process.uid)
-    doing = text(b" ".join(process.argv) or process.comm, 200)
+    doing = words(process) or text(process.comm)
     details: dict[str, object] = {"user": who, "since": scene.began(process), "doing": doing}
     name = f"{who} by {text(door)} without a terminal"
     evidence = (Evidence(f"ps -fp {process.pid}", doing),)

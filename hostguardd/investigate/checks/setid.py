@@ -15,7 +15,7 @@ from ...model import SetIdFact, split
 from ..files.belongs import Belongs, belongs, in_home, odd_place, outer_root, some
 from ..files.gathered import Lending
 from ..files.walk import unseen, walked
-from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Verdict, text
+from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Verdict, text, word
 from ..scene import Scene
 
 TECHNIQUE: Final = "T1548.001"
@@ -38,6 +38,19 @@ INTERPRETERS: Final = tuple(
     )
 )  # fmt: skip
 """Programs that do whatever they are told: with another's rights each is that one's shell."""
+
+USUAL: Final = frozenset(
+    b"arping at batch bwrap chage chfn chrome-sandbox chsh clockdiff crontab dbus-daemon-launch-helper"
+    b" dma dmcrypt-get-device doas dumpcap exim4 expiry firejail fping fping6 fusermount fusermount3"
+    b" gpasswd gst-ptp-helper keysign lppasswd mount mount.cifs mount.davfs mount.ecryptfs_private"
+    b" mount.nfs mtr-packet ndisc6 newgidmap newgrp newuidmap ntfs-3g pam_extrausers_chkpwd passwd ping"
+    b" ping4 ping6 pkexec polkit-agent-helper-1 pppd procmail qemu-bridge-helper rdisc6 rltraceroute6"
+    b" sendmail sg slirp snap-confine snap-update-ns spice-client-glib-usb-acl-helper ssh-keysign"
+    b" starter-suid su sudo sudoedit tracepath traceroute6.iputils ubuntu-core-launcher umount"
+    b" unix_chkpwd usernetctl VBoxHeadless VBoxNetAdpCtl VBoxNetDHCP VBoxNetNAT VBoxSDL VirtualBoxVM"
+    b" vmware-user-suid-wrapper Xorg.wrap".split()
+)
+"""Programs to which packages of Debian give the rights of root, by name."""
 
 STRONG: Final = frozenset(
     [
@@ -78,7 +91,7 @@ def look(scene: Scene) -> Iterator[Found]:
             yield Moment(
                 one.fact.ctime / 1e9, "file",
                 f"{item.name} became, or was last changed as, a file that lends rights",
-                f"ctime of {item.name}", Confidence.LIKELY, item.verdict,
+                f"ctime of {item.name}", Confidence.LIKELY, item.verdict, known=item.known,
             )  # fmt: skip
     for root, files in roots.items():
         yield another_system(root, files)
@@ -129,7 +142,11 @@ def judge(scene: Scene, one: Lending, owner: Belongs, shell: str) -> Item:
             "sha256": fact.sha256.hex() if fact.sha256 else "",
             "package": owner.owner.package if owner.owner else "",
         },
-        (Evidence(f"stat {name}", f"{mode(fact.mode)} {scene.user(fact.uid)} ctime {moment(fact.ctime)}"),),
+        (
+            Evidence(
+                f"stat {word(name)}", f"{mode(fact.mode)} {scene.user(fact.uid)} ctime {moment(fact.ctime)}"
+            ),
+        ),
     )  # fmt: skip
 
 
@@ -173,10 +190,8 @@ def verdict_of(
             told(Verdict.SUSPICIOUS, f"it {place}")
         elif place:
             told(Verdict.SUSPICIOUS if root or strong else Verdict.NOTABLE, f"it {place}")
-        if owner.stray and known is not Known.KNOWN and (root or strong):
+        if owner.stray and (root or strong):
             told(Verdict.SUSPICIOUS, "nothing that is installed has a reason for it")
-        elif known is Known.KNOWN:
-            told(Verdict.NOTABLE, "the approved baseline holds it")
         elif verdict < Verdict.SUSPICIOUS:
             told(Verdict.NOTABLE, "an administrator may have put it there")
         if script_of(scene, fact):
@@ -185,11 +200,20 @@ def verdict_of(
         told(Verdict.SUSPICIOUS, "it is not the program that was packaged")
     elif {"mode", "owner", "capabilities"} & set(owner.changed):
         told(Verdict.SUSPICIOUS if root or strong else Verdict.NOTABLE, "the package gives it no such rights")
+    elif known is Known.NEW:
+        told(Verdict.NOTABLE, "it lent none when the baseline was approved")
+    elif (root or strong) and _unsaid(scene, path):
+        told(Verdict.NOTABLE, "dpkg keeps no modes, and few packages give such rights")
     if one.problem:
         reasons.append(f"what it holds {one.problem}")
     if one.nosuid:
         reasons.append("mounted nosuid, so that it has no effect at this place")
     return verdict, reasons
+
+
+def _unsaid(scene: Scene, path: bytes) -> bool:
+    """Whether the package manager cannot say that a file of its own has these rights by its package."""
+    return scene.packages.name == "dpkg" and split(path)[1] not in USUAL
 
 
 def script_of(scene: Scene, fact: SetIdFact) -> bool:
@@ -211,8 +235,8 @@ def another_system(root: bytes, files: list[Lending]) -> Item:
         Verdict.NOTABLE,
         says,
         "A chroot or an unpacked image has such files of its own; who can reach it here can run them.",
-        f"Know who made {name} and what for. Let only root enter it (chmod 0700 {name}).",
+        f"Know who made {name} and what for. Let only root enter it (chmod 0700 {word(name)}).",
         technique=TECHNIQUE,
         details={"files": len(files), "paths": some(one.fact.path for one in files)},
-        evidence=(Evidence(f"find {name} -perm /6000", f"{len(files)} files"),),
+        evidence=(Evidence(f"find {word(name)} -perm /6000", f"{len(files)} files"),),
     )

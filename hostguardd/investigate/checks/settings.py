@@ -17,12 +17,13 @@ from ...host.globbing import glob_paths
 from ...host.mounts import MountMap
 from ...model import join
 from ..files.belongs import Belongs, belongs, odd_place
-from ..files.deeds import deeds, program
-from ..files.entries import Entry, crontab, script
+from ..files.deeds import code, deeds, program
+from ..files.entries import MOST, Entry, crontab, script
 from ..files.kinds import CRON_OF_ACCOUNT, HOMES, KINDS, LOGIN_OF_ACCOUNT, MADE_BY_SCRIPTS, SPOOLS, Kind
 from ..files.options import LOOKS, Option
 from ..files.standing import standing as known
 from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict, text
+from ..logs.redact import redact
 from ..scene import SUDO, Scene
 from .folders import entry_of
 
@@ -92,6 +93,7 @@ def look(scene: Scene) -> Iterator[Found]:
             yield Moment(
                 file.ctime, "file", f"{text(file.path)} ({file.kind.what}) was made or changed",
                 f"ctime of {text(file.path)}", Confidence.LIKELY, worst, scene.user(file.uid),
+                known=standing,
             )  # fmt: skip
     for file, opened in doors:
         for option in opened:
@@ -175,7 +177,20 @@ def read_one(scene: Scene, path: bytes, kind: Kind, owner: bytes, unseen: list[U
             )
         return None
     seen = result.stat
+    short = unread(result.data, seen.st_size)
+    if short:
+        unseen.append(Unseen(text(path), short))
     return File(path, kind, result.data, seen.st_mode, seen.st_uid, seen.st_mtime, seen.st_ctime, owner)
+
+
+def unread(data: bytes, size: int) -> str:
+    """What of a file is not looked at, as a clause: what is to be overlooked may stand behind a long
+    beginning."""
+    if size > len(data):
+        return f"only the first {len(data)} of its {size} bytes were read"
+    if data.count(b"\n") > MOST and len(code(data)) > MOST:
+        return f"only its first {MOST} entries were looked at"
+    return ""
 
 
 # -- judging ----------------------------------------------------------------------------------------
@@ -202,10 +217,11 @@ def one_entry(
     worse, reason = of_file(file, source, standing)
     verdict = max(verdict, worse)
     reasons += [reason] if reason else []
-    says = f"{place}: {file.kind.what} runs `{text(entry.command, 300)}` as {who}"
+    command = redact(entry.command)
+    says = f"{place}: {file.kind.what} runs `{text(command, 300)}` as {who}"
     says += f", {entry.when}" if entry.when else ""
-    return finished(file, place, says, verdict, reasons, standing, technique, entry.command, {
-        "account": who, "when": entry.when, "command": text(entry.command), "program": text(runs),
+    return finished(file, place, says, verdict, reasons, standing, technique, command, {
+        "account": who, "when": entry.when, "command": text(command), "program": text(runs),
         "file": source.says, "program_is": target.says if runs else "",
     })  # fmt: skip
 
@@ -218,8 +234,8 @@ def whole(file: File, lines: list[Entry], source: Belongs, standing: Known) -> I
     for line in lines if not source.as_brought else ():
         for deed in deeds(line.command):
             if deed.verdict > verdict:
-                verdict, shown, technique = deed.verdict, line.command, deed.technique or technique
-                reasons = [f"line {line.line} {deed.clause}: `{text(line.command, 200)}`"]
+                verdict, shown, technique = deed.verdict, redact(line.command), deed.technique or technique
+                reasons = [f"line {line.line} {deed.clause}: `{text(shown, 200)}`"]
     worse, reason = of_file(file, source, standing)
     if worse > Verdict.FINE and file.kind.technique == "T1546.004" and in_homes(file.path):
         worse, reason = Verdict.FINE, ""  # everybody writes their own
@@ -254,9 +270,9 @@ def of_file(file: File, source: Belongs, standing: Known) -> tuple[Verdict, str]
     """What is to be said of the file that an entry stands in."""
     if file.mode & 0o002:
         return Verdict.SUSPICIOUS, "anybody may write to this file"
-    if source.stray and standing is not Known.KNOWN and not MADE_BY_SCRIPTS.fullmatch(file.path):
+    if source.stray and not MADE_BY_SCRIPTS.fullmatch(file.path):
         return Verdict.FINE if entry_of(file.path) else Verdict.NOTABLE, "no package owns this file"
-    if source.changed and not (source.owner and source.owner.config) and standing is not Known.KNOWN:
+    if source.changed and not (source.owner and source.owner.config):
         return Verdict.NOTABLE, f"this file is {source.says}"
     if standing in (Known.NEW, Known.CHANGED) and not source.as_brought:
         return Verdict.NOTABLE, f"this file is {standing.label} against the approved baseline"
@@ -302,7 +318,7 @@ def of_option(scene: Scene, file: File, option: Option, source: Belongs) -> Item
     place = f"{text(file.path)}:{option.line}"
     standing = known(scene, file.path) if option.verdict > Verdict.FINE else Known.NOT_ASKED
     verdict = option.verdict
-    if verdict is Verdict.NOTABLE and (source.as_brought or standing is Known.KNOWN):
+    if verdict is Verdict.NOTABLE and source.as_brought:
         verdict = Verdict.FINE
     fine = verdict is Verdict.FINE
     return Item(

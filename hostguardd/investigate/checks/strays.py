@@ -14,8 +14,9 @@ from ...attributes import mode, moment
 from ...fact import TEMPORARY
 from ..files.belongs import belongs, outer_root, some
 from ..files.gathered import Entry, in_system
+from ..files.standing import standing
 from ..files.walk import SHARED, unseen, walked
-from ..interface import Confidence, Evidence, Found, Item, Moment, Verdict, text
+from ..interface import Confidence, Evidence, Found, Item, Moment, Verdict, text, word
 from ..scene import Scene
 
 HARMLESS: Final = frozenset({(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2), (1, 11)})
@@ -50,14 +51,16 @@ def programs(scene: Scene) -> Iterator[Found]:
         name = text(entry.path)
         what = "a hidden one" if hidden else "in memory that programs share"
         says = f"{name} can be executed, {what}, of {scene.user(entry.uid)}"
-        evidence = Evidence(f"stat {name}", f"{mode(entry.mode)} ctime {moment(entry.ctime)}")
-        yield Item(name, Verdict.SUSPICIOUS, says, means, NEXT, technique="T1059", evidence=(evidence,))
+        evidence = Evidence(f"stat {word(name)}", f"{mode(entry.mode)} ctime {moment(entry.ctime)}")
+        known = standing(scene, entry.path)
+        yield Item(name, Verdict.SUSPICIOUS, says, means, NEXT, known, "T1059", evidence=(evidence,))
         if entry.ctime / 1e9 >= scene.since:
             source = f"ctime of {name}"
             who = scene.user(entry.uid)
             yield Moment(
-                entry.ctime / 1e9, "file", f"{name} came", source, Confidence.LIKELY, Verdict.SUSPICIOUS, who
-            )
+                entry.ctime / 1e9, "file", f"{name} came", source, Confidence.LIKELY, Verdict.SUSPICIOUS, who,
+                known=known,
+            )  # fmt: skip
     for top, entries in others.items():
         newest = max(entries, key=lambda one: one.ctime)
         more = found.counts["temporary"] - len(found.temporary)
@@ -69,7 +72,7 @@ def programs(scene: Scene) -> Iterator[Found]:
             f"programs below {text(top)}", Verdict.NOTABLE, says, means,
             "See whose they are and whether those know of them; builds and installers leave such files, too.",
             technique="T1059", details={"files": len(entries), "paths": some(one.path for one in entries)},
-            evidence=(Evidence(f"find {text(top)} -type f -perm /111", f"{len(entries)} files"),),
+            evidence=(Evidence(f"find {word(text(top))} -type f -perm /111", f"{len(entries)} files"),),
         )  # fmt: skip
 
 
@@ -93,9 +96,9 @@ def devices(scene: Scene) -> Iterator[Item]:
             says += f", of {scene.user(entry.uid)}"
             yield Item(
                 name, Verdict.SUSPICIOUS, says,
-                "It opens the disk or the memory past every permission.", NEXT,
-                technique="T1006", details={"number": f"{number[0]}:{number[1]}", "mode": mode(entry.mode)},
-                evidence=(Evidence(f"stat {name}", f"ctime {moment(entry.ctime)}"),),
+                "It opens the disk or the memory past every permission.", NEXT, standing(scene, entry.path),
+                "T1006", {"number": f"{number[0]}:{number[1]}", "mode": mode(entry.mode)},
+                (Evidence(f"stat {word(name)}", f"ctime {moment(entry.ctime)}"),),
             )  # fmt: skip
     for root, paths in roots.items():
         says = f"{len(paths)} devices in {text(root)}, which looks like another system's root"
@@ -103,7 +106,7 @@ def devices(scene: Scene) -> Iterator[Item]:
         yield Item(
             f"devices in {text(root)}", Verdict.NOTABLE, says, means, "Know who made it and what for.",
             technique="T1006", details={"paths": some(paths)},
-            evidence=(Evidence(f"find {text(root)} -type b -o -type c", f"{len(paths)} devices"),),
+            evidence=(Evidence(f"find {word(text(root))} -type b -o -type c", f"{len(paths)} devices"),),
         )  # fmt: skip
     if harmless:
         says = f"{len(harmless)} harmless devices (null, random and their like) in chroots"
@@ -123,9 +126,10 @@ def writable(scene: Scene) -> Iterator[Item]:
         yield Item(
             name, Verdict.SUSPICIOUS if grave else Verdict.NOTABLE, says,
             "Whoever has any account can change what root runs or reads.",
-            f"Find out who set it and when (its ctime), then take it back: chmod o-w {name}.",
-            technique="T1222.002", details={"mode": mode(entry.mode), "changed": moment(entry.ctime)},
-            evidence=(Evidence(f"stat {name}", f"{mode(entry.mode)} ctime {moment(entry.ctime)}"),),
+            f"Find out who set it and when (its ctime), then take it back (chmod o-w {word(name)}).",
+            standing(scene, entry.path), "T1222.002",
+            {"mode": mode(entry.mode), "changed": moment(entry.ctime)},
+            (Evidence(f"stat {word(name)}", f"{mode(entry.mode)} ctime {moment(entry.ctime)}"),),
         )  # fmt: skip
 
 

@@ -17,6 +17,8 @@ from typing import Final, NamedTuple
 from ...host.files import Folder
 from ...model import Row, join, split
 from ..files import places
+from ..files.explained import deployed, recorded, within
+from ..files.gathered import Entry
 from ..files.standing import standing
 from ..interface import Evidence, Found, Item, Unseen, Verdict, text
 from ..scene import SUDO, Scene
@@ -52,12 +54,6 @@ SHOWN: Final = 5
 """Files of one tree that are told each; of more, their number and some."""
 
 SAMPLE: Final = 20
-NEAR: Final = 600.0
-"""Seconds within which files came together."""
-
-TOGETHER: Final = 3
-"""Packaged files of the same folder that came with it, so that it came with a package or with the image."""
-
 MEANS: Final = "Intruders leave their tools among the system's programs; so do administrators and installers."
 NEXT: Final = "Ask who put it there, and when (`stat` shows it); if nobody knows, save it as evidence."
 INSTALLER: Final = "Find out which installer put them there (pip, npm, a vendor's script), and who ran it."
@@ -93,10 +89,6 @@ def look(scene: Scene) -> Iterator[Found]:
     # A package may claim the name of a link that alternatives make (%ghost): a program there is not its own.
     claimed = {path for path, owner in owned.items() if owner.config and path.startswith(places.BIN)}
     owned = {path: owner for path, owner in owned.items() if path not in claimed}
-    came: dict[bytes, list[float]] = defaultdict(list)
-    for one in found:
-        if one.path in owned:
-            came[split(one.path)[0]].append(one.at)
     trees: dict[tuple[bytes, Verdict], list[Stray]] = defaultdict(list)
     others = 0
     for one in found:
@@ -107,7 +99,7 @@ def look(scene: Scene) -> Iterator[Found]:
         if one.path.startswith(b"/etc/") and one.kind in ("settings", "unit"):
             others += 1  # `settings` and `folders` tell these, with what they run
         else:
-            trees[_tree(one), _verdict(scene, one, came[split(one.path)[0]])].append(one)
+            trees[_tree(one), _verdict(scene, one)].append(one)
     for (tree, verdict), strays in sorted(trees.items()):
         if len(strays) <= SHOWN or verdict is Verdict.SUSPICIOUS:
             yield from (_item(scene, one, verdict) for one in sorted(strays))
@@ -116,7 +108,7 @@ def look(scene: Scene) -> Iterator[Found]:
     yield Item(
         "owned files",
         Verdict.FINE,
-        f"{sum(map(len, came.values()))} programs, libraries, units and hooks belong to packages",
+        f"{sum(one.path in owned for one in found)} programs, libraries, units and hooks belong to packages",
         details={"folders": [text(folder) for folder in (*PROGRAMS, *TREES, *STARTED)]},
     )
     if others:
@@ -221,19 +213,25 @@ def _is_made(one: Stray) -> bool:
     )
 
 
-def _verdict(scene: Scene, one: Stray, came: list[float]) -> Verdict:
+def _verdict(scene: Scene, one: Stray) -> Verdict:
     if one.target.startswith(places.TEMPORARY):
         return Verdict.SUSPICIOUS
-    recent = one.at >= scene.since
-    explained = sum(abs(one.at - at) <= NEAR for at in came) >= TOGETHER
+    came = one.at >= scene.since and not _explained(scene, one)
     if stat.S_ISLNK(one.mode):
-        return Verdict.NOTABLE if recent and not explained else Verdict.FINE
+        return Verdict.NOTABLE if came else Verdict.FINE
     if one.kind == "settings" or (one.kind == "unit" and one.path.startswith(b"/etc/")):
-        return Verdict.NOTABLE if recent and not explained else Verdict.FINE  # administrators write these
+        return Verdict.NOTABLE if came else Verdict.FINE  # administrators write these
     exposed = one.path.startswith(places.BIN) or one.kind == "module" or _in_search_path(one.path)
-    if exposed and recent and not explained and not _DKMS.fullmatch(one.path):
+    if exposed and came and not _DKMS.fullmatch(one.path):
         return Verdict.SUSPICIOUS
     return Verdict.NOTABLE
+
+
+def _explained(scene: Scene, one: Stray) -> bool:
+    """Whether a package's script made it, or it came with the host itself."""
+    at = int(one.at * 1e9)
+    entry = Entry(one.path, one.mode, 0, 0, 0, at, at)
+    return recorded(scene).explains(entry, None) is not None or bool(within(scene.once(deployed), entry))
 
 
 _DKMS: Final = re.compile(rb".*/lib/modules/[^/]+/updates/dkms/.*")

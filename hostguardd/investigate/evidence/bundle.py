@@ -54,8 +54,8 @@ every byte that is not plain.
     sha256sum -c SHA256SUMS
 
 shows whether these files are what was gathered. {secrets}
-Logs, histories and command lines may hold passwords that people typed in the wrong place: keep all of this
-under lock.
+Logs, histories and command lines may hold passwords that people typed in the wrong place. {words}
+Journals and what is packed are as they were. Keep all of this under lock.
 """
 
 
@@ -179,6 +179,7 @@ class _Writer:
     def _reports(self) -> None:
         report = self._report
         kept = "Environments, password hashes and private keys were left out."
+        words = "What looks like one was replaced by ***."
         self._books.text(
             "README.txt",
             README.format(
@@ -186,6 +187,7 @@ class _Writer:
                 when=f"{self._when:%Y-%m-%d %H:%M:%S} UTC",
                 version=report["tool"]["version"],
                 secrets="It holds secrets, as was asked for." if self._secrets else kept,
+                words="They are as they were." if self._secrets else words,
             ),
         )
         self._books.text("report.txt", "\n".join([*page(Paper(100, False, self._when), report, True), ""]))

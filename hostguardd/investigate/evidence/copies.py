@@ -2,29 +2,32 @@
 meanwhile.
 
 The rules kept: what is read is what was looked at (the same inode), or it is said; nothing but regular files
-is read; a file that may hold secrets is read whole, or not at all.
+is read; a file that may hold secrets is read whole, or in parts that no secret reaches across.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from ...host.texts import mark
-from ...model import split
 from ...record import escape
+from ..logs.redact import logged, typed
 from ..scene import Scene
 from .archive import TooLarge, stored
 from .books import Books
-from .gathering import MIB, Found, Place
-from .secrets import without_secrets
+from .gathering import LOGGED, MIB, TYPED, Found, Place
+from .secrets import PROGRAM, anywhere, without_secrets
 
 WHOLE: Final = 16 * MIB
 """Files up to this are read at once, so that they can be searched for secrets."""
 
 CHUNK: Final = MIB
+KEY: Final = 64 * 1024
+"""Bytes of the longest key."""
+
 FILES: Final = 30_000
 
 
@@ -84,7 +87,8 @@ class Copies:
         data = read.data
         cleared: list[str] = []
         if place.cleared and not self._secrets:  # before it is cut: half a key looks like none
-            data, cleared = without_secrets(split(path)[1], data)
+            data, cleared = without_secrets(path, data)
+            data = _worded(path, data, cleared)
         offset = _start(place, len(data), place.most)
         cut = len(data) > place.most
         data = data[offset : offset + place.most]
@@ -105,23 +109,38 @@ class Copies:
         start = offset = _start(place, seen.st_size, size)
         size = min(size, seen.st_size - start)
         swapped = False
+        cleared: list[str] = []
 
         def read(count: int) -> bytes:
             nonlocal offset, swapped
-            part = self._texts.read(path, min(count, CHUNK), offset)
+            wanted = min(count, CHUNK, start + size - offset)
+            if not wanted:
+                return b""
+            part = self._texts.read(path, wanted, offset)
             if part.data is None or part.stat is None or _which(part.stat) != _which(seen):
                 swapped = True
                 return b""
             offset += len(part.data)
             return part.data
 
-        member, short = self._books.archive.stream(f"files/{stored(path)}", size, read, seen.st_mtime)
+        def clear(part: bytes) -> bytes:
+            data, found = anywhere(part)
+            cleared.extend(found)
+            return _worded(path, data, cleared)
+
+        program = self._texts.read(path, len(PROGRAM)).data == PROGRAM
+        source = read
+        if place.cleared and not self._secrets and not program:
+            source = Cleared(read, clear).read
+        member, short = self._books.archive.stream(f"files/{stored(path)}", size, source, seen.st_mtime)
         told: dict[str, Any] = {
             "sha256": member.sha256,
             "offset": start,
             "bytes": size,
             "cut": size < seen.st_size,
         }
+        if cleared:
+            told["without"] = sorted(set(cleared))
         if short:
             note = "another file took its place" if swapped else "it was cut"
             told["problem"] = f"{note} while it was read: zeros stand for what is missing"
@@ -138,6 +157,46 @@ class Copies:
     def _left_file(self, path: bytes, seen: os.stat_result, why: str) -> None:
         self._books.leave(escape(path), why)
         self._books.note(path, "", seen, {"problem": why})
+
+
+class Cleared:
+    """A stream whose parts are cleared by `clear`, each of whole lines and keys, and that stays as long as it
+    is: what is shorter for it ends in blanks, and the end of what is longer is cut."""
+
+    def __init__(self, read: Callable[[int], bytes], clear: Callable[[bytes], bytes]) -> None:
+        self._read = read
+        self._clear = clear
+        self._held = self._ready = b""
+
+    def read(self, count: int) -> bytes:
+        """Up to so many bytes, b"" at the end."""
+        if not self._ready:
+            part = self._read(CHUNK)
+            raw = self._held + part
+            end = _seam(raw) if part else len(raw)
+            self._held = raw[end:]
+            cleared = (
+                self._clear(raw[:end]) if raw.strip(b"\0") else raw[:end]
+            )  # a hole is as long as it likes
+            tail = b"\n" if raw[:end].endswith(b"\n") else b""
+            self._ready = cleared.removesuffix(tail)[: end - len(tail)].ljust(end - len(tail)) + tail
+        given, self._ready = self._ready[:count], self._ready[count:]
+        return given
+
+
+def _worded(path: bytes, data: bytes, cleared: list[str]) -> bytes:
+    """The same without passwords among its words; `cleared` is told."""
+    worded = typed(data) if path.endswith(TYPED) else logged(data) if path.startswith(LOGGED) else data
+    if worded != data:
+        cleared.append("passwords")
+    return worded
+
+
+def _seam(raw: bytes) -> int:
+    """Where a part may end: behind a line, and ahead of a key whose end may not be there yet."""
+    end = raw.rfind(b"\n") + 1 or len(raw)
+    key = raw.rfind(b"-----BEGIN ", max(1, end - KEY), end)
+    return end if key < 0 else key
 
 
 def _start(place: Place, size: int, most: int) -> int:

@@ -43,7 +43,7 @@ class Place(NamedTuple):
     head: bool = False
     whole: bool = False
     cleared: bool = True
-    """Whether secrets are looked for in it: in all but what only grows."""
+    """Whether secrets are looked for in it: in all but records and what is packed."""
     record: int = 1
     """Bytes of one record, so that a part begins with a whole one."""
 
@@ -82,13 +82,10 @@ LOGINS: Final = (
 )
 
 IN_HOMES: Final = (
-    *HISTORIES,
-    *(
-        b".bashrc .bash_profile .bash_login .bash_logout .profile .zshrc .zprofile .zshenv .zlogin .login "
-        b".cshrc .tcshrc .kshrc .rhosts .shosts .forward .gitconfig .wget-hsts .ssh/authorized_keys "
-        b".ssh/authorized_keys2 .ssh/known_hosts .ssh/config .ssh/rc .ssh/environment .pam_environment"
-    ).split(),
-)
+    b".bashrc .bash_profile .bash_login .bash_logout .profile .zshrc .zprofile .zshenv .zlogin .login "
+    b".cshrc .tcshrc .kshrc .rhosts .shosts .forward .gitconfig .wget-hsts .ssh/authorized_keys "
+    b".ssh/authorized_keys2 .ssh/known_hosts .ssh/config .ssh/rc .ssh/environment .pam_environment"
+).split()
 
 HOME_FOLDERS: Final = (b".config/systemd/user", b".config/autostart", b".local/share/systemd/user")
 
@@ -115,10 +112,15 @@ SETTINGS: Final = (
     ),
 )
 
-LOGS: Final = (Place(b"/var/log", 6, 64 * MIB, cleared=False),)
+LOGS: Final = (Place(b"/var/log", 6, 64 * MIB),)
 
 JOURNALS: Final = (b".journal", b".journal~", b".gz", b".xz", b".zst", b".bz2", b".db")
-"""Ends of names of which a part is worth nothing."""
+"""Ends of names of which a part is worth nothing, and which would be none any more without a part."""
+
+
+LOGGED: Final = b"/var/log/"
+TYPED: Final = tuple(b"/" + name for name in HISTORIES)
+"""Where logs lie, and how files of commands end: in both, passwords stand among the words."""
 
 
 class Found(NamedTuple):
@@ -159,8 +161,9 @@ class Walk:
             if found is None:
                 continue
             if not stat.S_ISDIR(found.st_mode):
-                whole = place.whole or path.endswith(JOURNALS)
-                yield Found(path, place._replace(path=path, whole=whole))
+                packed = path.endswith(JOURNALS)
+                one = place._replace(whole=place.whole or packed, cleared=place.cleared and not packed)
+                yield Found(path, one._replace(path=path))
             elif depth:
                 waiting += [(below, depth - 1) for below in self._below(path)]
 
@@ -181,7 +184,7 @@ def homes(scene: Scene) -> Iterator[Place]:
     """What lies in the homes of all accounts."""
     wanted = plausible((user.home for user in scene.users), usual=())
     for home in dict.fromkeys((*wanted[:HOMES], b"/root")):
-        yield from (Place(join(home, name), most=4 * MIB) for name in IN_HOMES)
+        yield from (Place(join(home, name), most=4 * MIB) for name in (*HISTORIES, *IN_HOMES))
         yield from (Place(join(home, name), 2) for name in HOME_FOLDERS)
 
 

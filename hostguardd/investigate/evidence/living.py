@@ -1,7 +1,8 @@
 """What is running, as evidence: each process, its files and libraries, every socket, and programs without a
 file.
 
-The rule kept: what a process was given in its environment is not ours to hand on, unless that is asked for.
+The rule kept: what a process was given in its environment, and the passwords among its arguments, are not
+ours to hand on, unless that is asked for.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from ...host.live import PROTOCOLS, RUNNING, Process
 from ...host.running import open_image
 from ...model import join
 from ...record import escape, timestamp
+from ..logs.redact import arguments
 from ..scene import Scene
 from .archive import TooLarge
 from .books import Books
@@ -97,7 +99,7 @@ class Living:
             "comm": escape(process.comm),
             "exe": None if process.exe is None else escape(process.exe),
             "state": process.state,
-            "argv": [escape(one) for one in process.argv],
+            "argv": [escape(one) for one in (process.argv if self._secrets else arguments(process.argv))],
             "cwd": escape(process.cwd),
             "unit": escape(process.unit),
             "kernel": process.kernel,

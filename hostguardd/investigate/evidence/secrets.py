@@ -1,8 +1,9 @@
-"""Texts of the host without the secrets in them: hashes of passwords and private keys. Pure.
+"""Texts of the host without the secrets in them: hashes of passwords and private keys. Pure, and linear in
+what is given.
 
 The rule kept: evidence goes to other machines and other people, and what they need is what was done, not
-what opens the next door. So secrets are found by what they look like, not by the names of files; and what
-was left out is said.
+what opens the next door. So secrets are found by what they look like, and in tables of accounts and files of
+keys by the file's name as well, whatever else stands there; and what was left out is said.
 """
 
 from __future__ import annotations
@@ -15,36 +16,54 @@ TABLES: Final = frozenset({b"shadow", b"gshadow", b"passwd", b"group", b"opasswd
 
 BLANK: Final = b"(left out)"
 
+PROGRAM: Final = b"\x7fELF"
+"""How a program begins. Its bytes are evidence, keys that it brought along included."""
+
 _TABLE = re.compile(
-    rb"\A([a-z]+)(?:[-+~]|\.(?:bak|old|orig|save|edit|rpm[a-z]+|dpkg-[a-z]+|ucf-[a-z]+|[0-9]+))?\Z"
+    rb"\A\.?([a-z]+)(?:[-+~]|\.(?:bak|old|orig|save|sw[a-z]|edit|rpm[a-z]+|dpkg-[a-z]+|ucf-[a-z]+|[0-9]+))?\Z"
 )
 _LINE = re.compile(rb"^([^:\n]*):([^:\n]*)", re.M)
 _HISTORY = re.compile(rb"^([^:\n]*:[^:\n]*:[^:\n]*):([^\n]*)", re.M)
 """pam_pwhistory(8): user, uid, count, the old hashes."""
 
-_CRYPT = re.compile(rb"\$(?:1|2[abxy]?|3|5|6|7|8|y|gy|sm3|sha1|md5|apr1|argon2(?:id|i|d))[$,][^\s:\"'\0]{8,}")
-"""crypt(5): `$id$…`, anywhere."""
+_SHADOW = re.compile(rb"^([^:\n]{1,64}):([^:\n]{1,400})(?=(?::[0-9]{0,10}){6}:[^:\n]{0,20}$)", re.M)
+"""A line of shadow(5), in whatever file."""
+
+_CRYPT = re.compile(
+    rb"\$(?:1|2[abxy]?|3|5|6|7|8|y|gy|sm3|sha1|md5|apr1|argon2(?:id|i|d))[$,][^\s:\"'\0]{8,}"
+    rb"|\{(?:S?SHA[0-9]{0,3}|S?MD5|SMD5|CRYPT|PBKDF2[\w-]{0,20})\}[A-Za-z0-9+/=$.]{8,}"
+)
+"""crypt(5): `$id$…`, and RFC 2307, anywhere."""
 
 _KEY = re.compile(
-    rb"(-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----[ \t]*\r?\n)"
-    rb"((?:[^\n]{0,200}\r?\n){0,8}?[A-Za-z0-9+/=]{16,}[^\0]{0,65536}?)"
-    rb"(?=-----END |\Z|\0)"
+    rb"(-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
+    rb"(?:\\[rn]|[\s\0>|#\"',;*])*+(?:[A-Za-z-]{1,40}: [^\n\\]{0,200}(?:\\[rn]|[\s\0>|#\"',;*])++){0,8})"
+    rb"[A-Za-z0-9+/=]{16}(?:\\[rn]|[A-Za-z0-9+/=\s\0>|#\"',;*])*+"
 )
-"""RFC 7468 and what resembles it. A program that only knows the words has no lines of base64 after them."""
+"""RFC 7468 and what resembles it, quoted or not: headers, then base64 and what stands between its lines. A
+program that only knows the words has no base64 after them, and a line of a log ends it."""
 
-_PUTTY = re.compile(
-    rb"(PuTTY-User-Key-File-[0-9]+:[^\0]{0,65536}?\nPrivate-Lines:[^\n]*\n)[^\0]{0,65536}?(?=\nPrivate-MAC|\Z)"
+_PUTTY = re.compile(rb"(Private-Lines:[^\S\n]*[0-9]{1,5}[^\S\n]*\n)(?:[A-Za-z0-9+/=]+[\s\0]+)+")
+
+_KEPT_KEYS = re.compile(
+    rb"(?:\A|/)(?:ssh_host_\w+_key|id_(?:rsa|dsa|ecdsa|ed25519)(?:_sk)?|(?:ssl|tls)/private/[^/]+|krb5cc_[^/]+|"
+    rb"[^/]*\.(?:keytab|p12|pfx|jks|keystore|kdbx|ppk))(?:[-~]|\.(?:bak|old|orig|save|rpm\w+|dpkg-\w+))?\Z"
 )
+_PACKED_KEYS: Final = (
+    b"\5\2",  # krb5.keytab(5)
+    b"\5\4",  # a cache of tickets
+    b"SSH PRIVATE KEY FILE FORMAT 1.1\n",
+    b"\xfe\xed\xfe\xed",  # a key store of Java
+)
+"""What holds nothing but keys: by its name, and by how it begins."""
 
 _WIREGUARD = re.compile(rb"^([ \t]*(?:PrivateKey|PresharedKey)[ \t]*=[ \t]*)[A-Za-z0-9+/]{42,}=*", re.M)
 
 
-def without_secrets(name: bytes, data: bytes) -> tuple[bytes, list[str]]:
-    """The same without secrets, and what was left out. `name` is the file's, without its folder."""
-    if b"\0" in data[:8192]:  # a program: its bytes are evidence, and no table or key
-        return data, []
+def without_secrets(path: bytes, data: bytes) -> tuple[bytes, list[str]]:
+    """The same without secrets, and what was left out. `path` is the file's, or as much of it as is known."""
     found: list[str] = []
-    table = _TABLE.match(name)
+    table = _TABLE.match(path.rpartition(b"/")[2])
     if table is not None and table[1] in TABLES:
         if table[1] == b"opasswd":
             cleared = _HISTORY.sub(lambda line: line[1] + b":" + BLANK if line[2] else line[0], data)
@@ -53,15 +72,28 @@ def without_secrets(name: bytes, data: bytes) -> tuple[bytes, list[str]]:
         if cleared != data:
             found.append("password hashes")
             data = cleared
+    elif data.startswith(PROGRAM):
+        return data, []
+    data, more = anywhere(data)
+    if data and "private keys" not in more and (data.startswith(_PACKED_KEYS) or _KEPT_KEYS.search(path)):
+        data, more = BLANK, [*more, "private keys"]
+    return data, list(dict.fromkeys((*found, *more)))
+
+
+def anywhere(data: bytes) -> tuple[bytes, list[str]]:
+    """The same for a part of a file, of whatever name."""
+    found: list[str] = []
     for pattern, put, what in (
         (_KEY, rb"\1" + BLANK + b"\n", "private keys"),
-        (_PUTTY, rb"\1" + BLANK, "private keys"),
+        (_PUTTY, rb"\1" + BLANK + b"\n", "private keys"),
         (_WIREGUARD, rb"\1" + BLANK, "private keys"),
+        (_SHADOW, _blanked, "password hashes"),
         (_CRYPT, BLANK, "password hashes"),
     ):
-        data, number = pattern.subn(put, data)
-        if number and what not in found:
+        cleared = pattern.sub(put, data)
+        if cleared != data and what not in found:
             found.append(what)
+        data = cleared
     return data, found
 
 

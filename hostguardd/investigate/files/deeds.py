@@ -81,6 +81,8 @@ _DEEDS: Final[tuple[tuple[bytes, Deed], ...]] = (
 )  # fmt: skip
 DEEDS: Final = tuple((re.compile(pattern, re.IGNORECASE | re.MULTILINE), deed) for pattern, deed in _DEEDS)
 
+LONG: Final = Deed(Verdict.NOTABLE, "goes on for longer than anybody writes, and was read to there", "")
+
 _BEFORE: Final = (
     rb"(?:^|[;&|(`{]|\$\()\s*(?:[A-Za-z_][A-Za-z0-9_]{0,40}=[^\s;&|(`]{0,200}\s+)?[@:!+|-]{0,3}"
     rb"(?:(?:exec|nohup|setsid|sudo|env|nice|ionice|timeout|time|command|source|start|then|do|else|"
@@ -104,8 +106,9 @@ _ORDINARY: Final = re.compile(
 
 def deeds(command: bytes) -> list[Deed]:
     """What there is to say against a command, or the text of a script; the worst first."""
-    command = command[:LONGEST]
-    found = [deed for pattern, deed in DEEDS if pattern.search(command)]
+    found = [LONG] if len(command) > LONGEST else []
+    command = command[:LONGEST].replace(b"\n", b";")  # many empty lines would take hours
+    found += [deed for pattern, deed in DEEDS if pattern.search(command)]
     if not _ORDINARY.search(command):
         found += [deed for pattern, deed in _PLACES if pattern.search(command)][:1]
     return sorted(dict.fromkeys(found), key=lambda deed: -deed.verdict)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import Final, NamedTuple
 
 from .deeds import code, deeds
@@ -116,6 +117,14 @@ def unit(text: bytes) -> Iterator[Entry]:
             yield Entry(number, who, "for its programs", value)
 
 
+def desktop(text: bytes) -> Iterator[Entry]:
+    """What the Exec lines of desktop entries, and of services of D-Bus, start."""
+    for number, line in code(text)[:MOST]:
+        key, sign, value = line.partition(b"=")
+        if sign and key.strip() == b"Exec" and value.strip():
+            yield Entry(number, b"", "when it is started", value.strip())
+
+
 UNIT_TIMES: Final = {
     b"ExecStart": "when the unit starts", b"ExecStartPre": "before the unit starts",
     b"ExecStartPost": "after the unit started", b"ExecStop": "when the unit is stopped",
@@ -204,7 +213,8 @@ def pam(text: bytes) -> Iterator[Entry]:
 PAM_PLACES: Final = re.compile(rb"(?:/usr)?/lib(?:64)?/(?:[a-z0-9_-]+/)?security/[^/]+")
 
 _APT: Final = re.compile(
-    rb"(?:DPkg|APT)(?:::|\s*\{[^}]{0,200}?)(?:Pre-Invoke|Post-Invoke|Pre-Install-Pkgs|Update::\S*Invoke\S*|Post-Invoke-Success)\S*\s*\{?\s*((?:\"[^\"]*\"[;\s]*)+)",
+    rb"(?:DPkg|APT)(?:::|\s{0,40}\{[^}]{0,200}?)(?:Pre-Invoke|Post-Invoke|Pre-Install-Pkgs|Update::\S{0,40}?Invoke)"
+    rb"\S{0,40}\s{0,40}\{?\s{0,40}((?:\"[^\"]*\"[;\s]*)+)",
     re.DOTALL | re.IGNORECASE,
 )
 
@@ -212,7 +222,7 @@ _APT: Final = re.compile(
 def apt(text: bytes) -> Iterator[Entry]:
     """What apt.conf(5) runs before and after it works."""
     text = b"\n".join(b"" if line.lstrip().startswith((b"//", b"#")) else line for line in text.split(b"\n"))
-    for found in _APT.finditer(text):
+    for found in islice(_APT.finditer(text), MOST):
         for command in re.findall(rb'"([^"]*)"', found[1]):
             yield Entry(
                 text.count(b"\n", 0, found.start(1)) + 1, b"root", "when packages are installed", command

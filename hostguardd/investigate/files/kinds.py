@@ -15,6 +15,7 @@ from .entries import (
     apt,
     at_job,
     crontab,
+    desktop,
     git,
     inetd,
     inittab,
@@ -73,6 +74,23 @@ KINDS: Final[tuple[Kind, ...]] = (
         script, "T1037.004", scripts=True,
     ),
     Kind(
+        "a script run at start, before all units",
+        tuple(
+            top + b"/systemd/" + folder + b"/*"
+            for top in (b"/etc", b"/run", b"/usr/local/lib")
+            for folder in (
+                b"system-generators", b"user-generators", b"system-environment-generators",
+                b"user-environment-generators", b"system-sleep", b"system-shutdown",
+            )
+        ),
+        script, "T1543.002", scripts=True,
+    ),
+    Kind("what starts with a desktop", (b"/etc/xdg/autostart/*.desktop",), desktop, "T1547.013"),
+    Kind("a service of D-Bus", (b"/usr/local/share/dbus-1/*services/*.service",
+        b"/etc/dbus-1/*services/*.service"), desktop, "T1543"),
+    Kind("a rotation of logs", (b"/etc/logrotate.conf", b"/etc/logrotate.d/*"), script, "T1053.003",
+        scripts=True),
+    Kind(
         "a script run by cron",
         (b"/etc/cron.hourly/*", b"/etc/cron.daily/*", b"/etc/cron.weekly/*", b"/etc/cron.monthly/*"),
         script, "T1053.003", scripts=True,
@@ -83,6 +101,7 @@ KINDS: Final[tuple[Kind, ...]] = (
             b"/etc/profile", b"/etc/profile.d/*", b"/etc/bashrc", b"/etc/bash.bashrc", b"/etc/zsh/*",
             b"/etc/zshrc",
             b"/etc/zshenv", b"/etc/zprofile", b"/etc/csh.*", b"/etc/environment", b"/etc/environment.d/*",
+            b"/etc/bash_completion.d/*", b"/etc/X11/Xsession.d/*", b"/etc/X11/xinit/xinitrc.d/*",
             b"/etc/update-motd.d/*", b"/etc/ssh/sshrc", b"/etc/bash.bash_logout", b"/etc/skel/.*",
         ),
         script, "T1546.004", scripts=True,

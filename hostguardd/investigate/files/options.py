@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from ...fact import TEMPORARY
 from ..interface import Verdict
-from .deeds import code
+from .deeds import LONGEST, code
 
 MOST: Final = 2000
 
@@ -39,6 +39,12 @@ class Look(NamedTuple):
 
 
 _Rule = tuple[bytes, bytes, str, Verdict, str]
+
+
+def _lines(text: bytes) -> list[tuple[int, bytes]]:
+    """The lines that count, as far as they are looked at."""
+    return [(number, line[:LONGEST]) for number, line in code(text)[:MOST]]
+
 
 SSHD: Final[tuple[_Rule, ...]] = (
     (b"permitemptypasswords", b"yes", "lets accounts in that have no password", SUSPICIOUS,
@@ -67,16 +73,19 @@ SSHD: Final[tuple[_Rule, ...]] = (
     (b"gatewayports", rb"(?!no$).*", "lets forwarded ports be reached from elsewhere", NOTABLE,
      "A tunnel into the network."),
     (b"loglevel", b"quiet", "logs no logins", SUSPICIOUS, "What is not logged is not found."),
+    (b"include", rb"(?!(?:/etc/ssh/)?sshd_config\.d/\*\.conf$|/etc/crypto-policies/).*",
+     "takes settings from other files than usual, which were not read", NOTABLE,
+     "A door that nobody looks at."),
     (b"usepam", b"no", "asks none of PAM's modules", NOTABLE, "Locks and limits of accounts do not hold."),
 )  # fmt: skip
 """(directive, value as a pattern, clause, verdict, means) of sshd_config(5)."""
 
-_DIRECTIVE: Final = re.compile(rb"\s*([A-Za-z]+)\s*(?:=|\s)\s*(.*?)\s*")
+_DIRECTIVE: Final = re.compile(rb"([A-Za-z]+)(?:\s*=\s*|\s+)(\S.*)")
 
 
 def sshd(text: bytes) -> Iterator[Option]:
     """Of sshd_config(5)."""
-    for number, line in code(text)[:MOST]:
+    for number, line in _lines(text):
         found = _DIRECTIVE.fullmatch(line)
         if found is None:
             continue
@@ -88,13 +97,21 @@ def sshd(text: bytes) -> Iterator[Option]:
 
 _SUDO: Final = re.compile(rb"(\S+)\s+(\S+?)\s*=\s*(?:\(([^)]*)\)\s*)?(.*)", re.DOTALL)
 _ALIAS: Final = re.compile(rb"(?:User|Runas|Host|Cmnd|Cmd)_Alias\b")
+_OLD_INCLUDE: Final = re.compile(rb"^[ \t]*#include(?=(?:dir)?[ \t])", re.MULTILINE)
+_INCLUDED: Final = re.compile(rb"@include(?:dir)?\s+(.*)")
 GRANTED: Final = frozenset({b"root", b"%sudo", b"%wheel", b"%admin", b"%adm"})
 
 
 def sudoers(text: bytes) -> Iterator[Option]:
     """Of sudoers(5): every rule in words, and the defaults that weaken it."""
-    for number, line in code(text)[:MOST]:
-        if line.startswith((b"@include", b"#include")) or _ALIAS.match(line):
+    text = _OLD_INCLUDE.sub(b"@include", text)  # which looks like a comment, and is none
+    for number, line in _lines(text):
+        if found := _INCLUDED.match(line):
+            if found[1].strip(b'"').rstrip(b"/") not in (b"/etc/sudoers.d", b"sudoers.d"):
+                clause = "takes rules from other files than usual, which were not read"
+                yield Option(number, line, clause, NOTABLE, "Rules that nobody looks at.")
+            continue
+        if _ALIAS.match(line):
             continue
         if line.startswith(b"Defaults"):
             yield from _defaults(number, line)
@@ -152,7 +169,7 @@ def preload(text: bytes) -> Iterator[Option]:
 
 def libraries(text: bytes) -> Iterator[Option]:
     """Of ld.so.conf(5): folders in which libraries are looked for."""
-    for number, line in code(text)[:MOST]:
+    for number, line in _lines(text):
         path = line.split(b"#")[0].strip()
         if not path.startswith(b"/"):
             continue
@@ -180,7 +197,7 @@ _UPDATES: Final = re.compile(
 
 def hosts(text: bytes) -> Iterator[Option]:
     """Of hosts(5): names that are answered here and not by the name service."""
-    for number, line in code(text)[:MOST]:
+    for number, line in _lines(text):
         fields = line.split(b"#")[0].split()
         if len(fields) < 2:
             continue
@@ -193,14 +210,36 @@ def hosts(text: bytes) -> Iterator[Option]:
 
 def resolver(text: bytes) -> Iterator[Option]:
     """Of resolv.conf(5): who answers for all names."""
-    for number, line in code(text)[:MOST]:
+    for number, line in _lines(text):
         if line.startswith(b"nameserver"):
             yield Option(number, line, "answers for all names", FINE)
 
 
+_PERMITS: Final = re.compile(
+    rb"-?auth\s+(?:sufficient|\[[^\]\n]{0,200}\b(?:success|default)=done\b[^\]\n]{0,200}\])\s+(?:/\S{0,200}/)?"
+    rb"pam_permit\.so"
+)
+
+
+def pam(text: bytes) -> Iterator[Option]:
+    """Of pam.d(5): what lets in whoever asks."""
+    for number, line in _lines(text):
+        if _PERMITS.match(line):
+            yield Option(number, line, "lets everybody in, whatever they type", SUSPICIOUS,
+                         "Any password opens any account.")  # fmt: skip
+
+
+def environment(text: bytes) -> Iterator[Option]:
+    """Of pam_env.conf(5) and systemd-system.conf(5): variables that everything starts with."""
+    for number, line in _lines(text):
+        if re.search(rb"\bLD_(?:PRELOAD|AUDIT|LIBRARY_PATH)\b", line):
+            yield Option(number, line, "loads libraries into what is started", SUSPICIOUS,
+                         "Root kits hide processes, files and connections this way.")  # fmt: skip
+
+
 def trusted(text: bytes) -> Iterator[Option]:
     """Of hosts.equiv(5)."""
-    for number, line in code(text)[:MOST]:
+    for number, line in _lines(text):
         verdict = SUSPICIOUS if line.startswith(b"+") else NOTABLE
         yield Option(
             number, line, "may come in without a password", verdict, "A way in that asks for nothing."
@@ -209,7 +248,7 @@ def trusted(text: bytes) -> Iterator[Option]:
 
 def exports(text: bytes) -> Iterator[Option]:
     """Of exports(5)."""
-    for number, line in code(text)[:MOST]:
+    for number, line in _lines(text):
         if b"no_root_squash" in line:
             means = "Root of another host makes set-uid files here."
             yield Option(number, line, "lets root of other hosts be root in it", NOTABLE, means)
@@ -217,7 +256,7 @@ def exports(text: bytes) -> Iterator[Option]:
 
 def aliases(text: bytes) -> Iterator[Option]:
     """Of aliases(5): mail that runs a program."""
-    for number, line in code(text)[:MOST]:
+    for number, line in _lines(text):
         if re.search(rb":\s*[\"']?\|", line) or re.search(rb",\s*[\"']?\|", line):
             yield Option(
                 number, line, "runs a program for each mail", NOTABLE, "A mail from anywhere starts it."
@@ -231,7 +270,7 @@ _POWER: Final = re.compile(
 
 def tmpfiles(text: bytes) -> Iterator[Option]:
     """Of tmpfiles.d(5): files that are made again at each start."""
-    for number, line in code(text)[:MOST]:
+    for number, line in _lines(text):
         fields = line.split(None, 6)
         if len(fields) < 2:
             continue
@@ -255,6 +294,9 @@ def tmpfiles(text: bytes) -> Iterator[Option]:
 LOOKS: Final[tuple[Look, ...]] = (
     Look("the SSH server", (b"/etc/ssh/sshd_config", b"/etc/ssh/sshd_config.d/*.conf"), sshd, "T1098.004"),
     Look("sudo", (b"/etc/sudoers", b"/etc/sudoers.d/*"), sudoers, "T1548.003"),
+    Look("PAM", (b"/etc/pam.d/*", b"/etc/pam.conf"), pam, "T1556.003"),
+    Look("what all is started with", (b"/etc/security/pam_env.conf", b"/etc/systemd/*.conf",
+        b"/etc/systemd/system.conf.d/*.conf", b"/etc/systemd/user.conf.d/*.conf"), environment, "T1574.006"),
     Look("the dynamic linker", (b"/etc/ld.so.preload",), preload, "T1574.006"),
     Look("the dynamic linker", (b"/etc/ld.so.conf", b"/etc/ld.so.conf.d/*"), libraries, "T1574.006"),
     Look("the table of hosts", (b"/etc/hosts",), hosts, "T1565.001"),

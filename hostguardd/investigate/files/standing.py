@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Final
+
 from ...model import FileFact, split
 from ..interface import Known
 from ..scene import Scene
+
+MOST_TOGETHER: Final = 100
+"""Files that are told as one and of which each is read, to know how it stands."""
 
 
 def standing(scene: Scene, path: bytes) -> Known:
@@ -22,3 +28,10 @@ def standing(scene: Scene, path: bytes) -> Known:
     except OSError:
         return Known.NOT_ASKED
     return scene.known(FileFact.of(deep.row)) if deep is not None else Known.CHANGED
+
+
+def standing_of_all(scene: Scene, paths: Sequence[bytes]) -> Known:
+    """How files that are told as one stand to it; NOT_ASKED of very many."""
+    if scene.approved.generation is None or not 0 < len(paths) <= MOST_TOGETHER:
+        return Known.NOT_ASKED
+    return Known.of_all({standing(scene, path) for path in paths})

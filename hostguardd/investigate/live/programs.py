@@ -16,7 +16,9 @@ from ...model import path_traits
 from ...packages.interface import Owner
 from ...sensors.commands import command, language, script
 from ...sensors.signs import is_hidden
-from ..interface import Known, Verdict, text
+from ..files.places import FOREIGN
+from ..interface import Verdict, text
+from ..logs.redact import redact
 from ..scene import Scene
 
 FARTHEST: Final = 12
@@ -61,6 +63,7 @@ class Programs:
         self._scene = scene
         paths = {path for one in processes for path in (one.exe or b"", _script(one)) if path[:1] == b"/"}
         self._owners: Mapping[bytes, Owner] = scene.packages.owners(paths) if paths else {}
+        self._led: dict[bytes, bool] = {}
         self._told = bool(scene.packages.name) and not scene.packages.problem
 
     def package(self, path: bytes) -> str:
@@ -72,17 +75,16 @@ class Programs:
         """Whether a package owns it; None when nobody can say."""
         return path in self._owners if self._told else None
 
-    def odd(self, process: Process, known: Known = Known.NOT_ASKED) -> Iterator[Odd]:
-        """What is odd about a program by its file alone. What is `known` was approved where it is."""
+    def odd(self, process: Process) -> Iterator[Odd]:
+        """What is odd about a program by its file alone."""
         exe = process.exe
         if not exe or process.kernel:
             return
-        bad = Verdict.NOTABLE if known is Known.KNOWN else Verdict.SUSPICIOUS
         if process.state == ANONYMOUS:
-            kind = Verdict.NOTABLE if exe.startswith(CLONES) else bad
+            kind = Verdict.NOTABLE if exe.startswith(CLONES) else Verdict.SUSPICIOUS
             yield Odd(kind, "runs from memory: there is no file of it", "T1620")
         elif process.state == DELETED:
-            yield self._deleted(process, bad)
+            yield self._deleted(process)
         elif process.state == REPLACED and not process.namespace:
             if self.is_owned(exe) is not False:
                 yield Odd(Verdict.FINE, "runs on as it was before an update of its file")
@@ -90,33 +92,57 @@ class Programs:
                 yield Odd(Verdict.NOTABLE, "runs from a file that was replaced since, by no package")
         traits = path_traits(exe)
         if "temporary" in traits:
-            kind = Verdict.NOTABLE if exe.startswith(b"/tmp/.mount_") else bad  # an AppImage's own mount
+            # The exception is an AppImage's own mount.
+            kind = Verdict.NOTABLE if exe.startswith(b"/tmp/.mount_") else Verdict.SUSPICIOUS
             yield Odd(kind, "runs from a folder that anybody may write to", "T1036.005")
         elif is_hidden(exe):
-            yield Odd(bad, "runs from a hidden place", "T1564.001")
+            yield Odd(Verdict.SUSPICIOUS, "runs from a hidden place", "T1564.001")
         elif process.state not in (ANONYMOUS, DELETED) and not process.namespace:
-            yield from self._unowned(exe, bad)
+            yield from self._unowned(exe)
+            yield from self._script(process)
 
-    def _deleted(self, process: Process, bad: Verdict) -> Odd:
+    def _deleted(self, process: Process) -> Odd:
         exe = process.exe or b""
         if not path_traits(exe) and exe.startswith((*SYSTEM, b"/opt/")) and self._changed_since(process):
             return Odd(Verdict.NOTABLE, "runs on although its file is gone: packages changed since it began")
-        return Odd(bad, "runs on although its file was deleted", "T1070.004")
+        return Odd(Verdict.SUSPICIOUS, "runs on although its file was deleted", "T1070.004")
 
     def _changed_since(self, process: Process) -> bool:
         """Whether the package manager did anything since the process was started."""
         began = self._scene.began(process)
         return next(iter(self._scene.packages.transactions(began)), None) is not None
 
-    def _unowned(self, exe: bytes, bad: Verdict) -> Iterator[Odd]:
+    def _unowned(self, exe: bytes) -> Iterator[Odd]:
         if self.is_owned(exe) is not False or exe.startswith(ADMINISTRATORS):
             return
         if exe.startswith(NEVER):
-            yield Odd(bad, "belongs to no package and lies where no program belongs", "T1036.005")
+            yield Odd(
+                Verdict.SUSPICIOUS, "belongs to no package and lies where no program belongs", "T1036.005"
+            )
         elif exe.startswith(SYSTEM):
-            yield Odd(bad, "lies among the system's programs and belongs to no package", "T1036.005")
+            yield Odd(
+                Verdict.SUSPICIOUS, "lies among the system's programs and belongs to no package", "T1036.005"
+            )
         else:
             yield Odd(Verdict.NOTABLE, "belongs to no package and lies in an unusual place")
+
+    def _script(self, process: Process) -> Iterator[Odd]:
+        """What an interpreter runs is as much the program as its image, which always has a package."""
+        path = _script(process)
+        if not path.startswith(SYSTEM + NEVER) or path.startswith(ADMINISTRATORS) or FOREIGN.fullmatch(path):
+            return
+        if self.is_owned(path) is False and not self._leads_to_owned(path):
+            yield Odd(Verdict.NOTABLE, f"runs {text(path, 200)}, which belongs to no package", "T1036.005")
+
+    def _leads_to_owned(self, path: bytes) -> bool:
+        """Whether it is a link of nobody's (alternatives) to what a package owns."""
+        if path not in self._led:
+            try:
+                real = self._scene.host.files.real(path)
+            except OSError:
+                real = path
+            self._led[path] = real != path and bool(self._scene.packages.owners({real}))
+        return self._led[path]
 
 
 def worst(found: Collection[Odd]) -> Verdict:
@@ -157,7 +183,7 @@ def called(process: Process) -> str:
 
 def words(process: Process) -> str:
     """Its command line, without secrets."""
-    return text(command(process.argv), 600)
+    return text(redact(command(process.argv)), 600)
 
 
 def base(process: Process) -> bytes:
@@ -168,6 +194,12 @@ def base(process: Process) -> bytes:
 def is_shell(process: Process) -> bool:
     """Whether it obeys whoever types to it: a shell or an interpreter."""
     return base(process) in SHELLS or language(process.exe or b"") is not None
+
+
+def is_told_what_to_do(process: Process) -> bool:
+    """Whether it is an interpreter whose program stands on its command line, so that no file holds it."""
+    words = _script(process)
+    return words.startswith((b"-c ", b"-e ", b"-E ", b"-r ")) and language(process.exe or b"") is not None
 
 
 def kin(scene: Scene, process: Process) -> list[Process]:

@@ -92,8 +92,8 @@ def _attendance(scene: Scene) -> Attendance:
             register.feed(number, one)
             if not number % 4096 and scene.stop():
                 break
-    values, found.database = rows(texts, WTMPDB, b"wtmp")
-    _database(register, values)
+    first, values, found.database = rows(texts, WTMPDB, b"wtmp", scene.stop)
+    _database(register, values, first)
     register.finish()
     found.present, found.problem = utmp(texts)
     here = list(_present(scene, found))
@@ -121,15 +121,15 @@ def utmp(texts: TextHost) -> tuple[list[Login] | None, str]:
     return None, ""
 
 
-def _database(register: Register, values: Iterable[list[Column]]) -> None:
+def _database(register: Register, values: Iterable[list[Column]], first: int) -> None:
     """The rows of wtmpdb(8): id, type, user, login and logout in microseconds, terminal, origin, service."""
     name = text(WTMPDB)
-    for number, row in enumerate(values):
+    for number, row in enumerate(values, first):
         match row:
             case [_, int(kind), bytes(user), int(login), logout, *rest] if 0 < login < LATEST * 10**6:
                 line, host = ([one if isinstance(one, bytes) else b"" for one in rest] + [b"", b""])[:2]
                 ended = logout / 1e6 if isinstance(logout, int) else 0.0
-                register.row(kind, user, line, host, login / 1e6, ended, f"{name}, row {number + 1}")
+                register.row(kind, user, line, host, login / 1e6, ended, f"{name}, row {number}")
 
 
 def _still(scene: Scene, sessions: Iterable[Session], here: Iterable[Session]) -> Iterator[Session]:

@@ -17,7 +17,7 @@ from ...host.texts import TextHost
 from ...loglines import LONGEST, Line, parse
 from ...model import join, split
 from ...sensors.wtmp import NAMES, PACKED
-from ..interface import text
+from ..interface import text, word
 from ..scene import Scene
 from .attendance import Attendance
 
@@ -95,7 +95,7 @@ def boots(scene: Scene, past: Attendance) -> Boots:
     booted, problem = scene.host.journal.boots() if scene.host.journal.present else ([], "")
     last = 0.0
     for one in booted[-MOST:]:
-        told = {JOURNAL: f"journalctl -b {text(one.id.encode(), 32)}"}
+        told = {JOURNAL: f"journalctl -b {word(text(one.id.encode(), 32))}"}
         # What is left of an old boot may begin long after it: its record is any since the boot before.
         _add(found, CameUp(one.first, 0.0, last, told), one.first - last + SAME if last else one.first)
         last = one.last

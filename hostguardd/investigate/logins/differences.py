@@ -14,7 +14,7 @@ from ...host.live import Process
 from ...sensors.logins import SESSIONS, UNRECORDED, UTMP, terminal
 from ...sensors.wtmp import WTMP
 from ...utmp import SIZE, WIDE, flaws
-from ..interface import Evidence, Item, Verdict, text
+from ..interface import Evidence, Item, Verdict, text, word
 from ..scene import Scene
 from .attendance import NEAR, Attendance
 from .habits import LOCAL
@@ -232,7 +232,7 @@ def _nameless(scene: Scene, now: Presence) -> Iterator[Item]:
                 "Newer who and w read that list: a session is hidden from them by deleting its file.",
                 SAVE,
                 "T1070",
-                (Evidence(f"systemd-cgls -u session-{text(name)}.scope", f"pid {process.pid}"),),
+                (Evidence(f"systemd-cgls -u {word(f'session-{text(name)}.scope')}", f"pid {process.pid}"),),
             )
 
 
@@ -274,4 +274,4 @@ def evidence_of(seat: Seat) -> tuple[Evidence, ...]:
     if not seat.running:
         return ()
     shown = ", ".join(f"{one.pid} {text(one.comm)}" for one in seat.running[:SHOWN])
-    return (Evidence(f"ps -fH -t {text(seat.line)}", shown),)
+    return (Evidence(f"ps -fH -t {word(text(seat.line))}", shown),)

@@ -111,9 +111,9 @@ class Accounts:
     users: Mapping[str, User]
     elsewhere: bool
 
-    def oddity(self, user: str, source: str, habits: Habits, known: bool, brief: bool) -> Oddity | None:
-        """Why nobody should log in by this account from there; None when somebody may. `known`: an
-        administrator approved it. `brief`: it is not known to the time before the one that is looked at."""
+    def oddity(self, user: str, source: str, habits: Habits, brief: bool) -> Oddity | None:
+        """Why nobody should log in by this account from there; None when somebody may.
+        `brief`: it is not known to the time before the one that is looked at."""
         account = self.users.get(user)
         if account is None or account.uid is None:
             if self.elsewhere:
@@ -121,7 +121,7 @@ class Accounts:
             verdict = Verdict.SUSPICIOUS if brief and source != LOCAL else Verdict.NOTABLE
             means = "An account that was made for an intrusion, and removed after it, leaves this behind."
             return Oddity(verdict, "there is no such account (any more)", means, "T1136.001")
-        if source == LOCAL or known:
+        if source == LOCAL:
             return None
         if account.uid == 0:
             if habits.knows(user) and habits.usual(user, source):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
 from ...accounts import User
 from ...host.texts import TextHost
 from ...loglines import origin
 from ...utmp import LATEST, lastlog_stride, lasts
-from ..interface import text
+from ..interface import text, word
 from .records import rows
 
 LASTLOG: Final = b"/var/log/lastlog"
@@ -29,7 +29,9 @@ class LastLogin(NamedTuple):
     source: str
 
 
-def last_logins(texts: TextHost, users: Iterable[User]) -> tuple[list[LastLogin], dict[bytes, str]]:
+def last_logins(
+    texts: TextHost, users: Iterable[User], stop: Callable[[], bool] = lambda: False
+) -> tuple[list[LastLogin], dict[bytes, str]]:
     """The last logins that are recorded, and what could not be read, with the clause why."""
     names: dict[int, list[str]] = {}
     for user in users:
@@ -37,7 +39,7 @@ def last_logins(texts: TextHost, users: Iterable[User]) -> tuple[list[LastLogin]
             names.setdefault(user.uid, []).append(text(user.name))
     problems: dict[bytes, str] = {}
     found = list(_slots(texts, names, problems))
-    values, problem = rows(texts, LASTLOG2, b"lastlog2")
+    _, values, problem = rows(texts, LASTLOG2, b"lastlog2", stop)
     if problem:
         problems[LASTLOG2] = problem
     for row in values:
@@ -46,7 +48,9 @@ def last_logins(texts: TextHost, users: Iterable[User]) -> tuple[list[LastLogin]
                 where = text((line or b"") if isinstance(line, bytes) else b"", 100).removeprefix("/dev/")
                 source = text(origin(host if isinstance(host, bytes) else b""), 300)
                 who = text(name, 100)
-                found.append(LastLogin(frozenset({who}), float(at), where, source, f"lastlog2 -u {who}"))
+                found.append(
+                    LastLogin(frozenset({who}), float(at), where, source, f"lastlog2 -u {word(who)}")
+                )
     return found, problems
 
 
@@ -67,5 +71,5 @@ def _slots(texts: TextHost, names: dict[int, list[str]], problems: dict[bytes, s
             source = text(origin(one.host), 300)
             if 0 < one.at < LATEST:
                 yield LastLogin(
-                    frozenset(who), float(one.at), text(one.line, 100), source, f"lastlog -u {who[0]}"
+                    frozenset(who), float(one.at), text(one.line, 100), source, f"lastlog -u {word(who[0])}"
                 )

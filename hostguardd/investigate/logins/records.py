@@ -7,7 +7,7 @@ compressed one the oldest, as it can be read in no other way), and what was left
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -35,6 +35,9 @@ NAMES: Final = 100_000
 
 DATABASE: Final = 32 << 20
 """Bytes of a database that is read; a larger one is not."""
+
+ROWS: Final = TOGETHER // max(LAYOUTS)
+"""Rows of a database that are read, the newest: as many as records."""
 
 
 @dataclass(slots=True)
@@ -146,20 +149,27 @@ def books(texts: TextHost, path: bytes) -> list[Book]:
     return found[::-1]
 
 
-def rows(texts: TextHost, path: bytes, table: bytes) -> tuple[list[list[Column]], str]:
-    """The rows of a table of the SQLite file at `path`, and the clause why they cannot be read ("": they
-    can, or there is no such file)."""
+def rows(
+    texts: TextHost, path: bytes, table: bytes, stop: Callable[[], bool]
+) -> tuple[int, list[list[Column]], str]:
+    """The newest rows of a table of the SQLite file at `path` with the number of the first of them, and the
+    clause why some cannot be read ("": all can, or there is no such file)."""
     found = texts.read(path, DATABASE + 1)
     if found.data is None:
-        return [], found.problem
+        return 1, [], found.problem
     if len(found.data) > DATABASE:
-        return [], "is larger than what is read of a database"
+        return 1, [], "is larger than what is read of a database"
     waiting = texts.lstat(path + b"-wal")
-    values = values_of(found.data, table)
-    if values is None:
-        return [], "is no whole database"
+    made = values_of(found.data, table, ROWS, stop)
+    if made is None:
+        return 1, [], "is no whole database"
+    count, values = made
     late = "has changes beside it that are not written into it yet" if waiting and waiting.st_size else ""
-    return values, late
+    if stop():
+        late = "was not read to its end: the time ran out"
+    elif count > len(values):
+        late = f"has {count} rows, of which the last {ROWS} were read"
+    return count - len(values) + 1, values, late
 
 
 def _chunks(texts: TextHost, path: bytes, start: int, end: int) -> Iterator[bytes]:

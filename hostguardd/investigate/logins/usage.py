@@ -42,8 +42,8 @@ class Usage:
         """The worst that is unusual of logins at `times`, None when all are usual."""
         known = self.known(user, source)
         brief = self.covered and self.first.get(user, self.since) >= self.since
-        odd = self.accounts.oddity(user, source, self.habits, known is Known.KNOWN, brief)
-        if odd is not None or known is Known.KNOWN:
+        odd = self.accounts.oddity(user, source, self.habits, brief)
+        if odd is not None:
             return odd
         if not self.habits.usual(user, source) and (known is Known.NEW or self.habits.knows(user)):
             why = "the baseline does not have it" if known is Known.NEW else "it never came from there before"

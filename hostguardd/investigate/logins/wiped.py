@@ -15,7 +15,7 @@ from typing import Final
 from ...loglines import CONSOLE
 from ...sensors.wtmp import WTMP
 from ...utmp import BOOT_TIME, USER_PROCESS, Login, origin_of
-from ..interface import Evidence, Found, Item, Unseen, Verdict, text
+from ..interface import Evidence, Found, Item, Unseen, Verdict, text, word
 from ..scene import Scene
 from .attendance import NEAR, WTMPDB, Attendance, near
 from .lasts import LastLogin
@@ -54,7 +54,7 @@ def files(books: Iterable[Book], remedy: str, *, partial: bool) -> Iterator[Foun
             yield _item(
                 book.name, Verdict.SUSPICIOUS, f"{book.name} is a link to {text(book.link)}",
                 "A record that was led elsewhere, as to /dev/null, keeps nothing.",
-                [Evidence(f"ls -l {book.name}", text(book.link))],
+                [Evidence(f"ls -l {word(book.name)}", text(book.link))],
             )  # fmt: skip
         elif book.problem:
             yield Unseen(book.name, f"this record cannot be read: it {_clause(book.problem)}", remedy)
@@ -63,7 +63,7 @@ def files(books: Iterable[Book], remedy: str, *, partial: bool) -> Iterator[Foun
                 f"{book.name} (length)", Verdict.SUSPICIOUS,
                 f"{book.name} ends in {book.rest} bytes that are no whole record: it was cut or edited",
                 "Programs add whole records only; a full disk does not leave this either.",
-                [Evidence(f"stat {book.name}", f"{book.size} bytes, {book.width} to a record")],
+                [Evidence(f"stat {word(book.name)}", f"{book.size} bytes, {book.width} to a record")],
             )  # fmt: skip
         if book.cut and partial:
             left_out = f"its first {book.skipped} of {book.size} bytes" if book.skipped else "the rest of it"
@@ -110,7 +110,7 @@ def history(scene: Scene, past: Attendance, lasts: Iterable[LastLogin]) -> Itera
             yield _item(
                 f"{min(who)} on {line}, missing", Verdict.SUSPICIOUS,
                 f"{other} knows of a login of {min(who)} on {line} at {stamp(at)}, and wtmp does not",
-                CLEANER, [Evidence(source, stamp(at)), Evidence(f"last {min(who)}", "no such login")],
+                CLEANER, [Evidence(source, stamp(at)), Evidence(f"last {word(min(who))}", "no such login")],
             )  # fmt: skip
         elif len(past.books) == 1 and at < (begins or books[0].at):
             recent = at >= scene.since
@@ -213,7 +213,8 @@ def unwritten(lasts: Iterable[LastLogin], remote: dict[str, float]) -> Iterator[
             yield _item(
                 f"{user} in lastlog", Verdict.NOTABLE,
                 f"lastlog says that {user} never logged in, and wtmp has a login at {stamp(at)}",
-                CLEANER, [Evidence(f"lastlog -u {user}", "never"), Evidence(f"last {user}", stamp(at))],
+                CLEANER,
+                [Evidence(f"lastlog -u {word(user)}", "never"), Evidence(f"last {word(user)}", stamp(at))],
             )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from ...loglines import parse
 from ...model import join, split
 from ...sensors.archives import OPAQUE, PACKED, Archives, contents, log_of, unpacked
 from ...sensors.journals import FOLDERS
-from ..interface import Unseen, text
+from ..interface import Unseen, text, word
 from ..scene import SUDO, Scene
 from .passage import NEWLINE, Passage
 
@@ -176,7 +176,7 @@ class _Reader:
                 if head.data is None:
                     self._unseen(one, head.problem or "it vanished")
                 elif head.data.startswith(OPAQUE):
-                    self._unseen(one, "nothing here can unpack it", f"zstdcat {text(one)}")
+                    self._unseen(one, "nothing here can unpack it", f"zstdcat {word(text(one))}")
                 else:
                     found.append(Part(one, size, at // 10**9, unpacked(head.data, 1) != head.data[:1]))
         return found

@@ -227,10 +227,12 @@ def packaged_setting_changed() -> None:
     append("/etc/ssh/ssh_config", "# edited\n")
 
 
-@plant("rpm -Va: files of no package", "unowned", "/usr/bin/lsd", verdict="notable")
+@plant("rpm -Va: files of no package", "unowned", "/usr/bin/lsd")
 def program_of_no_package() -> None:
-    """Only notable here: packaged files of its folder were put there within the same minutes."""
+    """With what hides it from whoever only looks at what else changed: so did some files beside it."""
     shutil.copy("/bin/true", "/usr/bin/lsd")
+    for name in ("cat", "cp", "ls", "mv", "rm"):
+        os.chmod(f"/usr/bin/{name}", 0o755)
 
 
 @plant("find -name '..*'", "names", "/usr/share/...")

@@ -153,3 +153,16 @@ def test_a_damaged_line_is_told_by_its_place(tmp_path: Path) -> None:
     found = look(tmp_path)
     assert "secret" not in repr(found.items)
     assert found.of(Verdict.NOTABLE)[0].name.startswith("line /etc/passwd ")
+
+
+def test_many_accounts_that_changed_lately_are_told_once(tmp_path: Path) -> None:
+    people = [f"p{number}" for number in range(6)]
+    passwd = "".join(f"{name}:x:{1100 + at}:1000::/home/{name}:/bin/bash\n" for at, name in enumerate(people))
+    put(clean(tmp_path), "/etc/passwd", PASSWD + passwd)
+    put(tmp_path, "/etc/shadow", "".join(f"{name}:$y$j9T$a$b:{TODAY}::::::\n" for name in people), 0o600)
+    found = look(tmp_path)
+    (item,) = [one for one in found.of(Verdict.NOTABLE) if "changed" in one.says]
+    assert item.details["accounts"] == people
+    assert "Did you change your password" in str(found.named("p3").details["ask"])
+    assert {one.who for one in found.moments} == set(people)
+    assert {one.verdict for one in found.moments} == {Verdict.NOTABLE}

@@ -5,10 +5,12 @@ from __future__ import annotations
 import gzip
 import os
 import sqlite3
+import struct
 import time
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -184,19 +186,70 @@ def test_values_of_rows_that_fit_and_of_those_that_do_not(tmp_path: Path) -> Non
     path = tmp_path / "wtmp.db"
     database(path, *((3, f"user{n}", n, None, "pts/0", A, "sshd") for n in range(1, 3000)))
     database(path, (3, "long", 1, 2, "pts/0", "x" * 9000, "sshd"), (3, "after", 1, 2, "pts/0", A, "sshd"))
-    values = values_of(path.read_bytes(), b"wtmp")
-    assert values is not None
-    assert len(values) == rows_of(path.read_bytes()) == 3001
+    told = values_of(path.read_bytes(), b"wtmp", 5000)
+    assert told is not None
+    count, values = told
+    assert len(values) == count == rows_of(path.read_bytes()) == 3001
     assert values[0] == [None, 3, b"user1", 1, None, b"pts/0", A.encode(), b"sshd"]
     assert values[-2] == [None, 3, b"long", 1, 2, b"pts/0"]
     assert values[-1][2] == b"after"
-    assert values_of(path.read_bytes(), b"other") == []
+    assert values_of(path.read_bytes(), b"other", 5000) == (0, [])
+    assert values_of(path.read_bytes(), b"wtmp", 2) == (3001, values[-2:])
+    stopped = values_of(path.read_bytes(), b"wtmp", 5000, lambda: True)
+    assert stopped is not None
+    assert stopped[0] < 3001
+
+
+SIZE = 4096
+CELL = b"\x20\1\x20" + b"\x08" * 31  # a row of 31 columns: zeros, which take no bytes
+
+
+def forged(root: int, *pages: bytes) -> bytes:
+    """A file with a table `wtmp` whose root is the page of that number; the first after the schema is 2."""
+    name = b"table" + b"wtmp" * 2 + bytes([root])
+    row = bytes([6 + len(name), 1, 6, 23, 21, 21, 1, 0]) + name
+    first = bytearray(SIZE)
+    first[:18] = b"SQLite format 3\0" + SIZE.to_bytes(2, "big")
+    first[100:110] = page_of(0x0D, [SIZE - len(row)])
+    first[-len(row) :] = row
+    return bytes(first) + b"".join(page.ljust(SIZE, b"\0") for page in pages)
+
+
+def page_of(kind: int, offsets: list[int], last: int = 0) -> bytes:
+    right = struct.pack(">I", last) if kind == 5 else b""
+    return (
+        struct.pack(">BHHHB", kind, 0, len(offsets), 0, 0)
+        + right
+        + struct.pack(f">{len(offsets)}H", *offsets)
+    )
+
+
+def test_a_forged_database_that_is_one() -> None:
+    page = page_of(0x0D, [SIZE - len(CELL)]).ljust(SIZE - len(CELL), b"\0") + CELL
+    assert values_of(forged(2, page), b"wtmp", 10) == (1, [[0] * 31])
+    inner = page_of(5, [2000], 4).ljust(2000, b"\0") + struct.pack(">I", 3) + b"\1"
+    assert rows_of(forged(2, inner, page, page)) == 2
+
+
+@pytest.mark.parametrize(
+    "pages",
+    [
+        [page_of(0x0D, [SIZE - len(CELL)] * 1500).ljust(SIZE - len(CELL), b"\0") + CELL],
+        [page_of(0x0D, [SIZE - 2]).ljust(SIZE - 2, b"\0") + CELL[:2], CELL[2:]],
+        [page_of(5, [], 2)],
+        [page_of(5, [], 3), page_of(5, [], 2)],
+        [page_of(5, [], 9)],
+    ],
+    ids=["one cell for all rows", "a cell in two pages", "a page below itself", "a circle", "no such page"],
+)
+def test_no_byte_is_part_of_two_rows_and_no_page_is_visited_twice(pages: list[bytes]) -> None:
+    assert values_of(forged(2, *pages), b"wtmp", 5000) is None
 
 
 @given(st.binary(max_size=3000))
 def test_any_bytes_are_a_database_or_none(data: bytes) -> None:
     for given_ in (data, b"SQLite format 3\0\x02\0" + data):
-        values_of(given_, b"wtmp")
+        values_of(given_, b"wtmp", 5000)
 
 
 def test_steps_of_the_clock() -> None:

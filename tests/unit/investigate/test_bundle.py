@@ -26,6 +26,7 @@ from hostguardd.host.proc import ProcHost
 from hostguardd.host.texts import Text, TextHost
 from hostguardd.investigate.evidence import bundle, gathering
 from hostguardd.investigate.evidence.archive import LONGEST, LONGEST_PART, Archive, TooLarge, stored
+from hostguardd.investigate.evidence.copies import CHUNK, Cleared
 from hostguardd.investigate.evidence.secrets import without_secrets
 from hostguardd.investigate.interface import Item, Verdict, text
 from hostguardd.investigate.report import build
@@ -178,6 +179,44 @@ def test_no_secret_leaves(root: Path) -> None:
     for data in found.files.values():
         assert HASH.encode() not in data
         assert b"QyNTUxOQAAACDsecret" not in data
+
+
+def test_no_password_among_the_words_leaves(root: Path) -> None:
+    """Of histories, logs and arguments; whichever way a file got in."""
+    (root / "root/.bash_history").write_text("ls\nmysql -uroot -phunter2 db\ncurl -u a:hunter2 x\nls /\n")
+    (root / "home/alice/.bash_history").write_text("PGPASSWORD=hunter2 psql\n")
+    log = f"sudo: COMMAND=/usr/bin/mysql -phunter2\nGET /?password=hunter2 x\nauth: failed\n{HASH}\n"
+    (root / "var/log/secure").write_text(log)
+    (root / "var/log/large").write_text("A line of a log.\n" * 1_200_000 + log + KEY)
+    (root / "var/log/packed.gz").write_text(log)
+    found = of(root, Item("/root/.bash_history", Verdict.NOTABLE, "a history"))
+    assert found.of("/root/.bash_history") == b"ls\nmysql -uroot -p*** db\ncurl -u a:*** x\nls /\n"
+    cleared = b"sudo: COMMAND=/usr/bin/mysql -p***\nGET /?password=*** x\nauth: failed\n(left out)\n"
+    assert found.of("/var/log/secure") == cleared
+    assert cleared.rstrip() in found.of("/var/log/large")
+    assert len(found.of("/var/log/large")) == (root / "var/log/large").stat().st_size
+    assert b"QyNTUxOQ" not in found.of("/var/log/large")
+    assert found.manifest["/var/log/large"]["without"] == ["password hashes", "passwords", "private keys"]
+    assert found.manifest["/home/alice/.bash_history"]["without"] == ["passwords"]
+    assert found.of("/var/log/packed.gz").decode() == log
+    lines = found.files["SHA256SUMS"].decode().splitlines()
+    entry = found.manifest["/var/log/large"]
+    assert entry["sha256"] == hashlib.sha256(found.of("/var/log/large")).hexdigest()
+    assert f"{entry['sha256']}  {entry['stored']}" in lines
+    assert of(root, secrets=True).of("/var/log/secure").decode() == log
+
+
+@pytest.mark.parametrize("lines", [b"x" * 99 + b"\n", b"no end"])
+@pytest.mark.parametrize("before", [0, 100, CHUNK - 200, CHUNK - 100, CHUNK - 20, CHUNK, 2 * CHUNK - 50])
+def test_no_secret_reaches_across_the_parts_of_a_stream(lines: bytes, before: int) -> None:
+    fill = lines * (2 * CHUNK // len(lines) + 1)
+    whole = fill[:before] + b"\n" + KEY.encode() + fill
+    source = io.BytesIO(whole)
+    stream = Cleared(source.read, lambda part: without_secrets(b"x", part)[0])
+    cleared = b"".join(iter(lambda: stream.read(16384), b""))
+    assert len(cleared) == len(whole)
+    assert b"QyNTUxOQ" not in cleared
+    assert b"(left out)" in cleared
 
 
 def test_secrets_are_there_when_asked_for(root: Path) -> None:
@@ -613,6 +652,16 @@ def test_the_same_evidence_gives_the_same_bytes(root: Path) -> None:
         (b"group.conf", "login;*;*;Al0000-2400;floppy:x\n", "login;*;*;Al0000-2400;floppy:x\n"),
         (b".bash_history", f"usermod -p '{HASH}' bob\n", "usermod -p '(left out)' bob\n"),
         (b"wg0.netdev", f"PrivateKey={'A' * 43}=\n", "PrivateKey=(left out)\n"),
+        (b"shadow", f"\0a:{HASH}:1::::::\n", "\0a:(left out):1::::::\n"),
+        (b"/etc/gshadow-", "\0wheel:abJnggxhB/yWI::alice\n", "\0wheel:(left out)::alice\n"),
+        (b".shadow.swp", "b0VIM\0a:abJnggxhB/yWI:1:\n", "b0VIM\0a:(left out):1:\n"),
+        (b"copy.txt", "a:abJnggxhB/yWI:19000:0:99999:7:::\n", "a:(left out):19000:0:99999:7:::\n"),
+        (b"slapd.conf", "rootpw {SSHA}nLZTfwqXVnxy3mvNHV+Aa\n", "rootpw (left out)\n"),
+        (b"/etc/krb5.keytab", "\5\2\0\0key", "(left out)"),
+        (b"/etc/ssl/private/x.pem", "0\x02\1\0key", "(left out)"),
+        (b"/etc/ssh/ssh_host_rsa_key.bak", "a key that is damaged", "(left out)"),
+        (b"/etc/ssh/ssh_host_rsa_key", "", ""),
+        (b"/etc/ssh/ssh_host_rsa_key.pub", "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQ\n", None),
         (b"notes", "echo $1 $2abc $y\n", "echo $1 $2abc $y\n"),
         (b"known_hosts", "|1|abc= ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI\n", None),
     ],
@@ -625,12 +674,16 @@ def test_secrets_are_left_out_of_texts(name: bytes, data: str, kept: str | None)
 
 def test_keys_are_left_out_wherever_they_stand() -> None:
     old = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES\n\n" + "QUJD" * 16 + "\n"
-    for key in (KEY, old + "-----END RSA PRIVATE KEY-----\n", old, KEY.replace("\n", "\r\n")):
-        cleared, what = without_secrets(b"x", f"before\n{key}after\n".encode())
+    ways = {"\r\n", "\\n", "\n> ", "\0", '"\n  "', "\n\0"}
+    for key in (KEY, old + "-----END RSA PRIVATE KEY-----\n", old, *(KEY.replace("\n", way) for way in ways)):
+        cleared, what = without_secrets(b"x", f"before\n{key}Nov 22 20:02 after\n".encode())
         assert what == ["private keys"]
         assert b"QUJDQUJD" not in cleared
         assert b"QyNTUx" not in cleared
         assert cleared.startswith(b"before\n-----BEGIN ")
+        assert cleared.endswith(b":02 after\n")
+    for before in (b"\0", b"\0" * 10_000, b"SQLite format 3\0"):
+        assert b"QyNTUx" not in without_secrets(b"x", before + KEY.encode())[0]
     putty = "PuTTY-User-Key-File-3: x\nPublic-Lines: 1\nAAAA\nPrivate-Lines: 1\nSECRET\nPrivate-MAC: 0\n"
     assert b"SECRET" not in without_secrets(b"x.ppk", putty.encode())[0]
 
@@ -652,5 +705,10 @@ def test_clearing_is_quick_on_what_resembles_a_key_again_and_again() -> None:
     began = time.process_time()
     without_secrets(b"x", b"-----BEGIN RSA PRIVATE KEY-----\n" * 200_000)
     without_secrets(b"x", b"-----BEGIN RSA PRIVATE KEY-----\nA\n" * 200_000)
+    without_secrets(b"x", b"-----BEGIN RSA PRIVATE KEY-----\n" + b"A: b\n" * 1_000_000)
+    without_secrets(b"x", b"-----BEGIN RSA PRIVATE KEY-----" + b" " * 4_000_000)
+    without_secrets(b"x", b"PuTTY-User-Key-File-1:\nPrivate-Lines: 1\n" * 100_000)
+    without_secrets(b"x", b"Private-Lines: 1\n" + b"A\n" * 1_000_000 + b"-")
+    without_secrets(b"x", b"a:b:" + b"1:" * 2_000_000)
     without_secrets(b"shadow", b":" * 4_000_000)
     assert time.process_time() - began < 20

@@ -76,6 +76,14 @@ def test_a_reverse_shell(live: FakeLive, exe: bytes, argv: tuple[bytes, ...]) ->
     assert told.moments[0].verdict is Verdict.SUSPICIOUS
 
 
+def test_a_program_on_the_command_line_that_talks_to_others(live: FakeLive) -> None:
+    pid = live.add_process(b"/usr/bin/python3.11", age=30, uid=33, argv=(b"python3", b"-c", b"import pty"))
+    live.connect("tcp", 41000, b"203.0.113.66", 4444, pid, uid=33)
+    (item,) = found(live).of(Verdict.NOTABLE)
+    assert "203.0.113.66:4444" in item.says
+    assert "its program on the command line" in item.says
+
+
 def test_a_bind_shell_is_found_though_its_port_waits_for_more(live: FakeLive) -> None:
     pid = live.add_process(b"/usr/bin/bash", age=30)
     inode = live.connect("tcp", 443, b"203.0.113.66", 4444, pid)

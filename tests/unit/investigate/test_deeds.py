@@ -113,7 +113,7 @@ def test_lines_of_code() -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", [b"curl ", b"(", b"a=b ", b"sudo ", b"base64 ", b"/.a", b"; ", b'"', b"\\", b"chmod 7"]
+    "piece", [b"curl ", b"(", b"a=b ", b"sudo ", b"base64 ", b"/.a", b"; ", b'"', b"\\", b"\n", b"chmod 7"]
 )
 def test_no_command_holds_the_reader(piece: bytes) -> None:
     began = time.process_time()

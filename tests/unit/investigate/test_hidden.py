@@ -18,7 +18,7 @@ from hostguardd.host.bundle import image
 from hostguardd.host.files import LinuxFiles
 from hostguardd.host.views import LinuxViews
 from hostguardd.investigate.checks import hidden
-from hostguardd.investigate.interface import Known, Verdict
+from hostguardd.investigate.interface import Verdict
 from hostguardd.investigate.scene import Scene
 from hostguardd.model import HiddenFact
 from hostguardd.sensors import unlisted
@@ -95,68 +95,17 @@ def test_where_ports_are_not_to_be_tried_nobody_connects(root: Path, monkeypatch
     assert not looked(hidden.look, where).suspicious
 
 
-@pytest.mark.parametrize(("path", "mode", "verdict"), [
-    ("usr/share/.../kit", 0o644, Verdict.NOTABLE),
-    ("usr/share/.../kit", 0o755, Verdict.SUSPICIOUS),
-    ("usr/lib/x/.install/log", 0o644, Verdict.NOTABLE),
-    ("usr/lib/x/.install/bin/agent", 0o755, Verdict.SUSPICIOUS),
-    ("usr/bin/.ps", 0o755, Verdict.SUSPICIOUS),
-    ("dev/ptyp", 0o644, Verdict.NOTABLE),
-    ("dev/ptyp", 0o755, Verdict.SUSPICIOUS),
-])  # fmt: skip
-def test_a_name_is_judged_by_what_is_behind_it(root: Path, path: str, mode: int, verdict: Verdict) -> None:
-    place = root / path
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_bytes(b"x")
-    place.chmod(mode)
-    (item,) = found(root).items
-    assert item.verdict is verdict
-    assert item.means
-    assert item.next
-
-
-def test_what_is_new_is_suspicious_and_has_its_moment(root: Path) -> None:
-    (root / "usr/share/...").mkdir()
-    (root / "usr/share/.../kit").write_bytes(b"x")
-    told = found(root, now=time.time())
-    assert told.suspicious == ["/usr/share/..."]
-    (moment,) = told.moments
-    assert moment.kind == "file"
-    assert abs(moment.at - time.time()) < 60
-
-
-def test_in_a_temporary_folder_all_is_new_and_a_checkout_is_a_checkout(root: Path) -> None:
-    (root / "tmp/a/.cache").mkdir(parents=True)
-    (root / "tmp/a/.cache/x").write_bytes(b"")
-    assert not found(root, now=time.time()).suspicious
-    (root / "tmp/b/.git").mkdir(parents=True)
-    (root / "tmp/b/.ci").mkdir(parents=True)
-    (root / "tmp/b/.ci/run").write_bytes(b"")
-    (root / "tmp/b/.ci/run").chmod(0o755)
-    assert not found(root, now=time.time()).suspicious
-
-
-def test_what_a_package_brought_or_was_approved(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_are_left_to_their_own_check(root: Path) -> None:
     (root / "usr/bin/.ps").write_bytes(b"")
     (root / "usr/bin/.ps").chmod(0o755)
-    assert found(root, Owning()).named("/usr/bin/.ps").verdict is Verdict.FINE
     where = over(root)
-    monkeypatch.setattr(where.approved, "known", lambda fact: Known.KNOWN)
-    assert looked(hidden.look, where).named("/usr/bin/.ps").verdict is Verdict.NOTABLE
+    assert [fact.name for fact in where.facts(HiddenFact)] == [b"/usr/bin/.ps"]
+    assert not looked(hidden.look, where).items
 
 
-def test_a_folder_of_many_names_is_looked_at_in_part(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hidden, "MOST_INSIDE", 5)
-    (root / "usr/share/...").mkdir()
-    for number in range(50):
-        (root / f"usr/share/.../{number}").write_bytes(b"")
-    (item,) = found(root).items
-    assert item.verdict is Verdict.NOTABLE
-
-
-def test_every_sign_has_its_words() -> None:
-    assert set(hidden.SAYS) == HiddenFact.TRAITS
-    assert signs.ODD_NAME in hidden.NAMES
+def test_every_sign_has_its_words_or_its_own_check() -> None:
+    names = {signs.ODD_NAME, signs.HIDDEN_FOLDER, signs.HIDDEN_FILE, signs.IN_DEV}
+    assert set(hidden.SAYS) | names == HiddenFact.TRAITS
 
 
 # -- connecting ----------------------------------------------------------------------------------------

@@ -354,8 +354,8 @@ class Approved:
 @pytest.mark.parametrize(
     ("word", "user", "verdict"),
     [
-        (Known.NEW, "alice", Verdict.NOTABLE), (Known.KNOWN, "alice", Verdict.FINE),
-        (Known.KNOWN, "root", Verdict.FINE), (Known.NEW, "root", Verdict.NOTABLE),
+        (Known.NEW, "alice", Verdict.NOTABLE), (Known.KNOWN, "alice", Verdict.NOTABLE),
+        (Known.KNOWN, "root", Verdict.NOTABLE), (Known.NEW, "root", Verdict.NOTABLE),
         (Known.KNOWN, "ghost", Verdict.SUSPICIOUS),
     ],
 )  # fmt: skip
@@ -363,8 +363,10 @@ def test_what_the_baseline_says(machine: Machine, word: Known, user: str, verdic
     machine.write(*machine.wtmp, *visit(user, machine.last + DAY - 3600, A))
     where = scene(os.fsencode(machine.root), now=float(NOW))
     where.approved = Approved(word)  # type: ignore[assignment]
-    one = looked(look, where).named(f"{user} from {A}")
+    found = looked(look, where)
+    one = found.named(f"{user} from {A}")
     assert (one.known, one.verdict) == (word, verdict)
+    assert (found.moments[-1].known, found.moments[-1].verdict) == (word, verdict)
 
 
 # -- habits ------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,12 @@ from tests.fakepackages import FakePackages
 from tests.scenes import Findings, looked, scene
 from tests.trees import OWNED, clean, put
 
+LATER = time.time() + 30 * 86400
+"""A month on: nothing that a test made just now is new."""
 
-def look(root: Path, packages: FakePackages | None = None) -> Findings:
-    return looked(names.look, scene(bytes(root), packages=packages or FakePackages(OWNED)))
+
+def look(root: Path, packages: FakePackages | None = None, now: float = 0.0) -> Findings:
+    return looked(names.look, scene(bytes(root), packages=packages or FakePackages(OWNED), now=now))
 
 
 def test_a_clean_host_has_none(tmp_path: Path) -> None:
@@ -64,3 +68,67 @@ def test_a_hostile_name_is_shown_escaped(tmp_path: Path) -> None:
     put(clean(tmp_path), "/usr/bin/ls\x1b[2J\n")
     (item,) = look(tmp_path).items
     assert item.name == "/usr/bin/ls\\x1b[2J\\x0a"
+
+
+@pytest.mark.parametrize(("path", "mode", "verdict"), [
+    ("usr/lib/x/.install/log", 0o644, Verdict.NOTABLE),
+    ("usr/lib/x/.install/bin/agent", 0o755, Verdict.SUSPICIOUS),
+    ("usr/bin/.ps", 0o755, Verdict.SUSPICIOUS),
+    ("dev/ptyp", 0o644, Verdict.NOTABLE),
+    ("dev/ptyp", 0o755, Verdict.SUSPICIOUS),
+    ("tmp/.cache/log", 0o644, Verdict.NOTABLE),
+])  # fmt: skip
+def test_a_dot_name_is_judged_by_what_is_behind_it(
+    tmp_path: Path, path: str, mode: int, verdict: Verdict
+) -> None:
+    put(clean(tmp_path), path, b"x", mode)
+    (item,) = look(tmp_path, now=LATER).items
+    assert item.verdict is verdict
+    assert item.means
+    assert item.next
+
+
+def test_what_is_new_behind_it_is_suspicious_and_has_its_moment(tmp_path: Path) -> None:
+    put(clean(tmp_path), "/usr/lib/x/.install/log")
+    told = look(tmp_path)
+    assert told.suspicious == ["/usr/lib/x/.install"]
+    (moment,) = told.moments
+    assert abs(moment.at - time.time()) < 60
+
+
+def test_in_a_temporary_folder_all_is_new_and_a_checkout_is_a_checkout(tmp_path: Path) -> None:
+    put(clean(tmp_path), "/tmp/a/.cache/x")
+    put(tmp_path, "/tmp/b/.git/config")
+    put(tmp_path, "/tmp/b/.ci/run", mode=0o755)
+    assert not look(tmp_path).suspicious
+
+
+def test_a_folder_of_many_names_is_looked_at_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(names, "MOST_INSIDE", 5)
+    for number in range(50):
+        put(clean(tmp_path), f"/usr/lib/x/.install/{number}")
+    (item,) = look(tmp_path, now=LATER).items
+    assert item.verdict is Verdict.NOTABLE
+
+
+def test_alike_names_below_one_folder_are_told_as_one(tmp_path: Path) -> None:
+    clean(tmp_path)
+    for number in range(40):
+        put(tmp_path, f"/tmp/work/{number}/.cache/x")
+        put(tmp_path, f"/tmp/work/{number}/.. /x")
+    put(tmp_path, "/tmp/other/.cache/x")
+    found = look(tmp_path)
+    counts = {one.name: one.details.get("count", 1) for one in found.items}
+    assert counts == {
+        "names below /tmp/work: hidden-folder of root": 40,
+        "names below /tmp/work: odd-name of root": 40,
+        "/tmp/other/.cache": 1,
+    }
+    assert len(found.moments) == 3
+
+
+def test_many_decoys_do_not_hide_a_name_among_the_system_s_own(tmp_path: Path) -> None:
+    clean(tmp_path)
+    for number in range(40):
+        put(tmp_path, f"/usr/lib/x/{number}/.. /x")
+    assert len(look(tmp_path).suspicious) == 40

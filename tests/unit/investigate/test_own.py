@@ -12,26 +12,26 @@ import pytest
 from hostguardd.config import Config
 from hostguardd.investigate.approved import Approved
 from hostguardd.investigate.checks import alerts, drift
-from hostguardd.investigate.inquiry import approved
-from hostguardd.investigate.interface import Item, Known, Verdict
+from hostguardd.investigate.interface import Confidence, Item, Known, Moment, Verdict
 from hostguardd.investigate.scene import Options, Scene
 from hostguardd.model import FileFact, Severity
 from hostguardd.sections import AlertLogConfig
 from hostguardd.store.alertlog import AlertLog
 from tests import scenes
 from tests.alerts import IDENTITY, alert
+from tests.fakelive import FakeLive
 from tests.state import State, file
 
 HOSTS = file(b"/etc/hosts")
 
 
 def settings(tmp_path: Path) -> Config:
-    paths = replace(scenes.CONFIG.paths, state=str(tmp_path), log=str(tmp_path / "log"), run=str(tmp_path))
+    paths = replace(scenes.CONFIG.paths, state=str(tmp_path), log="/log", run=str(tmp_path))
     return replace(scenes.CONFIG, paths=paths)
 
 
 def scene(tmp_path: Path, approved: Approved | None = None) -> Scene:
-    where = scenes.scene(bytes(tmp_path / "root"))
+    where = scenes.scene(bytes(tmp_path / "root"), live=FakeLive())
     return Scene(
         where.host, settings(tmp_path), approved or Approved(None), Options(), uid=0, clock=where.clock
     )
@@ -95,7 +95,7 @@ def test_a_baseline_that_nobody_reviewed_is_notable(tmp_path: Path, root: Path) 
 
 
 def written(tmp_path: Path, *severities: Severity) -> Path:
-    folder = tmp_path / "log"
+    folder = tmp_path / "root/log"
     folder.mkdir(exist_ok=True)
     where = scenes.scene()
     log = AlertLog(str(folder), AlertLogConfig(), IDENTITY)
@@ -147,6 +147,22 @@ def test_a_host_that_never_had_the_daemon_is_fine(tmp_path: Path, root: Path) ->
     assert {one.verdict for one in found.items} == {Verdict.FINE}
 
 
+def test_an_image_has_its_own_alerts_and_no_daemon(tmp_path: Path, root: Path) -> None:
+    log = written(tmp_path, Severity.HIGH)
+    image = Scene(scenes.scene(bytes(root)).host, settings(tmp_path), Approved(None), Options(), uid=0)
+    found = scenes.looked(alerts.look, image)
+    assert found.named("alert log").says.startswith(str(log.parent))
+    assert [one.name for one in found.items] == ["alert log", "alerts"]
+    assert [one.scope for one in found.unseen] == ["hostguardd"]
+
+
+def test_a_link_in_an_image_leads_to_no_alerts_of_ours(tmp_path: Path, root: Path) -> None:
+    written(tmp_path, Severity.HIGH).parent.rename(tmp_path / "ours")
+    (root / "log").symlink_to(tmp_path / "ours")
+    found = scenes.looked(alerts.look, scene(tmp_path))
+    assert "there is no alert log" in found.named("alert log").says
+
+
 def test_a_daemon_with_a_baseline_that_does_not_run_is_notable(
     tmp_path: Path, state: State, root: Path
 ) -> None:
@@ -173,7 +189,9 @@ def test_what_was_approved_is_a_grade_less(
     number = made.baseline.begin_capture()
     made.baseline.finish_capture(number, 1, "alice", "", reviewed=reviewed)
     made.close()
-    item = Item("x", before, "x is odd", "means", "next", known)
-    told = approved(item, scene(tmp_path, Approved(made.path)))
+    approved = Approved(made.path)
+    told = approved.lowered(Item("x", before, "x is odd", "means", "next", known))
     assert told.verdict is after
     assert ("approved in generation 1" in told.says) == (before is not after)
+    moment = Moment(1.0, "file", "x came", "ctime of x", Confidence.LIKELY, before, known=known)
+    assert approved.lowered(moment).verdict is after

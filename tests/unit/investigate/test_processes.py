@@ -154,6 +154,32 @@ def test_an_account_that_is_not_there(live: FakeLive) -> None:
     assert of(live, inside).verdict is Verdict.FINE
 
 
+def test_who_only_counts_its_processes_apart_is_no_container(live: FakeLive) -> None:
+    strange = live.add_process(b"/usr/lib/upd/agent", age=9, namespace="pid:[4]")
+    packages = Owning(strangers=frozenset({b"/usr/lib/upd/agent"}))
+    assert of(live, strange, packages).verdict is Verdict.FINE
+    live.at_our_root.add(strange)
+    assert of(live, strange, packages).verdict is Verdict.SUSPICIOUS
+
+
+@pytest.mark.parametrize(
+    ("script", "verdict"),
+    [
+        (b"/usr/lib/upd/agent.py", Verdict.NOTABLE),
+        (b"/etc/upd.py", Verdict.NOTABLE),
+        (b"/usr/lib/tool/tool.py", Verdict.FINE),
+        (b"/opt/tool.py", Verdict.FINE),
+        (b"/usr/lib/node_modules/npm/cli.js", Verdict.FINE),
+    ],
+)
+def test_what_an_interpreter_runs_has_an_owner_too(live: FakeLive, script: bytes, verdict: Verdict) -> None:
+    pid = live.add_process(b"/usr/bin/python3.11", age=9, argv=(b"python3", script))
+    strangers = frozenset({b"/usr/lib/upd/agent.py", b"/usr/lib/node_modules/npm/cli.js"})
+    item = of(live, pid, Owning(strangers=strangers))
+    assert item.verdict is verdict
+    assert ("belongs to no package" in item.says) is (verdict is Verdict.NOTABLE)
+
+
 def test_a_helper_of_the_kernel_that_stays(live: FakeLive) -> None:
     pid = live.add_process(b"/usr/sbin/modprobe", parent=2, age=1, unit=b"")
     assert of(live, pid).verdict is Verdict.FINE

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from hostguardd.investigate.checks import recent
+from hostguardd.investigate.files import explained
 from hostguardd.investigate.interface import Confidence, Verdict
 from hostguardd.investigate.scene import Options
 from tests.fakepackages import FakePackages, installed_at
@@ -29,7 +30,8 @@ def login(root: Path, user: str, at: float, until: float, origin: str = "203.0.1
 
 
 def look(root: Path, packages: FakePackages) -> Findings:
-    return looked(recent.look, scene(bytes(root), packages=packages, options=Options(days=1)))
+    options = Options(days=1, packages=False)
+    return looked(recent.look, scene(bytes(root), packages=packages, options=options))
 
 
 def test_what_a_package_brought_is_explained_by_its_installation(tmp_path: Path) -> None:
@@ -155,7 +157,7 @@ def image(root: Path, count: int) -> FakePackages:
 
 def test_a_host_that_was_put_there_is_told_once(tmp_path: Path) -> None:
     put(clean(tmp_path), "/usr/bin/own", "#!/bin/sh\n", 0o755)
-    found = look(tmp_path, image(tmp_path, recent.LEAST_DEPLOYED))
+    found = look(tmp_path, image(tmp_path, explained.LEAST_DEPLOYED))
     assert not found.suspicious
     (item,) = found.of(Verdict.NOTABLE)
     assert item.name.startswith("the host was put here at ")
@@ -163,19 +165,89 @@ def test_a_host_that_was_put_there_is_told_once(tmp_path: Path) -> None:
     assert item.details["programs"] == ["/usr/bin/own"]
 
 
+@pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lies half a second apart does not belong together."""
+    monkeypatch.setattr(explained, "SETTLED", 0.2)
+
+
+def touched(root: Path, packages: FakePackages) -> None:
+    """As chown(1) does to a whole tree: every inode changes, and none is new."""
+    time.sleep(0.5)
+    for path in packages.paths:
+        os.chown(root / os.fsdecode(path.lstrip(b"/")), -1, os.getgid())
+
+
+@pytest.mark.usefixtures("brief")
+def test_who_changes_all_inodes_puts_no_host_there(tmp_path: Path) -> None:
+    packages = image(clean(tmp_path), explained.LEAST_DEPLOYED)
+    touched(tmp_path, packages)
+    put(tmp_path, "/usr/bin/own", "#!/bin/sh\n", 0o755)
+    found = look(tmp_path, packages)
+    assert not any(one.name.startswith("the host was put") for one in found.items)
+    (item,) = [one for one in found.of(Verdict.NOTABLE) if one.name.startswith("very many changes at ")]
+    assert f"{explained.LEAST_DEPLOYED + len(OWNED)} packaged paths" in item.says
+    assert any("own" in one.says and one.name.startswith("/usr/bin at") for one in found.of(Verdict.NOTABLE))
+    assert explained.deployed(scene(bytes(tmp_path), packages=packages)) == []
+
+
+@pytest.mark.usefixtures("brief")
+def test_what_the_package_manager_did_puts_no_host_there(tmp_path: Path) -> None:
+    packages = image(clean(tmp_path), explained.LEAST_DEPLOYED)
+    packages.done = [*OLD, *installed_at(time.time(), "data", *OWNED.values())]
+    found = look(tmp_path, packages)
+    assert not found.of(Verdict.NOTABLE)
+
+
+def test_a_program_that_is_not_as_packaged_is_not_hidden_by_the_host_s_arrival(tmp_path: Path) -> None:
+    packages = image(clean(tmp_path), explained.LEAST_DEPLOYED)
+    packages.changed = {b"/usr/bin/ls": ("content",)}
+    (item,) = look(tmp_path, packages).of(Verdict.SUSPICIOUS)
+    assert item.details["names"] == ["ls"]
+
+
+def test_a_program_that_is_not_as_packaged_is_not_hidden_by_its_package_s_installation(
+    tmp_path: Path,
+) -> None:
+    done = [*OLD, *installed_at(time.time(), *OWNED.values())]
+    packages = FakePackages(OWNED, {b"/usr/bin/ls": ("content",)}, done)
+    (item,) = look(clean(tmp_path), packages).of(Verdict.SUSPICIOUS)
+    assert item.details["names"] == ["ls"]
+
+
+def test_what_was_not_compared_is_not_called_as_packaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recent, "MOST_VERIFIED", 3)
+    found = look(clean(tmp_path), FakePackages(OWNED, done=OLD))
+    assert any("not compared with it" in one.says for one in found.items if one.name.startswith("/etc at"))
+    (one,) = found.unseen
+    assert "3 packaged files" in one.reason
+
+
 def test_who_touches_few_packaged_files_puts_no_host_there(tmp_path: Path) -> None:
     put(clean(tmp_path), "/usr/bin/own", "#!/bin/sh\n", 0o755)
-    found = look(tmp_path, image(tmp_path, recent.LEAST_DEPLOYED // 2))
+    found = look(tmp_path, image(tmp_path, explained.LEAST_DEPLOYED // 2))
     assert not any(one.name.startswith("the host was put") for one in found.items)
     assert any("/usr/bin" in one.name for one in found.items if one.verdict > Verdict.FINE)
 
 
-def test_what_changed_after_the_host_was_put_there_is_not_hidden_by_that(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    packages = image(clean(tmp_path), recent.LEAST_DEPLOYED)
-    monkeypatch.setattr(recent, "SETTLED", 0.2)
+@pytest.mark.usefixtures("brief")
+def test_what_changed_after_the_host_was_put_there_is_not_hidden_by_that(tmp_path: Path) -> None:
+    packages = image(clean(tmp_path), explained.LEAST_DEPLOYED)
     time.sleep(0.5)
     put(tmp_path, "/usr/bin/late", "#!/bin/sh\n", 0o755)
     found = look(tmp_path, packages)
     assert any("late" in one.says for one in found.items if one.verdict > Verdict.FINE)
+
+
+def test_logs_of_packages_that_nothing_here_unpacks_are_said(tmp_path: Path) -> None:
+    put(clean(tmp_path), "/var/log/dnf5.log.1.zst", b"\x28\xb5\x2f\xfd")
+    (one,) = look(tmp_path, FakePackages(OWNED, done=OLD)).unseen
+    assert (one.scope, one.remedy) == ("/var/log/dnf5.log.1.zst", "zstdcat /var/log/dnf5.log.1.zst")
+
+
+def test_what_a_run_made_is_explained_though_another_one_ended_shortly_before(tmp_path: Path) -> None:
+    (clean(tmp_path) / "usr/bin/editor").symlink_to("/etc/alternatives/editor")
+    done = [*OLD, *installed_at(time.time() - 1200, "other"), *installed_at(time.time(), *OWNED.values())]
+    assert not look(tmp_path, FakePackages(OWNED, done=done)).of(Verdict.NOTABLE)

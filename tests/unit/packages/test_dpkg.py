@@ -14,7 +14,7 @@ import pytest
 
 from hostguardd.host import workers
 from hostguardd.model import Blind
-from hostguardd.packages import checking
+from hostguardd.packages import checking, dpkgdb
 from hostguardd.packages.dpkg import Dpkg
 from hostguardd.packages.interface import Level
 from tests import packaged
@@ -264,3 +264,21 @@ def test_readers_that_die_or_fall_silent_are_a_blind(
     assert isinstance(blind, Blind)
     assert blind.scope == b"*"
     assert "not everything was compared" in blind.reason
+
+
+ZERO = b"0" * 32
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"", b"\n\n", ZERO + b"  ../etc/x\n", ZERO + b"  a..b\nbad\n" + ZERO + b" *c",
+        b"/a\0b\n/c\n/../d\n/.\n",
+        ZERO + b"  //x\n" + ZERO + b"  ./x\n" + ZERO + b"  y", b"/" + b"a" * 5000 + b"\n/b\n/.\n",
+        b"xx" + ZERO + b"  y\n", ZERO + b"  " + b"a" * 5000 + b"\n",
+    ],
+)  # fmt: skip
+def test_tables_are_read_as_a_whole_as_line_by_line(text: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = dpkgdb.listed(text), dpkgdb.digests(text)
+    monkeypatch.setattr(dpkgdb, "_all_plain", lambda *_: False)
+    assert (dpkgdb.listed(text), dpkgdb.digests(text)) == whole

@@ -194,6 +194,53 @@ def test_what_it_did_is_read_from_dnfs_log_and_from_the_headers(root: Path) -> N
     assert list(manager(root).transactions(time.time() + 3600)) == []
 
 
+def told(root: Path) -> list[tuple[str, ...]]:
+    """What it did by its logs, with the line of the log that says so."""
+    found = [one for one in manager(root).transactions(0) if one.source.startswith("/var/log/")]
+    return [tuple(map(str, one[1:])) for one in found]
+
+
+def test_what_it_did_is_read_from_dnf5s_log(root: Path) -> None:
+    """As Fedora has it from 41 on; the format is that of libdnf5's rpm/transaction.cpp."""
+    call = '[{}] INFO RPM callback {} stop "{}" amount 9 total 9\n'
+    acpi, new, old = "acpi-0:1.7-21.fc41.x86_64", "vim-2:9.1-1.fc41.x86_64", "vim-2:9.0-1.fc41.x86_64"
+    (root / "var/log/dnf5.log").write_text(
+        '2024-09-20T10:30:35+0000 [714] INFO --- DNF5 launched with arguments: "dnf upgrade" ---\n'
+        f'2024-09-20T10:30:54+0000 [714] INFO RPM callback install start "{acpi}" total 9\n'
+        + "2024-09-20T10:30:54+0000 " + call.format(714, "install", acpi)
+        + "2024-09-20T10:30:55+0000 " + call.format(714, "install", new)
+        + "2024-09-20T10:30:56+0000 " + call.format(714, "uninstall", old)
+        + "2024-09-20T10:40:00+0000 " + call.format(799, "uninstall", new)
+    )  # fmt: skip
+    assert told(root) == [
+        ("install", "acpi.x86_64", "", "1.7-21.fc41", "/var/log/dnf5.log:3"),
+        ("upgrade", "vim.x86_64", "2:9.0-1.fc41", "2:9.1-1.fc41", "/var/log/dnf5.log:4"),
+        ("remove", "vim.x86_64", "2:9.1-1.fc41", "", "/var/log/dnf5.log:6"),
+    ]
+    first = next(iter(manager(root).transactions(0)))
+    assert first.at == 1726828254.0
+
+
+def test_what_it_did_is_read_from_yums_log_which_has_no_years(root: Path) -> None:
+    log = root / "var/log/yum.log"
+    log.write_text(
+        "Dec 30 23:59:59 Installed: tmux-1.8-4.el7.x86_64\n"
+        "Jan 02 10:00:00 Updated: 1:openssl-libs-1.0.1e-51.el7_2.5.x86_64\n"
+        "Jan 02 10:00:01 Erased: postfix\n"
+        "no line of yum's\n"
+    )
+    written = time.mktime((2024, 1, 2, 10, 0, 1, 0, 0, -1))
+    os.utime(log, (written, written))
+    assert told(root) == [
+        ("install", "tmux.x86_64", "", "1.8-4.el7", "/var/log/yum.log:1"),
+        ("upgrade", "openssl-libs.x86_64", "", "1:1.0.1e-51.el7_2.5", "/var/log/yum.log:2"),
+        ("remove", "postfix", "", "", "/var/log/yum.log:3"),
+    ]
+    first, *_, last = list(manager(root).transactions(0))[:3]
+    assert time.localtime(first.at)[:3] == (2023, 12, 30)
+    assert last.at == written
+
+
 def test_a_database_of_garbage_is_a_problem_and_no_exception(root: Path) -> None:
     for path in (root / packaged.FOLDER).iterdir():
         path.write_bytes(os.urandom(10_000))
