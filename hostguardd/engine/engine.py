@@ -84,7 +84,7 @@ class Engine:
         self._reload = reload
         self.database = database
         self.log = log
-        self._host = host
+        self.host = host
         self.clock = clock
         self._notifier = notifier
         self.diagnose = diagnose
@@ -296,9 +296,9 @@ class Engine:
             urgent=lambda path: self.parts.urgent(path),
             relevant=lambda folder, name: self.parts.relevant(folder, name),
         )
-        self.parts = build(config, self._host, self.clock, self.coverage.add, os.getpid())
+        self.parts = build(config, self.host, self.clock, self.coverage.add, os.getpid())
         self.coverage.pulse = Pulse(
-            self._host.files,
+            self.host.files,
             lambda: self.parts,
             self.clock,
             self.coverage.hint,
@@ -335,7 +335,7 @@ class Engine:
             return
         self.windows.unseen()
         before = set(self.parts.watches.literal)
-        self.parts = rehouse(self.parts, self.config, named, self._host, self.clock, self.coverage.add)
+        self.parts = rehouse(self.parts, self.config, named, self.host, self.clock, self.coverage.add)
         self.keeper = self._keeper()
         self._anchor()
         self._open_witness()
@@ -347,7 +347,7 @@ class Engine:
     def _open_witness(self) -> None:
         """Have the witness see what the present parts look at."""
         if self.witness is not None:
-            watched, others = file_systems(self._host.files.mounts(), self.parts.watches)
+            watched, others = file_systems(self.host.files.mounts(), self.parts.watches)
             self.witness.open(self.config.actors.rungs, watched, others)
 
     def _approved_at(self) -> int:
@@ -375,7 +375,7 @@ class Engine:
         if self._uid:
             self.tell("daemon.unprivileged", uid=self._uid)
         self._anchor()
-        tell_reboot(self.baseline, self._host, alive_at(self.baseline) or 0, self.tell)
+        tell_reboot(self.baseline, self.host, alive_at(self.baseline) or 0, self.tell)
         current = self.baseline.current()
         if current is None:
             self._capture()
@@ -423,7 +423,7 @@ class Engine:
         self.tell("daemon.stopping", reason=self._stopping or "error")
         self.announcer.flush()
         self._life.note()
-        note_ending(self.baseline, self._host)
+        note_ending(self.baseline, self.host)
         for job in waiting:
             job.fail(HostguardError("the daemon is stopping"))
         self.coverage.stop()

@@ -37,6 +37,15 @@ class Stories:
         ):
             yield str(id), unpack(str(told))
 
+    def mentioning(self, mark: str, most: int) -> Iterator[tuple[str, Story]]:
+        """Up to so many of those in whose text `mark` stands ("": none), with the ids of their findings."""
+        if not mark:
+            return
+        for id, told in self._run(
+            "SELECT finding, told FROM story WHERE instr(told, ?) LIMIT ?", (mark, most)
+        ):
+            yield str(id), unpack(str(told))
+
     def put(self, id: str, story: Story) -> None:
         """Write, or write anew, that of a finding."""
         self._run("INSERT OR REPLACE INTO story VALUES(?, ?)", (id, story.pack()))
