@@ -126,7 +126,8 @@ class Leaving:
     standard output). `problems` are sentences on those that could not be written.
 
     They are opened before anything is looked at, so that a name that cannot be written is said at once; what
-    was not finished is removed again, whatever ends us but SIGKILL. One that fails keeps no other one back.
+    was not finished is removed again, whether Ctrl-C, `kill` or a lost connection ends us. One that fails
+    keeps no other one back.
     """
 
     def __init__(self, page: str | None, bundle: str | None) -> None:

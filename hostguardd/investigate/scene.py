@@ -85,6 +85,7 @@ class Scene:
         self._hung: set[object] = set()
         self._deadline = float("inf")
         self.gaps: list[Unseen] = []
+        self.overlooked = 0
 
     @property
     def is_root(self) -> bool:
@@ -160,7 +161,7 @@ class Scene:
 
     @property
     def processes(self) -> Mapping[int, Process]:
-        """Every process, by pid. What there was no time for stands in `gaps`."""
+        """Every process, by pid, but for as many as `overlooked` says: there was no time for them."""
         return self.once(Scene._processes)
 
     def _processes(self) -> Mapping[int, Process]:
@@ -169,7 +170,8 @@ class Scene:
         pids = live.pids()
         for number, pid in enumerate(pids):
             if self.hurry():
-                self._gap(len(pids) - number, "looked at")
+                self.overlooked = len(pids) - number
+                self._gap(self.overlooked, "looked at")
                 break
             process = live.process(pid)
             if process is not None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from ..record import clean
 from .findings import badge, generation_words
 from .paper import SEVERITIES, Data, Paper, ago, cells, count, duration, parse_time, size
+from .windows import until
 
 _INDENT = 12
 _SHOWN_BLINDS = 8
@@ -22,8 +23,8 @@ def status(paper: Paper, data: Data) -> list[str]:
     lines += _generation_row(paper, data.get("generation") or {})
     lines += _open_row(paper, data.get("open") or {})
     for one in data.get("windows") or []:
-        until, id = paper.when(one.get("until")), one.get("id")
-        lines += _row(paper, "expected", f"{one.get('reason')}, until {until}: see hostguardctl expect {id}")
+        see = f"see hostguardctl expect {one.get('id')}"
+        lines += _row(paper, "expected", f"{one.get('reason')}, {until(paper, one)}: {see}")
     lines += _coverage_rows(paper, data.get("coverage") or {})
     lines += _log_row(paper, data.get("log") or {})
     lines += _destination_rows(paper, data.get("destinations") or [])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .findings import grouped
-from .paper import Data, Paper, count
+from .paper import Data, Paper, ago, count, parse_time
 
 
 def announced(paper: Paper, window: Data) -> list[str]:
@@ -27,12 +27,18 @@ def window(paper: Paper, data: Data) -> list[str]:
     return lines
 
 
+def until(paper: Paper, window: Data) -> str:
+    """`until 2026-11-23 14:30:30 (in 25 min)`."""
+    moment = parse_time(window["until"])
+    left = f" ({ago(paper.now - moment)})" if moment is not None and moment > paper.now else ""
+    return f"until {paper.stamp(window['until'])}{left}"
+
+
 def _lines(paper: Paper, window: Data) -> list[str]:
     state, id = str(window["state"]), str(window["id"])
-    until = paper.when(window["until"])
-    said = {"open": f"open until {until}", "closing": "ends: a last look is being made"}
-    head = f"{id}  {said.get(state, f'ended {until}')}: {window['reason']}"
-    lines = paper.wrap(head, 2, style="strong")
+    said = {"open": f"open {until(paper, window)}", "closing": "ending, with a last look"}
+    head = f"{said.get(state, 'ended ' + paper.when(window['until']))}: {window['reason']}"
+    lines = paper.wrap(head, len(id) + 2, "strong", first=paper.paint("strong", f"{id}  "))
     where = " ".join(map(str, window["paths"])) or "every file but the critical ones"
     lines += paper.wrap(f"expected: {where}", 2)
     lines += paper.wrap(f"announced {paper.when(window['opened'])} by {window['actor']}", 2)

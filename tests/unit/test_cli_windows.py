@@ -82,7 +82,7 @@ def test_what_is_asked(
     answer(engine, **{call.replace("-", "_"): shown})
     code, out, err = run("expect", *argv)
     assert (code, err) == (Exit.OK, "")
-    assert "w4b1f0c7  open until" in out
+    assert "w4b1f0c7  open until 2026-11-23 " in out
     assert "deploy 42" in out
     assert (engine.seen[-1].call, engine.seen[-1].args) == (call, args)
     assert json.loads(run("expect", *argv, "--json")[1])
@@ -152,12 +152,15 @@ def test_pages_of_each_state() -> None:
     closing, decided = window(state="closing"), window(id="w2", state="ended", inside=0)
     undecided = window(id="w3", state="ended", paths=[])
     page = "\n".join(windows.listed(PAPER, {"windows": [closing, decided, undecided]}))
-    assert "a last look is being made" in page
+    assert "w4b1f0c7  ending, with a last look: deploy 42" in page
     assert "w2" not in page
     assert "accept --window w3" in page
     assert "expected: every file but the critical ones" in page
     assert windows.listed(PAPER, {"windows": [decided]}) == [
         "Nothing is announced, and nothing waits for a decision."
     ]
+    assert windows.announced(PAPER, window())[0] == (
+        "w4b1f0c7  open until 2026-11-23 14:30:30 (in 25 min): deploy 42"
+    )
     lines = pages.status(PAPER, status() | {"windows": [window()]})
     assert any("expected" in line and "hostguardctl expect w4b1f0c7" in line for line in lines)

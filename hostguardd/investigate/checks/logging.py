@@ -82,7 +82,7 @@ def look(scene: Scene) -> Iterator[Found]:
     yield from bad
     yield from _times(scene, found)
     running = dict(_running(scene))
-    if scene.gaps:  # who is not among the processes may be one of those that nobody looked at
+    if scene.overlooked:  # who is not among the processes may be one of those
         yield Unseen("log services", "whether they run: not all processes were looked at")
     else:
         yield from _services(scene, running)

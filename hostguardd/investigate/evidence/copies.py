@@ -175,9 +175,9 @@ class Cleared:
             raw = self._held + part
             end = _seam(raw) if part else len(raw)
             self._held = raw[end:]
-            cleared = (
-                self._clear(raw[:end]) if raw.strip(b"\0") else raw[:end]
-            )  # a hole is as long as it likes
+            cleared = raw[:end]
+            if cleared.strip(b"\0"):  # a hole is as long as it likes
+                cleared = self._clear(cleared)
             tail = b"\n" if raw[:end].endswith(b"\n") else b""
             self._ready = cleared.removesuffix(tail)[: end - len(tail)].ljust(end - len(tail)) + tail
         given, self._ready = self._ready[:count], self._ready[count:]

@@ -35,9 +35,14 @@ _CRYPT = re.compile(
 )
 """crypt(5): `$id$…`, and RFC 2307, anywhere."""
 
+_BETWEEN: Final = rb"(?:\\[rn]|[\s\0>|#\"',;*])*+"
 _KEY = re.compile(
     rb"(-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
-    rb"(?:\\[rn]|[\s\0>|#\"',;*])*+(?:[A-Za-z-]{1,40}: [^\n\\]{0,200}(?:\\[rn]|[\s\0>|#\"',;*])++){0,8})"
+    + _BETWEEN
+    # a header ends with its line, and so in one place only
+    + rb"(?:[A-Za-z-]{1,40}: [^\r\n\0\\]{0,200}+(?:\\[rn]|[\r\n\0])"
+    + _BETWEEN
+    + rb"){0,8})"
     rb"[A-Za-z0-9+/=]{16}(?:\\[rn]|[A-Za-z0-9+/=\s\0>|#\"',;*])*+"
 )
 """RFC 7468 and what resembles it, quoted or not: headers, then base64 and what stands between its lines. A

@@ -707,6 +707,7 @@ def test_clearing_is_quick_on_what_resembles_a_key_again_and_again() -> None:
     without_secrets(b"x", b"-----BEGIN RSA PRIVATE KEY-----\nA\n" * 200_000)
     without_secrets(b"x", b"-----BEGIN RSA PRIVATE KEY-----\n" + b"A: b\n" * 1_000_000)
     without_secrets(b"x", b"-----BEGIN RSA PRIVATE KEY-----" + b" " * 4_000_000)
+    without_secrets(b"x", b"-----BEGIN RSA PRIVATE KEY-----A: b " * 100_000)
     without_secrets(b"x", b"PuTTY-User-Key-File-1:\nPrivate-Lines: 1\n" * 100_000)
     without_secrets(b"x", b"Private-Lines: 1\n" + b"A\n" * 1_000_000 + b"-")
     without_secrets(b"x", b"a:b:" + b"1:" * 2_000_000)
