@@ -280,6 +280,18 @@ CONDITIONS: Mapping[str, Condition] = {
         "intruder likes to work while much is changing. For what lay inside: hostguardctl expect ID, "
         "then hostguardctl accept --window ID.",
     ),
+    "package.forged": Condition(
+        ALERT, CRITICAL, "The package database itself is forged at {what}: {says}", "T1554 T1565.001",
+        "A package whose header was written by hand vouches for nothing: somebody wanted changed files to "
+        "look packaged. Keep a copy of the database as evidence, compare that package's files with those of "
+        "a sibling or of the distribution, and trust no tool it brings before.",
+    ),
+    "package.key-added": Condition(
+        ALERT, HIGH, "{manager} believes the signatures of another key now: {key}", "T1553.004",
+        "Whoever holds the key may bring packages that count as signed. Expected when an administrator added "
+        "a source of packages (rpm -qi gpg-pubkey shows whose it is); otherwise take it away (rpm -e), and "
+        "look at what was installed since.",
+    ),
     "config.reloaded": Condition(
         ALERT, LOW, "The configuration was read again and is in force: {summary}", IMPAIR,
         "If nobody changed it knowingly, look at /etc/hostguardd and its recent changes.",

@@ -62,8 +62,9 @@ _VSFTPD = re.compile(
 
 def parse(raw: bytes, now: int, offset: int = 0) -> Line:
     """`raw` (without its newline) as a line. `now` gives the year that the traditional format leaves
-    out, `offset` is the host's zone in seconds east of Greenwich. What has no known head is all text."""
-    raw = raw[:LONGEST]
+    out, `offset` is the host's zone in seconds east of Greenwich. What has no known head is all text.
+    A carriage return at its end belongs to the end, as in logs that another system handed on."""
+    raw = raw[:LONGEST].removesuffix(b"\r")
     if found := _TRADITIONAL.match(raw):
         at = _year(found.groups(), now, offset)
     elif found := _ISO.match(raw):

@@ -3,8 +3,8 @@
 The rules: a story adds to a finding and takes nothing from it. What explains a change lowers how loudly it is
 told; what the policy judged stays with the finding, and nothing is approved by being explained. And a finding
 that was told again and again is explained by no more than the least of it: what an intruder wrote into a file
-stays in it when an administrator edits that file afterwards. Only a package explains all that came before, as
-just what it brings is there then.
+stays in it when an administrator edits that file afterwards. Only a package of which the digest was compared
+explains all that came before, as just what it brings is there then.
 """
 
 from __future__ import annotations
@@ -36,6 +36,9 @@ ORDER: Final = tuple(Cause)
 KEPT: Final = 5
 """How often a finding may have been told before, by somebody else or for another reason, and all is kept."""
 
+COMPARED: Final = ("signed", "digest")
+"""Levels of a package's word that come from its digest; what it merely lists may hold anything."""
+
 WHO: Final = ("executable", "user", "login", "session", "source", "unit", "cron", "unattributed")
 """What of an actor makes it another one."""
 
@@ -57,12 +60,17 @@ class Story:
     lost: int = 0
 
     @property
+    def whole(self) -> bool:
+        """Whether it explains what was there before, too: a package did, whose digest was compared."""
+        return self.cause is Cause.PACKAGE and self.level in COMPARED
+
+    @property
     def standing(self) -> tuple[Story, ...]:
         """Those tellings that what is there now may come from, the latest last."""
         found: list[Story] = []
         for one in (self, *reversed(self.earlier)):
             found.append(one)
-            if one.cause is Cause.PACKAGE:
+            if one.whole:
                 break
         return tuple(reversed(found))
 
@@ -70,7 +78,7 @@ class Story:
     def covers(self) -> Cause:
         """What explains all of it: the least of those that stand."""
         standing = self.standing
-        if self.lost and standing[0].cause is not Cause.PACKAGE:
+        if self.lost and not standing[0].whole:
             return Cause.UNEXPLAINED
         return max((one.cause for one in standing), key=ORDER.index)
 

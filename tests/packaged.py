@@ -61,15 +61,20 @@ def host(folder: Path) -> Path:
 
 
 def deb(
-    folder: Path, name: str, files: dict[str, tuple[int, bytes]], conffiles: str = "", sums: bool = True
+    folder: Path,
+    name: str,
+    files: dict[str, tuple[int, bytes]],
+    conffiles: str = "",
+    sums: bool = True,
+    version: str = "1.0-1",
 ) -> Path:
     """A Debian package."""
-    tree = folder / name
+    tree = folder / f"{name}-{version}"
     lay(tree, files)
     control = tree / "DEBIAN"
     control.mkdir(mode=0o755)
     (control / "control").write_text(
-        f"Package: {name}\nVersion: 1.0-1\nArchitecture: all\nMaintainer: A <a@example.org>\n"
+        f"Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: A <a@example.org>\n"
         "Installed-Size: 8\nDescription: test\n"
     )
     if conffiles:
@@ -79,11 +84,12 @@ def deb(
             _sum(path, tree)
             for path in sorted(tree.rglob("*"))
             if path.is_file()
+            and not path.is_symlink()
             and control not in path.parents
             and f"/{path.relative_to(tree)}\n" not in conffiles
         ]
         (control / "md5sums").write_bytes(b"".join(told))
-    made = folder / f"{name}.deb"
+    made = folder / f"{name}_{version}.deb"
     run("dpkg-deb", "-Zgzip", "-b", tree, made)
     return made
 
@@ -125,7 +131,7 @@ def install(root: Path, package: Path) -> None:
 
 SPEC = """\
 Name: {name}
-Version: 1.0
+Version: {version}
 Release: 1
 Summary: test
 License: none
@@ -141,10 +147,10 @@ cp -a {tree}/. %{{buildroot}}
 """
 
 
-def rpm(folder: Path, name: str, tree: Path, files: str) -> Path:
+def rpm(folder: Path, name: str, tree: Path, files: str, version: str = "1.0") -> Path:
     """An RPM of a tree. `files` are the lines of %files."""
     spec = folder / f"{name}.spec"
-    spec.write_bytes(os.fsencode(SPEC.format(name=name, tree=tree, files=files)))
+    spec.write_bytes(os.fsencode(SPEC.format(name=name, version=version, tree=tree, files=files)))
     defines = {
         "_topdir": folder / "build",
         "_build_id_links": "none",
@@ -153,11 +159,33 @@ def rpm(folder: Path, name: str, tree: Path, files: str) -> Path:
     }
     options = [part for key, value in defines.items() for part in ("--define", f"{key} {value}")]
     run("rpmbuild", "-bb", *options, spec, env={"HOME": str(folder)})
-    (made,) = (folder / "build/RPMS/noarch").glob(f"{name}-*.rpm")
+    (made,) = (folder / "build/RPMS/noarch").glob(f"{name}-{version}-*.rpm")
     return made
 
 
 FOLDER = "var/lib/rpm"
+
+
+USER = "hostguardd test <test@example.org>"
+
+
+def key(folder: Path) -> None:
+    """A key of a test's own below a folder, exported to key.asc."""
+    home = folder / "gpg"
+    home.mkdir(mode=0o700)
+    gpg = {"GNUPGHOME": str(home)}
+    made = ("--batch", "--quiet", "--passphrase", "", "--quick-gen-key", USER, "rsa2048", "sign", "never")
+    run("gpg", *made, env=gpg)
+    (folder / "key.asc").write_bytes(run("gpg", "--armor", "--export", env=gpg))
+    run("gpgconf", "--kill", "all", env=gpg)
+
+
+def sign(folder: Path, *packages: Path) -> None:
+    """Sign RPMs with the key of a folder."""
+    gpg = {"GNUPGHOME": str(folder / "gpg")}
+    defines = ("--define", f"__gpg {shutil.which('gpg')}", "--define", f"_gpg_name {USER}")
+    run("rpmsign", *defines, "--addsign", *packages, env=gpg)
+    run("gpgconf", "--kill", "all", env=gpg)
 
 
 def redhat(folder: Path) -> Path:
@@ -185,46 +213,18 @@ def redhat(folder: Path) -> Path:
     signed = rpm(folder, "tool", tree, files)
     plain = folder / "plain-tree"
     lay(plain, {"usr/bin/plain": (0o755, b"#!/bin/sh\n")})
-    home = folder / "gpg"
-    home.mkdir(mode=0o700)
-    gpg = {"GNUPGHOME": str(home)}
-    user = "hostguardd test <test@example.org>"
-    run(
-        "gpg",
-        "--batch",
-        "--quiet",
-        "--passphrase",
-        "",
-        "--quick-gen-key",
-        user,
-        "rsa2048",
-        "sign",
-        "never",
-        env=gpg,
-    )
-    (folder / "key.asc").write_bytes(run("gpg", "--armor", "--export", env=gpg))
-    program = shutil.which("gpg")
-    run(
-        "rpmsign",
-        "--define",
-        f"__gpg {program}",
-        "--define",
-        f"_gpg_name {user}",
-        "--addsign",
-        signed,
-        env=gpg,
-    )
-    run("gpgconf", "--kill", "all", env=gpg)
+    key(folder)
+    sign(folder, signed)
     run("rpmkeys", "--dbpath", root / FOLDER, "--import", folder / "key.asc")
     for package in (signed, rpm(folder, "plain", plain, "/usr/bin/plain\n")):
         put(root, package)
     return root
 
 
-def put(root: Path, package: Path) -> None:
-    """Install an RPM."""
+def put(root: Path, *packages: Path) -> None:
+    """Install RPMs, or bring installed ones up to them."""
     debian = ["--force-debian"] if os.path.exists("/etc/debian_version") else []
-    run("rpm", *debian, "--root", root, "--dbpath", f"/{FOLDER}", "--nodeps", "-i", package)
+    run("rpm", *debian, "--root", root, "--dbpath", f"/{FOLDER}", "--nodeps", "-U", *packages)
 
 
 def copied(root: Path, to: Path) -> Path:

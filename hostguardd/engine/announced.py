@@ -78,7 +78,7 @@ class WindowCalls:
 
     def _flush(self) -> None:
         """What still waits may be of a window, or take something out of it."""
-        if not self._engine.announcer.flush():
+        if not self._engine.announcer.flush(parked=False):
             raise HostguardError("alerts cannot be written: what lies inside cannot be said")
 
     def _findings(self, ids: list[str]) -> list[Finding]:

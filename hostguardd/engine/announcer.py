@@ -13,14 +13,15 @@ The rules kept here:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Protocol
 
 from .. import health
 from ..describe import Event, Names, act_alerts, finding_alert, group_alerts
 from ..errors import AlertLogError, StoreError
-from ..model import Alert, Fact, FileFact, Finding, Row, SetIdFact, Severity, Value, split
+from ..host.own import give_back
+from ..model import Alert, Fact, FileFact, Finding, Row, Severity, Value, split
 from ..store.baseline import Baseline
 from ..store.database import Database
 from ..store.findings import CLEARED, Findings
@@ -30,8 +31,10 @@ from .attributing import Attribution
 from .chronicle import Actor, Chronicle
 from .company import Company, is_table, tells_head, to_tell
 from .expected import Windows, window_of
-from .held import Held
+from .held import Held, after, onto
 from .keeper import Change
+from .outcome import announced
+from .provenance import Provenance
 
 SECOND = 1_000_000_000
 HOLD = SECOND // 20
@@ -56,15 +59,6 @@ MOST_HEALTH = 1_000
 
 RETRY = SECOND
 
-PACKAGES_HOLD = SECOND
-"""How long after a package manager gave its lock back what it did is told, as one act."""
-
-PACKAGED = (FileFact, SetIdFact)
-"""What a package manager brings; nothing else waits for it."""
-
-PACKAGES_LONGEST = 30 * SECOND
-"""How long ordinary findings wait for a package manager at most: the lock may be held by anybody."""
-
 
 class Log(Protocol):
     """What is needed of the alert log."""
@@ -73,8 +67,8 @@ class Log(Protocol):
 
 
 class Announcer:
-    """Holds changes until they are told. `mono` and `wall` are nanoseconds. `packages` names the package
-    manager that is at work now, `account_tool` says whether an account tool is. `attribution` adds to alerts
+    """Holds changes until they are told. `mono` and `wall` are nanoseconds. `provenance` has changes wait for
+    the package manager, `account_tool` says whether an account tool is at work, `attribution` adds to alerts
     who made the change, `automation` says which of them is configuration management. `windows` know what was
     announced: that is told quietly, and apart."""
 
@@ -90,7 +84,7 @@ class Announcer:
         *,
         storm: int,
         diagnose: Callable[[str, Mapping[str, object]], None],
-        packages: Callable[[], str] = lambda: "",
+        provenance: Provenance | None = None,
         account_tool: Callable[[], bool] = lambda: False,
         stories: Stories | None = None,
         windows: Windows | None = None,
@@ -118,8 +112,7 @@ class Announcer:
         self._acts = Acts(self._approved)
         self._company = Company(self._acts, account_tool)
         self._attribution = attribution
-        self._packages = packages
-        self._transaction = ""
+        self._provenance = provenance
         self._stories = stories or Stories(database)
         said = attribution.take if attribution is not None else lambda id: {}
         self._chronicle = Chronicle(self._stories, said, automation, wall)
@@ -133,13 +126,20 @@ class Announcer:
 
     def pending(self, fact: type[Fact], scope: Value, /, *, below: bool = False) -> Mapping[Row, Change]:
         """What waits to be told of a scope (`below`: and of those under it), or to be written down."""
-        if not (self._waiting or self._unwritten):
-            return {}
-        return self._unwritten.of(fact, scope, below) | self._waiting.of(fact, scope, below)
+        found: dict[Row, Change] = {}
+        for held in self._all_held():
+            if held:
+                found |= held.of(fact, scope, below)
+        return found
+
+    def _all_held(self) -> tuple[Held, ...]:
+        """All that is not written down, in the order of its telling."""
+        parked = (self._provenance.held,) if self._provenance is not None else ()
+        return self._unwritten, self._waiting, *parked
 
     def open(self, least: Severity = Severity.INFO) -> Iterator[Finding]:
         """Open findings at least that loud, the loudest and oldest first; also those still waiting."""
-        if not (self._waiting or self._unwritten):
+        if not any(self._all_held()):
             yield from self._findings.open(least)
             return
         ahead = self._ahead()
@@ -148,11 +148,18 @@ class Announcer:
         found.sort(key=lambda one: (-one.verdict.severity, one.first_seen, one.id))
         yield from (one for one in found if one.verdict.severity >= least)
 
+    def counts(self) -> Mapping[Severity, int]:
+        """How many are open, by severity; also those still waiting."""
+        if not any(self._all_held()):
+            return self._findings.counts()
+        return Counter(one.verdict.severity for one in self.open())
+
     def _ahead(self) -> dict[str, Finding | None]:
         """Findings that are not written down as they are, by id; None: over."""
         return {
             change.finding.id: None if change.event == "cleared" else change.finding
-            for change in (*self._unwritten, *self._waiting)
+            for held in self._all_held()
+            for change in held
             if change.finding is not None
         }
 
@@ -161,8 +168,10 @@ class Announcer:
         now = self._mono()
         earlier = self._waiting.get(change.fact, change.key)
         if self._windows is not None:
-            change = self._windows.mark(change, earlier or self._unwritten.get(change.fact, change.key))
-        change = _onto(earlier, change)
+            change = self._windows.mark(change, earlier or self._known(change))
+        if earlier is None and self._provenance is not None and self._provenance.admit(change, now):
+            return
+        change = onto(earlier, change)
         self._waiting.put(change)
         if self._company.admit(change, now):
             pass
@@ -173,7 +182,12 @@ class Announcer:
         if self.unwritable:
             self._shed()
         elif len(self._waiting) >= MOST_WAITING:
-            self.flush()
+            self.flush(parked=False)
+
+    def _known(self, change: Change) -> Change | None:
+        """What of its key was not written down yet, and does not wait to be told by itself."""
+        parked = None if self._provenance is None else self._provenance.held.get(change.fact, change.key)
+        return parked or self._unwritten.get(change.fact, change.key)
 
     def tell(self, *alerts: Alert) -> None:
         """Alerts about ourselves: written with the next flush, which is now if it can be."""
@@ -182,10 +196,11 @@ class Announcer:
 
     def due(self) -> int:
         """Monotonic nanoseconds at which `flush` should be called; 0: nothing waits."""
-        return min(
-            filter(None, (self._loud_due, self._rest_due, self._company.parts_due, self._company.early_due)),
-            default=0,
-        )
+        company, parked = self._company, 0 if self._provenance is None else self._provenance.due
+        if parked and self.unwritable:
+            parked = self._loud_due
+        dues = (self._loud_due, self._rest_due, company.parts_due, company.early_due, parked)
+        return min(filter(None, dues), default=0)
 
     def _approved(self, path: bytes) -> FileFact | None:
         """The approved fact of a file."""
@@ -194,10 +209,16 @@ class Announcer:
 
     # -- going out -------------------------------------------------------------------------------
 
-    def flush(self) -> bool:
-        """Tell and write down all that waits. False when it could not be done (it is tried again)."""
+    def flush(self, *, parked: bool = True) -> bool:
+        """Tell and write down all that waits; `parked`: also what waits for a package manager, unexplained.
+        False when it could not be done (it is tried again)."""
         self._company.release()
-        return self._flush_parts() and self._flush(self._of_their_own(), self._transaction)
+        package = ""
+        if parked and self._provenance is not None and self._provenance.held:
+            package = self._provenance.working
+            for change in self._provenance.release():
+                self._waiting.put(change)
+        return self._flush_parts() and self._flush(self._of_their_own(), package)
 
     def flush_due(self) -> bool:
         """Tell what is due: all of it, or only what is loud while the rest waits on."""
@@ -206,26 +227,48 @@ class Announcer:
             company.release()
         if company.parts_due and now >= company.parts_due and not self._flush_parts():
             return False
-        late = bool(self._rest_due) and now >= self._rest_due
-        if late and not self._package_act(now):
-            return self._flush(self._of_their_own(), self._transaction)
+        if not self._flush_judged(now):
+            return False
         own = self._of_their_own()
-        if late:
-            return self._flush([one for one in own if _is_loud(one) or one.fact not in PACKAGED])
+        if self._rest_due and now >= self._rest_due:
+            return self._flush(own)
         head = any(map(tells_head, own))
-        due = [one for one in own if _is_loud(one) or (head and (is_table(one) or tells_head(one)))]
-        return self._flush(due, self._transaction)
+        return self._flush(
+            [one for one in own if _is_loud(one) or (head and (is_table(one) or tells_head(one)))]
+        )
 
     def _of_their_own(self) -> list[Change]:
         return self._company.of_their_own(self._waiting)
 
-    def _package_act(self, now: int) -> bool:
-        """Whether a package manager is at work, and the rest waits for its end to be told as one act."""
-        name = self._packages() if now - self._rest_since < PACKAGES_LONGEST else ""
-        if name:
-            self._transaction = name
-            self._rest_due = now + PACKAGES_HOLD
-        return bool(name)
+    def _flush_judged(self, now: int) -> bool:
+        """Tell what a package manager's transaction explains, and what of its time it does not."""
+        outcome = None if self._provenance is None else self._provenance.step(now)
+        if outcome is None or self._provenance is None:
+            return True
+        for change in outcome.part(announced):  # no package explains it, but somebody said that it would come
+            self._provenance.held.drop(change)
+            self._waiting.put(change)
+            if not self._rest_due:
+                self._rest_due, self._rest_since = now, now
+        alerts = outcome.alerts(
+            self._wall(),
+            self._names,
+            max(FEW, self._loud_left(now)),
+            self._attributed,
+            self._attributed_group,
+        )
+        if not self._append([*self._health, *alerts]):
+            return False
+        self._health.clear()
+        self._loud_told += sum(one.severity >= Severity.HIGH for one in alerts)
+        if self._windows is not None:
+            self._windows.told(one for change, _ in outcome.apart for one in to_tell(change))
+        self._write_down(list(outcome.changes()))
+        self._provenance.told(outcome)
+        if not self._provenance.held:  # thousands waited, and do so no longer
+            self._database.shrink()
+            give_back()
+        return True
 
     def _flush_parts(self) -> bool:
         """Tell the parts that came after their act's head."""
@@ -286,7 +329,6 @@ class Announcer:
         if everything:
             self._rest_due = self._mono() + RETRY if self._unwritten else 0
             self._rest_since = self._mono()
-            self._transaction = ""
             stormy = len(waiting) > self._storm
             self._hold = min(max(self._hold, SECOND // 2) * 2, LONGEST_HOLD) if stormy else HOLD
         return True
@@ -390,7 +432,7 @@ class Announcer:
         """Commit what was told, or keep it until that can be done."""
         for change in changes:
             earlier = self._unwritten.get(change.fact, change.key)
-            self._unwritten.put(_after(earlier, self._chronicle.told(change, earlier)))
+            self._unwritten.put(after(earlier, self._chronicle.told(change, earlier)))
         if not self._unwritten:
             return
         try:
@@ -451,37 +493,6 @@ def _is_loud_news(finding: Finding, event: Event) -> bool:
 def _is_loud(change: Change) -> bool:
     """Critical and news."""
     return any(_is_loud_news(*one) for one in to_tell(change))
-
-
-def _after(earlier: Change | None, change: Change) -> Change:
-    """`change` in place of an `earlier` one: if it has nothing to tell, what that one had still stands."""
-    if earlier is None or change.finding is not None or earlier.finding is None:
-        return change
-    return replace(
-        change,
-        finding=earlier.finding,
-        event=earlier.event,
-        contents={**earlier.contents, **change.contents},
-        story=earlier.story,
-    )
-
-
-def _onto(earlier: Change | None, change: Change) -> Change:
-    """`change` in place of an `earlier` one that was not told yet."""
-    change = _after(earlier, change)
-    if earlier is None:
-        return change
-    change = replace(change, untold=earlier.untold)
-    before, now = earlier.finding, change.finding
-    if before is None or now is None or before is now:
-        return change
-    if earlier.event == "opened" and change.event == "changed":  # never told: so it is new
-        return replace(change, event="opened")
-    if earlier.event == "cleared" and change.event == "opened":  # nor that it was over: it is the same one
-        return replace(change, event="changed", finding=replace(now, first_seen=before.first_seen))
-    if earlier.event != "cleared" and change.event == "cleared":
-        return replace(change, untold=earlier.untold or ((before, earlier.event),))
-    return change
 
 
 def _loudness(change: Change) -> int:

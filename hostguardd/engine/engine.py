@@ -39,11 +39,13 @@ from .expected import Windows
 from .forwarded import delivered
 from .inbox import Inbox, Priority
 from .interface import Diagnose, Door, Notifier
+from .judges import Clerks
 from .keeper import Keeper
 from .lanes import Batch, Done
 from .life import Life, alive_at
 from .looking import Looking
 from .parts import Parts, SystemNames, build, rehouse
+from .provenance import Provenance
 from .pulse import Pulse
 from .reboots import note_ending, tell_reboot
 from .rungs import file_systems
@@ -57,6 +59,9 @@ HOME = AccountFact.columns().index("home")
 
 MOST_TROUBLE = 10
 """Errors nobody foresaw, one after the other, after which the service manager had better start anew."""
+
+OWNERS = "packages.owners"
+"""Whose each packaged path was before the next transaction."""
 
 BACKUP = "baseline.backup"
 """The copy of the state made after each approval, beside the original."""
@@ -109,7 +114,19 @@ class Engine:
             own=self._own_folders,
             whole=self._nothing_unseen,
             last_look=lambda: self.looking.sweep_now("files.quick", "setid"),
-            flush=lambda: self.announcer.flush(),
+            flush=lambda: self.announcer.flush(parked=False),
+        )
+        self.provenance = Provenance(
+            PackageManagers(),
+            Clerks(self.inbox.wake),
+            self.baseline,
+            self.names,
+            clock.mono,
+            clock.wall,
+            self._approved_at,
+            looking=lambda: self.coverage.next_due() is not None or self.looking.hinted,
+            root=host.files.root,
+            place=os.fsencode(Path(config.paths.state) / OWNERS),
         )
         self.witness: Witness | None = None
         if host.witnesses is not None:
@@ -129,7 +146,7 @@ class Engine:
             clock.wall,
             storm=config.hints.storm,
             diagnose=diagnose,
-            packages=PackageManagers().busy,
+            provenance=self.provenance,
             account_tool=account_tool,
             attribution=self.attribution,
             stories=self.stories,
@@ -149,6 +166,7 @@ class Engine:
         self.parts: Parts
         self.coverage: Coverage
         self.keeper: Keeper
+        self._deferred: list[Callable[[], None]] = []
         self._lost_since = 0
         self._looked = False
         self._trouble = 0
@@ -272,6 +290,9 @@ class Engine:
         self.update.overdue()
         self.windows.tick()
         self.signed.settle()
+        deferred, self._deferred = self._deferred, []
+        for call in deferred:
+            call()
         self._life.show(now, heartbeats=bool(self.config.destinations))
 
     def tell(self, code: str, /, **params: int | float | str | bytes) -> Alert:
@@ -350,6 +371,10 @@ class Engine:
             watched, others = file_systems(self.host.files.mounts(), self.parts.watches)
             self.witness.open(self.config.actors.rungs, watched, others)
 
+    def defer(self, call: Callable[[], None]) -> None:
+        """Have it called when a turn of the loop or two is over."""
+        self._deferred.append(call)
+
     def _approved_at(self) -> int:
         current = self.baseline.current()
         return 0 if current is None else current.at
@@ -391,6 +416,7 @@ class Engine:
             self.state = "watching"
             self.tell("daemon.started", version=__version__, generation=current.number)
             self.looking.sweep_now("files.quick", "setid")
+            self._know_owners()
         self._notifier.notify("READY=1")
         self._notifier.notify(f"STATUS={self.state}")
 
@@ -402,6 +428,7 @@ class Engine:
             self._notifier.notify("STATUS=watching")
             self.tell("baseline.captured-unreviewed", generation=made.number, facts=made.facts)
             self.backup()
+            self._know_owners()
 
         def failed(problem: str, unwritable: bool) -> None:
             if self._stopping or problem == self._told_trouble:
@@ -421,7 +448,8 @@ class Engine:
         waiting = self.looking.stop()
         self.inbox.close()
         self.tell("daemon.stopping", reason=self._stopping or "error")
-        self.announcer.flush()
+        self.announcer.flush(parked=not self.update.going_on)  # it may be we who were told to be quiet
+        self.provenance.stop()
         self._life.note()
         note_ending(self.baseline, self.host)
         for job in waiting:
@@ -455,6 +483,12 @@ class Engine:
                 self.looking.sweep_now("files.quick", "setid")
         self._notifier.notify("READY=1")
 
+    def _know_owners(self) -> None:
+        """Have whose each path is written down, where that is watched and was never done."""
+        known = (Path(self.config.paths.state) / OWNERS).exists()
+        if not known and self.parts.watches.find(b"/usr/bin/dpkg") is not None:
+            self.provenance.begin()
+
     # -- losses ---------------------------------------------------------------------------------
 
     def _lost(self, loss: Loss) -> None:
@@ -484,7 +518,7 @@ class Engine:
         if self._lost_since:
             since, self._lost_since = self._lost_since, 0
             offset = self.clock.wall() - self.clock.mono()
-            self.announcer.flush()
+            self.announcer.flush(parked=False)
             self.tell("coverage.restored", since=since + offset, until=self.clock.wall())
 
     def _nothing_unseen(self) -> bool:

@@ -60,7 +60,7 @@ class GroupCalls:
 
     def _flush(self) -> None:
         """What still waits may be of the group, or take something out of it."""
-        if not self._engine.announcer.flush():
+        if not self._engine.announcer.flush(parked=False):
             raise HostguardError("alerts cannot be written: what is in the group cannot be said")
 
     def _chosen(self, ids: Collection[str]) -> list[tuple[Finding, Key]]:

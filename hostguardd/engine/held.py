@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from ..model import Fact, Row, Value, under
 from .keeper import Change
@@ -48,3 +49,34 @@ class Held:
         else:
             places = [(fact, scope)]
         return {key: self._changes[fact, key] for place in places for key in self._keys.get(place, ())}
+
+
+def after(earlier: Change | None, change: Change) -> Change:
+    """`change` in place of an `earlier` one: if it has nothing to tell, what that one had still stands."""
+    if earlier is None or change.finding is not None or earlier.finding is None:
+        return change
+    return replace(
+        change,
+        finding=earlier.finding,
+        event=earlier.event,
+        contents={**earlier.contents, **change.contents},
+        story=earlier.story,
+    )
+
+
+def onto(earlier: Change | None, change: Change) -> Change:
+    """`change` in place of an `earlier` one that was not told yet."""
+    change = after(earlier, change)
+    if earlier is None:
+        return change
+    change = replace(change, untold=earlier.untold)
+    before, now = earlier.finding, change.finding
+    if before is None or now is None or before is now:
+        return change
+    if earlier.event == "opened" and change.event == "changed":  # never told: so it is new
+        return replace(change, event="opened")
+    if earlier.event == "cleared" and change.event == "opened":  # nor that it was over: it is the same one
+        return replace(change, event="changed", finding=replace(now, first_seen=before.first_seen))
+    if earlier.event != "cleared" and change.event == "cleared":
+        return replace(change, untold=earlier.untold or ((before, earlier.event),))
+    return change

@@ -155,6 +155,11 @@ class Looking:
                 return {"work": work.name, "done": work.entries, "total": max(work.total, work.entries)}
         return None
 
+    @property
+    def hinted(self) -> bool:
+        """Whether something is looked at because of a hint."""
+        return not (self.lanes["urgent"].idle and self.lanes["hints"].idle)
+
     def stuck(self) -> list[str]:
         """Lanes that work and make no progress."""
         return [lane.name for lane in self.lanes.values() if lane.stalled(STALL)]

@@ -34,6 +34,9 @@ from .work import Work
 PAGE = 500
 """Findings in one answer: each is some kilobytes while it is on its way, and there may be 100,000."""
 
+JUDGED_WITHIN = 60.0
+"""Seconds that an answer waits for what a package manager's transaction explains."""
+
 LEAST_OF_ALL = "nothing is approved yet: the first capture is still running"
 
 
@@ -57,7 +60,7 @@ class Queries:
     def _status(self, job: Job) -> None:
         engine = self._engine
         current = engine.baseline.current()
-        counts = engine.findings.counts()
+        counts = engine.announcer.counts()
         watched, unwatched = engine.coverage.folders(), engine.coverage.unwatched()
         sequence, head = engine.log.head
         spent = cost()
@@ -137,7 +140,7 @@ class Queries:
 
     def _drift(self, job: Job) -> None:
         engine = self._engine
-        engine.announcer.flush()
+        engine.announcer.flush(parked=False)
         job.finish(
             {"generation": self.current().number, **self.open_page(job.args["severity"], job.args["offset"])}
         )
@@ -234,14 +237,21 @@ class Queries:
         off."""
         engine = self._engine
 
+        ended: list[float] = []
+
         def end(work: Work) -> None:
+            ended.append(time.monotonic())
+            # What was found is being held against its package.
+            if engine.provenance.settling and time.monotonic() < ended[0] + JUDGED_WITHIN:
+                engine.defer(lambda: end(work))
+                return
             if work.failed or work.cancelled:
                 job.fail(
                     HostguardError(f"the sweep was broken off: {work.failed or 'another one took its place'}")
                 )
                 return
             try:
-                engine.announcer.flush()
+                engine.announcer.flush(parked=False)
                 note_blinds(work, engine.baseline, engine.clock.wall(), engine.tell)
                 finish(work)
             except HostguardError as error:

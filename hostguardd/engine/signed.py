@@ -61,7 +61,7 @@ class SignedPackages:
     def _accept(self, act: str, ids: set[str]) -> None:
         engine = self._engine
         done = self._done()
-        if not self._wanted() or act in done or not engine.announcer.flush():
+        if not self._wanted() or act in done or not engine.announcer.flush(parked=False):
             return
         chosen = [one for id in sorted(ids) if (one := self._still(id, act)) is not None]
         if not chosen:

@@ -89,6 +89,11 @@ class OwnUpdate:
         self._until = self._clock.mono() + min(max(left, 0), WAIT)
         self._restarted = True
 
+    @property
+    def going_on(self) -> bool:
+        """Whether an update was announced and is not over."""
+        return self._announced is not None
+
     def takes(self, change: Change) -> bool:
         """Hold a change back, if it is of a file of ours and an update is going on."""
         if self._announced is None or change.fact is not FileFact or not is_own(_path(change.key)):

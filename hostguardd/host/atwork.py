@@ -2,7 +2,8 @@
 
 dpkg and rpm lock by fcntl(2) (dpkg(1), rpm's `.rpm.lock`), and /proc/locks (proc_locks(5)) names the inode
 of every lock that is held: one read. shadow-utils make a lock file beside each table. Neither says anything
-of whether what they do is right, and anybody may hold such a lock; it is good for company, not for silence.
+of whether what they do is right, and root may hold such a lock with any program; it is good for company, not
+for silence.
 """
 
 from __future__ import annotations
@@ -11,78 +12,148 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 LOCKS: Mapping[str, tuple[str, ...]] = {
     "dpkg": ("/var/lib/dpkg/lock", "/var/lib/dpkg/lock-frontend"),
     "rpm": ("/var/lib/rpm/.rpm.lock", "/usr/lib/sysimage/rpm/.rpm.lock"),
 }
 
-_INODE = re.compile(rb" [0-9a-f]+:[0-9a-f]+:(\d+) ")
-MOST_BYTES = 256 * 1024
+PROGRAMS: Mapping[str, frozenset[bytes]] = {
+    "dpkg": frozenset((
+        b"/usr/bin/dpkg", b"/usr/bin/apt", b"/usr/bin/apt-get", b"/usr/bin/aptitude",
+        b"/usr/bin/aptitude-curses", b"/usr/sbin/synaptic", b"/usr/libexec/packagekitd",
+        b"/usr/lib/packagekit/packagekitd",
+    )),
+    "rpm": frozenset((
+        b"/usr/bin/rpm", b"/usr/bin/dnf5", b"/usr/bin/dnf5daemon-server", b"/usr/bin/microdnf",
+        b"/usr/bin/zypper", b"/usr/bin/rpm-ostree", b"/usr/libexec/packagekitd",
+    )),
+}  # fmt: skip
+"""The programs that lock the database, where packages put them."""
+
+INTERPRETER = re.compile(rb"/usr/bin/python3(\.\d+)?|/usr/libexec/platform-python(3\.\d+)?")
+SCRIPTS = frozenset((
+    b"/usr/bin/dnf", b"/usr/bin/dnf-3", b"/usr/bin/yum", b"/usr/bin/dnf-automatic",
+    b"/usr/bin/unattended-upgrade", b"/usr/bin/unattended-upgrades", b"/usr/bin/update-manager",
+    b"/usr/sbin/aptd",
+))  # fmt: skip
+"""Those that are scripts of Python."""
+
+GONE = b" (deleted)"
+"""How the link to a program ends that was replaced while it runs, as the manager's own is by its update."""
+
+_LOCK = re.compile(rb"^\d+: POSIX +ADVISORY +WRITE +(\d+) [0-9a-f]+:[0-9a-f]+:(\d+) ", re.MULTILINE)
+MOST_BYTES = 4 * 1024**2
+
+UNSET = 0xFFFFFFFF
+"""No login, /proc/PID/loginuid."""
 
 
-def held_inodes(text: bytes) -> set[int]:
-    """The inodes of /proc/locks, whatever file system they are on."""
-    return {int(number) for number in _INODE.findall(text)}
+def held_inodes(text: bytes) -> dict[int, int]:
+    """Inode -> pid of the locks for writing in /proc/locks, whatever file system they are on."""
+    return {int(inode): int(pid) for pid, inode in _LOCK.findall(text)}
 
 
 RECORDS: Mapping[str, tuple[str, ...]] = {
     "dpkg": ("/var/lib/dpkg/status",),
     "rpm": (
         "/var/lib/rpm/rpmdb.sqlite", "/usr/lib/sysimage/rpm/rpmdb.sqlite",
-        "/var/lib/rpm/rpmdb.sqlite-wal", "/usr/lib/sysimage/rpm/rpmdb.sqlite-wal", "/var/lib/rpm/Packages",
+        "/var/lib/rpm/Packages", "/var/lib/rpm/Packages.db", "/usr/lib/sysimage/rpm/Packages.db",
     ),
 }  # fmt: skip
 """What a package manager writes at the end of what it does."""
 
-JUST_NOW = 3.0
-"""Seconds after which what was written is over: small packages are done before anybody looks."""
+
+class AtWork(NamedTuple):
+    """A package manager that holds its lock: its name, the process that holds it, its program, and the uid of
+    the login that it was started in (None: not known)."""
+
+    manager: str
+    pid: int
+    program: bytes
+    login: int | None
 
 
 class PackageManagers:
-    """`busy()` names the package manager that is at work now or was a moment ago, "" when none is."""
+    """Whether a package manager is at work, and whether one was. `root` is another one's in tests."""
 
     def __init__(
         self,
         locks: str = "/proc/locks",
         places: Mapping[str, tuple[str, ...]] = LOCKS,
         records: Mapping[str, tuple[str, ...]] = RECORDS,
-        wall: Callable[[], float] = time.time,
+        proc: bytes = b"/proc",
+        programs: Mapping[str, frozenset[bytes]] = PROGRAMS,
     ) -> None:
         self._locks = locks
         self._places = places
         self._records = records
-        self._wall = wall
+        self._proc = proc
+        self._programs = programs
 
-    def busy(self) -> str:
-        """`dpkg`, `rpm` or ""."""
-        return self._locked() or self._wrote()
-
-    def _wrote(self) -> str:
-        now = self._wall()
-        for name, paths in self._records.items():
-            for path in paths:
-                try:
-                    if abs(now - os.lstat(path).st_mtime) < JUST_NOW:
-                        return name
-                except OSError:
-                    continue
-        return ""
-
-    def _locked(self) -> str:
+    def at_work(self) -> AtWork | None:
+        """The manager whose lock is held by a program of its own; None where it is held by nobody, or by
+        somebody else."""
         try:
             with open(self._locks, "rb") as stream:
                 held = held_inodes(stream.read(MOST_BYTES))
         except OSError:
-            return ""
+            return None
         for name, paths in self._places.items() if held else ():
             for path in paths:
                 try:
-                    if os.lstat(path).st_ino in held:
-                        return name
+                    pid = held.get(os.lstat(path).st_ino)
                 except OSError:
                     continue
-        return ""
+                program = self._program(pid, self._programs.get(name, frozenset())) if pid else b""
+                if pid and program:
+                    return AtWork(name, pid, program, self._login(pid))
+        return None
+
+    def marks(self) -> tuple[tuple[str, int], ...]:
+        """What moves when a manager wrote to its records: their mtimes in nanoseconds."""
+        found = []
+        for paths in self._records.values():
+            for path in paths:
+                try:
+                    found.append((path, os.lstat(path).st_mtime_ns))
+                except OSError:
+                    continue
+        return tuple(found)
+
+    def _program(self, pid: int, known: frozenset[bytes]) -> bytes:
+        """The program of a process, if it is one of these; b"" otherwise."""
+        base = b"%s/%d" % (self._proc, pid)
+        try:
+            link = os.readlink(base + b"/exe")
+            program = link.removesuffix(GONE)
+            if INTERPRETER.fullmatch(program):
+                with open(base + b"/cmdline", "rb") as stream:
+                    words = stream.read(65536).split(b"\0")
+                scripts = [word for word in words[1:8] if word in SCRIPTS]
+                known, script = known | {program}, scripts[0] if scripts else b""
+                if not script:
+                    return b""
+            else:
+                script = program
+            if program not in known:
+                return b""
+            if link == program:
+                running, there = os.stat(base + b"/exe"), os.stat(program)
+                if (running.st_dev, running.st_ino) != (there.st_dev, there.st_ino):
+                    return b""
+        except OSError:
+            return b""
+        return script
+
+    def _login(self, pid: int) -> int | None:
+        try:
+            with open(b"%s/%d/loginuid" % (self._proc, pid), "rb") as stream:
+                number = int(stream.read(16))
+        except (OSError, ValueError):
+            return None
+        return None if number == UNSET else number
 
 
 TABLE_LOCKS = tuple(f"/etc/{table}.lock" for table in ("passwd", "shadow", "group", "gshadow"))

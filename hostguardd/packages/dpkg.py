@@ -17,13 +17,13 @@ from typing import Final, NamedTuple
 
 from ..host.bundle import Host
 from ..model import Blind
-from ..record import escape
+from ..record import escape, unescape
 from . import dpkgdb
 from .aliases import Aliases
 from .checking import compared
 from .expected import Expected
 from .index import PathIndex
-from .interface import Departure, Doubt, Installed, Level, Owner, Transaction
+from .interface import Deed, Departure, Doubt, Installed, Level, Owner, Transaction, at_once
 from .logfiles import lines, rotated
 from .reader import Told
 from .tables import Ids
@@ -31,6 +31,7 @@ from .tables import Ids
 ADMIN: Final = b"/var/lib/dpkg"
 STATUS: Final = ADMIN + b"/status"
 INFO: Final = ADMIN + b"/info"
+UPDATES: Final = ADMIN + b"/updates"
 
 MOST_TABLE: Final = 16 * 1024**2
 MOST_PACKAGES: Final = 50_000
@@ -71,7 +72,13 @@ class Dpkg:
             return [], f"{STATUS.decode()} is larger than {MOST_TABLE} bytes"
         names = set(self._texts.names(INFO, MOST_NAMES) or ())
         found = []
-        for package in islice(dpkgdb.status(text.data), MOST_PACKAGES):
+        # What it did since it was started lies beside, and is folded in at its end; the last word counts.
+        later = [
+            self._texts.read(UPDATES + b"/" + name, MOST_TABLE).data or b""
+            for name in self._texts.names(UPDATES, MOST_NAMES) or ()
+            if name.isdigit()
+        ]
+        for package in islice(dpkgdb.latest(text.data, *later), MOST_PACKAGES):
             several = package.name + b":" + package.architecture
             base = several if several + b".list" in names else package.name
             found.append(_Entry(package, base, escape(base)))
@@ -148,6 +155,12 @@ class Dpkg:
             for number, entry in enumerate(self._status[0])
             for path in self._listed(entry) or ()
         )
+
+    def paths(self) -> Iterator[tuple[bytes, str]]:
+        """Every packaged path."""
+        for entry in self._status[0]:
+            for path in self._listed(entry) or ():
+                yield self._placed(path, entry.package.name), entry.name
 
     def _entries(self, wanted: set[bytes]) -> list[_Entry]:
         """The entries that have some of the paths."""
@@ -286,6 +299,39 @@ class Dpkg:
                 one = dpkgdb.logged(line, f"{escape(path)}:{number}", time.mktime)  # type: ignore[arg-type]
                 if one is not None and one.at >= since:
                     yield one
+
+    def worked(self, since: float) -> Iterator[Deed]:
+        """By what its log says of each package's state. Its files are unpacked by the line that follows the
+        one which calls it half installed."""
+        going: dict[str, Deed] = {}
+        half: set[str] = set()
+        run = 0.0
+        for path in rotated(self._texts, b"dpkg.log", since):
+            for _, line in lines(self._texts, path):
+                if (at := dpkgdb.started(line, time.mktime)) is not None:  # type: ignore[arg-type]
+                    run = at
+                elif (one := dpkgdb.told(line, time.mktime)) is not None:  # type: ignore[arg-type]
+                    deed = going.get(one.package)
+                    if deed is None:
+                        continue
+                    if one.state == "half-installed" or one.package in half:
+                        half ^= {one.package}
+                        deed = deed._replace(unpacked=max(deed.unpacked, one.at))
+                    going[one.package] = deed._replace(ended=max(deed.ended, one.at))
+                elif (done := dpkgdb.logged(line, "", time.mktime)) is not None and done.at >= since:  # type: ignore[arg-type]
+                    if (before := going.get(done.package)) is not None:
+                        yield before
+                    going[done.package] = at_once(done)._replace(run=run)
+        yield from going.values()
+
+    def keys(self) -> frozenset[str]:
+        """It verifies none itself."""
+        return frozenset()
+
+    def digests_written(self, package: str) -> float:
+        """The ctime of its list of them, which no program sets."""
+        at = self._texts.lstat(b"%s/%s.md5sums" % (INFO, unescape(package)))
+        return at.st_ctime if at is not None else 0.0
 
     def doubts(self) -> Iterator[Doubt]:
         """Digests that are younger than the unpacking of their package, and packages without any."""

@@ -78,6 +78,21 @@ def status(text: bytes) -> Iterator[Package]:
         yield Package(name, architecture, version, kib * 1024, tuple(conffiles), half)
 
 
+def latest(text: bytes, *later: bytes) -> Iterator[Package]:
+    """The packages of a status whose files are there, as `later` paragraphs have them where they do."""
+    if not later:
+        yield from status(text)
+        return
+    known = {_identity(data, *at): (data, at) for data in (text, *later) for at in _paragraphs(data)}
+    for data, (begin, end) in known.values():
+        yield from status(data[begin:end])
+
+
+def _identity(text: bytes, begin: int, end: int) -> tuple[bytes, bytes]:
+    has = {field[1]: field[2].strip() for field in _FIELD.finditer(text, begin, end)}
+    return has.get(b"Package", b""), has.get(b"Architecture", b"")
+
+
 def _paragraphs(text: bytes) -> Iterator[tuple[int, int]]:
     begin = 0
     while begin < len(text):
@@ -175,21 +190,51 @@ def excluded(texts: Iterable[bytes]) -> Callable[[bytes], bool]:
     return is_excluded
 
 
-_LOGGED: Final = re.compile(
-    rb"(\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)"
-    rb" (install|upgrade|remove|purge) (\S{1,300}) (\S{1,300}) (\S{1,300})"
-)
+_AT: Final = rb"(\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d) "
+_TOLD: Final = re.compile(_AT + rb"status (\S{1,30}) (\S{1,300}) (\S{1,300})")
+_STARTED: Final = re.compile(_AT + rb"startup (?:archives|packages) \S{1,30}")
+
+
+class Told(NamedTuple):
+    """A line of dpkg.log about the state of a package; `at` is seconds since the epoch."""
+
+    at: float
+    state: str
+    package: str
+    version: str
+
+
+def _moment(found: re.Match[bytes], mktime: Callable[[tuple[int, ...]], float]) -> float | None:
+    try:
+        return mktime((*(int(found[number]) for number in range(1, 7)), 0, 0, -1))
+    except (ValueError, OverflowError):
+        return None
+
+
+def started(line: bytes, mktime: Callable[[tuple[int, ...]], float]) -> float | None:
+    """When dpkg was started, by a line of its log that says so; None for the others."""
+    found = _STARTED.fullmatch(line)
+    return None if found is None else _moment(found, mktime)
+
+
+def told(line: bytes, mktime: Callable[[tuple[int, ...]], float]) -> Told | None:
+    """What a line of dpkg.log tells of a package's state; None for the others."""
+    found = _TOLD.fullmatch(line)
+    at = None if found is None else _moment(found, mktime)
+    if found is None or at is None:
+        return None
+    return Told(at, *(escape(found[number]) for number in (7, 8, 9)))
+
+
+_LOGGED: Final = re.compile(_AT + rb"(install|upgrade|remove|purge) (\S{1,300}) (\S{1,300}) (\S{1,300})")
 
 
 def logged(line: bytes, source: str, mktime: Callable[[tuple[int, ...]], float]) -> Transaction | None:
     """What a line of dpkg.log tells of a package; None for the many others. dpkg writes local time, of which
     `mktime` makes seconds since the epoch."""
     found = _LOGGED.fullmatch(line)
-    if found is None:
-        return None
-    try:
-        at = mktime((*(int(found[number]) for number in range(1, 7)), 0, 0, -1))
-    except (ValueError, OverflowError):
+    at = None if found is None else _moment(found, mktime)
+    if found is None or at is None:
         return None
     action, name, before, after = found[7].decode(), *(escape(found[number]) for number in (8, 9, 10))
     before, after = ("" if one == "<none>" else one for one in (before, after))

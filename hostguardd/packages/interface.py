@@ -82,6 +82,26 @@ class Transaction(NamedTuple):
     source: str
 
 
+class Deed(NamedTuple):
+    """What became of one package, in seconds since the epoch: `begin` of the work on it, until when its files
+    were `unpacked`, and when the work `ended`. `run` is when the manager was started that did it (0: not
+    told); `action`, `before` and `after` as of a `Transaction`."""
+
+    package: str
+    action: str
+    before: str
+    after: str
+    begin: float
+    unpacked: float
+    ended: float
+    run: float = 0.0
+
+
+def at_once(one: Transaction) -> Deed:
+    """The deed of a transaction of which only one moment is known."""
+    return Deed(one.package, one.action, one.before, one.after, one.at, one.at, one.at)
+
+
 class Doubt(NamedTuple):
     """What speaks against believing the database itself. `about` is a package, or a path of the database.
     `grave`: no healthy host has it."""
@@ -138,6 +158,27 @@ class PackageHost(Protocol):
         ...
 
 
+class PackageLedger(PackageHost, Protocol):
+    """The same, with what it takes to say afterwards what a package manager did."""
+
+    def worked(self, since: float) -> Iterator[Deed]:
+        """What it did since then, and for how long on each package where its log tells; in no order."""
+        ...
+
+    def paths(self) -> Iterator[tuple[bytes, str]]:
+        """Every packaged path by its one name, with the package."""
+        ...
+
+    def keys(self) -> frozenset[str]:
+        """The names of the keys whose signatures it believes."""
+        ...
+
+    def digests_written(self, package: str) -> float:
+        """When the digests of a package were written (`Owner.package`), in seconds since the epoch; 0 where
+        they are no file of their own."""
+        ...
+
+
 class NoPackages:
     """No package manager that is known here."""
 
@@ -167,6 +208,22 @@ class NoPackages:
     def transactions(self, since: float) -> Iterator[Transaction]:
         """Nothing happened."""
         return iter(())
+
+    def worked(self, since: float) -> Iterator[Deed]:
+        """Nothing happened."""
+        return iter(())
+
+    def paths(self) -> Iterator[tuple[bytes, str]]:
+        """None."""
+        return iter(())
+
+    def keys(self) -> frozenset[str]:
+        """None."""
+        return frozenset()
+
+    def digests_written(self, package: str) -> float:
+        """Never."""
+        return 0.0
 
     def doubts(self) -> Iterator[Doubt]:
         """Nothing to doubt."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from ..host.bundle import Host
 from .dpkg import STATUS, Dpkg
-from .interface import NoPackages, PackageHost
+from .interface import NoPackages, PackageLedger
 from .rpm import Rpm, database
 
 
-def packages_of(host: Host) -> PackageHost:
+def packages_of(host: Host) -> PackageLedger:
     """The package manager that keeps most of what is installed there: a host may have the tools of another
     one, with a database that holds next to nothing."""
-    found: list[PackageHost] = []
+    found: list[PackageLedger] = []
     if database(host):
         found.append(Rpm(host))
     if host.texts.lstat(STATUS) is not None:

@@ -21,7 +21,7 @@ from .aliases import Aliases
 from .checking import FEW, compared
 from .expected import Expected
 from .index import PathIndex
-from .interface import Departure, Doubt, Installed, Level, Owner, Transaction
+from .interface import Deed, Departure, Doubt, Installed, Level, Owner, Transaction, at_once
 from .logfiles import lines, rotated
 from .reader import Told
 from .rpmdump import Package, Signature
@@ -130,36 +130,49 @@ class Rpm:
             if not _is_key(one)
         )
 
+    def _listing(self) -> Iterator[tuple[bytes, int]]:
+        """Every path with the number of its package, four times, one more for settings, and two for what no
+        digest is compared of."""
+        packages = self._packages[0]
+        for fields in self._asked(rpmdump.NAMES, *UNCHECKED, b"-a", stop=self._stop):
+            number, flags, state, mode, verify = (rpmdump.number(fields[at]) for at in (0, 2, 3, 4, 5))
+            if number in packages and state not in rpmdump.ABSENT:
+                path = self._aliases.real(rpmdump.string(fields[1]))
+                listed = rpmdump.is_listed_only(flags, mode, verify)
+                yield path, number * 4 + rpmdump.is_config(flags) + 2 * listed
+
     @cached_property
     def _index(self) -> PathIndex:
-        """The number of each path's package, twice, and one more for settings."""
-        packages = self._packages[0]
-
-        def listing() -> Iterator[tuple[bytes, int]]:
-            for fields in self._asked(rpmdump.NAMES, *UNCHECKED, b"-a", stop=self._stop):
-                number, flags, state = (rpmdump.number(fields[at]) for at in (0, 2, 3))
-                if number in packages and state not in rpmdump.ABSENT:
-                    path = self._aliases.real(rpmdump.string(fields[1]))
-                    yield path, number * 2 + rpmdump.is_config(flags)
-
+        """The keys of `_listing`."""
         try:
-            return PathIndex(listing())
+            return PathIndex(self._listing())
         except OSError as error:
             self._failed = str(error)
             return PathIndex(())
 
+    def paths(self) -> Iterator[tuple[bytes, str]]:
+        """Every packaged path; fewer where rpm fails, which `problem` tells."""
+        try:
+            for path, key in self._listing():
+                yield path, self._packages[0][key // 4].name
+        except OSError as error:
+            self._failed = str(error)
+
     def owners(self, paths: Collection[bytes]) -> Mapping[bytes, Owner]:
         """The owners of those that have one."""
         keys = {path: self._index.key(self._aliases.real(path)) for path in paths}
-        return {path: self._owner(*divmod(key, 2)) for path, key in keys.items() if key is not None}
+        return {
+            path: self._owner(key // 4, key & 1, key & 2) for path, key in keys.items() if key is not None
+        }
 
     def holds(self, folder: bytes) -> bool:
         """Whether packages have something below a folder."""
         return self._index.holds(self._aliases.real(folder.rstrip(b"/") + b"/").rstrip(b"/"))
 
-    def _owner(self, number: int, config: int) -> Owner:
+    def _owner(self, number: int, config: int, listed: int = 0) -> Owner:
         package = self._packages[0][number]
-        return Owner(package.name, package.version, self._level(number), bool(config))
+        level = Level.LISTED if listed else self._level(number)
+        return Owner(package.name, package.version, level, bool(config))
 
     def _which(self, wanted: set[bytes]) -> tuple[bytes, ...]:
         """What selects the packages of some paths: rpm's index where it is this host's own, all otherwise."""
@@ -227,6 +240,18 @@ class Rpm:
                 source = f"rpm -q --qf '%{{INSTALLTIME}}' {package.name}"
                 found.append(Transaction(package.at, "install", package.name, "", package.version, source))
         yield from sorted(found)
+
+    def worked(self, since: float) -> Iterator[Deed]:
+        """Each at its one moment."""
+        return map(at_once, self.transactions(since))
+
+    def keys(self) -> frozenset[str]:
+        """Those in its database, by the version of what stands for each."""
+        return frozenset(f"{one.name} {one.version}" for one in self._packages[0].values() if _is_key(one))
+
+    def digests_written(self, package: str) -> float:
+        """They are part of the header."""
+        return 0.0
 
     def doubts(self) -> Iterator[Doubt]:
         """Headers that are broken, and those without a verified signature among others that have one."""

@@ -31,7 +31,9 @@ FILES: Final = (
 )
 """The format of a package's files."""
 
-NAMES: Final = r"[%{=DBINSTANCE} %{FILENAMES:shescape} %{FILEFLAGS} %{FILESTATES}\n]"
+NAMES: Final = (
+    r"[%{=DBINSTANCE} %{FILENAMES:shescape} %{FILEFLAGS} %{FILESTATES} %{FILEMODES} %{FILEVERIFYFLAGS}\n]"
+)
 """The same, of names alone."""
 
 _STRING: Final = rb"('(?:[^']|'\\'')*'|\(none\))"
@@ -148,6 +150,12 @@ ABSENT: Final = frozenset((NOTINSTALLED, NETSHARED))
 def is_config(flags: int) -> bool:
     """Whether the path is meant to change here: configuration, and what comes into being later."""
     return bool(flags & (CONFIG | GHOST))
+
+
+def is_listed_only(flags: int, mode: int, verify: int) -> bool:
+    """Whether it is a file of which no digest is compared: what comes into being later, or what the package
+    asks not to have verified."""
+    return bool(flags & GHOST) or (stat.S_ISREG(mode & 0xFFFF) and not verify & DIGEST)
 
 
 def expected(

@@ -91,7 +91,7 @@ def verify(paper: Paper, data: Data) -> list[str]:
 
 
 def doctor(paper: Paper, data: Data) -> list[str]:
-    """Ticks and crosses, and under each cross what to do."""
+    """Ticks and crosses, and under each cross what to do; under a tick, what could be done."""
     checks = data.get("checks", [])
     width = max((cells(str(c.get("name", ""))) for c in checks), default=0)
     lines: list[str] = []
@@ -100,8 +100,8 @@ def doctor(paper: Paper, data: Data) -> list[str]:
         mark = paper.paint("good" if good else "bad", "✓" if good else "✗")
         first = f"{mark} {paper.paint('strong', str(item.get('name', '')).ljust(width))}  "
         lines += paper.wrap(str(item.get("message", "")), width + 4, first=first)
-        if not good and item.get("advice"):
-            lines += paper.wrap(str(item["advice"]), width + 4, "warn")
+        if item.get("advice"):
+            lines += paper.wrap(str(item["advice"]), width + 4, "dim" if good else "warn")
     wrong = sum(not item.get("ok") for item in checks)
     summary = f"{count(wrong, 'thing')} to put right." if wrong else "Nothing to put right."
     return [*lines, "", paper.paint("bad" if wrong else "good", summary)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import stat
 from collections.abc import Iterator
@@ -12,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from hostguardd.engine.acts import LONGEST, WINDOW, Acts
-from hostguardd.engine.announcer import PACKAGES_LONGEST, Announcer
+from hostguardd.engine.announcer import Announcer
 from hostguardd.engine.company import EARLY_HOLD, PARTS_HOLD
 from hostguardd.engine.keeper import Change
-from hostguardd.host.atwork import FRESH, JUST_NOW, JUST_WRITTEN, PackageManagers, account_tool, held_inodes
+from hostguardd.host.atwork import FRESH, JUST_WRITTEN, account_tool
 from hostguardd.model import Fact, FileFact, Finding, Severity, split
-from tests.alerts import ACCOUNT, FILE, LISTENER, NAMES, NOW, finding
+from tests.alerts import ACCOUNT, FILE, NAMES, NOW, finding
 from tests.state import State
 from tests.unit.test_announcer import Log
 
@@ -173,12 +172,11 @@ class Bench:
         self.state = State(path, [])
         self.log = Log(self.state)
         self.now = NOW
-        self.package_manager = ""
         self.tool = False
         self.announcer = Announcer(
             self.state.database, self.state.baseline, self.state.findings, self.log, NAMES,
             lambda: self.now, lambda: self.now, storm=20, diagnose=lambda what, about: None,
-            packages=lambda: self.package_manager, account_tool=lambda: self.tool,
+            account_tool=lambda: self.tool,
         )  # fmt: skip
 
     def add(self, *found: Finding) -> None:
@@ -327,100 +325,3 @@ def test_an_account_tool_that_gave_its_locks_back_a_moment_ago_is_seen(tmp_path:
 
 def files(count: int) -> list[Finding]:
     return [new(b"/usr/lib/x/%d" % number) for number in range(count)]
-
-
-def test_what_packages_bring_is_told_at_their_end_as_one_act(bench: Bench) -> None:
-    bench.package_manager = "dpkg"
-    for some in (files(30)[:15], files(30)[15:]):
-        bench.add(*some)
-        bench.pass_time(5_000_000_000)
-    assert bench.told() == []
-    bench.add(table(b"/etc/sudoers"))
-    bench.pass_time(1)
-    assert bench.told() == [("file-changed", "critical", 0)], "what is critical waits for nobody"
-    bench.package_manager = ""
-    bench.pass_time(2_000_000_000)
-    (only,) = bench.log.alerts
-    assert only.message.startswith("While dpkg installed or removed packages, 30 findings")
-
-
-def test_a_small_package_is_one_act_too_and_what_comes_alone_keeps_its_name(bench: Bench) -> None:
-    bench.package_manager = "dpkg"
-    bench.add(*files(2))
-    bench.pass_time(100_000_000)
-    bench.package_manager = ""
-    bench.pass_time(2_000_000_000)
-    assert bench.told() == [("group-opened", "high", 2)]
-    bench.package_manager = "dpkg"
-    bench.add(new(b"/usr/bin/only"))
-    bench.pass_time(100_000_000)
-    bench.package_manager = ""
-    bench.pass_time(2_000_000_000)
-    assert bench.told() == [("file-added", "high", 0)]
-
-
-def test_one_that_a_package_brings_while_others_end_is_no_group_of_one(bench: Bench) -> None:
-    bench.add(*files(5))
-    bench.pass_time(1_000_000_000)
-    bench.told()
-    bench.package_manager = "dpkg"
-    for one in files(5):
-        fact = one.drift.subject
-        key = fact.row()[: len(fact.KEY)]
-        bench.announcer.add(Change(type(fact), key, None, restored=True, finding=one, event="cleared"))
-    bench.add(new(b"/usr/bin/only"))
-    bench.pass_time(100_000_000)
-    bench.package_manager = ""
-    bench.pass_time(2_000_000_000)
-    assert sorted(bench.told()) == [("file-added", "high", 0), ("group-cleared", "info", 5)]
-
-
-def test_only_files_wait_for_a_package_manager(bench: Bench) -> None:
-    bench.package_manager = "dpkg"
-    bench.add(*files(2), finding(None, LISTENER, Severity.HIGH, "door"))
-    bench.pass_time(1_000_000_000)
-    assert bench.told() == [("listener-added", "high", 0)]
-    bench.package_manager = ""
-    bench.pass_time(3_000_000_000)
-    assert bench.told() == [("group-opened", "high", 2)]
-
-
-def test_a_lock_that_is_never_given_back_silences_nobody(bench: Bench) -> None:
-    bench.package_manager = "rpm"
-    bench.add(*files(2))
-    bench.pass_time(PACKAGES_LONGEST + 2_000_000_000)
-    assert bench.told() == [("group-opened", "high", 2)]
-
-
-def test_the_lock_of_a_package_manager_is_seen(tmp_path: Path) -> None:
-    lock = tmp_path / "lock"
-    lock.touch()
-    host = PackageManagers(places={"dpkg": (str(tmp_path / "absent"), str(lock))}, records={})
-    assert host.busy() == ""
-    with lock.open("r+b") as held:
-        fcntl.lockf(held, fcntl.LOCK_EX)
-        assert host.busy() == "dpkg"
-    assert host.busy() == ""
-    assert PackageManagers(str(tmp_path / "none"), records={}).busy() == ""
-
-
-def test_a_package_manager_that_was_done_a_moment_ago_is_seen(tmp_path: Path) -> None:
-    status = tmp_path / "status"
-    now = 1_000_000.0
-    host = PackageManagers(places={}, records={"rpm": (str(status),)}, wall=lambda: now)
-    assert host.busy() == ""
-    status.touch()
-    os.utime(status, (now, now - JUST_NOW / 2))
-    assert host.busy() == "rpm"
-    os.utime(status, (now, now - 2 * JUST_NOW))
-    assert host.busy() == ""
-
-
-def test_lines_of_proc_locks() -> None:
-    text = (
-        b"1: POSIX  ADVISORY  WRITE 812 fd:00:1049 0 EOF\n"
-        b"1: -> POSIX  ADVISORY  WRITE 9 fd:00:1050 0 EOF\n"
-        b"2: FLOCK  ADVISORY  WRITE 7 00:2f:77 0 EOF\ngarbage\n"
-    )
-    assert held_inodes(text) == {1049, 1050, 77}
-    assert held_inodes(os.urandom(64)) == held_inodes(b"") == set()

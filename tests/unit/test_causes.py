@@ -78,6 +78,13 @@ def test_a_package_explains_all_that_came_before_and_nothing_after() -> None:
     assert told(PLAIN, PACKAGE, PLAIN).covers is Cause.UNEXPLAINED
 
 
+def test_a_package_that_merely_lists_it_explains_nothing_that_was_there() -> None:
+    listed = replace(PACKAGE, level="listed")
+    assert told(PLAIN, listed).covers is Cause.UNEXPLAINED
+    assert listed.covers is Cause.PACKAGE
+    assert told(*several(KEPT + 3), listed).covers is Cause.UNEXPLAINED
+
+
 def several(number: int) -> list[Story]:
     return [replace(SESSION, actor={**ALICE, "session": one}) for one in range(number)]
 

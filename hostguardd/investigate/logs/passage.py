@@ -121,6 +121,8 @@ class Passage:
 
     def lines(self, block: bytes) -> None:
         """Whole lines, without the last one's end."""
+        if b"\r" in block:
+            block = block.replace(b"\r\n", NEWLINE).removesuffix(b"\r")
         if self._audit:
             self._audited(block)
             return

@@ -264,6 +264,7 @@ function last_from(text,   n, words, i, s) {
     for (i = 1; i < n; i++) if (words[i] == "from") s = words[i + 1]
     return s
 }
+{ sub(/\r$/, "") }
 /sshd(\(pam_unix\))?\[[0-9]+\]: / {
     match($0, /\[[0-9]+\]: /); pid = substr($0, RSTART + 1, RLENGTH - 4); text = substr($0, RSTART + RLENGTH)
     times = 1
@@ -317,8 +318,9 @@ def _awk(folder: Path, sample: Path) -> dict[str, int]:
     return {source: int(count) for source, count in (line.rsplit(" ", 1) for line in out.splitlines())}
 
 
-def test_awk_and_we_count_the_same_in_a_mixed_log(host: Host, tmp_path: Path) -> None:
-    (tmp_path / "mixed").write_text(MIXED)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_awk_and_we_count_the_same_in_a_mixed_log(host: Host, tmp_path: Path, end: str) -> None:
+    (tmp_path / "mixed").write_text(MIXED, newline=end)
     expected = {"203.0.113.1": 1, "203.0.113.2": 1, "203.0.113.3": 6, "203.0.113.4": 1, "c.example": 3}
     assert _awk(tmp_path, tmp_path / "mixed") == expected
     assert _count(host, tmp_path / "mixed", "sshd") == expected

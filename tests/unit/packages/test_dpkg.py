@@ -266,6 +266,20 @@ def test_readers_that_die_or_fall_silent_are_a_blind(
     assert "not everything was compared" in blind.reason
 
 
+def test_what_it_did_since_it_was_started_counts_too(root: Path) -> None:
+    """dpkg folds it into its status when it ends."""
+    status, updates = root / "var/lib/dpkg/status", root / "var/lib/dpkg/updates"
+    text = status.read_text()
+    (updates / "0000").write_text(text.replace("Version: 1.0-1", "Version: 1.5-1"))
+    (updates / "0001").write_text(text.replace("Version: 1.0-1", "Version: 2.0-1"))
+    (updates / "tmp.i").write_text(text.replace("Version: 1.0-1", "Version: 9.0-1"))
+    assert [one.version for one in manager(root).installed()] == ["2.0-1"]
+    status.write_text(text.replace("Package: tool", "Package: other"))
+    assert sorted(one.package for one in manager(root).installed()) == ["other", "tool"]
+    (updates / "0001").write_text(text.replace("ok installed", "ok not-installed"))
+    assert [one.package for one in manager(root).installed()] == ["other"]
+
+
 ZERO = b"0" * 32
 
 

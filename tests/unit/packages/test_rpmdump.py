@@ -17,7 +17,7 @@ def quoted(text: bytes) -> bytes:
 
 @given(st.lists(st.binary(max_size=40).filter(lambda one: b"\0" not in one), max_size=8), st.integers(1, 50))
 def test_any_names_come_back_however_the_pieces_are_cut(names: list[bytes], piece: int) -> None:
-    data = b"".join(b"7 %b 0 0\n" % quoted(name) for name in names)
+    data = b"".join(b"7 %b 0 0 33188 -1\n" % quoted(name) for name in names)
     lines = Lines(NAMES)
     found = [
         rpmdump.string(fields[1])
@@ -34,7 +34,7 @@ def test_garbage_is_counted_and_does_not_grow() -> None:
     found: list[tuple[bytes, ...]] = []
     for _ in range(100):
         found += lines.feed(b"\xff" * 10_000)
-    found += lines.feed(b"\n7 '/usr' 0 0\n")
+    found += lines.feed(b"\n7 '/usr' 0 0 16877 -1\n")
     lines.close()
     assert lines.garbage > 900_000
     assert len(lines._left) == 0

@@ -1,0 +1,163 @@
+"""Asks the package manager about what differs after it was at work: in a process of its own, which ends with
+its answer, so that neither the time nor the memory this takes is the daemon's.
+
+The rules kept: what could not be compared is told with its reason and never passes for a match; a path is
+looked at once more after it was compared, so that who asked can tell whether it is still what was seen.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Collection, Mapping
+from typing import Final
+
+from ..host.bundle import Host, image
+from ..host.workers import read_frame, write_frame
+from ..model import Blind, join, split
+from ..record import escape
+from .evidence import Answer, Question, Seen, nothing, same_package
+from .former import Former, write
+from .interface import Deed, Departure, Owner, PackageHost, PackageLedger
+from .make import packages_of
+
+NICE: Final = 5
+MOST_DOUBTS: Final = 100
+
+
+def work() -> None:
+    """The process's whole life: one question, its answer, or (asked for no path) the file of owners anew."""
+    source, target = sys.stdin.buffer, sys.stdout.buffer
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # without a parent there is nobody to complain to
+    try:
+        os.nice(NICE)
+    except OSError:
+        pass  # a confined daemon may not, and is bounded by its unit
+    frame = read_frame(source)
+    if frame is None:
+        return
+    question = Question(*marshal.loads(frame))
+    try:
+        host = image(question.root)
+        packages = packages_of(host)
+        if question.paths:
+            answer = survey(host, packages, question)
+        else:
+            answer = nothing(renew(packages, question.before))
+    except (OSError, ValueError) as error:
+        answer = nothing(f"the package database could not be read: {error}")
+    write_frame(target, answer.plain())
+
+
+def renew(packages: PackageLedger, place: bytes) -> str:
+    """Write down whose each path is now; returns why it could not be done, "" if it was."""
+    versions = {one.package: one.version for one in packages.installed()}
+    if packages.problem or not versions:
+        return packages.problem or "there is no package"
+    try:
+        write(place, packages.paths(), versions, packages.keys())
+    except OSError as error:
+        return str(error)
+    return packages.problem
+
+
+def survey(
+    host: Host, packages: PackageLedger, question: Question, stop: Callable[[], bool] = lambda: False
+) -> Answer:
+    """The answer to a question, from `packages` of `host`."""
+    former = Former.open(question.before)
+    owners = packages.owners(question.paths)
+    if packages.problem:
+        return nothing(packages.problem)
+    words, problems, all_of_it = _compared(packages, owners, stop)
+    if all_of_it:
+        return nothing(all_of_it)
+    leads = _leading(host, packages, [path for path, one in owners.items() if not one.config])
+    seen: dict[bytes, Seen] = {}
+    for path in question.paths:
+        owner, departure = owners.get(path), words.get(path)
+        now = host.texts.lstat(path)
+        seen[path] = Seen(
+            package=owner.package if owner else "",
+            version=owner.version if owner else "",
+            level=int(owner.level) if owner else 0,
+            config=owner.config if owner else False,
+            words=departure.changed if departure else (),
+            detail=departure.detail if departure else "",
+            problem=problems.get(path, "") or (problems.get(owner.package.encode(), "") if owner else ""),
+            inode=now.st_ino if now else 0,
+            ctime=now.st_ctime_ns if now else 0,
+            former=former.owner(path),
+            leads=path in leads,
+        )
+    deeds = _deeds(packages, question.since, former.versions)
+    concerned = {one.package for one in owners.values()}
+    written = {name: packages.digests_written(name) for name in concerned}
+    doubts = [(one.about, one.says) for one in packages.doubts() if one.grave][:MOST_DOUBTS]
+    keys = tuple(sorted(packages.keys() - former.keys)) if former.versions else ()
+    return Answer(packages.name, "", tuple(deeds), seen, written, tuple(doubts), keys)
+
+
+def _compared(
+    packages: PackageHost, owners: Mapping[bytes, Owner], stop: Callable[[], bool]
+) -> tuple[dict[bytes, Departure], dict[bytes, str], str]:
+    """How paths depart; why they (or whole packages, by their name) could not be compared; why nothing could.
+
+    What is told under another name than was asked for (/bin is /usr/bin) is told of all that may be meant.
+    """
+    words: dict[bytes, Departure] = {}
+    problems: dict[bytes, str] = {}
+    for one in packages.verify(stop, list(owners)):
+        if isinstance(one, Departure):
+            words[one.path] = one
+        elif one.scope == b"*":
+            return {}, {}, one.reason
+        else:
+            problems[_subject(one)] = one.reason
+    told = {**{path: one.detail for path, one in words.items()}, **problems}
+    others = {split(path)[1]: says for path, says in told.items() if path[:1] == b"/" and path not in owners}
+    for path in owners if others else ():
+        if path not in words and (says := others.get(split(path)[1])) is not None:
+            problems.setdefault(path, f"what was compared bears another name: {says}")
+    return words, problems, ""
+
+
+def _subject(blind: Blind) -> bytes:
+    return blind.scope if blind.scope.startswith(b"/") else escape(blind.scope).encode()
+
+
+def _leading(host: Host, packages: PackageHost, paths: Collection[bytes]) -> set[bytes]:
+    """Those of `paths` that are links to a packaged path."""
+    targets: dict[bytes, bytes] = {}
+    for path in paths:
+        target = host.texts.link(path)
+        if target:
+            place = target if target.startswith(b"/") else join(split(path)[0], target)
+            targets[path] = os.path.normpath(place)
+    found = packages.owners(list(set(targets.values()))) if targets else {}
+    return {path for path, target in targets.items() if target in found}
+
+
+def _deeds(packages: PackageLedger, since: float, before: Mapping[str, str]) -> list[Deed]:
+    """What its log tells. What no log tells of (rpm without dnf) is known from what is installed now and was
+    not `before`, or the other way round."""
+    found = []
+    for deed in packages.worked(since):
+        earlier = deed.before or ("" if deed.run else _version(before, deed.package))
+        action = "upgrade" if deed.action == "install" and earlier not in ("", deed.after) else deed.action
+        found.append(deed._replace(action=action, before=earlier))
+    if before and not any(deed.run for deed in found):
+        now = {one.package for one in packages.installed()}
+        end = time.time()  # nobody says when
+        told = [deed.package for deed in found]
+        for name in before.keys() - now:
+            if not any(same_package(one, name) for one in told):
+                found.append(Deed(name, "remove", before[name], "", end, end, end))
+    return found
+
+
+def _version(before: Mapping[str, str], package: str) -> str:
+    return next((version for name, version in before.items() if same_package(package, name)), "")

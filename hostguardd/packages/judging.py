@@ -1,0 +1,368 @@
+"""Whether what differs is what a transaction of the package manager brought. Pure.
+
+The theory. An explanation is a way to be silent, so it is what an intruder would forge; every one of these
+must hold, and whatever is not known explains nothing:
+
+* the package that owns the path (of what is gone: owned it before) is one that this transaction worked on;
+* the file matches in all that the package keeps of it, and is still what was seen when that was compared;
+* a signature counts only by a key that was believed before;
+* what the package does not keep (dpkg: mode, owner, attributes) is as it was approved; a new file is root's,
+  plain, and gains nobody any privilege. Only a verified signature explains a set-id bit or a capability;
+* where nobody signed the digests, the file was changed while the manager worked on that package, and so were
+  the digests: who patches both afterwards is betrayed by the ctime, which no program sets.
+
+What is not explained is told as it would have been; `Apart` says which of it comes in the words of the
+transaction, and which alone.
+"""
+
+from __future__ import annotations
+
+import re
+import stat
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Final, NamedTuple
+
+from ..model import Action, Drift, FileFact, SetIdFact, decode_xattrs
+from .evidence import Answer, Seen, same_package
+from .interface import Deed, Level
+
+SECOND: Final = 1_000_000_000
+
+EARLY: Final = 1.0
+LATE: Final = 2.0
+"""Seconds by which a ctime may lie before or after what the log says, which counts whole seconds."""
+
+LOOSE: Final = 60.0
+"""The same where the time of installation is all there is (rpm without dnf)."""
+
+IMMUTABLE: Final = 0x30
+"""FS_IMMUTABLE_FL and FS_APPEND_FL, ioctl_iflags(2): no package sets them."""
+
+NOTHING: Final = b"/dev/null"
+"""Where packages lead a name that is to mean nothing (a masked unit)."""
+
+CONTENT: Final = frozenset({"sha256", "size", "target"})
+
+LABELS: Final = frozenset({b"security.selinux", b"security.ima", b"security.evm"})
+"""Attributes that follow from the path or from the content."""
+
+OWN: Final = re.compile(rb"/var/lib/dpkg/info/([^/]+)\.([a-z0-9]+)")
+"""What dpkg writes down of each package."""
+
+OWN_RPM: Final = re.compile(
+    rb"(?:/usr/lib/sysimage/rpm|/var/lib/rpm)/(?:rpmdb\.sqlite(?:-wal|-shm)?|Packages(?:\.db)?|Index\.db|[A-Z][a-z]+"
+    rb"|__db\.\d+|\.rpm\.lock)"
+)
+"""The database of rpm, in all its kinds."""
+
+UNPACKED_WITH: Final = frozenset((
+    b"md5sums", b"preinst", b"postinst", b"prerm", b"postrm", b"config", b"conffiles", b"triggers", b"shlibs",
+    b"symbols", b"templates",
+))  # fmt: skip
+"""Of these, what comes with the unpacking and is not written afterwards."""
+
+BY_TRIGGERS: Final = re.compile(
+    rb"/etc/ld\.so\.cache~?|/usr/share/info/dir(\.old)?|/usr/share/applications/mimeinfo\.cache"
+    rb"|(/usr)?/lib/modules/[^/]+/modules\.[a-z.]+|/usr/lib/[^/]+/gconv/gconv-modules\.cache"
+    rb"|/usr/share/icons/[^/]+/icon-theme\.cache|/usr/share/glib-2\.0/schemas/gschemas\.compiled"
+    rb"|/usr/lib/.*/__pycache__(/[^/]+\.pyc)?|/boot/(initrd\.img-|initramfs-|grub2?/).*|/etc/alternatives/[^/]+"
+    rb"|/usr/lib/udev/hwdb\.bin|/etc/udev/hwdb\.bin"
+)
+"""What managers have made anew when packages change. It matches no package, and is told with its severity,
+but in the words of the transaction."""
+
+DRAFT: Final = re.compile(rb"(.+?)(?:\.dpkg-(?:new|tmp)|;[0-9a-f]{8})")
+"""A file that a manager unpacks beside its place, to rename it."""
+
+
+class Apart(Enum):
+    """What is not explained: TAMPERED is of a package and not as packaged; SIDE comes with transactions (a
+    configuration file that differs, what triggers make) or cannot be compared any more; STRAY is anybody's;
+    UNSURE is a package's, and nothing says whether it is as packaged. AGAIN changed while it was compared,
+    and may be judged once more."""
+
+    TAMPERED = "tampered"
+    SIDE = "side"
+    STRAY = "stray"
+    UNSURE = "unsure"
+    AGAIN = "again"
+
+
+class Became(Enum):
+    """NEWS: it differs now. PASSED: it came and went before it was told. OVER: it was told, and is as
+    approved again."""
+
+    NEWS = "news"
+    PASSED = "passed"
+    OVER = "over"
+
+
+class Judged(NamedTuple):
+    """One change: explained by `deed` at `level` (then `apart` is None), or not. `says` is a clause."""
+
+    says: str
+    deed: Deed | None = None
+    level: Level = Level.LISTED
+    apart: Apart | None = None
+    became: Became = Became.NEWS
+
+
+class Bench:
+    """Judges by one answer."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+        self._by_name: dict[str, list[Deed]] = {}
+        for deed in answer.deeds:
+            self._by_name.setdefault(deed.package.partition(":")[0], []).append(deed)
+
+    def judge(self, drift: Drift, became: Became = Became.NEWS) -> Judged:
+        """What to make of a change of a file."""
+        subject = drift.subject
+        assert isinstance(subject, FileFact | SetIdFact)
+        path = subject.path
+        if self._answer.problem:
+            return _apart(self._answer.problem)
+        if became is Became.PASSED:
+            return self._passed(path)
+        if became is Became.OVER:
+            return self._over(path)
+        found = OWN.fullmatch(path)
+        if found is not None and self._answer.manager == "dpkg":
+            return self._own(drift, found[1], found[2])
+        if OWN_RPM.fullmatch(path) and self._answer.manager == "rpm":
+            return self._database(drift)
+        seen = self._answer.seen.get(path, Seen())
+        if drift.after is None:
+            return self._gone(path, seen)
+        if BY_TRIGGERS.fullmatch(path) and not seen.package:
+            return _apart("no package brings it, and packages have it made anew", Apart.SIDE)
+        return self._present(drift, path, seen)
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _deed(self, package: str, ctime: int = 0) -> Deed | None:
+        """The deed on a package, by its owner's name: the one of that time, or the latest."""
+        several = self._by_name.get(package.partition(":")[0], ()) if package else ()
+        ours = [deed for deed in several if same_package(deed.package, package)]
+        of_then = [deed for deed in ours if ctime and self._while(ctime, deed)]
+        return max(of_then or ours, key=lambda deed: deed.begin, default=None)
+
+    def _over(self, path: bytes) -> Judged:
+        """What is as approved again needs no explanation; whose it is says where to tell it."""
+        own, seen = OWN.fullmatch(path), self._answer.seen.get(path, Seen())
+        names = (seen.package, seen.former, own[1].decode("ascii", "replace") if own else "")
+        deed = next(filter(None, map(self._deed, names)), None)
+        if deed is None:
+            return _apart("", Apart.SIDE)
+        return Judged("as approved again", deed, became=Became.OVER)
+
+    def _passed(self, path: bytes) -> Judged:
+        """A draft of what a package of this transaction brought."""
+        draft = DRAFT.fullmatch(path)
+        seen = self._answer.seen.get(path, Seen())
+        if draft is None or seen.inode:
+            return _apart("")
+        place = self._answer.seen.get(draft[1], Seen())
+        deed = self._deed(place.package or place.former)
+        if deed is None:
+            return _apart("")
+        return Judged(f"{deed.package} was unpacked there", deed, became=Became.PASSED)
+
+    def _gone(self, path: bytes, seen: Seen) -> Judged:
+        if seen.inode:
+            return _apart("it is there again", Apart.AGAIN)
+        if seen.package:
+            return _apart(f"{seen.package} {seen.version} still has it", Apart.TAMPERED)
+        deed = self._deed(seen.former) if seen.former else None
+        if deed is None:
+            return _apart("no package of this transaction had it")
+        went = "went" if not deed.after else f"has it no more in {deed.after}"
+        return Judged(f"{deed.package} {went}", deed)
+
+    def _own(self, drift: Drift, base: bytes, which: bytes) -> Judged:
+        """What dpkg wrote down about a package."""
+        name = base.decode("ascii", "backslashreplace")
+        ctime = drift.after.ctime if isinstance(drift.after, FileFact) else 0
+        deed = self._deed(name, ctime)
+        if deed is None:
+            return _apart(f"{self._answer.manager} did nothing with {name}", Apart.TAMPERED)
+        after = drift.after
+        if after is None:
+            return Judged(f"{deed.package} was worked on", deed)
+        assert isinstance(after, FileFact)
+        until = deed.unpacked if which in UNPACKED_WITH else deed.ended
+        if not _within(after.ctime, deed.begin, until):
+            return _apart(f"it was not written when {deed.package} was unpacked", Apart.TAMPERED)
+        if drift.action is Action.CHANGED and (says := _unkept(drift, Level.LISTED)):
+            return _apart(says, Apart.TAMPERED)
+        return Judged(f"{deed.package} {deed.after or deed.before} brings it", deed)
+
+    def _database(self, drift: Drift) -> Judged:
+        """What rpm writes all of its database into: each header answers for itself."""
+        after = drift.after
+        at = after.ctime if after is not None and isinstance(after, FileFact) else 0
+        deed = next((one for one in self._answer.deeds if self._while(at, one)), None)
+        if deed is None:
+            return _apart("it was written, and no package came or went", Apart.TAMPERED)
+        if says := "; ".join(f"{about}: {says}" for about, says in self._answer.doubts):
+            return _apart(says, Apart.TAMPERED)
+        if drift.after is not None and (says := _unkept(drift, Level.LISTED)):
+            return _apart(says, Apart.TAMPERED)
+        return Judged("rpm writes down there what it does", deed)
+
+    def _present(self, drift: Drift, path: bytes, seen: Seen) -> Judged:
+        after = drift.after
+        assert isinstance(after, FileFact | SetIdFact)
+        folder = stat.S_ISDIR(after.mode)
+        if not seen.inode or seen.inode != after.inode or (not folder and seen.ctime != after.ctime):
+            return _apart("it changed again while it was compared", Apart.AGAIN)
+        if not seen.package:
+            return _apart("no package brings it")
+        who = f"{seen.package} {seen.version}"
+        deed = self._deed(seen.package, after.ctime)
+        if seen.words and seen.config:
+            says = f"it differs from what {who} brings: {seen.detail}"
+            return _apart(says, Apart.SIDE if deed is not None else Apart.STRAY)
+        if seen.words:
+            return _apart(f"it is not what {who} brings: {seen.detail}", Apart.TAMPERED)
+        if deed is None or deed.after == "":
+            another = drift.action is Action.ADDED or not CONTENT.isdisjoint(drift.changed)
+            return _apart(
+                f"{who} owns it, and was not worked on", Apart.TAMPERED if another else Apart.UNSURE
+            )
+        if seen.problem:
+            return _apart(f"{who} owns it, and {seen.problem}", Apart.UNSURE)
+        level = min(Level(seen.level), Level.DIGEST if self._answer.keys else Level.SIGNED)
+        if level < Level.SIGNED:
+            if not seen.config and (forged := self._forged(seen.package, deed)):
+                late = not _within(after.ctime, deed.begin, deed.unpacked)
+                return _apart(forged, Apart.TAMPERED if late else Apart.SIDE)
+            if not folder and not self._while(after.ctime, deed):
+                return _apart(f"it was changed when nobody worked on {who}", Apart.TAMPERED)
+        if level is Level.LISTED and stat.S_ISREG(after.mode):
+            return _apart(f"{who} owns it, and keeps no digest of it", Apart.UNSURE)
+        leads = seen.leads or self._answer.manager != "dpkg" or _leads_as_before(drift)
+        if says := _unfit(after, leads) or _unkept(drift, level):
+            return _apart(f"{who} owns it, but {says}", Apart.TAMPERED)
+        if level < Level.SIGNED and not stat.S_ISREG(after.mode):
+            level = Level.LISTED
+        return Judged(f"{who} brings it", deed, level)
+
+    def _forged(self, package: str, deed: Deed) -> str:
+        """A clause, if the digests of a package are not those that came with it."""
+        written = self._answer.written.get(package, 0.0)
+        if written and not _within(int(written * SECOND), deed.begin, deed.unpacked):
+            return f"the digests of {package} were not written when it was unpacked: they prove nothing"
+        return ""
+
+    def _while(self, ctime: int, deed: Deed) -> bool:
+        if self._answer.manager == "dpkg":
+            return _within(ctime, deed.begin, deed.ended)
+        return _within(ctime, deed.begin - LOOSE, deed.ended + LOOSE)
+
+
+def _apart(says: str, which: Apart = Apart.STRAY) -> Judged:
+    return Judged(says, apart=which)
+
+
+def _within(ctime: int, begin: float, end: float) -> bool:
+    return begin - EARLY <= ctime / SECOND <= end + LATE
+
+
+def _leads_as_before(drift: Drift) -> bool:
+    """Whether a link leads where it led when it was approved, or to nothing at all."""
+    before, after = drift.before, drift.after
+    if not isinstance(after, FileFact):
+        return False
+    return after.target == NOTHING or (isinstance(before, FileFact) and before.target == after.target)
+
+
+def _unfit(after: FileFact | SetIdFact, leads: bool) -> str:
+    """Why what is there cannot be explained by a package at all; "" if it can."""
+    if isinstance(after, SetIdFact):
+        return ""
+    if after.unstable:
+        return "it is being written"
+    if after.device:
+        return "something is mounted there"
+    if stat.S_ISLNK(after.mode):
+        return "" if leads else "where it leads is no package's"
+    whole = stat.S_ISREG(after.mode) or stat.S_ISDIR(after.mode)
+    return "" if whole else "it is neither a file, a folder nor a link"
+
+
+def _unkept(drift: Drift, level: Level) -> str:
+    """What moved of which the package says nothing; "" if that is as it was approved, or harmless."""
+    before, after = drift.before, drift.after
+    assert isinstance(after, FileFact | SetIdFact)
+    signed = level is Level.SIGNED
+    link = stat.S_ISLNK(after.mode)
+    if isinstance(before, FileFact | SetIdFact) and stat.S_IFMT(before.mode) == stat.S_IFMT(after.mode):
+        if not signed and before.mode != after.mode and not link:
+            return "its mode is another one, which no package says"
+        if not signed and (before.uid, before.gid) != (after.uid, after.gid):
+            return "its owner is another one, which no package says"
+    elif not signed:
+        if after.uid != 0:
+            return "it is not root's"
+        if not link and after.mode & (stat.S_ISUID | stat.S_ISGID | stat.S_IWOTH):
+            return "its mode gives rights that no package vouches for"
+    if isinstance(after, SetIdFact):
+        had = before.caps if isinstance(before, SetIdFact) else b""
+        return "" if signed or (had or b"") == (after.caps or b"") else "it has another capability"
+    was = before if isinstance(before, FileFact) else None
+    allowed = LABELS | {b"security.capability"} if signed else LABELS
+    old, new = _attributes(was), _attributes(after)
+    if any(old.get(name) != new.get(name) for name in (old.keys() | new.keys()) - allowed):
+        return "its attributes are others, which no package says"
+    if (after.flags or 0) & IMMUTABLE & ~(was.flags or 0 if was else 0):
+        return "it may not be changed any more, which no package says"
+    if was is not None and after.links > max(was.links, 1) and stat.S_ISREG(after.mode):
+        return "it has another name"
+    return ""
+
+
+def _attributes(fact: FileFact | None) -> Mapping[bytes, bytes]:
+    return decode_xattrs(fact.xattrs) if fact is not None and fact.xattrs else {}
+
+
+def asked(drifts: Sequence[Drift]) -> list[bytes]:
+    """The paths to ask about: those of the drifts, and the places that drafts were for."""
+    found: dict[bytes, None] = {}
+    for drift in drifts:
+        subject = drift.subject
+        assert isinstance(subject, FileFact | SetIdFact)
+        found[subject.path] = None
+        draft = DRAFT.fullmatch(subject.path)
+        if draft is not None:
+            found[draft[1]] = None
+    return list(found)
+
+
+def is_draft(path: bytes) -> bool:
+    """Whether a manager unpacks something there, to rename it."""
+    return DRAFT.fullmatch(path) is not None
+
+
+# -- what may wait for a package manager -----------------------------------------------------------
+
+PLACES: Final = (
+    b"/usr/", b"/bin/", b"/sbin/", b"/lib/", b"/lib32/", b"/lib64/", b"/libx32/", b"/boot/", b"/etc/",
+    b"/opt/", b"/var/lib/dpkg/info/", b"/var/lib/rpm/",
+)  # fmt: skip
+"""Where packages put things."""
+
+NEVER: Final = re.compile(
+    rb"/usr/local/.*|/etc/ld\.so\.preload.*|/etc/(passwd|shadow|group|gshadow|subuid|subgid)([-+.].*)?"
+    rb"|/etc/(sudoers|doas)(\.conf)?(\.d)?(/.*)?|/etc/sudo\.conf|.*/authorized_keys.*|.*/\.ssh(/.*)?"
+    rb"|/etc/(crontab|rc\.local|hosts|fstab|resolv\.conf)|/etc/cron\.(allow|deny)"
+)
+"""What waits for nobody: no package brings it, or (sudo's) it is told whoever brings it."""
+
+
+def may_wait(fact: FileFact | SetIdFact) -> bool:
+    """Whether packages put things there, so that it may wait for the end of a transaction."""
+    path = fact.path
+    return path.startswith(PLACES) and NEVER.fullmatch(path) is None

@@ -1,0 +1,419 @@
+"""An honest update is one quiet alert and an intruder in it is loud, whatever the package manager: one set of
+tests, and each manager joins with how it makes, installs and forges. Packages, databases and signatures are
+real.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from tests import packaged
+from tests.updating import Watched
+
+COUNT = 6
+FILES = 8
+
+
+def content(name: str, version: str) -> dict[str, tuple[int, bytes]]:
+    """What a package brings in a version. A library's name is another one in each."""
+    found = {
+        f"usr/bin/{name}": (0o755, f"#!/bin/sh\necho {version}\n".encode()),
+        f"usr/lib/{name}/lib.so.{version}": (0o644, f"\x7fELF {version}".encode()),
+        f"etc/{name}.conf": (0o644, f"version = {version}\n".encode()),
+        f"etc/cron.d/{name}": (0o644, f"# {version}\n".encode()),
+        f"usr/bin/{name}-su": (0o4755, f"#!/bin/sh\necho su {version}\n".encode()),
+    }
+    return found | {f"usr/share/{name}/{n}": (0o644, f"{version} {n}\n".encode()) for n in range(FILES)}
+
+
+def name(number: int) -> str:
+    return f"trial{number}"
+
+
+def paths(alert: dict[str, Any]) -> set[str]:
+    """All that a transaction's alert names."""
+    return {path for found in alert["hostguard"]["paths"].values() for path in found}
+
+
+def quiet(told: list[dict[str, Any]]) -> dict[str, Any]:
+    """The only alert: a transaction."""
+    assert [one["hostguard"]["kind"] for one in told] == ["transaction"], [one["message"] for one in told]
+    (only,) = told
+    assert only["hostguard"]["severity"] == "info"
+    return only
+
+
+def loud(told: list[dict[str, Any]]) -> dict[str, str]:
+    """Severity by path of what has an alert of its own and is louder than medium."""
+    return {
+        one["file"]["path"]: one["hostguard"]["severity"]
+        for one in told
+        if one["hostguard"]["kind"] == "file" and one["hostguard"]["severity"] in ("high", "critical")
+    }
+
+
+class Updates:
+    """`made` has a host with COUNT packages in version 1.0."""
+
+    manager: ClassVar[str]
+    level: ClassVar[str]
+    own: ClassVar[int]
+    """Files of its own database that the manager writes in an update of all, at least."""
+
+    @classmethod
+    def make(cls, folder: Path) -> Path:
+        raise NotImplementedError
+
+    def install(self, root: Path, shelf: Path, version: str, *numbers: int) -> None:
+        raise NotImplementedError
+
+    def remove(self, root: Path, number: int) -> None:
+        raise NotImplementedError
+
+    def forge(self, root: Path, path: str, package: str) -> None:
+        """Make the database agree with what is at `path` now."""
+        raise NotImplementedError
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def made(cls, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        folder = cls.make(tmp_path_factory.mktemp("made"))
+        (folder / "root/usr/bin/site-tool").write_text("#!/bin/sh\n")
+        time.sleep(1.1)  # logs count whole seconds, and all this is to be over when it is approved
+        return folder
+
+    @pytest.fixture
+    def root(self, made: Path, tmp_path: Path) -> Path:
+        return packaged.copied(made / "root", tmp_path / "root")
+
+    @pytest.fixture
+    def watched(self, root: Path, tmp_path: Path) -> Iterator[Watched]:
+        found = Watched(root, tmp_path)
+        yield found
+        found.close()
+
+    def test_an_honest_update_is_one_quiet_alert(self, watched: Watched, root: Path, made: Path) -> None:
+        watched.update(lambda: self.install(root, made, "1.1", *range(COUNT)))
+        only = quiet(watched.told())
+        transaction = only["hostguard"]["transaction"]
+        assert transaction["manager"] == self.manager
+        assert transaction["level"] == self.level
+        assert transaction["package_count"] == COUNT
+        assert {(one["action"], one["from"][:3], one["to"][:3]) for one in transaction["packages"]} == {
+            ("upgrade", "1.0", "1.1")
+        }
+        assert transaction["apart"] == 0
+        assert only["hostguard"]["count"] >= COUNT * (FILES + 5) + self.own
+        assert "/usr/bin/trial0-su" in paths(only), "its mode is as it was"
+        assert {"/usr/lib/trial0/lib.so.1.0", "/usr/lib/trial0/lib.so.1.1"} <= paths(only)
+        stories = watched.stories()
+        assert stories["/usr/bin/trial3"] == ("package", self.level)
+        assert {cause for cause, _ in stories.values()} == {"package"}
+        severities = {one.verdict.severity.label for one in watched.state.findings.open()}
+        assert {"high", "critical"} <= severities, "what was judged stays"
+
+    def test_an_intruder_in_it_is_loud_three_times(self, watched: Watched, root: Path, made: Path) -> None:
+        self.install(root, made, "1.1", *range(COUNT))
+        time.sleep(self.pause)
+        (root / "usr/lib/planted").write_text("#!/bin/sh\n")
+        with open(root / "usr/share/trial1/3", "a") as file:
+            file.write("patched\n")
+        (root / "usr/bin/trial2").write_bytes(b"#!/bin/sh\necho xxx\n")  # as long as it was
+        self.forge(root, "usr/bin/trial2", name(2))
+        watched.update()
+        told = watched.told()
+        assert [one["hostguard"]["kind"] for one in told].count("transaction") == 1
+        found = loud(told)
+        assert {"/usr/lib/planted", "/usr/share/trial1/3", "/usr/bin/trial2"} <= found.keys()
+        named = {path for one in told if one["hostguard"]["kind"] == "transaction" for path in paths(one)}
+        assert not {"/usr/lib/planted", "/usr/share/trial1/3", "/usr/bin/trial2"} & named
+        assert watched.stories()["/usr/bin/trial2"][0] == "unexplained"
+        assert self.forgery_told(told), [one["message"] for one in told]
+
+    pause: ClassVar[float] = 0.0
+
+    def forgery_told(self, told: list[dict[str, Any]]) -> bool:
+        raise NotImplementedError
+
+    def test_what_is_removed_is_explained_and_what_somebody_else_removes_is_not(
+        self, watched: Watched, root: Path
+    ) -> None:
+        self.remove(root, 4)
+        (root / "usr/bin/site-tool").unlink()
+        (root / "usr/share/trial5/1").unlink()
+        watched.update()
+        told = watched.told()
+        (one,) = (one for one in told if one["hostguard"]["kind"] == "transaction")
+        assert {"/usr/bin/trial4", "/usr/share/trial4/0"} <= paths(one)
+        assert [deed["action"] for deed in one["hostguard"]["transaction"]["packages"]] == ["remove"]
+        assert loud(told) == {"/usr/bin/site-tool": "high", "/usr/share/trial5/1": "high"}
+
+    def test_a_second_update_is_another_transaction(self, watched: Watched, root: Path, made: Path) -> None:
+        watched.update(lambda: self.install(root, made, "1.1", 0, 1))
+        first = quiet(watched.told())
+        time.sleep(1.1)
+        watched.update(lambda: self.install(root, made, "1.2", 0))
+        second = quiet(watched.told())
+        assert first["hostguard"]["transaction"]["id"] != second["hostguard"]["transaction"]["id"]
+        (deed,) = second["hostguard"]["transaction"]["packages"]
+        assert (deed["from"][:3], deed["to"][:3]) == ("1.1", "1.2")
+        assert second["hostguard"]["transaction"]["passed"] >= 1, "a library came and went again"
+
+    def test_one_that_nobody_saw_is_found_at_the_next_start(
+        self, watched: Watched, root: Path, made: Path
+    ) -> None:
+        watched.start()
+        self.install(root, made, "1.1", *range(COUNT))
+        watched.start()
+        watched.managers.moved += 1
+        watched.look()
+        quiet(watched.told())
+
+    def test_a_restart_while_it_waits_loses_nothing(self, watched: Watched, root: Path, made: Path) -> None:
+        watched.update(lambda: self.install(root, made, "1.1", 0))
+        assert len(watched.provenance.held) > FILES
+        assert not list(watched.state.findings.open())
+        watched.start()
+        watched.look()
+        assert "/usr/bin/trial0" in paths(quiet(watched.told()))
+
+    def test_what_lies_beside_a_package_is_not_its(self, watched: Watched, root: Path, made: Path) -> None:
+        self.install(root, made, "1.1", 0)
+        (root / "usr/bin/trial0-more").write_text("#!/bin/sh\n")
+        (root / "etc/cron.d/trial0-more").write_text("* * * * * root /usr/bin/trial0-more\n")
+        watched.update()
+        told = watched.told()
+        assert loud(told) == {"/usr/bin/trial0-more": "high", "/etc/cron.d/trial0-more": "critical"}
+
+    def test_configuration_that_the_administrator_changed_comes_in_its_words(
+        self, watched: Watched, root: Path, made: Path
+    ) -> None:
+        self.install(root, made, "1.1", 0, 1)
+        for number in (0, 1):
+            (root / f"etc/trial{number}.conf").write_text("mine\n")
+        watched.update()
+        told = watched.told()
+        (group,) = (one for one in told if one["hostguard"]["kind"] == "group")
+        assert {one["key"] for one in group["hostguard"]["members"]} == {
+            "/etc/trial0.conf",
+            "/etc/trial1.conf",
+        }
+        assert group["message"].startswith(f"While {self.manager} upgraded 2 packages (trial0")
+        assert group["hostguard"]["severity"] == "medium"
+
+    def test_a_mode_that_no_package_gave_is_loud(self, watched: Watched, root: Path, made: Path) -> None:
+        self.install(root, made, "1.1", 0, 1)
+        (root / "usr/bin/trial0").chmod(0o4755)
+        (root / "usr/bin/trial1").chmod(0o777)
+        watched.update()
+        found = loud(watched.told())
+        assert found == {"/usr/bin/trial0": "critical", "/usr/bin/trial1": "high"}
+
+    def test_a_packaged_file_without_its_transaction_is_told_at_once_and_alone(
+        self, watched: Watched, root: Path
+    ) -> None:
+        with open(root / "usr/bin/trial3", "a") as file:
+            file.write("x")
+        watched.update()
+        assert loud(watched.told()) == {"/usr/bin/trial3": "high"}
+
+    def test_a_database_of_garbage_explains_nothing(self, watched: Watched, root: Path, made: Path) -> None:
+        self.install(root, made, "1.1", *range(COUNT))
+        for path in (root / "var/lib/dpkg/status", *(root / packaged.FOLDER).glob("rpmdb.sqlite*")):
+            if path.exists():
+                path.write_bytes(b"garbage")
+        watched.update()
+        told = watched.told()
+        assert {one["hostguard"]["kind"] for one in told} <= {"group", "file"}
+        assert max(one["event"]["severity"] for one in told) == 99
+        assert {cause for cause, _ in watched.stories().values()} == {"unexplained"}
+
+
+@pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="dpkg-deb is not installed")
+class TestDpkg(Updates):
+    manager = "dpkg"
+    level = "digest"
+    own = 2 * COUNT
+    pause = 3.2  # the log counts whole seconds, and a ctime may be two later
+
+    @classmethod
+    def make(cls, folder: Path) -> Path:
+        root = packaged.host(folder / "root")
+        admin = root / "var/lib/dpkg"
+        for one in ("info", "updates", "triggers"):
+            (admin / one).mkdir(parents=True)
+        for one in ("status", "diversions", "statoverride"):
+            (admin / one).touch()
+        cls.put(root, folder, "1.0", *range(COUNT))
+        return folder
+
+    @staticmethod
+    def put(root: Path, shelf: Path, version: str, *numbers: int) -> None:
+        debs = []
+        for number in numbers:
+            one, deb = name(number), shelf / f"{name(number)}_{version}.deb"
+            if not deb.exists():
+                packaged.deb(
+                    shelf,
+                    one,
+                    content(one, version),
+                    f"/etc/{one}.conf\n/etc/cron.d/{one}\n",
+                    version=version,
+                )
+            debs.append(deb)
+        packaged.dpkg(root, "--install", *debs)
+
+    def install(self, root: Path, shelf: Path, version: str, *numbers: int) -> None:
+        self.put(root, shelf, version, *numbers)
+
+    def remove(self, root: Path, number: int) -> None:
+        packaged.dpkg(root, "--purge", name(number))
+
+    def forge(self, root: Path, path: str, package: str) -> None:
+        sums = root / f"var/lib/dpkg/info/{package}.md5sums"
+        digest = hashlib.md5((root / path).read_bytes(), usedforsecurity=False).hexdigest()
+        lines = [
+            f"{digest}  {path}" if line.endswith(f" {path}") else line
+            for line in sums.read_text().splitlines()
+        ]
+        sums.write_text("\n".join(lines) + "\n")
+
+    def forgery_told(self, told: list[dict[str, Any]]) -> bool:
+        return loud(told).get("/var/lib/dpkg/info/trial2.md5sums") == "high"
+
+    def test_a_link_that_leads_to_no_package_is_loud(
+        self, watched: Watched, root: Path, tmp_path: Path
+    ) -> None:
+        tree = {"usr/lib/linked/lib.so.1": (0o644, b"\x7fELF")}
+        deb = tmp_path / "linked-1"
+        packaged.lay(deb, tree)
+        (deb / "usr/lib/linked/lib.so").symlink_to("lib.so.1")
+        (deb / "usr/lib/linked/other.so").symlink_to("/srv/lib.so.1")
+        made = packaged.deb(tmp_path, "linked", tree, version="1")
+        packaged.install(root, made)
+        watched.update()
+        told = watched.told()
+        assert loud(told) == {"/usr/lib/linked/other.so": "high"}
+
+    def test_one_that_was_broken_off_explains_none_of_its_files(
+        self, watched: Watched, root: Path, made: Path
+    ) -> None:
+        self.install(root, made, "1.1", 0, 1)
+        status = root / "var/lib/dpkg/status"
+        before, mark, after = status.read_bytes().partition(b"Package: trial1\nStatus: install ok installed")
+        status.write_bytes(before + mark.replace(b"ok installed", b"ok half-installed") + after)
+        watched.update()
+        told = watched.told()
+        transaction = next(one for one in told if one["hostguard"]["kind"] == "transaction")
+        assert "/usr/bin/trial0" in paths(transaction)
+        assert "/usr/bin/trial1" not in paths(transaction)
+        assert "/usr/bin/trial1" in loud(told)
+
+    def test_lines_of_the_log_that_anybody_wrote_explain_nothing_that_does_not_match(
+        self, watched: Watched, root: Path
+    ) -> None:
+        now = time.strftime("%Y-%m-%d %H:%M:%S").encode()
+        with open(root / "var/log/dpkg.log", "ab") as log:
+            log.write(now + b" upgrade trial3:all 1.0 1.0\n" + now + b" status installed trial3:all 1.0\n")
+            log.write(b"9999-99-99 99:99:99 upgrade \xff\x1b[2J:all 1 2\n" + os.urandom(5000) + b"\n" * 50)
+            log.write(now + b" install \xe2\x80\xae\x1b]0;x <none> 1\n" + now + b" upgrade " + b"x" * 90_000)
+        with open(root / "usr/bin/trial3", "a") as file:
+            file.write("patched\n")
+        watched.update()
+        told = watched.told()
+        assert loud(told) == {"/usr/bin/trial3": "high"}
+        assert "it is not what trial3 1.0 brings: content" in told[0]["message"]
+
+
+@pytest.mark.skipif(
+    any(shutil.which(program) is None for program in ("rpmbuild", "rpmsign", "gpg", "rpm")),
+    reason="rpmbuild, rpmsign, gpg or rpm is not installed",
+)
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, as rpm changes its root to install there")
+class TestRpm(Updates):
+    manager = "rpm"
+    level = "signed"
+    own = 0
+
+    @classmethod
+    def make(cls, folder: Path) -> Path:
+        root = packaged.host(folder / "root")
+        (root / packaged.FOLDER).mkdir(parents=True)
+        packaged.key(folder)
+        packaged.run("rpmkeys", "--dbpath", root / packaged.FOLDER, "--import", folder / "key.asc")
+        cls.put(root, folder, "1.0", *range(COUNT))
+        return folder
+
+    @staticmethod
+    def put(root: Path, shelf: Path, version: str, *numbers: int) -> None:
+        rpms = []
+        for number in numbers:
+            one = name(number)
+            made = shelf / f"build/RPMS/noarch/{one}-{version}-1.noarch.rpm"
+            if not made.exists():
+                tree = shelf / f"{one}-{version}"
+                packaged.lay(tree, content(one, version))
+                lines = (
+                    f"%config(noreplace) /{path}" if path.startswith("etc/") else f"/{path}"
+                    for path in content(one, version)
+                )
+                packaged.rpm(
+                    shelf,
+                    one,
+                    tree,
+                    "\n".join((*lines, f"%dir /usr/lib/{one}", f"%dir /usr/share/{one}")),
+                    version,
+                )
+                packaged.sign(shelf, made)
+            rpms.append(made)
+        packaged.put(root, *rpms)
+
+    def install(self, root: Path, shelf: Path, version: str, *numbers: int) -> None:
+        time.sleep(1.1)  # the time of installation counts whole seconds
+        self.put(root, shelf, version, *numbers)
+
+    def remove(self, root: Path, number: int) -> None:
+        packaged.run(
+            "rpm", "--force-debian", "--root", root, "--dbpath", f"/{packaged.FOLDER}", "-e", name(number)
+        )
+
+    def forge(self, root: Path, path: str, package: str) -> None:
+        """In the header's blob, where SQLite keeps it."""
+        digest = hashlib.sha256((root / path).read_bytes()).hexdigest().encode()
+        before = hashlib.sha256(content(package, "1.1")[path][1]).hexdigest().encode()
+        packaged.run(
+            "rpm", "--dbpath", root / packaged.FOLDER, "--force-debian", "-q", "gpg-pubkey"
+        )  # folds the log of the database into it
+        found = 0
+        for file in (root / packaged.FOLDER).glob("rpmdb.sqlite*"):
+            data = file.read_bytes()
+            found += data.count(before)
+            file.write_bytes(data.replace(before, digest))
+        assert found
+
+    def forgery_told(self, told: list[dict[str, Any]]) -> bool:
+        return any(one.get("rule", {}).get("name") == "package.forged" for one in told)
+
+    def test_a_key_that_was_not_believed_before_is_loud_and_vouches_for_nothing_yet(
+        self, watched: Watched, root: Path, made: Path, tmp_path: Path
+    ) -> None:
+        other = tmp_path / "other"
+        other.mkdir()
+        packaged.key(other)
+        packaged.run("rpmkeys", "--dbpath", root / packaged.FOLDER, "--import", other / "key.asc")
+        watched.update(lambda: self.install(root, made, "1.1", 0))
+        told = watched.told()
+        (one,) = (one for one in told if one["hostguard"]["kind"] == "transaction")
+        assert one["hostguard"]["transaction"]["level"] == "digest"
+        (key,) = (one for one in told if one.get("rule", {}).get("name") == "package.key-added")
+        assert key["hostguard"]["severity"] == "high"
+        watched.update(lambda: self.install(root, made, "1.2", 1))
+        assert quiet(watched.told())["hostguard"]["transaction"]["level"] == "signed"
