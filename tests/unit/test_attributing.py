@@ -28,13 +28,13 @@ from hostguardd.attributed import question
 from hostguardd.config import parse
 from hostguardd.defaults import default_sources
 from hostguardd.describe import finding_alert, group_alerts
-from hostguardd.engine.attributing import Attribution
+from hostguardd.engine.attributing import MOST_ASKED, Attribution, began
 from hostguardd.engine.parts import SystemNames
 from hostguardd.homes import Homes, expand
-from hostguardd.model import Drift, FileFact, Finding, Severity, Verdict
-from hostguardd.record import render
+from hostguardd.model import AccountFact, Drift, FileFact, Finding, Severity, Verdict
+from hostguardd.record import render, timestamp
 from hostguardd.watches import Watches
-from tests.alerts import IDENTITY, check
+from tests.alerts import ACCOUNT, IDENTITY, check
 
 ROOT = Path(__file__).parents[2]
 SECOND = 10**9
@@ -192,3 +192,71 @@ def test_the_drop_in_adds_calls_and_takes_nothing() -> None:
     unit = configparser.RawConfigParser()
     unit.read(ROOT / "packaging/actors/fanotify.conf")
     assert dict(unit["Service"]) == {"systemcallfilter": "fanotify_init fanotify_mark open_by_handle_at"}
+
+
+# -- what is kept of it ------------------------------------------------------------------------------
+
+
+def attributing(answer: Answer) -> tuple[FakeAsking, Attribution]:
+    asking = FakeAsking(answer)
+    return asking, Attribution(asking, SystemNames(), lambda: 7, lambda: 8)
+
+
+def test_what_must_be_told_again_is_told_as_before() -> None:
+    """The line could not be written: whoever is asked a second time may answer something else."""
+    asking, attribution = attributing(NAMED)
+    told = finding(drift(BEFORE, AFTER, "mode", "ctime"))
+    plain = finding_alert(told, "opened", AT, SystemNames())
+    first = attribution.one(plain, told, "opened")
+    asking.answer = REFUSED
+    assert attribution.one(plain, told, "opened") == first
+    assert attribution.take(told.id) == first.data["actor"]
+    assert attribution.take(told.id) == {}, "once"
+    assert attribution.one(plain, told, "opened") != first, "another telling"
+
+
+def test_each_member_of_a_group_is_kept() -> None:
+    _, attribution = attributing(REFUSED)
+    members = [replace(finding(drift(BEFORE, AFTER, "mode")), id=f"f{n}") for n in range(MOST_ASKED + 1)]
+    attribution.group(group_alerts(members, AT, SystemNames()), members, "opened")
+    assert attribution.take("f0")["logged_in"] == [
+        {
+            "user": "alice",
+            "tty": "pts/1",
+            "source": "192.0.2.7",
+            "session": "3",
+            "since": timestamp(AT),
+        }
+    ]
+    assert "not each was asked about" in attribution.take(f"f{MOST_ASKED}")["unattributed"]
+
+
+def test_an_account_is_made_by_whoever_wrote_the_table() -> None:
+    _, attribution = attributing(NAMED)
+    head = finding(Drift(AccountFact, None, ACCOUNT, ()))
+    part = replace(finding(drift(BEFORE, AFTER, "sha256")), id="part")
+    plain = finding_alert(head, "opened", AT, SystemNames(), parts=[part])
+    alert = attribution.one(plain, head, "opened", [part])
+    check(render(alert, IDENTITY, 1, "0" * 64))
+    assert alert.data["actor"] == attribution.take(head.id) == attribution.take("part")
+    assert "; by /usr/bin/chm" in alert.message
+
+
+def test_an_account_whose_table_nobody_is_named_for_has_no_actor() -> None:
+    _, attribution = attributing(REFUSED)
+    head = finding(Drift(AccountFact, None, ACCOUNT, ()))
+    part = replace(finding(drift(BEFORE, AFTER, "sha256")), id="part")
+    plain = finding_alert(head, "opened", AT, SystemNames(), parts=[part])
+    assert attribution.one(plain, head, "opened", [part]) is plain
+    assert attribution.take(head.id) == {}
+    assert attribution.take("part")["unattributed"]
+
+
+def test_since_when_the_session_is_there() -> None:
+    _, attribution = attributing(NAMED)
+    told = finding(drift(BEFORE, AFTER, "mode", "ctime"))
+    alert = attribution.one(finding_alert(told, "opened", AT, SystemNames()), told, "opened")
+    assert alert.data["actor"]["since"] == timestamp(AT)  # type: ignore[index]
+    check(render(alert, IDENTITY, 1, "0" * 64))
+    other = replace(NAMED, who=WHO._replace(session=4))
+    assert began(other, FakeAsking(NAMED).present()) == 0
