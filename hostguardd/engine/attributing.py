@@ -16,7 +16,8 @@ from ..actors.model import Actor, Answer, Change, Presence, Unattributed
 from ..attributed import Asked, actor_json, clause, ecs, question
 from ..attributes import Names
 from ..describe import TELLING, Event
-from ..model import Alert, Finding
+from ..diff import changed
+from ..model import Alert, Drift, Finding
 from ..record import Record, timestamp
 
 REMEMBERED: Final = 4096
@@ -58,11 +59,18 @@ class Asking(Protocol):
 
 
 class Attribution:
-    """Adds actors to alerts. `names` are those of accounts, `approved` is when the baseline was made."""
+    """Adds actors to alerts. `names` are those of accounts, `approved` is when the baseline was made, `last`
+    the finding of an id as it was told last, None if it was not."""
 
     def __init__(
-        self, asking: Asking, names: Names, approved: Callable[[], int], wall: Callable[[], int]
+        self,
+        asking: Asking,
+        names: Names,
+        approved: Callable[[], int],
+        wall: Callable[[], int],
+        last: Callable[[str], Finding | None] = lambda id: None,
     ) -> None:
+        self._last = last
         self._asking = asking
         self._names = names
         self._approved = approved
@@ -75,14 +83,14 @@ class Attribution:
 
     def one(self, alert: Alert, finding: Finding, event: Event, parts: Sequence[Finding] = ()) -> Alert:
         """The alert of one finding, or of an act: an account is asked about by the tables that are part of
-        it, for whoever wrote it into them made it."""
+        it, for whoever wrote them all made it."""
         if event not in TELLING:
             return alert
         said = self._say(finding)
-        for part in parts:
-            of_part = self._say(part)
-            if said is None and of_part is not None and isinstance(of_part.answer, Actor):
-                said = self._keep(finding, of_part)
+        by_parts = [one for one in map(self._say, parts) if one is not None]
+        whos = {one.answer.who.key if isinstance(one.answer, Actor) else None for one in by_parts}
+        if said is None and len(whos) == 1 and None not in whos:
+            said = self._keep(finding, by_parts[0])
         if said is None:
             return alert
         return replace(
@@ -131,7 +139,7 @@ class Attribution:
 
     def _say(self, finding: Finding, present: Sequence[Presence] | None = None) -> Said | None:
         """Who made a change; None for what nobody is asked about."""
-        asked = question(finding.drift)
+        asked = question(self._since(finding))
         if asked is None:
             return None
         said = self._said.get(finding.id)
@@ -143,6 +151,17 @@ class Attribution:
         if isinstance(answer, Actor) and (since := began(answer, present)):
             told["since"] = timestamp(since)
         return self._keep(finding, Said(asked, answer, told))
+
+    def _since(self, finding: Finding) -> Drift:
+        """What of a drift came since it was told last: who made what was there before was asked then."""
+        drift, last = finding.drift, self._last(finding.id)
+        if last is None:
+            return drift
+        before, after = last.drift.after, drift.after
+        if before is None and after is None:
+            return drift
+        names = changed(drift.fact, before.row(), after.row()) if before and after else ()
+        return Drift(drift.fact, before, after, names)
 
     def _keep(self, finding: Finding, said: Said) -> Said:
         self._said[finding.id] = said

@@ -134,7 +134,7 @@ class Engine:
         self.attribution = (
             None
             if self.witness is None
-            else Attribution(self.witness, self.names, self._approved_at, clock.wall)
+            else Attribution(self.witness, self.names, self._approved_at, clock.wall, self.findings.open_one)
         )
         self.announcer = Announcer(
             database,

@@ -158,7 +158,7 @@ def _actor(paper: Paper, actor: Data) -> Rows:
 
 def _login(paper: Paper, actor: Data) -> str:
     if not actor.get("login"):
-        return "nobody: it was started by no login"
+        return "none that is known"
     since = paper.when(actor.get("since")) if actor.get("since") else ""
     known = (("from", actor.get("source")), ("on", actor.get("tty")), ("since", since))
     return str(actor["login"]) + "".join(f" {word} {value}" for word, value in known if value)

@@ -242,6 +242,30 @@ def test_an_account_is_made_by_whoever_wrote_the_table() -> None:
     assert "; by /usr/bin/chm" in alert.message
 
 
+def test_an_account_whose_tables_were_written_by_several_has_no_actor() -> None:
+    asking, attribution = attributing(NAMED)
+    head = finding(Drift(AccountFact, None, ACCOUNT, ()))
+    parts = [replace(finding(drift(BEFORE, AFTER, "sha256")), id=id) for id in ("one", "two")]
+    attribution.one(finding_alert(parts[0], "opened", AT, SystemNames()), parts[0], "opened")
+    asking.answer = replace(NAMED, who=WHO._replace(key=(9, 9)))
+    attribution.one(finding_alert(head, "opened", AT, SystemNames()), head, "opened", parts)
+    assert attribution.take(head.id) == {}
+
+
+def test_asked_is_who_made_what_came_since_it_was_told_last() -> None:
+    """Somebody wrote it, and that was told; now somebody else changes its mode."""
+    asking = FakeAsking(NAMED)
+    written = replace(BEFORE, sha256=b"b" * 32, ctime=AT - 1)
+    told = finding(drift(BEFORE, written, "sha256"))
+    attribution = Attribution(asking, SystemNames(), lambda: 7, lambda: 8, lambda id: told)
+    now = finding(drift(BEFORE, replace(written, mode=0o100666, ctime=AT), "sha256", "mode"))
+    attribution.one(finding_alert(now, "changed", AT, SystemNames()), now, "changed")
+    gone = finding(drift(BEFORE, None))
+    attribution.one(finding_alert(gone, "changed", AT, SystemNames()), gone, "changed")
+    assert [(one[1], one[3]) for one in asking.asked] == [(Change.ATTRIBUTES, AT - 1), (Change.REMOVED, AT)]
+    assert asking.asked[0][2] == AT
+
+
 def test_an_account_whose_table_nobody_is_named_for_has_no_actor() -> None:
     _, attribution = attributing(REFUSED)
     head = finding(Drift(AccountFact, None, ACCOUNT, ()))
