@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,8 @@ from tests.daemon import Guard, guarding, until
 from tests.fault.test_daemon import NOBODY, commons, everybodys_python
 
 __all__ = ["commons"]
+
+ATTEMPTS = 6
 
 
 def test_for_an_ordinary_user_it_is_said_why_nobody_is_named(commons: Path) -> None:
@@ -47,7 +49,7 @@ def guard(tmp_path: Path) -> Iterator[Guard]:
     if os.geteuid() != 0:
         pytest.skip("file events need root")
     made = Guard(tmp_path, sections='[actors]\nrungs = ["fanotify"]\n')
-    for name in ("bin", "conf", "other"):
+    for name in ("bin", "other", *(f"{name}{n}" for name in ("one", "two") for n in range(ATTEMPTS))):
         (made.tree / name).write_text(f"{name}\n")
     with guarding(made):
         made.start()
@@ -107,25 +109,25 @@ def test_a_process_that_lived_a_moment_is_explained(guard: Guard) -> None:
 def test_what_somebody_did_who_logged_in_is_accepted_in_one_stroke(guard: Guard) -> None:
     if not login_can_be_set():
         pytest.skip("a login cannot be set here")
-    by_somebody_logged_in(f"/usr/bin/chmod 0600 {guard.tree / 'bin'} {guard.tree / 'conf'}")
+    mine = attempt(guard, lambda one, other: by_somebody_logged_in(f"/usr/bin/chmod 0600 {one} {other}"))
     subprocess.run(["/usr/bin/chmod", "0600", str(guard.tree / "other")], check=True)
-    for name in ("bin", "conf", "other"):
-        guard.hears(guard.tree / name, "opened")
-    until(lambda: len(guard.findings()) == 3, "all are open")
+    guard.hears(guard.tree / "other", "opened")
     open_ones = guard.findings()
-    bin, conf, other = (open_ones[str(guard.tree / name)]["story"] for name in ("bin", "conf", "other"))
-    assert (bin["cause"], other["cause"]) == ("session", "unexplained")
-    assert bin["because"].startswith("root, logged in as nobody on pts")
-    assert bin["group"] == conf["group"]
-    page = guard.ctl("explain", open_ones[str(guard.tree / "bin")]["id"]).stdout
+    stories = [open_ones[str(path)]["story"] for path in mine]
+    assert open_ones[str(guard.tree / "other")]["story"]["cause"] == "unexplained"
+    assert stories[0]["because"].startswith("root, logged in as nobody on pts")
+    assert stories[0]["group"] == stories[1]["group"]
+    group = stories[0]["group"]
+    page = guard.ctl("explain", open_ones[str(mine[0])]["id"]).stdout
     assert "/usr/bin/chmod (pid " in page
-    assert f"same session  {open_ones[str(guard.tree / 'conf')]['id']}  changed {guard.tree / 'conf'}" in page
+    assert f"same session  {open_ones[str(mine[1])]['id']}  changed {mine[1]}" in page
     drift = guard.ctl("drift").stdout
-    assert f"hostguardctl accept --session {bin['group']}" in drift
-    assert "     1  Explained by nothing" in drift
-    done = guard.ctl("accept", "--session", bin["group"], "--yes", "-m", "my work")
+    assert f"hostguardctl accept --session {group}" in drift
+    assert "  Explained by nothing" in drift
+    done = guard.ctl("accept", "--session", group, "--yes", "-m", "my work")
     assert done.returncode == Exit.OK, done.stderr
-    assert guard.findings().keys() == {str(guard.tree / "other")}
+    assert str(guard.tree / "other") in guard.findings()
+    assert not {str(path) for path in mine} & guard.findings().keys()
     message = guard.told("baseline.accepted")["message"]
     assert "accepted 2 findings as normal (2 medium; 2 in login sessions)" in message
 
@@ -134,15 +136,38 @@ def test_what_nobody_explains_is_not_forgotten_when_somebody_edits_it(guard: Gua
     """The content an intruder put there stays there, whoever changes the mode afterwards."""
     if not login_can_be_set():
         pytest.skip("a login cannot be set here")
-    (guard.tree / "bin").write_text("planted\n")
-    guard.hears(guard.tree / "bin", "opened")
-    by_somebody_logged_in(f"/usr/bin/chmod 0640 {guard.tree / 'bin'}")
-    guard.hears(guard.tree / "bin", "changed")
-    until(lambda: guard.findings()[str(guard.tree / "bin")]["story"]["earlier"], "it was told again")
-    finding = guard.findings()[str(guard.tree / "bin")]
+
+    def deed(one: Path, other: Path) -> None:
+        one.write_text("planted\n")
+        other.write_text("planted\n")
+        for path in (one, other):
+            guard.hears(path, "opened")
+        by_somebody_logged_in(f"/usr/bin/chmod 0640 {one} {other}")
+        until(lambda: all(told_again(path) for path in (one, other)), "both were told again")
+
+    def told_again(path: Path) -> bool:
+        return bool(guard.findings()[str(path)]["story"]["earlier"])
+
+    path, _ = attempt(guard, deed)
+    finding = guard.findings()[str(path)]
     assert finding["story"]["cause"] == "unexplained"
     page = guard.ctl("explain", finding["id"]).stdout
     assert "Of what was told last: it was made in a login session" in page, page
     assert f"({os.getpid()}) as root" in page, "who wrote it"
     refused = guard.ctl("accept", "--session", finding["story"]["group"], "--yes")
     assert refused.returncode == Exit.USAGE
+
+
+def attempt(guard: Guard, deed: Callable[[Path, Path], None]) -> tuple[Path, Path]:
+    """Do it with two files until who did it last was seen: of a busy machine file events promise no more than
+    nine of ten. Never is it somebody else."""
+    for number in range(ATTEMPTS):
+        pair = guard.tree / f"one{number}", guard.tree / f"two{number}"
+        deed(*pair)
+        for path in pair:
+            guard.hears(path)
+        seen = [guard.call("explain", id=guard.finds(path)["id"])["story"]["last"]["cause"] for path in pair]
+        assert set(seen) <= {"session", "unexplained"}
+        if seen == ["session", "session"]:
+            return pair
+    raise AssertionError(f"not in {ATTEMPTS} attempts")
