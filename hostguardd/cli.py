@@ -27,7 +27,7 @@ from .control.client import call
 from .errors import ConfigError, Exit, HostguardError, UsageError
 from .progress import ProgressBar
 from .record import clean
-from .render import findings, inquiry, pages, windows
+from .render import explaining, findings, groups, inquiry, pages, windows
 from .render.paper import SEVERITIES, Paper
 
 REVIEWS = 3
@@ -137,7 +137,7 @@ def _drift(s: Session) -> Exit:
 
 def _explain(s: Session) -> Exit:
     data = s.ask("explain", {"id": s.options.id})
-    s.show(data, lambda: findings.explain(s.paper, data))
+    s.show(data, lambda: explaining.explain(s.paper, data))
     return Exit.OK
 
 
@@ -180,10 +180,17 @@ def _approve_review(s: Session, look: Callable[[], str]) -> Exit:
     if not found and reviewed:
         s.show({"review": review, "generation": present}, lambda: ["Nothing to approve."])
         return Exit.OK
+    if s.options.yes and not s.options.unexplained and (why := groups.refusal(review)):
+        s.show({"review": review, "generation": present, "refused": why}, list)
+        s.terminal.complain(HostguardError(why))
+        return Exit.DRIFT
     trust = "" if reviewed or s.options.no_investigate else look()
-    what = "what is shown above" if found else "the present baseline, which nobody has reviewed,"
-    question = f"Approve {what} as the truth about this host?"
-    if not s.options.yes and not s.terminal.confirm(question):
+    unreviewed = "Approve the present baseline, which nobody has reviewed, as the truth about this host?"
+    if s.options.yes and not s.options.unexplained and (why := groups.refusal(review)):
+        s.show({"review": review, "generation": present, "refused": why}, list)
+        s.terminal.complain(HostguardError(why))
+        return Exit.DRIFT
+    if not s.options.yes and not s.terminal.confirm(groups.question(review) if found else unreviewed):
         s.show({"review": review, "generation": present}, lambda: ["Nothing was approved."])
         return Exit.DRIFT
     try:
@@ -219,17 +226,48 @@ def _trust(s: Session) -> str:
 def _accept(s: Session) -> Exit:
     if s.options.window:
         return _accept_window(s)
+    if ids := _groups(s.options):
+        return _accept_groups(s, ids)
     if not s.options.ids:
-        raise UsageError("say which: ID..., or --window ID")
+        raise UsageError("say which: ID..., --packages, --session ID, --automation or --window ID")
     data = s.ask("accept", {"ids": s.options.ids, "reason": s.options.reason})
     s.show(data, lambda: pages.approved(s.paper, data))
     return Exit.OK
 
 
-def _accept_window(s: Session) -> Exit:
+def _groups(given: argparse.Namespace) -> list[str]:
+    """The groups that were asked for, as the daemon names them."""
+    packages = ["package" if given.unsigned else "packages"] if given.packages else []
+    if given.unsigned and not packages:
+        raise UsageError("--unsigned goes with --packages")
+    return [*packages, *(["automation"] if given.automation else []), *given.session]
+
+
+def _accept_groups(s: Session, ids: list[str]) -> Exit:
     """Accepted is what was shown: the token stands for it."""
     if s.options.ids:
-        raise UsageError("say ID... or --window ID, not both")
+        raise UsageError("say ID... or a group, not both")
+    if not s.options.yes and not s.terminal.attended:
+        raise UsageError("nobody is there to be asked: say --yes to accept without a question")
+    data = s.ask("group", {"ids": ids})
+    if not s.options.json:
+        s.terminal.print(findings.group(s.paper, data))
+    number = len(data["findings"])
+    if not number:
+        s.show(data, list)
+        return Exit.OK
+    if not s.options.yes and not s.terminal.confirm(f"Accept {number:,} as the truth about this host?"):
+        s.show(data, lambda: ["Nothing was accepted."])
+        return Exit.DRIFT
+    done = s.ask("group-accept", {"ids": ids, "token": data["token"], "reason": s.options.reason})
+    s.show(done, lambda: pages.approved(s.paper, done))
+    return Exit.OK
+
+
+def _accept_window(s: Session) -> Exit:
+    """Accepted is what was shown: the token stands for it."""
+    if s.options.ids or _groups(s.options):
+        raise UsageError("--window ID stands alone")
     if not s.options.yes and not s.terminal.attended:
         raise UsageError("nobody is there to be asked: say --yes to accept without a question")
     data = s.ask("window", {"id": s.options.window})
@@ -487,11 +525,27 @@ COMMANDS: Mapping[str, Command] = {
     "explain": Command(_explain, "all that is known of one finding", (_option("id", metavar="ID"),)),
     "accept": Command(
         _accept,
-        "take single findings into the baseline",
+        "take single findings, or all that have one explanation, into the baseline",
         (
             _option("ids", metavar="ID", nargs="*"),
+            _option(
+                "--packages", action="store_true", help="all that packages explain whose signature verifies"
+            ),
+            _option(
+                "--unsigned",
+                action="store_true",
+                help="with --packages: also what the package manager's database alone vouches for",
+            ),
+            _option(
+                "--session",
+                metavar="ID",
+                action="append",
+                default=[],
+                help="all that was made in a login session, by the ID that drift and baseline show",
+            ),
+            _option("--automation", action="store_true", help="all that configuration management made"),
             _option("--window", metavar="ID", help="all that lay inside a change window that has ended"),
-            _option("--yes", action="store_true", help="with --window: accept without asking"),
+            _option("--yes", action="store_true", help="with these: accept without asking"),
             _REASON,
         ),
     ),
@@ -511,7 +565,16 @@ COMMANDS: Mapping[str, Command] = {
         "look closely, show the drift, ask, and make the host as it is the new truth",
         (
             _REASON,
-            _option("--yes", action="store_true", help="approve without asking"),
+            _option(
+                "--yes",
+                action="store_true",
+                help="approve without asking, unless nothing explains something of high severity or above",
+            ),
+            _option(
+                "--unexplained",
+                action="store_true",
+                help="with --yes: also that, however grave it is",
+            ),
             _option(
                 "--no-investigate",
                 action="store_true",

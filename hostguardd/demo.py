@@ -302,7 +302,9 @@ def play(on: Stage) -> bool:
             elif took > PROMISED:
                 print(f"  (later than the {PROMISED:.0f} s it is built for: this machine is busy)")
         print("\nhostguardctl baseline: this is the new truth", flush=True)
-        approved = subprocess.run(on.ctl("baseline", "--yes", "-m", "the demo's own changes"), check=False)
+        approved = subprocess.run(
+            on.ctl("baseline", "--yes", "--unexplained", "-m", "the demo's own changes"), check=False
+        )
         left = json.loads(
             subprocess.run(on.ctl("drift", "--json"), stdout=subprocess.PIPE, check=False).stdout
         )

@@ -96,21 +96,24 @@ CONDITIONS: Mapping[str, Condition] = {
     ),
     "baseline.approved": Condition(
         ALERT, HIGH,
-        "{actor} approved generation {generation} of the baseline ({changes} changes: {summary}): {reason}",
+        "{actor} approved generation {generation} of the baseline ({changes} changes: {summary}; {causes}): "
+        "{reason}",
         IMPAIR,
         "If this was you or a colleague, nothing to do. If nobody knows of it, compare what became normal "
         "(hostguardctl diff) and go back (hostguardctl rollback).",
     ),
     "baseline.accepted": Condition(
         ALERT, HIGH,
-        "{actor} accepted {changes} findings as normal ({summary}) in generation {generation}: {reason}",
+        "{actor} accepted {changes} findings as normal ({summary}; {causes}) in generation {generation}: "
+        "{reason}",
         IMPAIR,
         "If this was you or a colleague, nothing to do. If nobody knows of it, compare what became normal "
         "(hostguardctl diff) and go back (hostguardctl rollback).",
     ),
     "baseline.packages-accepted": Condition(
         ALERT, LOW,
-        "{actor} accepted {changes} findings as normal ({summary}) in generation {generation}: {reason}", "",
+        "{actor} accepted {changes} findings as normal ({summary}; {causes}) in generation {generation}: "
+        "{reason}", "",
         "As the configuration asks for ([baseline] accept_packages): each is exactly what a package says "
         "whose signature verifies. hostguardctl diff shows them, hostguardctl rollback takes them back.",
     ),

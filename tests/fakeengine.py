@@ -185,6 +185,7 @@ class FakeEngine:
         self.config = folder / "hostguardd.toml"
         self.config.write_text(f"[paths]\nrun = {json.dumps(str(folder))}\n")
         self.findings = [backup(), netcat(), passwd()]
+        self.groups: list[dict[str, Any]] = []
         self.generation = generation()
         self.checks = [
             {"name": "inotify watches", "ok": True, "message": "12,412 of 65,536 used", "advice": ""},
@@ -199,7 +200,9 @@ class FakeEngine:
         self.seen: list[Job] = []
         self.problem: HostguardError | None = None
         self.answers: dict[str, Callable[[Job], None]] = {
-            name.removeprefix("_do_"): getattr(self, name) for name in dir(self) if name.startswith("_do_")
+            name.removeprefix("_do_").replace("_", "-"): getattr(self, name)
+            for name in dir(self)
+            if name.startswith("_do_")
         }
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -244,7 +247,15 @@ class FakeEngine:
 
     def _do_review(self, job: Job) -> None:
         self._sweep(job)
-        job.finish({"findings": self.findings, "generation": self.generation, "token": "t0ken"})
+        job.finish(
+            {
+                "findings": self.findings,
+                "generation": self.generation,
+                "token": "t0ken",
+                "groups": self.groups,
+                "more_groups": 0,
+            }
+        )
 
     def _do_approve(self, job: Job) -> None:
         if job.args["token"] != "t0ken":
@@ -258,6 +269,19 @@ class FakeEngine:
         self.findings = [f for f in self.findings if f["id"] not in job.args["ids"]]
         self._advance(job)
         job.finish({"generation": self.generation, "accepted": list(job.args["ids"])})
+
+    def _do_group(self, job: Job) -> None:
+        found = [f for f in self.findings if f.get("story", {}).get("group") in job.args["ids"]]
+        job.finish({"findings": found, "groups": [], "more_groups": 0, "more": None, "token": "gr0up"})
+
+    def _do_group_accept(self, job: Job) -> None:
+        ids = [f["id"] for f in self.findings if f.get("story", {}).get("group") in job.args["ids"]]
+        if job.args["token"] != "gr0up":
+            job.fail(UsageError("the group changed since it was shown"))
+            return
+        self.findings = [f for f in self.findings if f["id"] not in ids]
+        self._advance(job)
+        job.finish({"generation": self.generation, "accepted": ids})
 
     def _do_rollback(self, job: Job) -> None:
         if job.args["number"] > self.generation["number"]:

@@ -188,6 +188,17 @@ CALLS: Mapping[str, Call] = {
         {"id": Arg(_ID, required=True), "token": Arg(_ID, required=True), "reason": Arg(_REASON, "")},
         patience=None,
     ),
+    "group": Call(
+        Who.READ,
+        "open findings of groups, named by id or cause, with the token to accept them",
+        {"ids": Arg(_ids, required=True), "offset": Arg(_COUNT, 0)},
+    ),
+    "group-accept": Call(
+        Who.ADMIN,
+        "take groups of findings, as they were shown, into a new generation",
+        {"ids": Arg(_ids, required=True), "token": Arg(_ID, required=True), "reason": Arg(_REASON, "")},
+        patience=None,
+    ),
     "history": Call(Who.READ, "the generations of the baseline"),
     "diff": Call(
         Who.READ,

@@ -45,6 +45,7 @@ PAGES: Mapping[str, tuple[str, str]] = {
     "review": ("drift", "findings"),
     "diff": ("diff", "changes"),
     "window": ("window", "findings"),
+    "group": ("group", "findings"),
 }
 """Calls whose list may come in pages: the call that gives the next one, and the list's key."""
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..control.job import Job
-from ..describe import finding_json
 from ..errors import HostguardError, UsageError
 from ..model import Finding
 from ..windows import Window, window_json
@@ -42,11 +41,10 @@ class WindowCalls:
         self._flush()
         window, offset = self._engine.windows.get(job.args["id"]), job.args["offset"]
         ids = self._engine.stories.open_of_act(window.id)
-        names = self._engine.names
         job.finish(
             {
                 "window": self._told(window),
-                "findings": [finding_json(one, names) for one in self._findings(ids[offset : offset + PAGE])],
+                "findings": self._queries.listed(self._findings(ids[offset : offset + PAGE])),
                 "more": offset + PAGE if len(ids) > offset + PAGE else None,
                 "token": "" if offset else self._token(self._findings(ids)),
             }

@@ -26,9 +26,9 @@ from ..store.baseline import Baseline
 from ..store.database import Database
 from ..store.findings import CLEARED, Findings
 from ..store.stories import Stories
-from ..story import Story
 from .acts import Acts, Told
 from .attributing import Attribution
+from .chronicle import Actor, Chronicle
 from .company import Company, is_table, tells_head, to_tell
 from .expected import Windows, window_of
 from .held import Held, after, onto
@@ -69,7 +69,8 @@ class Log(Protocol):
 class Announcer:
     """Holds changes until they are told. `mono` and `wall` are nanoseconds. `provenance` has changes wait for
     the package manager, `account_tool` says whether an account tool is at work, `attribution` adds to alerts
-    who made the change. `windows` know what was announced: that is told quietly, and apart."""
+    who made the change, `automation` says which of them is configuration management. `windows` know what was
+    announced: that is told quietly, and apart."""
 
     def __init__(
         self,
@@ -88,6 +89,7 @@ class Announcer:
         stories: Stories | None = None,
         windows: Windows | None = None,
         attribution: Attribution | None = None,
+        automation: Callable[[Actor], str] = lambda actor: "",
     ) -> None:
         self._database = database
         self._baseline = baseline
@@ -112,6 +114,8 @@ class Announcer:
         self._attribution = attribution
         self._provenance = provenance
         self._stories = stories or Stories(database)
+        said = attribution.take if attribution is not None else lambda id: {}
+        self._chronicle = Chronicle(self._stories, said, automation, wall)
         self._windows = windows
         self._broken_since = 0
         self.unwritable = ""
@@ -272,7 +276,11 @@ class Announcer:
         alerts = [
             alert
             for act, changes in parts.items()
-            for alert in act_alerts(act.head, _findings(changes), self._wall(), self._names)
+            for alert in self._attributed_group(
+                act_alerts(act.head, _findings(changes), self._wall(), self._names),
+                _findings(changes),
+                "opened",
+            )
         ]
         if not self._append([*self._health, *alerts]):
             self._shed()
@@ -303,6 +311,7 @@ class Announcer:
             self._attributed(
                 finding_alert(*act.head, self._wall(), self._names, parts=[one for one, _ in act.parts]),
                 *act.head,
+                parts=[one for one, _ in act.parts],
             )
             for act in acts
         ]
@@ -385,8 +394,10 @@ class Announcer:
             )
         ]
 
-    def _attributed(self, alert: Alert, finding: Finding, event: Event) -> Alert:
-        return alert if self._attribution is None else self._attribution.one(alert, finding, event)
+    def _attributed(
+        self, alert: Alert, finding: Finding, event: Event, parts: Sequence[Finding] = ()
+    ) -> Alert:
+        return alert if self._attribution is None else self._attribution.one(alert, finding, event, parts)
 
     def _attributed_group(
         self, alerts: Sequence[Alert], findings: Sequence[Finding], event: Event
@@ -420,7 +431,8 @@ class Announcer:
     def _write_down(self, changes: Sequence[Change]) -> None:
         """Commit what was told, or keep it until that can be done."""
         for change in changes:
-            self._unwritten.put(after(self._unwritten.get(change.fact, change.key), change))
+            earlier = self._unwritten.get(change.fact, change.key)
+            self._unwritten.put(after(earlier, self._chronicle.told(change, earlier)))
         if not self._unwritten:
             return
         try:
@@ -443,9 +455,8 @@ class Announcer:
             self._baseline.note(change.fact, change.key, change.row)
         if change.finding is not None:
             self._findings.put(change.finding)  # also what is over: it may never have been written down
-            if change.story is not None or change.event == "changed":
-                # What explained it before is void.
-                self._stories.put(change.finding.id, change.story or Story())
+            if change.story is not None:
+                self._stories.put(change.finding.id, change.story)
             if change.event == "cleared":
                 self._findings.close(change.finding.id, CLEARED, change.finding.last_seen)
 

@@ -6,11 +6,12 @@ The rule kept here: every approval is itself an alert with its actor.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 from ..attributes import Names
+from ..causes import NOTHING, Key, group
 from ..config import Config
 from ..describe import finding_alert, group_alerts
 from ..host.clock import Clock
@@ -20,6 +21,7 @@ from ..store.database import Database
 from ..store.findings import ACCEPTED, Findings
 from ..store.stories import Stories
 from .announcer import Announcer
+from .grouping import cause_words
 from .interface import Diagnose
 
 
@@ -49,6 +51,7 @@ def accept(
     """Make some open findings the truth. `code` is the condition that tells of it."""
     keys = [(f.drift.fact, f.drift.subject.row()[: len(f.drift.fact.KEY)]) for f in chosen]
     at = engine.clock.wall()
+    told = counted(chosen, {one.id: group(engine.stories.of(one.id)) for one in chosen})
     with engine.database.transaction():
         made = engine.baseline.approve(at, actor, reason, keys)
         for finding in chosen:
@@ -66,8 +69,7 @@ def accept(
         code,
         generation=made.number,
         actor=actor,
-        changes=len(chosen),
-        summary=summary(Counter(finding.verdict.severity for finding in chosen)),
+        **told,
         reason=reason or "no reason given",
         digest=made.digest,
     )
@@ -78,6 +80,21 @@ def moved(engine: State) -> None:
     """After every approval: prune, and a copy in case the original breaks."""
     engine.baseline.prune(engine.config.baseline.keep)
     engine.backup()
+
+
+def counted(findings: Iterable[Finding], keys: Mapping[str, Key]) -> dict[str, int | str]:
+    """What an approval says of the findings it takes. `keys` are the groups of those that have a story."""
+    severities: Counter[Severity] = Counter()
+    explained: Counter[Key] = Counter()
+    for one in findings:
+        severities[one.verdict.severity] += 1
+        explained[keys.get(one.id, NOTHING)] += 1
+    return {
+        "changes": severities.total(),
+        "summary": summary(severities),
+        "causes": cause_words(explained),
+        "unexplained": explained[NOTHING],
+    }
 
 
 def summary(counts: Counter[Severity]) -> str:

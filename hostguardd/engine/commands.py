@@ -7,7 +7,6 @@ what that was, and its token names it); and every approval is itself an alert wi
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 
 from ..control.job import Job
@@ -15,12 +14,14 @@ from ..errors import HostguardError, UsageError
 from ..model import FileFact, Finding, Value
 from ..store.findings import ACCEPTED, OPEN
 from .announced import WindowCalls
-from .approving import accept, moved, summary
+from .approving import accept, counted, moved
 from .coverage import SECOND
 from .engine import Engine
 from .forwarded import destinations
+from .groupcalls import GroupCalls
+from .grouping import keyed, named
 from .queries import Queries, generation_json
-from .review import Review, aside, review
+from .review import Review, aside, shown
 from .work import Work
 
 
@@ -34,6 +35,7 @@ class Commands:
         self._calls: Mapping[str, Callable[[Job], None]] = {
             **self._queries.calls,
             **WindowCalls(engine, self._queries).calls,
+            **GroupCalls(engine, self._queries).calls,
             "review": self._review,
             "approve": self._approve,
             "accept": self._accept,
@@ -54,7 +56,9 @@ class Commands:
 
         def finish(_work: Work) -> None:
             current = self._queries.current()
-            self._shown = review(current.number, self._engine.findings)
+            self._shown = shown(
+                current.number, self._engine.findings.open(), named(dict(keyed(self._engine.stories)))
+            )
             job.finish(
                 {
                     **self._queries.open_page(),
@@ -68,16 +72,17 @@ class Commands:
     def _approve(self, job: Job) -> None:
         engine = self._engine
         engine.announcer.flush()
-        shown = self._shown
+        review = self._shown
         if (
-            shown is None
-            or job.args["token"] != shown.token
-            or shown.generation != self._queries.current().number
+            review is None
+            or job.args["token"] != review.token
+            or review.generation != self._queries.current().number
         ):
             raise UsageError("the baseline changed since that review, or another one was made: look again")
-        later = shown.missing(engine.findings)
-        approved = Counter(engine.findings.counts())
-        approved.subtract(finding.verdict.severity for finding in later)
+        keys = dict(keyed(engine.stories))
+        later = review.missing(engine.findings.open(), named(keys))
+        left = {finding.id for finding in later}
+        approved = counted((one for one in engine.findings.open() if one.id not in left), keys)
         dropped: list[tuple[type[FileFact], Value]] = [
             (FileFact, scope)
             for scope in engine.baseline.scopes(FileFact)
@@ -99,8 +104,7 @@ class Commands:
             "baseline.approved",
             generation=made.number,
             actor=job.actor,
-            changes=approved.total(),
-            summary=summary(approved),
+            **approved,
             reason="; ".join(filter(None, (job.args["reason"] or "no reason given", trust))),
             digest=made.digest,
         )

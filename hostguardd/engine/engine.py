@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from .. import __version__, health
+from ..automation import automation
 from ..config import Config
 from ..control.job import Job
 from ..errors import BaselineError, ConfigError, HostguardError, StoreError
@@ -88,7 +89,7 @@ class Engine:
         self._reload = reload
         self.database = database
         self.log = log
-        self._host = host
+        self.host = host
         self.clock = clock
         self._notifier = notifier
         self.diagnose = diagnose
@@ -133,7 +134,7 @@ class Engine:
         self.attribution = (
             None
             if self.witness is None
-            else Attribution(self.witness, self.names, self._approved_at, clock.wall)
+            else Attribution(self.witness, self.names, self._approved_at, clock.wall, self.findings.open_one)
         )
         self.announcer = Announcer(
             database,
@@ -150,6 +151,7 @@ class Engine:
             attribution=self.attribution,
             stories=self.stories,
             windows=self.windows,
+            automation=lambda actor: automation(actor, self.config.automation),
         )
         self.signed = SignedPackages(self)
         self.stories.heard = self.signed.noted
@@ -315,9 +317,9 @@ class Engine:
             urgent=lambda path: self.parts.urgent(path),
             relevant=lambda folder, name: self.parts.relevant(folder, name),
         )
-        self.parts = build(config, self._host, self.clock, self.coverage.add, os.getpid())
+        self.parts = build(config, self.host, self.clock, self.coverage.add, os.getpid())
         self.coverage.pulse = Pulse(
-            self._host.files,
+            self.host.files,
             lambda: self.parts,
             self.clock,
             self.coverage.hint,
@@ -354,7 +356,7 @@ class Engine:
             return
         self.windows.unseen()
         before = set(self.parts.watches.literal)
-        self.parts = rehouse(self.parts, self.config, named, self._host, self.clock, self.coverage.add)
+        self.parts = rehouse(self.parts, self.config, named, self.host, self.clock, self.coverage.add)
         self.keeper = self._keeper()
         self._anchor()
         self._open_witness()
@@ -366,7 +368,7 @@ class Engine:
     def _open_witness(self) -> None:
         """Have the witness see what the present parts look at."""
         if self.witness is not None:
-            watched, others = file_systems(self._host.files.mounts(), self.parts.watches)
+            watched, others = file_systems(self.host.files.mounts(), self.parts.watches)
             self.witness.open(self.config.actors.rungs, watched, others)
 
     def defer(self, call: Callable[[], None]) -> None:
@@ -398,7 +400,7 @@ class Engine:
         if self._uid:
             self.tell("daemon.unprivileged", uid=self._uid)
         self._anchor()
-        tell_reboot(self.baseline, self._host, alive_at(self.baseline) or 0, self.tell)
+        tell_reboot(self.baseline, self.host, alive_at(self.baseline) or 0, self.tell)
         current = self.baseline.current()
         if current is None:
             self._capture()
@@ -449,7 +451,7 @@ class Engine:
         self.announcer.flush(parked=not self.update.going_on)  # it may be we who were told to be quiet
         self.provenance.stop()
         self._life.note()
-        note_ending(self.baseline, self._host)
+        note_ending(self.baseline, self.host)
         for job in waiting:
             job.fail(HostguardError("the daemon is stopping"))
         self.coverage.stop()

@@ -8,25 +8,26 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Any
 
 from .. import __version__
 from ..control.job import Job
 from ..describe import finding_json
-from ..errors import BaselineError, HostguardError, UsageError
+from ..errors import BaselineError, HostguardError
 from ..host.own import cost
-from ..model import Depth, Generation, Severity
+from ..model import Depth, Finding, Generation, Severity
 from ..record import escape, timestamp
-from ..store.findings import OPEN
 from ..subjects import fact_json
 from ..windows import window_json
 from .blinds import note_blinds
 from .coverage import SECOND
 from .doctor import examine, examine_host
 from .engine import Engine
+from .explaining import explain
 from .forwarded import destinations
+from .grouping import brief, groups, groups_json
 from .reading import aside, send_alerts, verification
 from .work import Work
 
@@ -146,17 +147,21 @@ class Queries:
 
     def open_page(self, least: Severity = Severity.INFO, offset: int = 0) -> dict[str, Any]:
         """A page of the open findings, and at which offset the next one begins (None: no more)."""
-        page = list(islice(self._engine.announcer.open(least), offset, offset + PAGE + 1))
-        told = [finding_json(finding, self._engine.names) for finding in page[:PAGE]]
-        return {"findings": told, "more": offset + PAGE if len(page) > PAGE else None}
+        engine = self._engine
+        page = list(islice(engine.announcer.open(least), offset, offset + PAGE + 1))
+        return {
+            "findings": self.listed(page[:PAGE]),
+            "more": offset + PAGE if len(page) > PAGE else None,
+            **groups_json([] if offset else groups(engine.announcer.open(least), engine.stories)),
+        }
+
+    def listed(self, findings: Iterable[Finding]) -> list[dict[str, Any]]:
+        """Findings in a list, each with what explains it."""
+        stories, names = self._engine.stories, self._engine.names
+        return [finding_json(one, names) | {"story": brief(stories.of(one.id))} for one in findings]
 
     def _explain(self, job: Job) -> None:
-        ahead = (one for one in self._engine.announcer.open() if one.id == job.args["id"])
-        found = self._engine.findings.get(job.args["id"]) or next(((one, OPEN) for one in ahead), None)
-        if found is None:
-            raise UsageError(f"there is no finding {job.args['id']}: hostguardctl drift lists the open ones")
-        finding, status = found
-        job.finish({"finding": finding_json(finding, self._engine.names) | {"status": status}})
+        explain(self._engine, job)
 
     def _check(self, job: Job) -> None:
         engine = self._engine

@@ -8,13 +8,15 @@ does not keep anybody from approving the rest.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from ..model import Fact, Finding, Row
 from ..store.baseline import Baseline
-from ..store.findings import Findings
+
+Explained: TypeAlias = Callable[[str], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +34,14 @@ class Review:
             total.update(id.encode() + digest)
         return total.hexdigest()[:32]
 
-    def missing(self, findings: Findings) -> list[Finding]:
-        """Open findings that were not shown, or not as they are now."""
-        return [one for one in findings.open() if self.shown.get(one.id) != _digest(one)]
+    def missing(self, findings: Iterable[Finding], explained: Explained) -> list[Finding]:
+        """Those of the open findings that were not shown, or not as they are now, or not so explained."""
+        return [one for one in findings if self.shown.get(one.id) != _digest(one, explained)]
 
 
-def review(generation: int, findings: Findings) -> Review:
-    """What is open now, as it is to be shown."""
-    return Review(generation, {one.id: _digest(one) for one in findings.open()})
-
-
-def shown(generation: int, findings: Collection[Finding]) -> Review:
-    """Some of them alone."""
-    return Review(generation, {one.id: _digest(one) for one in findings})
+def shown(generation: int, findings: Iterable[Finding], explained: Explained = lambda id: "") -> Review:
+    """What is open now, as it is to be shown. `explained` names what explains a finding."""
+    return Review(generation, {one.id: _digest(one, explained) for one in findings})
 
 
 @contextmanager
@@ -66,11 +63,11 @@ def _key(finding: Finding) -> tuple[type[Fact], Row]:
     return fact, finding.drift.subject.row()[: len(fact.KEY)]
 
 
-def _digest(finding: Finding) -> bytes:
+def _digest(finding: Finding, explained: Explained) -> bytes:
     """The same for a drift that says the same: what is volatile, such as a pid, has no say in it."""
     after = finding.drift.after
     row = after and [
         None if column in after.VOLATILE else value
         for column, value in zip(after.columns(), after.row(), strict=True)
     ]
-    return hashlib.sha256(repr(row).encode()).digest()[:16]
+    return hashlib.sha256(repr((row, explained(finding.id))).encode()).digest()[:16]

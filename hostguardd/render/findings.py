@@ -1,4 +1,4 @@
-"""Findings on paper: `drift`, `explain`, `check`, the review of `baseline`, `diff` of generations.
+"""Findings on paper: `drift`, `check`, the review of `baseline`, `diff` of generations.
 
 The rule: grouped by severity, the worst first and within it the newest; each finding starts with the
 id a person types next. Up to `DETAILED` findings show before → after; more of them show one line
@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from .paper import SEVERITIES, Data, Paper, cells, count, duration, fold, parse_time, size, visible
+from .groups import groups, teller
+from .paper import SEVERITIES, Data, Paper, as_map, cells, count, duration, fold, parse_time, size, visible
 
 DETAILED = 30
 LISTED = 200
@@ -43,6 +44,7 @@ def drift(paper: Paper, data: Data, everything: bool = False) -> list[str]:
         )
     lines = paper.wrap(f"{count(len(findings), 'open finding')} against {against}", style="strong")
     lines += grouped(paper, findings, everything)
+    lines += groups(paper, data)
     one = _ranked(findings)[0].get("id", "ID")
     lines += ["", *paper.wrap(
         f"hostguardctl explain {one} tells all about one; accept {one} takes it into the baseline; "
@@ -83,51 +85,28 @@ def review(paper: Paper, data: Data) -> list[str]:
     if not findings:
         return [*lines, *paper.wrap(f"A full look found nothing that differs from {against}.")]
     lines += paper.wrap(f"{count(len(findings), 'difference')} from {against}", style="strong")
-    return lines + grouped(paper, findings, False)
+    return lines + grouped(paper, findings, False) + groups(paper, data)
 
 
-def explain(paper: Paper, data: Data) -> list[str]:
-    """Everything known of one finding."""
-    finding = data.get("finding", data)
-    severity = str(finding.get("severity", ""))
-    lines = paper.wrap(
-        str(finding.get("message") or finding.get("label", "")),
-        cells(severity) + 4,
-        "strong",
-        first=badge(paper, severity) + "  ",
-    )
-    rows = [
-        ("id", finding.get("id")),
-        ("first seen", paper.when(finding.get("first_seen"))),
-        ("last seen", paper.when(finding.get("last_seen"))),
-        ("status", finding.get("status")),
-        ("against", f"generation {finding.get('generation')}"),
-        ("rule", finding.get("rule") or "none names it, so it is as loud as can be"),
-        ("technique", _technique(finding.get("technique"))),
-    ]
-    lines += ["", *_pairs(paper, [(name, str(value)) for name, value in rows if value])]
-    if finding.get("advice"):
-        lines += ["", _title(paper, "What to do"), *paper.wrap(str(finding["advice"]), 2)]
-    changed = finding.get("changed") or []
-    if changed:
-        lines += ["", _title(paper, "What differs"), *_changes(paper, finding, changed, 2, whole=True)]
-    lines += _everything(paper, finding, changed)
-    if finding.get("diff"):
-        lines += ["", _title(paper, "Text"), *unified(paper, str(finding["diff"]))]
-    return lines
+def group(paper: Paper, data: Data) -> list[str]:
+    """What `accept` is about to take of groups."""
+    findings = data.get("findings", [])
+    if not findings:
+        return ["Nothing of that is open."]
+    return grouped(paper, findings, False) + groups(paper, data, how=False)
 
 
 def difference(paper: Paper, data: Data) -> list[str]:
     """What changed between two generations."""
     a, b = (_number(data.get(side)) for side in "ab")
-    changes = data.get("changes", [])
-    if not changes:
+    found = data.get("changes", [])
+    if not found:
         return [f"Generations {a} and {b} hold the same facts."]
-    lines = paper.wrap(f"{count(len(changes), 'change')} from generation {a} to {b}", style="strong")
+    lines = paper.wrap(f"{count(len(found), 'change')} from generation {a} to {b}", style="strong")
     lines.append("")
-    for change in sorted(changes, key=lambda c: (str(c.get("kind")), str(c.get("label")))):
+    for change in sorted(found, key=lambda c: (str(c.get("kind")), str(c.get("label")))):
         lines += _headline(paper, change, "")
-        lines += _changes(paper, change, change.get("changed") or [], 4)
+        lines += changes(paper, change, change.get("changed") or [], 4)
     return lines
 
 
@@ -218,10 +197,23 @@ def show(paper: Paper, fact: Data, name: str, whole: bool = False) -> str:
 
 
 def _block(paper: Paper, finding: Data, width: int) -> list[str]:
+    return _what(paper, finding, width) + _why(paper, finding, width + 4)
+
+
+def _why(paper: Paper, finding: Data, indent: int) -> list[str]:
+    """Who made it and what explains it, as far as either is known."""
+    story = as_map(finding.get("story"))
+    said = teller(story)
+    if said and story.get("earlier"):
+        said += "; others before, see explain"
+    return paper.wrap(said, indent, "dim") if said else []
+
+
+def _what(paper: Paper, finding: Data, width: int) -> list[str]:
     indent = width + 4
     lines = _one_line(paper, finding, width)
     if finding.get("before") and finding.get("after"):
-        return lines + _changes(paper, finding, finding.get("changed") or [], indent)
+        return lines + changes(paper, finding, finding.get("changed") or [], indent)
     # Only what the message says beyond the headline: it usually names the same thing again.
     message, label = str(finding.get("message") or ""), str(finding.get("label", ""))
     told = message.partition(label)[2].lstrip(" :,") if label in message else message
@@ -251,9 +243,8 @@ def _headline(paper: Paper, finding: Data, name: str) -> list[str]:
     return paper.wrap(str(finding.get("label", "")), cells(lead) + cells(what) + 1, "strong", first)
 
 
-def _changes(
-    paper: Paper, finding: Data, names: Iterable[str], indent: int, whole: bool = False
-) -> list[str]:
+def changes(paper: Paper, finding: Data, names: Iterable[str], indent: int, whole: bool = False) -> list[str]:
+    """Each field that differs, before → after; `whole` with nothing cut."""
     before, after = finding.get("before") or {}, finding.get("after") or {}
     if not before or not after:
         return []
@@ -273,7 +264,7 @@ def _changes(
     return lines
 
 
-def _everything(paper: Paper, finding: Data, changed: Sequence[str]) -> list[str]:
+def everything(paper: Paper, finding: Data, changed: Sequence[str]) -> list[str]:
     """The fields that did not change, and the names of those that nobody could look at."""
     fact = finding.get("after") or finding.get("before") or {}
     names = [name for name in fact if name not in changed and name not in _REPEATED]
@@ -284,7 +275,7 @@ def _everything(paper: Paper, finding: Data, changed: Sequence[str]) -> list[str
     if not rows:
         return []
     word = "What it is" if finding.get("after") else "What it was"
-    return ["", _title(paper, f"{word}, beside that" if changed else word), *_pairs(paper, rows)]
+    return ["", title(paper, f"{word}, beside that" if changed else word), *pairs(paper, rows)]
 
 
 def _says_something(value: object) -> bool:
@@ -292,7 +283,8 @@ def _says_something(value: object) -> bool:
     return value is not None and value is not False and value not in ("", [], {})
 
 
-def _pairs(paper: Paper, rows: Sequence[tuple[str, str]]) -> list[str]:
+def pairs(paper: Paper, rows: Sequence[tuple[str, str]]) -> list[str]:
+    """Names and what goes with them, in two columns."""
     width = max((cells(name) for name, _ in rows), default=0)
     lines: list[str] = []
     for name, value in rows:
@@ -300,16 +292,9 @@ def _pairs(paper: Paper, rows: Sequence[tuple[str, str]]) -> list[str]:
     return lines
 
 
-def _title(paper: Paper, text: str) -> str:
+def title(paper: Paper, text: str) -> str:
+    """A heading."""
     return paper.paint("strong", text)
-
-
-def _technique(technique: object) -> str:
-    """An ATT&CK id with the page that explains it."""
-    if not technique:
-        return ""
-    base = "https://attack.mitre.org/techniques/"
-    return ", ".join(f"{one}  {base}{one.replace('.', '/')}" for one in str(technique).split())
 
 
 def _number(side: object) -> object:

@@ -161,6 +161,16 @@ def _chop(word: str, room: int) -> Iterator[str]:
     yield piece
 
 
+def as_map(value: object) -> Data:
+    """An object of an answer; nothing for what is none."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def as_list(value: object) -> Sequence[Any]:
+    """The same for a list."""
+    return value if isinstance(value, list) else []
+
+
 def parse_time(value: object) -> datetime | None:
     """ISO 8601 text, or nanoseconds since the epoch; None for what is neither."""
     try:

@@ -69,6 +69,11 @@ class Findings:
         row = self._run("SELECT * FROM finding WHERE id = ?", (id,)).fetchone()
         return (_finding(row), row[3]) if row else None
 
+    def open_one(self, id: str) -> Finding | None:
+        """An open finding by id."""
+        row = self._run("SELECT * FROM finding WHERE id = ? AND status = ?", (id, OPEN)).fetchone()
+        return _finding(row) if row else None
+
     def open(self, least: Severity = Severity.INFO) -> Iterator[Finding]:
         """Open findings at least that loud, the loudest and oldest first."""
         for row in self._run(

@@ -5,10 +5,11 @@ The rule kept here: as findings, they are written only after their alert is safe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from ..story import Story, unpack
 from .database import Database
+from .findings import OPEN
 
 NOTHING = Story()
 
@@ -22,8 +23,28 @@ class Stories:
 
     def of(self, id: str) -> Story:
         """That of a finding, open or closed; one that explains nothing if there is none."""
+        return self.find(id) or NOTHING
+
+    def find(self, id: str) -> Story | None:
+        """That of a finding, if there is one."""
         row = self._run("SELECT told FROM story WHERE finding = ?", (id,)).fetchone()
-        return unpack(str(row[0])) if row else NOTHING
+        return unpack(str(row[0])) if row else None
+
+    def open(self) -> Iterator[tuple[str, Story]]:
+        """Those of open findings, with the ids of these."""
+        for id, told in self._run(
+            "SELECT finding, told FROM story JOIN finding ON finding = id WHERE status = ?", (OPEN,)
+        ):
+            yield str(id), unpack(str(told))
+
+    def mentioning(self, mark: str, most: int) -> Iterator[tuple[str, Story]]:
+        """Up to so many of those in whose text `mark` stands ("": none), with the ids of their findings."""
+        if not mark:
+            return
+        for id, told in self._run(
+            "SELECT finding, told FROM story WHERE instr(told, ?) LIMIT ?", (mark, most)
+        ):
+            yield str(id), unpack(str(told))
 
     def put(self, id: str, story: Story) -> None:
         """Write, or write anew, that of a finding."""

@@ -692,7 +692,11 @@ def test_every_command_against_the_real_daemon(guard: Guard) -> None:
     assert guard.findings().keys() == {str(guard.tree / "file1"), str(guard.tree / "loud")}
     assert guard.ctl("accept", ids["file0"]).returncode == Exit.USAGE, "it is not open any more"
     assert guard.ctl("baseline").returncode == Exit.USAGE, "nobody is there to be asked"
-    assert guard.ctl("baseline", "--yes", "-m", "all of it").returncode == Exit.OK
+    refused = guard.ctl("baseline", "--yes", "-m", "all of it")
+    assert refused.returncode == Exit.DRIFT
+    assert "nothing explains 2 findings (1 critical, 1 medium" in refused.stderr
+    assert guard.findings(), "nothing was approved"
+    assert guard.ctl("baseline", "--yes", "--unexplained", "-m", "all of it").returncode == Exit.OK
     assert guard.ctl("drift").returncode == Exit.OK
     history = json.loads(guard.ctl("history", "--json").stdout)["generations"]
     assert [(g["number"], g["reason"]) for g in history] == [
@@ -722,8 +726,9 @@ def test_every_command_against_the_real_daemon(guard: Guard) -> None:
         told = guard.told(code)
         assert told["hostguard"]["severity"] == "high"
         assert re.match(rf"\S+ \(uid {os.geteuid()}\), (login uid \d+.*, )?pid \d+ ", told["message"]), "who"
-    assert "accepted 1 findings as normal (1 medium)" in guard.told("baseline.accepted")["message"]
-    assert "(2 changes: 1 critical, 1 medium)" in guard.told("baseline.approved")["message"]
+    assert "accepted 1 findings as normal (1 medium; 1 " in guard.told("baseline.accepted")["message"]
+    assert "(2 changes: 1 critical, 1 medium; 2 " in guard.told("baseline.approved")["message"]
+    assert guard.told("baseline.approved")["hostguard"]["details"].keys() >= {"causes", "unexplained"}
 
 
 def test_a_control_socket_that_is_removed_is_told_and_made_again(guard: Guard) -> None:

@@ -97,7 +97,7 @@ def main() -> None:
         change()
         result["changes"][name] = within(lambda words=words: told(*words))  # type: ignore[misc]
     result["drift"] = timed("hostguardctl", "drift", "--json")
-    result["baseline"] = timed("hostguardctl", "baseline", "--yes", "-m", "a test")
+    result["baseline"] = timed("hostguardctl", "baseline", "--yes", "--unexplained", "-m", "a test")
     result["drift after"] = timed("hostguardctl", "drift", "--json")
     result["verify"] = timed("hostguardctl", "verify")
     result["reload"] = timed("systemctl", "reload", "hostguardd")

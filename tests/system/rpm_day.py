@@ -171,7 +171,7 @@ def install() -> None:
     result["watching"] = within(watching, 180)
     for name, groups in (("reader", ["-G", "hostguard"]), ("anybody", [])):
         run("useradd", "-M", *groups, name)
-    result["baseline"] = timed("hostguardctl", "baseline", "--yes", "-m", "installed")
+    result["baseline"] = timed("hostguardctl", "baseline", "--yes", "--unexplained", "-m", "installed")
     result["doctor"] = json.loads(run("hostguardctl", "doctor", "--json").stdout)["checks"]
     result["once"] = timed("hostguardd", "--once")
     result["inquiry"] = timed("hostguardctl", "investigate", "--json", "--html", "/srv/inquiry.html")
@@ -216,7 +216,7 @@ def who_may() -> None:
     number = status()["generation"]["number"]
     result["rollback"] = timed("hostguardctl", "rollback", str(number - 1), "-m", "a test")
     result["rolled back"] = within(lambda: len(drift()) >= 10)
-    result["baseline after"] = timed("hostguardctl", "baseline", "--yes", "-m", "as it was")
+    result["baseline after"] = timed("hostguardctl", "baseline", "--yes", "--unexplained", "-m", "as it was")
 
 
 def update() -> None:

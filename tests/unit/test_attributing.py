@@ -28,13 +28,13 @@ from hostguardd.attributed import question
 from hostguardd.config import parse
 from hostguardd.defaults import default_sources
 from hostguardd.describe import finding_alert, group_alerts
-from hostguardd.engine.attributing import Attribution
+from hostguardd.engine.attributing import MOST_ASKED, Attribution, began
 from hostguardd.engine.parts import SystemNames
 from hostguardd.homes import Homes, expand
-from hostguardd.model import Drift, FileFact, Finding, Severity, Verdict
-from hostguardd.record import render
+from hostguardd.model import AccountFact, Drift, FileFact, Finding, Severity, Verdict
+from hostguardd.record import render, timestamp
 from hostguardd.watches import Watches
-from tests.alerts import IDENTITY, check
+from tests.alerts import ACCOUNT, IDENTITY, check
 
 ROOT = Path(__file__).parents[2]
 SECOND = 10**9
@@ -192,3 +192,95 @@ def test_the_drop_in_adds_calls_and_takes_nothing() -> None:
     unit = configparser.RawConfigParser()
     unit.read(ROOT / "packaging/actors/fanotify.conf")
     assert dict(unit["Service"]) == {"systemcallfilter": "fanotify_init fanotify_mark open_by_handle_at"}
+
+
+# -- what is kept of it ------------------------------------------------------------------------------
+
+
+def attributing(answer: Answer) -> tuple[FakeAsking, Attribution]:
+    asking = FakeAsking(answer)
+    return asking, Attribution(asking, SystemNames(), lambda: 7, lambda: 8)
+
+
+def test_what_must_be_told_again_is_told_as_before() -> None:
+    """The line could not be written: whoever is asked a second time may answer something else."""
+    asking, attribution = attributing(NAMED)
+    told = finding(drift(BEFORE, AFTER, "mode", "ctime"))
+    plain = finding_alert(told, "opened", AT, SystemNames())
+    first = attribution.one(plain, told, "opened")
+    asking.answer = REFUSED
+    assert attribution.one(plain, told, "opened") == first
+    assert attribution.take(told.id) == first.data["actor"]
+    assert attribution.take(told.id) == {}, "once"
+    assert attribution.one(plain, told, "opened") != first, "another telling"
+
+
+def test_each_member_of_a_group_is_kept() -> None:
+    _, attribution = attributing(REFUSED)
+    members = [replace(finding(drift(BEFORE, AFTER, "mode")), id=f"f{n}") for n in range(MOST_ASKED + 1)]
+    attribution.group(group_alerts(members, AT, SystemNames()), members, "opened")
+    assert attribution.take("f0")["logged_in"] == [
+        {
+            "user": "alice",
+            "tty": "pts/1",
+            "source": "192.0.2.7",
+            "session": "3",
+            "since": timestamp(AT),
+        }
+    ]
+    assert "not each was asked about" in attribution.take(f"f{MOST_ASKED}")["unattributed"]
+
+
+def test_an_account_is_made_by_whoever_wrote_the_table() -> None:
+    _, attribution = attributing(NAMED)
+    head = finding(Drift(AccountFact, None, ACCOUNT, ()))
+    part = replace(finding(drift(BEFORE, AFTER, "sha256")), id="part")
+    plain = finding_alert(head, "opened", AT, SystemNames(), parts=[part])
+    alert = attribution.one(plain, head, "opened", [part])
+    check(render(alert, IDENTITY, 1, "0" * 64))
+    assert alert.data["actor"] == attribution.take(head.id) == attribution.take("part")
+    assert "; by /usr/bin/chm" in alert.message
+
+
+def test_an_account_whose_tables_were_written_by_several_has_no_actor() -> None:
+    asking, attribution = attributing(NAMED)
+    head = finding(Drift(AccountFact, None, ACCOUNT, ()))
+    parts = [replace(finding(drift(BEFORE, AFTER, "sha256")), id=id) for id in ("one", "two")]
+    attribution.one(finding_alert(parts[0], "opened", AT, SystemNames()), parts[0], "opened")
+    asking.answer = replace(NAMED, who=WHO._replace(key=(9, 9)))
+    attribution.one(finding_alert(head, "opened", AT, SystemNames()), head, "opened", parts)
+    assert attribution.take(head.id) == {}
+
+
+def test_asked_is_who_made_what_came_since_it_was_told_last() -> None:
+    """Somebody wrote it, and that was told; now somebody else changes its mode."""
+    asking = FakeAsking(NAMED)
+    written = replace(BEFORE, sha256=b"b" * 32, ctime=AT - 1)
+    told = finding(drift(BEFORE, written, "sha256"))
+    attribution = Attribution(asking, SystemNames(), lambda: 7, lambda: 8, lambda id: told)
+    now = finding(drift(BEFORE, replace(written, mode=0o100666, ctime=AT), "sha256", "mode"))
+    attribution.one(finding_alert(now, "changed", AT, SystemNames()), now, "changed")
+    gone = finding(drift(BEFORE, None))
+    attribution.one(finding_alert(gone, "changed", AT, SystemNames()), gone, "changed")
+    assert [(one[1], one[3]) for one in asking.asked] == [(Change.ATTRIBUTES, AT - 1), (Change.REMOVED, AT)]
+    assert asking.asked[0][2] == AT
+
+
+def test_an_account_whose_table_nobody_is_named_for_has_no_actor() -> None:
+    _, attribution = attributing(REFUSED)
+    head = finding(Drift(AccountFact, None, ACCOUNT, ()))
+    part = replace(finding(drift(BEFORE, AFTER, "sha256")), id="part")
+    plain = finding_alert(head, "opened", AT, SystemNames(), parts=[part])
+    assert attribution.one(plain, head, "opened", [part]) is plain
+    assert attribution.take(head.id) == {}
+    assert attribution.take("part")["unattributed"]
+
+
+def test_since_when_the_session_is_there() -> None:
+    _, attribution = attributing(NAMED)
+    told = finding(drift(BEFORE, AFTER, "mode", "ctime"))
+    alert = attribution.one(finding_alert(told, "opened", AT, SystemNames()), told, "opened")
+    assert alert.data["actor"]["since"] == timestamp(AT)  # type: ignore[index]
+    check(render(alert, IDENTITY, 1, "0" * 64))
+    other = replace(NAMED, who=WHO._replace(session=4))
+    assert began(other, FakeAsking(NAMED).present()) == 0

@@ -186,7 +186,7 @@ def test_a_refusal_says_who_may_and_who_asked() -> None:
 def test_every_call_that_changes_or_writes_anything_is_for_administrators() -> None:
     assert {name for name, row in CALLS.items() if row.who is Who.ADMIN} == {
         "review", "approve", "accept", "rollback", "updating", "test-alert", "window-open", "window-extend",
-        "window-end", "window-accept",
+        "window-end", "window-accept", "group-accept",
     }  # fmt: skip
 
 

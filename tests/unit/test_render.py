@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hostguardd.render import findings, pages
+from hostguardd.render import explaining, findings, pages
 from hostguardd.render.paper import Paper, ago, cells, count, duration, fold, parse_time, size, visible
 from tests import fakeengine
 from tests.fakeengine import NOW, backup, generation, netcat, passwd
@@ -32,7 +32,7 @@ def drifted(*found: dict[str, Any]) -> dict[str, Any]:
 
 PAGES: dict[str, Callable[[Paper], list[str]]] = {
     "drift": lambda p: findings.drift(p, drifted(backup(), netcat(), passwd())),
-    "explain": lambda p: findings.explain(p, {"finding": passwd()}),
+    "explain": lambda p: explaining.explain(p, {"finding": passwd()}),
     "check": lambda p: findings.check(
         p, drifted(passwd()) | {"new": 1, "blinds": fakeengine.status()["coverage"]["blinds"]}, full=True
     ),
@@ -91,7 +91,7 @@ def poison(value: Any) -> Any:
 def test_nothing_hostile_reaches_the_terminal(paper: Paper) -> None:
     told = [
         *findings.drift(paper, poison(drifted(passwd(), netcat()))),
-        *findings.explain(paper, poison({"finding": passwd()})),
+        *explaining.explain(paper, poison({"finding": passwd()})),
         *findings.check(paper, poison(drifted(netcat()) | {"blinds": [{"kind": "", "scope": ""}]}), False),
         *findings.review(paper, poison(drifted(passwd()) | {"generation": generation()})),
         *findings.difference(paper, poison({"a": 1, "b": 2, "changes": [passwd()]})),
@@ -178,7 +178,7 @@ def test_no_drift_is_said_in_one_line() -> None:
 
 
 def test_explain_holds_nothing_back() -> None:
-    text = "\n".join(findings.explain(PLAIN, {"finding": passwd()}))
+    text = "\n".join(explaining.explain(PLAIN, {"finding": passwd()}))
     for part in (
         "3f9a21c4", "T1136.001", "attack.mitre.org/techniques/T1136/001", "getent passwd 0", "cd34" * 16,
         "uid     0 (root)", "+toor:x:0:0::/root:/bin/sh", "2026-11-23 14:02:30.000000",
@@ -187,7 +187,7 @@ def test_explain_holds_nothing_back() -> None:
 
 
 def test_explain_says_what_is_not_known() -> None:
-    assert "not known  sha256" in "\n".join(findings.explain(PLAIN, {"finding": netcat()}))
+    assert "not known  sha256" in "\n".join(explaining.explain(PLAIN, {"finding": netcat()}))
 
 
 def test_a_diff_is_coloured_by_line() -> None:

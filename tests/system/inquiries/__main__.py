@@ -100,7 +100,10 @@ def main() -> None:
         result["clean by alice"] = inquire("--quick", user="alice")
         watch()
         result["approved"] = subprocess.run(
-            ["hostguardctl", "baseline", "--yes", "-m", "clean"], capture_output=True, text=True, check=False
+            ["hostguardctl", "baseline", "--yes", "--unexplained", "-m", "clean"],
+            capture_output=True,
+            text=True,
+            check=False,
         ).stdout
         result["history"] = json.loads(run("hostguardctl", "history", "--json"))
         result["watched"] = inquire("--quick")

@@ -97,7 +97,7 @@ RECORD = 384
 
 def approve() -> None:
     """As the host is: the record was written anew, which would hide what is done to it next."""
-    run("hostguardctl", "baseline", "--yes", "-m", "put back")
+    run("hostguardctl", "baseline", "--yes", "--unexplained", "-m", "put back")
 
 
 @act(WIPED, "> /var/log/wtmp", KIND, "/var/log/wtmp", within=LOGS)

@@ -128,7 +128,7 @@ def stopped() -> Deed:
 )
 def baseline_approved_by_the_intruder() -> Deed:
     append("/etc/motd", "welcome\n")
-    run("hostguardctl", "baseline", "--yes", "-m", "routine")
+    run("hostguardctl", "baseline", "--yes", "--unexplained", "-m", "routine")
     yield
 
 

@@ -1,0 +1,184 @@
+"""All that is known of one finding: its story, when it was noticed and told, what else belongs to the same
+deed, what the package manager says now.
+
+The rule: what is asked now is told apart from what was told then. A package manager may have been at work
+since, or its database may have been changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ..causes import group
+from ..control.job import Job
+from ..describe import finding_json
+from ..errors import UsageError
+from ..host.bundle import Host
+from ..model import Blind, FileFact, Finding, SetIdFact
+from ..packages.make import packages_of
+from ..record import clean, escape, timestamp
+from ..store.findings import OPEN
+from ..story import Story
+from .engine import Engine
+from .reading import aside
+
+SECOND: Final = 1_000_000_000
+
+NEAR: Final = 300 * SECOND
+"""How far apart findings by the same actor belong together."""
+
+MOST: Final = 20
+"""Related findings that are told one by one."""
+
+LOOKED: Final = 5_000
+"""Stories that are looked through for related ones."""
+
+
+def explain(engine: Engine, job: Job) -> None:
+    """Answer; the package manager is asked beside the loop."""
+    id = job.args["id"]
+    ahead = (one for one in engine.announcer.open() if one.id == id)
+    found = engine.findings.get(id) or next(((one, OPEN) for one in ahead), None)
+    if found is None:
+        raise UsageError(f"there is no finding {id}: hostguardctl drift lists the open ones")
+    finding, status = found
+    story = engine.stories.of(id)
+    related, more = _related(engine, finding, story)
+    answer = {
+        "finding": finding_json(finding, engine.names) | {"status": status},
+        "story": story_json(story),
+        "times": times(finding, story),
+        "related": related,
+        "more_related": more,
+    }
+    subject, host = finding.drift.subject, engine.host
+    if not isinstance(subject, FileFact | SetIdFact):
+        job.finish({**answer, "package": None})
+        return
+    path = subject.path
+    aside(job, lambda: job.finish({**answer, "package": evidence(host, path)}))
+
+
+def story_json(story: Story) -> dict[str, Any]:
+    """A story in full. `cause` is that of all that is different, `last` that of how it was told last."""
+    key = group(story)
+    return {
+        "cause": str(key.cause),
+        "group": key.id,
+        "last": _telling(story),
+        "earlier": [_telling(one) for one in story.earlier],
+        "lost": story.lost,
+    }
+
+
+def _telling(story: Story) -> dict[str, Any]:
+    return {
+        "cause": str(story.cause),
+        "because": clean(story.because),
+        "act": story.act,
+        "level": story.level,
+        "told": timestamp(story.told) if story.told else None,
+        "actor": dict(story.actor),
+    }
+
+
+def times(finding: Finding, story: Story) -> dict[str, Any]:
+    """When it was changed, as far as that is known: the last change of what is there, by the kernel's word,
+    else the deed; when it was seen first, and told. `late` is in seconds from that change until it was told,
+    None where it came after that."""
+    after, at = finding.drift.after, story.actor.get("at")
+    changed = timestamp(after.ctime) if isinstance(after, FileFact | SetIdFact) else at
+    told = [one.told for one in (*story.earlier, story) if one.told]
+    return {
+        "changed": changed,
+        "first_seen": timestamp(finding.first_seen),
+        "last_seen": timestamp(finding.last_seen),
+        "first_told": timestamp(told[0]) if told and not story.lost else None,
+        "told": timestamp(told[-1]) if told else None,
+        "late": _late(finding, story),
+    }
+
+
+def _late(finding: Finding, story: Story) -> float | None:
+    after = finding.drift.after
+    if not isinstance(after, FileFact | SetIdFact) or not story.told or after.ctime > story.told:
+        return None
+    return round((story.told - after.ctime) / SECOND, 3)
+
+
+# -- the same deed -----------------------------------------------------------------------------------
+
+
+def _related(engine: Engine, finding: Finding, story: Story) -> tuple[list[dict[str, Any]], int]:
+    """Other findings of the same act, or by the same actor at about the same time, and how many more."""
+    found: list[tuple[Finding, str, str]] = []
+    for id, other in engine.stories.mentioning(_mark(story), LOOKED):
+        how = _same(story, other)
+        one = engine.findings.get(id) if how and id != finding.id else None
+        if one and (how == "act" or abs(one[0].first_seen - finding.first_seen) <= NEAR):
+            found.append((*one, how))
+    found.sort(key=lambda one: (one[1] != OPEN, -one[0].verdict.severity, one[0].first_seen, one[0].id))
+    told = [
+        {
+            "id": one.id,
+            "kind": one.drift.fact.KIND,
+            "label": escape(one.drift.subject.label),
+            "action": one.drift.action.value,
+            "severity": one.verdict.severity.label,
+            "status": status,
+            "first_seen": timestamp(one.first_seen),
+            "by": how,
+        }
+        for one, status, how in found[:MOST]
+    ]
+    return told, len(found) - len(told)
+
+
+def _mark(story: Story) -> str:
+    """What stands in the stories that may belong to the same deed; "" where nothing could say so."""
+    if story.act:
+        return f'"{story.act}"'
+    for name in ("session", "pid"):
+        if name in story.actor:
+            return f'"{name}":{story.actor[name]}'
+    return ""
+
+
+def _same(story: Story, other: Story) -> str:
+    if story.act:
+        return "act" if other.act == story.act else ""
+    for name in ("session", "pid"):
+        if name in story.actor:
+            alike = all(story.actor.get(one) == other.actor.get(one) for one in (name, "login"))
+            return name if alike else ""
+    return ""
+
+
+# -- the package -------------------------------------------------------------------------------------
+
+
+def evidence(host: Host, path: bytes) -> Mapping[str, Any]:
+    """What the package manager says of a path now. `departs` is how the file differs from its package, None
+    where that could not be seen; `problem` says why, or why nothing is known at all."""
+    packages = packages_of(host)
+    owner = packages.owners([path]).get(path)
+    found: dict[str, Any] = {
+        "manager": packages.name, "owner": None, "version": None, "level": None, "config": False,
+        "departs": None, "detail": "", "problem": packages.problem,
+    }  # fmt: skip
+    if owner is None:
+        return found
+    found |= {
+        "owner": clean(owner.package),
+        "version": clean(owner.version),
+        "level": owner.level.label,
+        "config": owner.config,
+        "departs": [],
+    }
+    for one in packages.verify(lambda: False, [path]):
+        if isinstance(one, Blind):
+            found |= {"departs": None, "problem": clean(one.reason)}
+        else:
+            found |= {"departs": [*one.changed], "detail": clean(one.detail)}
+    return found
