@@ -253,7 +253,10 @@ class Bench:
                 return _apart(f"it was changed when nobody worked on {who}", Apart.TAMPERED)
         if level is Level.LISTED and stat.S_ISREG(after.mode):
             return _apart(f"{who} owns it, and keeps no digest of it", Apart.UNSURE)
-        leads = seen.leads or self._answer.manager != "dpkg" or _leads_as_before(drift, seen.config)
+        as_said = self._answer.manager != "dpkg" and level > Level.LISTED  # it was compared
+        leads = seen.leads or as_said or _leads_as_before(drift, seen.config)
+        if not leads and self._answer.manager != "dpkg" and stat.S_ISLNK(after.mode):
+            return _apart(f"{who} owns it, and does not say where it leads", Apart.UNSURE)
         if says := _unfit(after, leads) or _unkept(drift, level):
             return _apart(f"{who} owns it, but {says}", Apart.TAMPERED)
         if level < Level.SIGNED and not stat.S_ISREG(after.mode):

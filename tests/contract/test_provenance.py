@@ -19,6 +19,7 @@ from tests import packaged
 from tests.updating import Watched
 
 COUNT = 6
+CAP_SYS_ADMIN = bytes.fromhex("0100000200002000000000000000000000000000")
 FILES = 8
 
 
@@ -451,3 +452,30 @@ class TestRpm(Updates):
         assert key["hostguard"]["severity"] == "high"
         watched.update(lambda: self.install(root, made, "1.2", 1))
         assert quiet(watched.told())["hostguard"]["transaction"]["level"] == "signed"
+
+    def test_rights_that_the_package_does_not_have_verified_are_nobodys_word(
+        self, watched: Watched, root: Path, tmp_path: Path, made: Path
+    ) -> None:
+        """As SUSE packages its set-id programs."""
+        tree = tmp_path / "lax-tree"
+        packaged.lay(tree, {"usr/bin/lax": (0o755, b"#!/bin/sh\n"), "usr/bin/given": (0o755, b"#!/bin/sh\n")})
+        for name in ("somewhere", "later"):
+            (tree / f"usr/bin/{name}").symlink_to("lax")
+        shutil.copytree(made / "gpg", tmp_path / "gpg")
+        one = packaged.rpm(
+            tmp_path, "lax", tree,
+            "%verify(not mode) /usr/bin/lax\n%verify(not caps) /usr/bin/given\n"
+            "%verify(not link) /usr/bin/somewhere\n%ghost /usr/bin/later\n",
+        )  # fmt: skip
+        packaged.sign(tmp_path, one)
+        packaged.put(root, one)
+        (root / "usr/bin/lax").chmod(0o4755)
+        os.setxattr(root / "usr/bin/given", "security.capability", CAP_SYS_ADMIN)
+        for name in ("somewhere", "later"):
+            (root / f"usr/bin/{name}").unlink(missing_ok=True)
+            (root / f"usr/bin/{name}").symlink_to("/tmp/evil")
+        watched.update()
+        watched.told()
+        assert {path for path, (cause, _) in watched.stories().items() if cause != "package"} == {
+            "/usr/bin/lax", "/usr/bin/given", "/usr/bin/somewhere", "/usr/bin/later",
+        }  # fmt: skip
