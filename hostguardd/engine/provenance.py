@@ -220,7 +220,9 @@ class Provenance:
         self._check(now)
         full, waits = len(self.held) >= MOST_HELD, self._working is not None and not self._overdue(now)
         rest = now < self._came + SETTLE or self._looking()
-        if not full and (waits or (rest and now < max(self._opened, self._worked) + SETTLE_LONGEST)):
+        late = now - self._opened >= LONGEST  # a lock that comes and goes would keep all waiting for ever
+        rest = rest and not late and now < max(self._opened, self._worked) + SETTLE_LONGEST
+        if not full and (waits or rest):
             self._next = now + (POLL if waits else SETTLE // 4)
             if waits and now - max(self._interim_at, self._opened) >= INTERIM:
                 self._ask_for([one for one in self.held if self._is_overripe(one)], now)

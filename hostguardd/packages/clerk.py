@@ -111,7 +111,10 @@ def _compared(
     words: dict[bytes, Departure] = {}
     problems: dict[bytes, str] = {}
     for one in packages.verify(stop, list(owners)):
-        if isinstance(one, Departure):
+        if isinstance(one, Departure) and one.diverted:
+            if one.path in owners:  # another file was put there, which is compared for itself
+                problems.setdefault(one.path, one.detail)
+        elif isinstance(one, Departure):
             words[one.path] = one
         elif one.scope == b"*":
             return {}, {}, one.reason
@@ -130,15 +133,24 @@ def _subject(blind: Blind) -> bytes:
 
 
 def _leading(host: Host, packages: PackageHost, paths: Collection[bytes]) -> set[bytes]:
-    """Those of `paths` that are links to a packaged path."""
+    """Those of `paths` that are links to a packaged path. Where a folder's name and `..` cancel out, the
+    folder may be a link itself: such a one leads anywhere."""
     targets: dict[bytes, bytes] = {}
     for path in paths:
         target = host.texts.link(path)
-        if target:
+        if target and not _turns_back(target):
             place = target if target.startswith(b"/") else join(split(path)[0], target)
             targets[path] = os.path.normpath(place)
     found = packages.owners(list(set(targets.values()))) if targets else {}
     return {path for path, target in targets.items() if target in found}
+
+
+def _turns_back(target: bytes) -> bool:
+    """Whether `..` comes after a name in the target of a link."""
+    parts = [part for part in target.split(b"/") if part != b"."]
+    while parts and parts[0] == b"..":
+        del parts[0]
+    return b".." in parts
 
 
 def _deeds(packages: PackageLedger, since: float, before: Mapping[str, str]) -> list[Deed]:

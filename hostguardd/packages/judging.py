@@ -76,6 +76,10 @@ DRAFT: Final = re.compile(rb"(.+?)(?:\.dpkg-(?:new|tmp)|;[0-9a-f]{8})")
 """A file that a manager unpacks beside its place, to rename it."""
 
 
+BACKUP: Final = b".dpkg-tmp"
+"""Of these that of what was there before."""
+
+
 class Apart(Enum):
     """What is not explained: TAMPERED is of a package and not as packaged; SIDE comes with transactions (a
     configuration file that differs, what triggers make) or cannot be compared any more; STRAY is anybody's;
@@ -125,7 +129,7 @@ class Bench:
         if self._answer.problem:
             return _apart(self._answer.problem)
         if became is Became.PASSED:
-            return self._passed(path)
+            return self._passed(drift, path)
         if became is Became.OVER:
             return self._over(path)
         found = OWN.fullmatch(path)
@@ -158,15 +162,19 @@ class Bench:
             return _apart("", Apart.SIDE)
         return Judged("as approved again", deed, became=Became.OVER)
 
-    def _passed(self, path: bytes) -> Judged:
-        """A draft of what a package of this transaction brought."""
+    def _passed(self, drift: Drift, path: bytes) -> Judged:
+        """A draft of what a package of this transaction brought: it came while that was unpacked, and unless
+        an administrator keeps his own it is now in its place."""
         draft = DRAFT.fullmatch(path)
         seen = self._answer.seen.get(path, Seen())
         if draft is None or seen.inode:
             return _apart("")
         place = self._answer.seen.get(draft[1], Seen())
         deed = self._deed(place.package or place.former)
-        if deed is None:
+        after = drift.after
+        if deed is None or not isinstance(after, FileFact | SetIdFact) or not self._while(after.ctime, deed):
+            return _apart("")
+        if after.inode != place.inode and not place.config and not path.endswith(BACKUP):
             return _apart("")
         return Judged(f"{deed.package} was unpacked there", deed, became=Became.PASSED)
 
@@ -191,11 +199,13 @@ class Bench:
         after = drift.after
         if after is None:
             return Judged(f"{deed.package} was worked on", deed)
+        if isinstance(after, SetIdFact):
+            return _apart("dpkg writes down nothing that lends rights", Apart.TAMPERED)
         assert isinstance(after, FileFact)
         until = deed.unpacked if which in UNPACKED_WITH else deed.ended
         if not _within(after.ctime, deed.begin, until):
             return _apart(f"it was not written when {deed.package} was unpacked", Apart.TAMPERED)
-        if drift.action is Action.CHANGED and (says := _unkept(drift, Level.LISTED)):
+        if says := _unkept(drift, Level.LISTED):
             return _apart(says, Apart.TAMPERED)
         return Judged(f"{deed.package} {deed.after or deed.before} brings it", deed)
 
@@ -243,7 +253,10 @@ class Bench:
                 return _apart(f"it was changed when nobody worked on {who}", Apart.TAMPERED)
         if level is Level.LISTED and stat.S_ISREG(after.mode):
             return _apart(f"{who} owns it, and keeps no digest of it", Apart.UNSURE)
-        leads = seen.leads or self._answer.manager != "dpkg" or _leads_as_before(drift)
+        as_said = self._answer.manager != "dpkg" and level > Level.LISTED  # it was compared
+        leads = seen.leads or as_said or _leads_as_before(drift, seen.config)
+        if not leads and self._answer.manager != "dpkg" and stat.S_ISLNK(after.mode):
+            return _apart(f"{who} owns it, and does not say where it leads", Apart.UNSURE)
         if says := _unfit(after, leads) or _unkept(drift, level):
             return _apart(f"{who} owns it, but {says}", Apart.TAMPERED)
         if level < Level.SIGNED and not stat.S_ISREG(after.mode):
@@ -271,12 +284,15 @@ def _within(ctime: int, begin: float, end: float) -> bool:
     return begin - EARLY <= ctime / SECOND <= end + LATE
 
 
-def _leads_as_before(drift: Drift) -> bool:
-    """Whether a link leads where it led when it was approved, or to nothing at all."""
+def _leads_as_before(drift: Drift, config: bool) -> bool:
+    """Whether a link leads where it led when it was approved, or a new one to nothing at all. What was
+    there and now leads to nothing was put out of use, and configuration is never brought as a link."""
     before, after = drift.before, drift.after
     if not isinstance(after, FileFact):
         return False
-    return after.target == NOTHING or (isinstance(before, FileFact) and before.target == after.target)
+    if before is None:
+        return after.target == NOTHING and not config
+    return isinstance(before, FileFact) and before.target == after.target
 
 
 def _unfit(after: FileFact | SetIdFact, leads: bool) -> str:
@@ -357,7 +373,8 @@ PLACES: Final = (
 NEVER: Final = re.compile(
     rb"/usr/local/.*|/etc/ld\.so\.preload.*|/etc/(passwd|shadow|group|gshadow|subuid|subgid)([-+.].*)?"
     rb"|/etc/(sudoers|doas)(\.conf)?(\.d)?(/.*)?|/etc/sudo\.conf|.*/authorized_keys.*|.*/\.ssh(/.*)?"
-    rb"|/etc/(crontab|rc\.local|hosts|fstab|resolv\.conf)|/etc/cron\.(allow|deny)"
+    rb"|/etc/(crontab|rc\.local|hosts|fstab|resolv\.conf)|/etc/cron\.(allow|deny)",
+    re.DOTALL,  # a name may hold a newline
 )
 """What waits for nobody: no package brings it, or (sudo's) it is told whoever brings it."""
 

@@ -131,15 +131,16 @@ class Rpm:
         )
 
     def _listing(self) -> Iterator[tuple[bytes, int]]:
-        """Every path with the number of its package, four times, one more for settings, and two for what no
-        digest is compared of."""
+        """Every path with the number of its package, eight times, one more for settings, two for what no
+        content is compared of, and four for that of which no rights are."""
         packages = self._packages[0]
         for fields in self._asked(rpmdump.NAMES, *UNCHECKED, b"-a", stop=self._stop):
             number, flags, state, mode, verify = (rpmdump.number(fields[at]) for at in (0, 2, 3, 4, 5))
             if number in packages and state not in rpmdump.ABSENT:
                 path = self._aliases.real(rpmdump.string(fields[1]))
                 listed = rpmdump.is_listed_only(flags, mode, verify)
-                yield path, number * 4 + rpmdump.is_config(flags) + 2 * listed
+                free = rpmdump.is_free(mode, verify)
+                yield path, number * 8 + rpmdump.is_config(flags) + 2 * listed + 4 * free
 
     @cached_property
     def _index(self) -> PathIndex:
@@ -154,7 +155,7 @@ class Rpm:
         """Every packaged path; fewer where rpm fails, which `problem` tells."""
         try:
             for path, key in self._listing():
-                yield path, self._packages[0][key // 4].name
+                yield path, self._packages[0][key // 8].name
         except OSError as error:
             self._failed = str(error)
 
@@ -162,16 +163,20 @@ class Rpm:
         """The owners of those that have one."""
         keys = {path: self._index.key(self._aliases.real(path)) for path in paths}
         return {
-            path: self._owner(key // 4, key & 1, key & 2) for path, key in keys.items() if key is not None
+            path: self._owner(key // 8, key & 1, key & 2, key & 4)
+            for path, key in keys.items()
+            if key is not None
         }
 
     def holds(self, folder: bytes) -> bool:
         """Whether packages have something below a folder."""
         return self._index.holds(self._aliases.real(folder.rstrip(b"/") + b"/").rstrip(b"/"))
 
-    def _owner(self, number: int, config: int, listed: int = 0) -> Owner:
+    def _owner(self, number: int, config: int, listed: int = 0, free: int = 0) -> Owner:
         package = self._packages[0][number]
         level = Level.LISTED if listed else self._level(number)
+        if free:  # whoever signed it says nothing of what it may do
+            level = min(level, Level.DIGEST)
         return Owner(package.name, package.version, level, bool(config))
 
     def _which(self, wanted: set[bytes]) -> tuple[bytes, ...]:

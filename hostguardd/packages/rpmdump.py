@@ -153,9 +153,19 @@ def is_config(flags: int) -> bool:
 
 
 def is_listed_only(flags: int, mode: int, verify: int) -> bool:
-    """Whether it is a file of which no digest is compared: what comes into being later, or what the package
-    asks not to have verified."""
-    return bool(flags & GHOST) or (stat.S_ISREG(mode & 0xFFFF) and not verify & DIGEST)
+    """Whether nothing is compared of what it holds, or of where it leads: what comes into being later, or
+    what the package asks not to have verified."""
+    kind = stat.S_IFMT(mode & 0xFFFF)
+    asked = {stat.S_IFREG: DIGEST, stat.S_IFLNK: LINKTO}.get(kind, 0)
+    return bool(flags & GHOST) or verify & asked != asked
+
+
+def is_free(mode: int, verify: int) -> bool:
+    """Whether the package asks not to have its rights verified, so that nothing vouches for them."""
+    kind = stat.S_IFMT(mode & 0xFFFF)
+    asked = USER | GROUP if kind == stat.S_IFLNK else USER | GROUP | MODE
+    asked |= CAPS if kind == stat.S_IFREG else 0
+    return verify & asked != asked
 
 
 def expected(

@@ -19,6 +19,7 @@ from tests import packaged
 from tests.updating import Watched
 
 COUNT = 6
+CAP_SYS_ADMIN = bytes.fromhex("0100000200002000000000000000000000000000")
 FILES = 8
 
 
@@ -303,6 +304,40 @@ class TestDpkg(Updates):
         told = watched.told()
         assert loud(told) == {"/usr/lib/linked/other.so": "high"}
 
+    def test_a_link_that_leads_to_a_package_in_its_words_alone_is_loud(
+        self, watched: Watched, root: Path, tmp_path: Path
+    ) -> None:
+        tree = {"usr/lib/linked/lib.so.1": (0o644, b"\x7fELF")}
+        deb = tmp_path / "linked-1"
+        packaged.lay(deb, tree)
+        (deb / "usr/lib/linked/lib.so").symlink_to("/tmp/any/../../usr/lib/linked/lib.so.1")
+        (deb / "usr/lib/linked/up.so").symlink_to("../linked/lib.so.1")
+        packaged.install(root, packaged.deb(tmp_path, "linked", tree, version="1"))
+        watched.update()
+        assert loud(watched.told()) == {"/usr/lib/linked/lib.so": "high"}, "/tmp/any may be a link itself"
+
+    def test_what_was_put_aside_does_not_vouch_for_what_came_in_its_place(
+        self, watched: Watched, root: Path, made: Path
+    ) -> None:
+        self.install(root, made, "1.1", 1)
+        tool, aside = root / "usr/bin/trial1", "/usr/bin/trial1.distrib"
+        tool.rename(f"{root}{aside}")
+        (root / "var/lib/dpkg/diversions").write_text(
+            f"/usr/bin/trial1\n{aside}\n:\n/usr/share/trial1/3\n/usr/bin/trial1\n:\n"
+        )
+        tool.write_text("planted\n")
+        tool.chmod(0o755)
+        watched.update()
+        assert loud(watched.told())["/usr/bin/trial1"] == "high"
+
+    def test_settings_that_lead_to_nothing_are_loud(self, watched: Watched, root: Path, made: Path) -> None:
+        self.install(root, made, "1.1", 1)
+        settings = root / "etc/cron.d/trial1"
+        settings.unlink()
+        settings.symlink_to("/dev/null")
+        watched.update()
+        assert "/etc/cron.d/trial1" in loud(watched.told())
+
     def test_one_that_was_broken_off_explains_none_of_its_files(
         self, watched: Watched, root: Path, made: Path
     ) -> None:
@@ -417,3 +452,30 @@ class TestRpm(Updates):
         assert key["hostguard"]["severity"] == "high"
         watched.update(lambda: self.install(root, made, "1.2", 1))
         assert quiet(watched.told())["hostguard"]["transaction"]["level"] == "signed"
+
+    def test_rights_that_the_package_does_not_have_verified_are_nobodys_word(
+        self, watched: Watched, root: Path, tmp_path: Path, made: Path
+    ) -> None:
+        """As SUSE packages its set-id programs."""
+        tree = tmp_path / "lax-tree"
+        packaged.lay(tree, {"usr/bin/lax": (0o755, b"#!/bin/sh\n"), "usr/bin/given": (0o755, b"#!/bin/sh\n")})
+        for name in ("somewhere", "later"):
+            (tree / f"usr/bin/{name}").symlink_to("lax")
+        shutil.copytree(made / "gpg", tmp_path / "gpg")
+        one = packaged.rpm(
+            tmp_path, "lax", tree,
+            "%verify(not mode) /usr/bin/lax\n%verify(not caps) /usr/bin/given\n"
+            "%verify(not link) /usr/bin/somewhere\n%ghost /usr/bin/later\n",
+        )  # fmt: skip
+        packaged.sign(tmp_path, one)
+        packaged.put(root, one)
+        (root / "usr/bin/lax").chmod(0o4755)
+        os.setxattr(root / "usr/bin/given", "security.capability", CAP_SYS_ADMIN)
+        for name in ("somewhere", "later"):
+            (root / f"usr/bin/{name}").unlink(missing_ok=True)
+            (root / f"usr/bin/{name}").symlink_to("/tmp/evil")
+        watched.update()
+        watched.told()
+        assert {path for path, (cause, _) in watched.stories().items() if cause != "package"} == {
+            "/usr/bin/lax", "/usr/bin/given", "/usr/bin/somewhere", "/usr/bin/later",
+        }  # fmt: skip

@@ -339,6 +339,18 @@ def test_what_keeps_changing_is_told_in_the_end(bench: Bench) -> None:
     assert len(bench.judge.asked) == TRIES + 1
 
 
+def test_a_lock_that_comes_and_goes_does_not_hold_back_for_ever_what_keeps_changing(bench: Bench) -> None:
+    bench.managers.moved = 1
+    began, number = bench.now, 0
+    while not (told := bench.told()):
+        bench.managers.working = DPKG if number % 16 == 0 else None
+        bench.add(b"/usr/lib/planted", Severity.CRITICAL, "changed" if number else "opened")
+        bench.pass_time(SECOND // 2)
+        assert bench.now - began < LONGEST + SETTLE_LONGEST
+        number += 1
+    assert told[0]["hostguard"]["severity"] == "critical"
+
+
 def test_a_change_that_is_replaced_while_it_is_judged_is_judged_again(bench: Bench) -> None:
     bench.managers.moved = 1
     bench.judge.slow = True

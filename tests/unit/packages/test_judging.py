@@ -116,6 +116,23 @@ LABELLED = encode_xattrs([(b"security.selinux", b"bin_t")])
         ({"before": None, "after": replace(AFTER, uid=1000)}, Apart.TAMPERED),
         # A link in the place of a file, to nobody's.
         ({"after": replace(AFTER, mode=stat.S_IFLNK | 0o777, target=b"/srv/x")}, Apart.TAMPERED),
+        # What was there and is put out of use: dpkg keeps no target of a link, and brings no setting as one.
+        ({"after": replace(AFTER, mode=stat.S_IFLNK | 0o777, target=b"/dev/null")}, Apart.TAMPERED),
+        (
+            {
+                "seen": SEEN._replace(config=True),
+                "after": replace(AFTER, mode=stat.S_IFLNK | 0o777, target=b"/dev/null"),
+            },
+            Apart.TAMPERED,
+        ),
+        (
+            {
+                "seen": SEEN._replace(config=True),
+                "before": None,
+                "after": replace(AFTER, mode=stat.S_IFLNK | 0o777, target=b"/dev/null"),
+            },
+            Apart.TAMPERED,
+        ),
         # rpm without a signature says modes, and an intruder may have written them.
         ({**RPM, "before": None, "after": replace(AFTER, mode=stat.S_IFREG | 0o4755)}, Apart.TAMPERED),
         # A signature by a key that came along.
@@ -247,6 +264,23 @@ def test_what_dpkg_writes_down_is_written_at_its_time(path: bytes, ctime: float,
     assert found.apart is apart, found
 
 
+@pytest.mark.parametrize("mode", [0o4755, 0o646])
+def test_what_dpkg_writes_down_lends_nobody_rights(mode: int) -> None:
+    after = at(b"/var/lib/dpkg/info/tool.list", replace(AFTER, mode=stat.S_IFREG | mode))
+    seen = Seen(inode=5, ctime=after.ctime)
+    assert judge(before=None, after=after, seen=seen).apart is Apart.TAMPERED
+
+
+@pytest.mark.parametrize("was", [None, 0o6755])
+def test_a_set_id_file_among_what_dpkg_writes_down_is_none_of_it(was: int | None) -> None:
+    path = b"/var/lib/dpkg/info/tool.sh"
+    after = SetIdFact(b"/", path, stat.S_IFREG | 0o4755, 0, 0, 1, AFTER.ctime, 5, b"\2" * 32, b"")
+    before = replace(after, mode=stat.S_IFREG | was) if was else None
+    answer = Answer("dpkg", "", (DEED,), {path: Seen(inode=5, ctime=after.ctime)}, {"tool": AT})
+    found = Bench(answer).judge(Drift(SetIdFact, before, after, ("mode",)))
+    assert found.apart is Apart.TAMPERED
+
+
 def test_rpms_own_database_is_explained_as_long_as_its_headers_are() -> None:
     path = b"/usr/lib/sysimage/rpm/rpmdb.sqlite"
     before, after = at(path, BEFORE), at(path, AFTER)
@@ -279,6 +313,30 @@ def test_drafts_pass(name: bytes, seen: Seen, apart: Apart | None) -> None:
     assert Bench(answer).judge(drift, Became.PASSED).apart is apart
     assert path in asked([drift])
     assert name != b"tool.dpkg-new" or TOOL in asked([drift])
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "ctime", "inode", "apart"),
+    [
+        (b"tool.dpkg-new", SEEN, AT + 3, 6, Apart.STRAY),  # something else is in its place
+        (b"tool.dpkg-new", SEEN, AT + 60, 5, Apart.STRAY),  # nothing was unpacked then
+        (b"tool.dpkg-tmp", SEEN, AT + 60, 4, Apart.STRAY),
+        (b"tool.dpkg-tmp", SEEN, AT + 1, 4, None),  # what was in its place before
+        (b"tool.dpkg-new", SEEN._replace(config=True), AT + 3, 6, None),  # the administrator's was kept
+        (b"tool.dpkg-new", SEEN._replace(config=True), AT + 60, 6, Apart.STRAY),
+    ],
+)
+def test_a_draft_is_of_its_time_and_comes_into_its_place(
+    name: bytes, place: Seen, ctime: float, inode: int, apart: Apart | None
+) -> None:
+    drift = between(None, replace(AFTER, name=name, ctime=int(ctime * 10**9), inode=inode))
+    answer = Answer("dpkg", "", (DEED,), {b"/usr/bin/" + name: Seen(), TOOL: place}, {})
+    assert Bench(answer).judge(drift, Became.PASSED).apart is apart
+
+
+def test_a_name_may_hold_a_newline() -> None:
+    assert not may_wait(at(b"/etc/sudoers.d/a\nb", AFTER))
+    assert not may_wait(at(b"/usr/local/bin/a\nb", AFTER))
 
 
 def test_who_could_not_look_explains_nothing() -> None:
