@@ -253,9 +253,7 @@ def test_what_a_run_made_is_explained_though_another_one_ended_shortly_before(tm
     assert not look(tmp_path, FakePackages(OWNED, done=done)).of(Verdict.NOTABLE)
 
 
-def test_many_changes_in_one_folder_are_judged_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_changes_in_one_folder_are_judged_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each look at a group's verdict goes through all of it: one for each entry would take for ever."""
     asked: list[int] = []
     verdict = recent.Group.verdict.fget
