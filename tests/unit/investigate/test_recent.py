@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -256,8 +257,7 @@ def test_what_a_run_made_is_explained_though_another_one_ended_shortly_before(tm
 def test_many_changes_in_one_folder_are_judged_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each look at a group's verdict goes through all of it: one for each entry would take for ever."""
     asked: list[int] = []
-    verdict = recent.Group.verdict.fget
-    assert verdict is not None
+    verdict: Callable[[recent.Group], Verdict] = vars(recent.Group)["verdict"].fget
 
     def counted(group: recent.Group) -> Verdict:
         asked.append(len(group.entries))
