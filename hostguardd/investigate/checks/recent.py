@@ -384,5 +384,7 @@ def elsewhere(scene: Scene, itself: int, more: Sequence[Group]) -> Iterator[Item
     for top, one in sorted(found.tops.items(), key=lambda pair: -pair[1].count)[:50]:
         newest = max(one.newest)[1]
         name = text(top) or "/"
-        says = f"{one.count} entries below {name} changed, last {text(newest.path)} at {moment(newest.ctime)}"
+        says = (
+            f"{counted(one.count)} below {name} changed, last {text(newest.path)} at {moment(newest.ctime)}"
+        )
         yield Item(f"{name} in all", Verdict.FINE, says, details={"entries": one.count})

@@ -270,3 +270,9 @@ def test_many_changes_in_one_folder_are_judged_once(tmp_path: Path, monkeypatch:
     assert any("/usr/lib/many" in item.name for item in found.items)
     assert max(asked) >= 200
     assert sum(asked) < 20 * 200
+
+
+def test_one_change_elsewhere_is_one_entry(tmp_path: Path) -> None:
+    put(clean(tmp_path), "/opt/tool/one", b"x")
+    found = look(tmp_path, FakePackages(OWNED, done=OLD))
+    assert any(one.says.startswith("1 entry below /opt/tool changed, last") for one in found.items)
