@@ -292,7 +292,7 @@ class Dpkg:
                     yield one
 
     def doubts(self) -> Iterator[Doubt]:
-        """Digests and scripts that are younger than the unpacking of their package, packages without digests."""
+        """Digests and scripts that are younger than their package, and packages without digests."""
         for entry in self._status[0]:
             place = b"%s/%s" % (INFO, entry.base)
             sums, listed = (self._texts.lstat(place + end) for end in (b".md5sums", b".list"))
