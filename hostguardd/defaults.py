@@ -51,6 +51,11 @@ def default_sources(
     return sources
 
 
+def packaged_sources() -> list[tuple[str, str]]:
+    """What comes with the package, and nothing of the site's."""
+    return [_packaged(name) for name in (*POLICIES, "hostguardd.toml")]
+
+
 def _packaged(name: str) -> tuple[str, str]:
     """A file that comes with the package."""
     found = resources.files(__package__) / "etc" / name

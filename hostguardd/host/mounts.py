@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ..model import split, under
 
 NETWORK = frozenset(
-    b"nfs nfs4 cifs smb3 smbfs ceph glusterfs lustre gpfs afs 9p autofs beegfs ocfs2 gfs2 davfs".split()
+    b"nfs nfs4 cifs smb3 smbfs ceph glusterfs lustre gpfs afs 9p autofs beegfs ocfs2 gfs2 davfs fuse".split()
 )
 """File systems other machines write to, or that may hang when the network does."""
 

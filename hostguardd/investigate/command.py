@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, NoReturn, Self
 
 from ..config import Config, parse
-from ..defaults import default_sources
+from ..defaults import default_sources, packaged_sources
 from ..errors import ConfigError, UsageError
 from ..host.bundle import Host, image, this_host
 from ..model import join
@@ -100,7 +100,7 @@ def _settings(file: str | None) -> tuple[Config, tuple[Unseen, ...]]:
     except ConfigError as error:
         if file is not None:
             raise
-        plain = parse(default_sources(None, os.devnull + "/none"))
+        plain = parse(packaged_sources())
         remedy = "" if os.geteuid() == 0 else SUDO
         return plain, tuple(Unseen("settings of hostguardd", one, remedy) for one in error.problems)
 

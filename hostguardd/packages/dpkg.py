@@ -7,6 +7,7 @@ so no answer is better than Level.DIGEST, and the sole fact that it matches prov
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import stat
 import time
@@ -42,6 +43,9 @@ LEEWAY: Final = 64 * 1024**2
 
 LATER: Final = 3600.0
 """Seconds by which digests may be younger than the list of the same package: both come with its unpacking."""
+
+
+SCRIPTS: Final = (b".preinst", b".postinst", b".prerm", b".postrm", b".config")
 
 
 class _Entry(NamedTuple):
@@ -334,7 +338,7 @@ class Dpkg:
         return at.st_ctime if at is not None else 0.0
 
     def doubts(self) -> Iterator[Doubt]:
-        """Digests that are younger than the unpacking of their package, and packages without any."""
+        """Digests and scripts that are younger than their package, and packages without digests."""
         for entry in self._status[0]:
             place = b"%s/%s" % (INFO, entry.base)
             sums, listed = (self._texts.lstat(place + end) for end in (b".md5sums", b".list"))
@@ -344,8 +348,24 @@ class Dpkg:
             elif sums is None:
                 if any(path for path in self._listed(entry) or () if not path.startswith(b"/usr/share/")):
                     yield Doubt(entry.name, "it has no digests, so its files cannot be compared", source)
-            elif max(sums.st_mtime - listed.st_mtime, sums.st_ctime - listed.st_ctime) > LATER:
+            elif _later(sums, listed):
                 yield Doubt(entry.name, "its digests were written after it was unpacked", source)
+            if listed is not None:
+                yield from self._scripts(entry, place, listed)
+
+    def _scripts(self, entry: _Entry, place: bytes, listed: os.stat_result) -> Iterator[Doubt]:
+        """No digest is kept of them, and the next update runs them as root."""
+        for script in SCRIPTS:
+            found = self._texts.lstat(place + script)
+            if found is not None and _later(found, listed):
+                says = "its scripts, which dpkg runs as root, were written after it was unpacked"
+                yield Doubt(entry.name, says, escape(place + script))
+                return
+
+
+def _later(file: os.stat_result, listed: os.stat_result) -> bool:
+    """Whether a file of the database came after the list of its package."""
+    return max(file.st_mtime - listed.st_mtime, file.st_ctime - listed.st_ctime) > LATER
 
 
 def _id(name: bytes, table: Mapping[bytes, int]) -> int | None:

@@ -188,3 +188,21 @@ def test_a_bad_line_spoils_no_other(noise: bytes, cut: int) -> None:
     text = good + good.replace(b"/data", b"/other")[:cut] + noise.replace(b"\n", b" ") + b"\n" + good
     found = rows_of(parse_mountinfo(text), Places(WATCHES))
     assert [row[2] for row in found if row[1] == b"/data"][:2] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("fstype", "away"),
+    [
+        ("fuse", True),
+        ("fuse.sshfs", True),
+        ("nfs4", True),
+        ("fuseblk", False),
+        ("fusectl", False),
+        ("ext4", False),
+    ],
+)
+def test_what_a_program_may_leave_unanswered_is_no_place_to_look(fstype: str, away: bool) -> None:
+    """FUSE need not name a subtype: mount(2) of plain `fuse` held whoever looked below it for ever."""
+    line = f"36 35 0:42 / /srv/x rw - {fstype} source rw\n"
+    (mount,) = parse_mountinfo(line.encode())
+    assert mount.network is away

@@ -130,7 +130,9 @@ def of_user(
     if recent and changed is not None:
         verdict = max(verdict, lately if alone else Verdict.FINE)
         reasons.append(f"its password or its line was changed on {moment(int(changed * 1e9))[:10]}")
-    ask = questions(scene, fact, keys, here, changed if recent else None)
+    # Of an account that nobody logs in as, the day is that of its making.
+    asked = recent and "login" in fact.traits()
+    ask = questions(scene, fact, keys, here, changed if asked else None)
     says = f"{name} (uid {fact.id}): {may}"
     says += f"; may use sudo: {'; '.join(sudo[:3])}" if sudo else ""
     says += f": {', '.join(reasons)}" if reasons else ""

@@ -64,6 +64,8 @@ FOLDERS: Final = (
 )  # fmt: skip
 """Folders whose entries are looked at one by one."""
 
+ACL: Final = b"system.posix_acl_access"
+
 ENTRIES: Final = compile_paths([folder + b"/*" for folder in FOLDERS])
 
 
@@ -163,6 +165,12 @@ def judged(scene: Scene, entry: Entry, owned: Mapping[bytes, Belongs], leads: by
             told(worse, reason)
     elif entry.mode & 0o002:
         told(Verdict.SUSPICIOUS, f"anybody may write to it ({mode(entry.mode)})")
+    if shared := not link and has_acl(scene, path):
+        writes = entry.mode & 0o020  # with an ACL these bits are the most that it gives, acl(5)
+        told(
+            Verdict.SUSPICIOUS if writes else Verdict.NOTABLE,
+            f"an ACL lets others than its mode says {'write to' if writes else 'use'} it",
+        )
     if entry.uid and not TABLES.fullmatch(path) and not source.as_brought:
         told(Verdict.NOTABLE, f"it belongs to {scene.user(entry.uid)}")
     if not link and not entry.is_file:
@@ -189,8 +197,18 @@ def judged(scene: Scene, entry: Entry, owned: Mapping[bytes, Belongs], leads: by
             "mode": mode(entry.mode), "owner": scene.user(entry.uid), "size": entry.size, "file": source.says,
             "changed": moment(entry.ctime), "modified": moment(entry.mtime),
         },
-        (Evidence(f"stat {word(name)}", times),),
+        (Evidence(f"stat {word(name)}", times), *([Evidence(f"getfacl {word(name)}")] if shared else ())),
     )  # fmt: skip
+
+
+def has_acl(scene: Scene, path: bytes) -> bool:
+    """Whether others have rights to it that its mode does not show."""
+    folder, name = split(path)
+    try:
+        with scene.host.files.open_folder(folder) as opened:
+            return opened.has_xattr(name, ACL)
+    except OSError:
+        return False
 
 
 def of_link(

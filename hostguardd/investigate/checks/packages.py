@@ -47,7 +47,8 @@ REPLACED: Final = "Intruders replace programs and libraries, to hide what they d
 RIGHTS: Final = "Rights that a package did not give let others in, or let them become root."
 EDITED: Final = "Settings are edited by administrators, and by intruders to let themselves in."
 FORGED: Final = (
-    "Who replaces a program and knows of package managers writes its new digest into the database."
+    "Who replaces a program and knows of package managers writes its new digest into the database, "
+    "and what the next update is to run."
 )
 OTHERS: Final = "Data of a package rarely changes by itself; what reads it may be led astray."
 SAVE: Final = (

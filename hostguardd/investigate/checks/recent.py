@@ -307,15 +307,14 @@ def of_group(scene: Scene, group: Group, sessions: Sequence[Session], *, covered
     names = [text(entry.path[below:]) for entry, _, _ in group.entries]
     shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
     who = presence(sessions, covered)
-    reasons = list(
-        dict.fromkeys(why for _, verdict, why in group.entries if verdict is group.verdict and why)
-    )
+    worst = group.verdict  # once: it goes through all entries, which may be tens of thousands
+    reasons = list(dict.fromkeys(why for _, verdict, why in group.entries if verdict is worst and why))
     says = f"{counted(len(names))} below {text(group.folder)} changed at {at}: {shown}"
     says += f" ({'; '.join(reasons[:3])}); no package was being installed; {who}"
-    fine = group.verdict is Verdict.FINE
+    fine = worst is Verdict.FINE
     telling = [entry for entry, verdict, _ in group.entries if verdict > Verdict.FINE]
     return Item(
-        f"{text(group.folder)} at {at[:16]}{', fine' if fine else ''}", group.verdict, says,
+        f"{text(group.folder)} at {at[:16]}{', fine' if fine else ''}", worst, says,
         "" if fine else MEANS, "" if fine else NEXT, standing_of_all(scene, [one.path for one in telling]),
         "" if fine else TECHNIQUE,
         {
@@ -385,5 +384,7 @@ def elsewhere(scene: Scene, itself: int, more: Sequence[Group]) -> Iterator[Item
     for top, one in sorted(found.tops.items(), key=lambda pair: -pair[1].count)[:50]:
         newest = max(one.newest)[1]
         name = text(top) or "/"
-        says = f"{one.count} entries below {name} changed, last {text(newest.path)} at {moment(newest.ctime)}"
+        says = (
+            f"{counted(one.count)} below {name} changed, last {text(newest.path)} at {moment(newest.ctime)}"
+        )
         yield Item(f"{name} in all", Verdict.FINE, says, details={"entries": one.count})

@@ -13,13 +13,23 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from ...attributes import moment
+from ...globs import quoted
 from ...host.globbing import glob_paths
 from ...host.mounts import MountMap
 from ...model import join
 from ..files.belongs import Belongs, belongs, odd_place
 from ..files.deeds import code, deeds, program
 from ..files.entries import MOST, Entry, crontab, script
-from ..files.kinds import CRON_OF_ACCOUNT, HOMES, KINDS, LOGIN_OF_ACCOUNT, MADE_BY_SCRIPTS, SPOOLS, Kind
+from ..files.kinds import (
+    CRON_OF_ACCOUNT,
+    HOMES,
+    KINDS,
+    LOGIN_OF_ACCOUNT,
+    MADE_BY_SCRIPTS,
+    OF_ACCOUNT,
+    SPOOLS,
+    Kind,
+)
 from ..files.options import LOOKS, Option
 from ..files.standing import standing as known
 from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict, text
@@ -62,11 +72,11 @@ class File(NamedTuple):
     mtime: float
     ctime: float
     owner: bytes = b""
-    """The account whose table it is, for a table of cron."""
+    """The account whose table it is."""
 
     def entries(self) -> Iterable[Entry]:
         """What it runs."""
-        return crontab(self.data, self.owner) if self.owner else self.kind.read(self.data)
+        return crontab(self.data, self.owner) if self.kind is CRON_OF_ACCOUNT else self.kind.read(self.data)
 
 
 def look(scene: Scene) -> Iterator[Found]:
@@ -113,7 +123,7 @@ def read(scene: Scene, unseen: list[Unseen]) -> list[File]:
             reason = f"{len(found)} files of {size} bytes were looked at, and there are more"
             unseen.append(Unseen("settings", reason))
             break
-        file = read_one(scene, path, kind, owner, unseen)
+        file = read_one(scene, path, kind, owner, unseen) if path not in found else None
         if file is not None:
             size += len(file.data)
             found.setdefault(file.path, file)
@@ -147,8 +157,32 @@ def places(scene: Scene, unseen: list[Unseen]) -> Iterator[tuple[bytes, Kind, by
                 yield join(spool, name), CRON_OF_ACCOUNT, name
     for user in scene.users[:MOST_HOMES]:
         if user.home.startswith(b"/") and user.home != b"/" and mounts.away(user.home) is None:
+            home = user.home.rstrip(b"/")
             for name in HOMES:
-                yield user.home.rstrip(b"/") + name, LOGIN_OF_ACCOUNT, b""
+                yield home + name, LOGIN_OF_ACCOUNT, user.name
+            yield from tables(scene, home, user.name, unseen)
+
+
+def tables(
+    scene: Scene, home: bytes, name: bytes, unseen: list[Unseen]
+) -> Iterator[tuple[bytes, Kind, bytes]]:
+    """Those of one account."""
+    mounts = MountMap(scene.host.files.mounts)
+    refused: list[OSError] = []
+
+    def away(path: bytes) -> bool:
+        return mounts.away(path) is not None
+
+    def closed(_: bytes, error: OSError) -> None:
+        refused.append(error)
+
+    for kind in OF_ACCOUNT:
+        for pattern in kind.globs:
+            for path in glob_paths(scene.host.files, quoted(home) + pattern, away, closed):
+                yield path, kind, name
+    if refused:  # for one home once
+        reason = f"settings below it cannot be listed: {refused[0].strerror or refused[0]}"
+        unseen.append(Unseen(text(home), reason, "" if scene.is_root else SUDO))
 
 
 def read_one(scene: Scene, path: bytes, kind: Kind, owner: bytes, unseen: list[Unseen]) -> File | None:
@@ -204,7 +238,7 @@ def one_entry(
     runs = program(entry.command)
     source, target = owned[file.path], owned.get(runs, Belongs(None, (), asked=False))
     systems = file.path.startswith((b"/etc/", b"/run/", b"/usr/", b"/lib/"))
-    who = text(entry.who) or ("root" if systems else scene.user(file.uid))
+    who = text(entry.who or file.owner) or ("root" if systems else scene.user(file.uid))
     verdict, reasons, technique = Verdict.FINE, list[str](), file.kind.technique
     for deed in deeds(entry.command):
         trusted = source.as_brought and deed.verdict < Verdict.SUSPICIOUS
@@ -271,7 +305,8 @@ def of_file(file: File, source: Belongs, standing: Known) -> tuple[Verdict, str]
     if file.mode & 0o002:
         return Verdict.SUSPICIOUS, "anybody may write to this file"
     if source.stray and not MADE_BY_SCRIPTS.fullmatch(file.path):
-        return Verdict.FINE if entry_of(file.path) else Verdict.NOTABLE, "no package owns this file"
+        told = entry_of(file.path) or (file.kind.own and file.owner != b"root")
+        return Verdict.FINE if told else Verdict.NOTABLE, "no package owns this file"
     if source.changed and not (source.owner and source.owner.config):
         return Verdict.NOTABLE, f"this file is {source.says}"
     if standing in (Known.NEW, Known.CHANGED) and not source.as_brought:

@@ -72,6 +72,8 @@ _DEEDS: Final[tuple[tuple[bytes, Deed], ...]] = (
      "handles a file that gives power", "")),
     (rb"\b(?:alias|function)\s+(?:sudo|su|ssh|passwd)\b|^\s*(?:sudo|su|ssh|passwd)\s*\(\)",
      Deed(Verdict.SUSPICIOUS, "puts itself in the place of a program that asks for passwords", "T1056")),
+    (rb"\bPROMPT_COMMAND\s*=\s*[\"'(]*/", Deed(Verdict.NOTABLE, "runs a program before each prompt",
+     "T1546.004")),
     (rb"\b(?:setenforce\s+0|iptables\s+-F|nft\s+flush\s+ruleset|ufw\s+disable|auditctl\s+-[De]\b)",
      Deed(Verdict.NOTABLE, "switches off a defence", "T1562.001")),
     (rb"\bsystemctl\s+(?:stop|disable|mask)\s+\S{0,40}(?:auditd|rsyslog|firewalld|journald|fail2ban)",

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final, NamedTuple
 
-from .deeds import code, deeds
+from .deeds import LONGEST, code, deeds
 
 MOST: Final = 2000
 """Entries of one file that are read."""
@@ -252,6 +252,21 @@ def git(text: bytes) -> Iterator[Entry]:
             yield Entry(number, b"", f"when git needs its {found[1].decode().lower()}", found[2].strip(b' "'))
         elif (found := re.match(rb"([\w-]+)\s*=\s*\"?!(.+)", line)) is not None:
             yield Entry(number, b"", f"by the alias {found[1].decode()}", found[2].strip(b' "'))
+
+
+_SSH: Final = re.compile(
+    rb"(ProxyCommand|LocalCommand|KnownHostsCommand|PKCS11Provider|SecurityKeyProvider|XAuthLocation)"
+    rb"(?:\s*=\s*|\s+)[\"']?((?!none\b|internal\b)\S.*)|Match\b.*?\bexec\s+(\"[^\"]*\"|\S+)",
+    re.IGNORECASE,
+)
+
+
+def ssh(text: bytes) -> Iterator[Entry]:
+    """What ssh_config(5) runs or loads."""
+    for number, line in code(text)[:MOST]:
+        if found := _SSH.match(line[:LONGEST]):
+            option = found[1].decode() if found[1] else "Match exec"
+            yield Entry(number, b"", f"when ssh connects ({option})", (found[2] or found[3]).strip(b" \"'"))
 
 
 def script(text: bytes) -> Iterator[Entry]:

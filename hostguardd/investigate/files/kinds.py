@@ -22,6 +22,7 @@ from .entries import (
     modprobe,
     pam,
     script,
+    ssh,
     udev,
     unit,
     xinetd,
@@ -30,23 +31,25 @@ from .entries import (
 
 class Kind(NamedTuple):
     """A kind of setting. `what` it is called, `globs` its files, `read` its entries; `scripts`: a file is one
-    entry as a whole, and only its worst lines are told."""
+    entry as a whole, and only its worst lines are told. `own`: everybody writes theirs, so that it is nothing
+    that no package brought it, but for root's."""
 
     what: str
     globs: tuple[bytes, ...]
     read: Callable[[bytes], Iterable[Entry]]
     technique: str
     scripts: bool = False
+    own: bool = False
 
 
+_UNIT_NAMES: Final = tuple(b"/*." + kind for kind in (b"service", b"timer", b"socket", b"path", b"conf"))
 _UNITS: Final = tuple(
-    top + b"/*." + kind
+    top + name
     for top in (
         b"/etc/systemd/system", b"/etc/systemd/user", b"/run/systemd/system", b"/run/systemd/transient",
-        b"/usr/local/lib/systemd/system", b"/etc/systemd/system/*.d", b"/root/.config/systemd/user",
-        b"/home/*/.config/systemd/user",
+        b"/usr/local/lib/systemd/system", b"/etc/systemd/system/*.d",
     )
-    for kind in (b"service", b"timer", b"socket", b"path", b"conf")
+    for name in _UNIT_NAMES
 )  # fmt: skip
 
 KINDS: Final[tuple[Kind, ...]] = (
@@ -62,8 +65,8 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind("a module of PAM", (b"/etc/pam.d/*", b"/etc/pam.conf"), pam, "T1556.003"),
     Kind("a hook of the package manager", (b"/etc/apt/apt.conf", b"/etc/apt/apt.conf.d/*"), apt, "T1546.016"),
     Kind("an order to modprobe", (b"/etc/modprobe.d/*", b"/run/modprobe.d/*"), modprobe, "T1547.006"),
-    Kind("git's settings", (b"/etc/gitconfig", b"/root/.gitconfig", b"/root/.config/git/config"), git,
-        "T1546"),
+    Kind("git's settings", (b"/etc/gitconfig",), git, "T1546"),
+    Kind("ssh's settings", (b"/etc/ssh/ssh_config", b"/etc/ssh/ssh_config.d/*"), ssh, "T1546"),
     Kind(
         "a script run at start",
         (
@@ -86,8 +89,9 @@ KINDS: Final[tuple[Kind, ...]] = (
         script, "T1543.002", scripts=True,
     ),
     Kind("what starts with a desktop", (b"/etc/xdg/autostart/*.desktop",), desktop, "T1547.013"),
-    Kind("a service of D-Bus", (b"/usr/local/share/dbus-1/*services/*.service",
-        b"/etc/dbus-1/*services/*.service"), desktop, "T1543"),
+    Kind("a service of D-Bus", (b"/usr/share/dbus-1/*services/*.service",
+        b"/usr/local/share/dbus-1/*services/*.service", b"/etc/dbus-1/*services/*.service"),
+        desktop, "T1543"),
     Kind("a rotation of logs", (b"/etc/logrotate.conf", b"/etc/logrotate.d/*"), script, "T1053.003",
         scripts=True),
     Kind(
@@ -145,6 +149,18 @@ HOMES: Final = tuple(
     )
 )  # fmt: skip
 """What runs when an account logs in, below its home."""
+
+OF_ACCOUNT: Final[tuple[Kind, ...]] = (
+    Kind("a unit of systemd", tuple(
+        b"/.config/systemd/user" + below + name for below in (b"", b"/*.d") for name in _UNIT_NAMES
+    ), unit, "T1543.002"),
+    Kind("what starts with a desktop", (b"/.config/autostart/*.desktop",), desktop, "T1547.013"),
+    Kind("a start-up hook of Python", (b"/.local/lib/python3*/site-packages/*.pth",
+        b"/.local/lib/python3*/site-packages/*customize.py"), script, "T1546.018", scripts=True),
+    Kind("ssh's settings", (b"/.ssh/config",), ssh, "T1546", own=True),
+    Kind("git's settings", (b"/.gitconfig", b"/.config/git/config"), git, "T1546", own=True),
+)  # fmt: skip
+"""Tables below an account's home; what they run, runs as that account, whoever wrote it."""
 
 SPOOLS: Final = (b"/var/spool/cron/crontabs", b"/var/spool/cron", b"/var/spool/fcron", b"/var/spool/incron")
 

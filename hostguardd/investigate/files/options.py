@@ -291,6 +291,40 @@ def tmpfiles(text: bytes) -> Iterator[Option]:
             yield Option(number, line, "writes there at each start", NOTABLE, "What was removed comes back.")
 
 
+def sysctl(text: bytes) -> Iterator[Option]:
+    """Of sysctl.d(5): programs that the kernel itself starts."""
+    for number, line in _lines(text):
+        if re.match(rb"-?kernel[./](?:core_pattern\s*=\s*\||modprobe\s*=|hotplug\s*=\s*/)", line):
+            yield Option(number, line, "has the kernel itself run a program as root", NOTABLE,
+                         "A crash, or any name of a module that is unknown, starts it.")  # fmt: skip
+
+
+def rsyslog(text: bytes) -> Iterator[Option]:
+    """Of rsyslog.conf(5): lines of logs that start a program."""
+    for number, line in _lines(text):
+        if re.search(rb"\bbinary\s*=\s*[\"']?/", line, re.IGNORECASE) or re.match(
+            rb"[a-z*][\w*.,;!=]*\s+\^/", line
+        ):
+            yield Option(number, line, "hands lines of the logs to a program", NOTABLE,
+                         "A line that anybody may write, a login say, wakes it.")  # fmt: skip
+
+
+def binfmt(text: bytes) -> Iterator[Option]:
+    """Of binfmt.d(5): who runs programs of a kind."""
+    for number, line in _lines(text):
+        if line and line.count(line[:1]) >= 6:
+            yield Option(number, line, "has another program run files of a kind", NOTABLE,
+                         "With the flag C it has the rights of set-uid files of that kind.")  # fmt: skip
+
+
+def polkit(text: bytes) -> Iterator[Option]:
+    """Of polkit(8): rules that ask for no password."""
+    for number, line in _lines(text):
+        if b"polkit.Result.YES" in line:
+            yield Option(number, line, "lets somebody do it without a password", NOTABLE,
+                         "By it an account starts services, and so anything, as root.")  # fmt: skip
+
+
 LOOKS: Final[tuple[Look, ...]] = (
     Look("the SSH server", (b"/etc/ssh/sshd_config", b"/etc/ssh/sshd_config.d/*.conf"), sshd, "T1098.004"),
     Look("sudo", (b"/etc/sudoers", b"/etc/sudoers.d/*"), sudoers, "T1548.003"),
@@ -305,5 +339,11 @@ LOOKS: Final[tuple[Look, ...]] = (
         trusted, "T1021"),
     Look("exported folders", (b"/etc/exports", b"/etc/exports.d/*"), exports, "T1039"),
     Look("aliases of mail", (b"/etc/aliases",), aliases, "T1546"),
+    Look("the kernel's helpers", (b"/etc/sysctl.conf", b"/etc/sysctl.d/*", b"/run/sysctl.d/*",
+        b"/usr/local/lib/sysctl.d/*"), sysctl, "T1546"),
+    Look("rsyslog", (b"/etc/rsyslog.conf", b"/etc/rsyslog.d/*"), rsyslog, "T1546"),
+    Look("formats of programs", (b"/etc/binfmt.d/*", b"/run/binfmt.d/*"), binfmt, "T1546"),
+    Look("polkit", (b"/etc/polkit-1/rules.d/*", b"/run/polkit-1/rules.d/*",
+        b"/usr/local/share/polkit-1/rules.d/*"), polkit, "T1548"),
     Look("files made at start", (b"/etc/tmpfiles.d/*", b"/run/tmpfiles.d/*"), tmpfiles, "T1546"),
 )  # fmt: skip

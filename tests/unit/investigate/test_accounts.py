@@ -166,3 +166,10 @@ def test_many_accounts_that_changed_lately_are_told_once(tmp_path: Path) -> None
     assert "Did you change your password" in str(found.named("p3").details["ask"])
     assert {one.who for one in found.moments} == set(people)
     assert {one.verdict for one in found.moments} == {Verdict.NOTABLE}
+
+
+def test_nobody_is_asked_for_the_password_of_an_account_that_nobody_uses(tmp_path: Path) -> None:
+    """All accounts of a host that was just installed have the day of it in shadow."""
+    put(clean(tmp_path), "/etc/passwd", PASSWD + "spool:x:77:77::/:/usr/sbin/nologin\n")
+    put(tmp_path, "/etc/shadow", f"spool:*:{TODAY}::::::\n", 0o600)
+    assert look(tmp_path).named("spool").details["ask"] == []

@@ -7,15 +7,19 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from hostguardd.errors import UsageError
+from hostguardd.defaults import default_sources
+from hostguardd.errors import ConfigError, UsageError
+from hostguardd.investigate import command
 from hostguardd.investigate.command import Leaving, Wanted, prepare
 from tests import inquiries
 from tests.scenes import CONFIG, scene
 from tests.state import State, file
+from tests.trees import clean
 
 FULL = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="nothing here is always full")
 
@@ -110,3 +114,17 @@ def test_a_bundle_for_whoever_reads_no_more_is_said(tmp_path: Path) -> None:
         told = subprocess.run([sys.executable, "-c", code, str(tmp_path)], stdout=out, stderr=subprocess.PIPE)
     assert told.stderr == b"['cannot write standard output: Broken pipe; the bundle was not saved']\n"
     assert told.returncode == 0
+
+
+def test_an_installed_configuration_that_is_broken_stops_no_inquiry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever broke into the host could otherwise forbid it by one letter."""
+    broken = tmp_path / "hostguardd.toml"
+    broken.write_text("[paths")
+    monkeypatch.setattr(command, "default_sources", partial(default_sources, installed=str(broken)))
+    scene = prepare(Wanted(root=str(clean(tmp_path / "host"))))
+    (problem,) = scene.problems
+    assert str(broken) in problem.reason
+    with pytest.raises(ConfigError):
+        prepare(Wanted(config=str(broken)))

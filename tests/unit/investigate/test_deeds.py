@@ -122,3 +122,8 @@ def test_no_command_holds_the_reader(piece: bytes) -> None:
     program(text)
     code(text)
     assert time.process_time() - began < 1.0
+
+
+def test_a_program_before_each_prompt_is_to_be_explained() -> None:
+    assert deeds(b'PROMPT_COMMAND="/opt/x"')[0].verdict is Verdict.NOTABLE
+    assert not deeds(b'PROMPT_COMMAND="history -a; $PROMPT_COMMAND"')

@@ -134,11 +134,29 @@ def test_other_options() -> None:
     assert worst(list(options.tmpfiles(text))) == [Verdict.SUSPICIOUS, Verdict.NOTABLE]
 
 
+def test_ssh() -> None:
+    text = (
+        b"Host a\n\tProxyCommand none\nHost *\n\tproxycommand=/tmp/x %h\n\tPermitLocalCommand yes\n"
+        b'\tLocalCommand "/tmp/y"\nMatch host b exec "/tmp/z %n"\n\tPKCS11Provider /tmp/l.so\n'
+    )
+    found = [(one.line, one.command) for one in entries.ssh(text)]
+    assert found == [(4, b"/tmp/x %h"), (6, b"/tmp/y"), (7, b"/tmp/z %n"), (8, b"/tmp/l.so")]
+
+
+def test_options_that_start_programs() -> None:
+    text = b"kernel.sysrq = 0\nkernel.core_pattern = core\nkernel/core_pattern=|/opt/x %p\n"
+    assert [one.line for one in options.sysctl(text)] == [3]
+    text = b'mail.* -/var/log/mail\nauth.*  ^/opt/x;RSYSLOG\n*.* action(type="omprog" binary="/opt/y -v")\n'
+    assert [one.line for one in options.rsyslog(text)] == [2, 3]
+    assert [one.line for one in options.binfmt(b":x:M::MZ::/opt/x:C\n-1\n\\\n")] == [1]
+    assert [one.line for one in options.polkit(b"// polkit\nreturn polkit.Result.YES;\n")] == [2]
+
+
 @given(st.binary(max_size=400))
 def test_nothing_raises(text: bytes) -> None:
     for read in (
         entries.crontab, entries.anacrontab, entries.unit, entries.inittab, entries.inetd, entries.xinetd,
-        entries.udev, entries.pam, entries.apt, entries.modprobe, entries.git, entries.script,
+        entries.udev, entries.pam, entries.apt, entries.modprobe, entries.git, entries.ssh, entries.script,
     ):  # fmt: skip
         list(read(text))
     list(entries.at_job(b"# atrun uid=1 gid=1\n" + text))

@@ -201,3 +201,10 @@ def test_a_real_back_door(tmp_path: Path, running: Callable[..., subprocess.Pope
     assert told.verdict is Verdict.SUSPICIOUS
     assert told.details["pid"] == process.pid
     assert str(image) in str(told.details["exe"])
+
+
+@pytest.mark.parametrize("proto", ["raw", "packet"])
+def test_a_socket_that_was_just_opened_is_told(live: FakeLive, proto: str) -> None:
+    """An inquiry looks once: what passes by nature cannot be left to the next look."""
+    live.listen(proto, b"0.0.0.0" if proto == "raw" else b"any", 3, live.add_process(b"/tmp/sniff", age=1))
+    assert [item.technique for item in found(live).of(Verdict.SUSPICIOUS)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -251,3 +252,27 @@ def test_what_a_run_made_is_explained_though_another_one_ended_shortly_before(tm
     (clean(tmp_path) / "usr/bin/editor").symlink_to("/etc/alternatives/editor")
     done = [*OLD, *installed_at(time.time() - 1200, "other"), *installed_at(time.time(), *OWNED.values())]
     assert not look(tmp_path, FakePackages(OWNED, done=done)).of(Verdict.NOTABLE)
+
+
+def test_many_changes_in_one_folder_are_judged_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look at a group's verdict goes through all of it: one for each entry would take for ever."""
+    asked: list[int] = []
+    verdict: Callable[[recent.Group], Verdict] = vars(recent.Group)["verdict"].fget
+
+    def counted(group: recent.Group) -> Verdict:
+        asked.append(len(group.entries))
+        return verdict(group)
+
+    for number in range(200):
+        put(clean(tmp_path) if not number else tmp_path, f"/usr/lib/many/{number}", b"x")
+    monkeypatch.setattr(recent.Group, "verdict", property(counted))
+    found = look(tmp_path, FakePackages(OWNED, done=OLD))
+    assert any("/usr/lib/many" in item.name for item in found.items)
+    assert max(asked) >= 200
+    assert sum(asked) < 20 * 200
+
+
+def test_one_change_elsewhere_is_one_entry(tmp_path: Path) -> None:
+    put(clean(tmp_path), "/opt/tool/one", b"x")
+    found = look(tmp_path, FakePackages(OWNED, done=OLD))
+    assert any(one.says.startswith("1 entry below /opt/tool changed, last") for one in found.items)

