@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from ..attack import named
 from ..causes import group
 from ..control.job import Job
 from ..describe import finding_json
@@ -49,6 +50,7 @@ def explain(engine: Engine, job: Job) -> None:
         "finding": finding_json(finding, engine.names) | {"status": status},
         "story": story_json(story),
         "times": times(finding, story),
+        "techniques": named(finding.verdict.technique),
         "related": related,
         "more_related": more,
     }

@@ -29,8 +29,8 @@ RUNGS: Final[Mapping[str, str]] = {
 }
 
 CONFIDENCE: Final[Mapping[str, str]] = {
-    "certain": "certain: {rung} told of this deed by this process",
-    "likely": "likely: by {rung} only this process had the file open for writing then",
+    "certain": "certain: RUNG told of this deed by this process",
+    "likely": "likely: by RUNG only this process had the file open for writing then",
 }
 
 ACCEPT: Final[Mapping[str, str]] = {
@@ -122,7 +122,9 @@ def _who(paper: Paper, story: Data) -> list[str]:
     actor = as_map(last.get("actor"))
     if not story:
         return []
-    if not actor:
+    if not actor and not last.get("told"):
+        lines = paper.wrap("Nothing is written down of it: it was not told yet, or by an older version.", 2)
+    elif not actor:
         lines = paper.wrap("Nobody was asked: only who changed a file is.", 2)
     elif "unattributed" in actor:
         lines = _nobody(paper, actor)
@@ -152,7 +154,7 @@ def _actor(paper: Paper, actor: Data) -> Rows:
         ("under", " ← ".join(parents)),
         ("deed", ", ".join(map(str, as_list(actor.get("deed"))))),
         ("at", paper.stamp(actor.get("at"), exact=True) if actor.get("at") else ""),
-        ("how sure", CONFIDENCE.get(confidence, confidence).format(rung=rung)),
+        ("how sure", CONFIDENCE.get(confidence, confidence).replace("RUNG", rung)),
     ]
 
 
@@ -239,9 +241,8 @@ def _package(finding: Data, now: object, story: Data) -> Rows:
 
 def _meaning(finding: Data) -> Rows:
     rule = finding.get("rule") or "none names it, so it is as loud as can be"
-    named = attack.named(str(finding.get("technique") or ""))
     rows: list[tuple[str, object]] = [("rule", rule)]
-    for n, one in enumerate(named):
+    for n, one in enumerate(attack.named(str(finding.get("technique") or ""))):
         rows.append(("technique" if not n else "", f"{one['id']} {one['name']}  {one['page']}"))
     return rows
 

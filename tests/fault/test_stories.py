@@ -197,7 +197,9 @@ def test_explain_tells_when_and_what_else_the_same_session_did(inside: Inside) -
         }  # fmt: skip
         write(inside, "new\n", "a", "b", "c", "d")
         explained = ask(inside, "explain", id=id_of(inside, "a"))
-        assert explained.keys() == {"finding", "story", "times", "related", "more_related", "package"}
+        assert explained.keys() == {
+            "finding", "story", "times", "techniques", "related", "more_related", "package",
+        }  # fmt: skip
         times = explained["times"]
         assert 0 <= times["late"] < 30
         assert times["changed"] <= times["first_seen"] <= times["told"] == times["first_told"]

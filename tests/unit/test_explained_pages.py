@@ -14,7 +14,7 @@ from hostguardd.defaults import default_sources
 from hostguardd.model import Severity
 from hostguardd.render import explaining, findings, groups
 from hostguardd.render.paper import Paper, cells, visible
-from hostguardd.story import Cause
+from hostguardd.story import Cause, Story
 from tests import tales
 from tests.fakeengine import NOW, generation
 from tests.tales import MIXED, PACKAGE, SESSION, UNKNOWN, WINDOW, explained, listed, review
@@ -169,6 +169,22 @@ def test_what_is_over_is_not_to_be_decided() -> None:
     page = "\n".join(explaining.explain(PLAIN, data))
     assert "It is over (accepted)" in page
     assert "hostguardctl accept" not in page
+
+
+def test_a_word_from_a_newer_daemon_is_shown_as_it_is() -> None:
+    data = explained(SESSION)
+    data["story"]["last"]["actor"] = {**tales.ALICE, "confidence": "{odd}"}
+    data["story"]["cause"] = data["story"]["last"]["cause"] = "{new}"
+    page = "\n".join(explaining.explain(PLAIN, data))
+    assert "{odd}" in page
+    assert "explained  {new}" in page
+
+
+def test_what_was_not_told_yet_is_said_to_be_so() -> None:
+    page = "\n".join(explaining.explain(PLAIN, explained(Story())))
+    assert "it was not told yet" in page
+    page = "\n".join(explaining.explain(PLAIN, explained(Story(told=tales.TOLD))))
+    assert "only who changed a file is" in page
 
 
 def test_an_answer_without_a_story_is_a_page_too() -> None:
