@@ -15,6 +15,7 @@ class Held:
     def __init__(self) -> None:
         self._changes: dict[tuple[type[Fact], Row], Change] = {}
         self._keys: dict[tuple[type[Fact], Value], set[Row]] = {}
+        self._since: dict[tuple[type[Fact], Row], int] = {}
 
     def __len__(self) -> int:
         return len(self._changes)
@@ -26,8 +27,13 @@ class Held:
         """The change of a key."""
         return self._changes.get((fact, key))
 
-    def put(self, change: Change) -> None:
+    def since(self, change: Change) -> int:
+        """When the first change of its key was put."""
+        return self._since.get((change.fact, change.key), 0)
+
+    def put(self, change: Change, now: int = 0) -> None:
         """Take a change, in place of an older one of the same key and behind all others."""
+        self._since.setdefault((change.fact, change.key), now)
         self._changes.pop((change.fact, change.key), None)
         self._changes[change.fact, change.key] = change
         self._keys.setdefault((change.fact, change.key[0]), set()).add(change.key)
@@ -35,6 +41,7 @@ class Held:
     def drop(self, change: Change) -> None:
         """It waits no longer."""
         del self._changes[change.fact, change.key]
+        self._since.pop((change.fact, change.key), None)
         keys = self._keys[change.fact, change.key[0]]
         keys.discard(change.key)
         if not keys:

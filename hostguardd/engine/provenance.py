@@ -148,7 +148,7 @@ class Provenance:
             return False
         if not self.held:
             self._opened, self._next = now, now + SETTLE
-        self.held.put(onto(earlier, change))
+        self.held.put(onto(earlier, change), now)
         self._came = now
         if len(self.held) >= MOST_HELD:
             self._next = now
@@ -225,19 +225,20 @@ class Provenance:
         if not full and (waits or rest):
             self._next = now + (POLL if waits else SETTLE // 4)
             if waits and now - max(self._interim_at, self._opened) >= INTERIM:
-                self._ask_for([one for one in self.held if self._is_overripe(one)], now)
+                self._ask_for([one for one in self.held if self._is_overripe(one, now)], now)
             return
         self._partial = waits
         self._ask_for(list(self.held))
 
-    def _is_overripe(self, change: Change) -> bool:
-        """Whether a change is loud, nobody found it fine, and no package is still being unpacked there."""
+    def _is_overripe(self, change: Change, now: int) -> bool:
+        """Whether a change is loud, nobody found it fine, and no package is still being unpacked there. What
+        changes on and on has been there since it first came."""
         finding = change.finding
         if finding is None or change.event not in TELLING or finding.verdict.severity < Severity.HIGH:
             return False
         if self._fine.get((change.fact, change.key)) is change or is_draft(finding.drift.subject.label):
             return False
-        return self._wall() - finding.last_seen >= COMPLETE
+        return now - self.held.since(change) >= COMPLETE
 
     def _ask_for(self, changes: list[Change], interim: int = 0) -> None:
         self._interim, self._interim_at = bool(interim), interim or self._interim_at

@@ -161,7 +161,7 @@ def _deeds(packages: PackageLedger, since: float, before: Mapping[str, str]) -> 
         earlier = deed.before or ("" if deed.run else _version(before, deed.package))
         action = "upgrade" if deed.action == "install" and earlier not in ("", deed.after) else deed.action
         found.append(deed._replace(action=action, before=earlier))
-    if before and not any(deed.run for deed in found):
+    if before and packages.name != "dpkg":  # which writes down all that it does
         now = {one.package for one in packages.installed()}
         end = time.time()  # nobody says when
         told = [deed.package for deed in found]

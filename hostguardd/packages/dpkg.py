@@ -161,10 +161,16 @@ class Dpkg:
         )
 
     def paths(self) -> Iterator[tuple[bytes, str]]:
-        """Every packaged path."""
+        """Every packaged path, and the settings that a removed package left until it is purged."""
         for entry in self._status[0]:
             for path in self._listed(entry) or ():
                 yield self._placed(path, entry.package.name), entry.name
+        here = {entry.base + b".list" for entry in self._status[0]}
+        for name in self._texts.names(INFO, MOST_NAMES) or ():
+            if name.endswith(b".list") and name not in here:
+                base = name.removesuffix(b".list")
+                for path in dpkgdb.listed(self._info(base, b"list") or b""):
+                    yield self._placed(path, base.partition(b":")[0]), escape(base)
 
     def _entries(self, wanted: set[bytes]) -> list[_Entry]:
         """The entries that have some of the paths."""

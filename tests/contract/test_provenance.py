@@ -330,6 +330,34 @@ class TestDpkg(Updates):
         watched.update()
         assert loud(watched.told())["/usr/bin/trial1"] == "high"
 
+    def test_settings_that_were_left_are_purged_quietly(
+        self, watched: Watched, root: Path, made: Path
+    ) -> None:
+        packaged.dpkg(root, "--remove", name(1))
+        watched.update()
+        quiet(watched.told())
+        time.sleep(1.1)
+        packaged.dpkg(root, "--purge", name(1))
+        (root / "etc/cron.d/trial2").unlink()
+        watched.update()
+        told = watched.told()
+        assert loud(told).keys() == {"/etc/cron.d/trial2"}
+        (one,) = (one for one in told if one["hostguard"]["kind"] == "transaction")
+        assert {"/etc/cron.d/trial1", "/etc/trial1.conf"} <= paths(one)
+
+    def test_a_package_that_was_struck_off_the_list_was_not_removed(
+        self, watched: Watched, root: Path, made: Path
+    ) -> None:
+        status = root / "var/lib/dpkg/status"
+        kept = [one for one in status.read_bytes().split(b"\n\n") if b"Package: trial1\n" not in one]
+        status.write_bytes(b"\n\n".join(kept))
+        for path in (root / "var/lib/dpkg/info").glob("trial1.*"):
+            path.unlink()
+        (root / "usr/bin/trial1").unlink()
+        (root / "var/log/dpkg.log").write_bytes(b"")  # rotated long ago
+        watched.update()
+        assert "/usr/bin/trial1" in loud(watched.told())
+
     def test_settings_that_lead_to_nothing_are_loud(self, watched: Watched, root: Path, made: Path) -> None:
         self.install(root, made, "1.1", 1)
         settings = root / "etc/cron.d/trial1"

@@ -278,6 +278,17 @@ def test_what_is_loud_and_no_packages_is_told_while_the_manager_still_works(benc
     assert bench.story(b"/usr/bin/tool")[0] == "package"
 
 
+def test_what_is_written_again_and_again_has_been_there_since_it_came(bench: Bench) -> None:
+    bench.managers.working = DPKG
+    began, number = bench.now, 0
+    while not (told := bench.told()):
+        bench.add(b"/usr/lib/planted", Severity.CRITICAL, "changed" if number else "opened")
+        bench.pass_time(20 * SECOND)
+        assert bench.now - began <= COMPLETE + INTERIM + 20 * SECOND
+        number += 1
+    assert told[0]["file"]["path"] == "/usr/lib/planted"
+
+
 def test_a_database_that_cannot_be_read_meanwhile_says_nothing_yet(bench: Bench) -> None:
     bench.managers.working = DPKG
     bench.judge.problem = "it is locked"
