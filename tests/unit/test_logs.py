@@ -410,7 +410,7 @@ def test_utmp_slots_are_never_zeroed(machine: Machine) -> None:
 
 
 def lastlog(**at: int) -> bytes:
-    raw = bytearray(292 * 1001)
+    raw = bytearray(292 * (ALICE + 1))
     for uid, when in ((0, at.get("root", 0)), (ALICE, at.get("alice", 0))):
         raw[uid * 292 : uid * 292 + 4] = struct.pack("=I", when)
     return bytes(raw)
