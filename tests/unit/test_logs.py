@@ -32,6 +32,7 @@ from hostguardd.sensors.histories import users
 from hostguardd.sensors.journals import HEADER, header
 from hostguardd.sensors.logs import CHECKPOINT, LogsSensor
 from hostguardd.sentences import sentence
+from tests import rights
 from tests.alerts import LOG, NAMES, drift
 from tests.unit.test_utmp import NOON, login, packed
 
@@ -131,7 +132,7 @@ def machine(tmp_path: Path) -> Machine:
     made.write("/var/log/nginx/access.log", lines(3))
     made.write("/root/.bash_history", b"ls\n" * 200)
     made.write("/home/alice/.bash_history", b"make\n" * 200)
-    os.chown(made.path("/home/alice/.bash_history"), ALICE, 1000) if os.geteuid() == 0 else None
+    rights.give(made.path("/home/alice/.bash_history"), ALICE)
     made.write("/var/log/wtmp", b"".join(packed(login(NOON + n)) for n in range(20)))
     assert made.look(Depth.FULL) == {}
     return made
@@ -535,8 +536,7 @@ def test_a_shell_that_writes_its_history_anew_is_silent(machine: Machine) -> Non
     assert look_twice(machine) == {}
     path.with_suffix(".new").write_bytes(b"make\n" * 160)
     shutil.copystat(path, path.with_suffix(".new"))
-    if os.geteuid() == 0:
-        os.chown(path.with_suffix(".new"), ALICE, 1000)
+    rights.give(path.with_suffix(".new"), ALICE)
     path.with_suffix(".new").rename(path)
     assert look_twice(machine) == {}
 
