@@ -126,6 +126,8 @@ class FakeWitnesses:
     unmarkable: dict[bytes, int] = field(default_factory=dict)
     records: list[tuple[int, bytes]] = field(default_factory=list)
     records_lost: bool = False
+    given_up: int | None = 0
+    """Records that never came to the group, as the kernel counts them."""
     messages: list[ProcEvent] = field(default_factory=list)
     messages_lost: bool = False
     events: list[FanEvent] = field(default_factory=list)
@@ -161,6 +163,10 @@ class FakeWitnesses:
     def audit_state(self) -> Audit:
         """As `WitnessHost.audit_state`."""
         return self.state
+
+    def audit_lost(self) -> int | None:
+        """As `WitnessHost.audit_lost`."""
+        return self.given_up
 
     def details(self, pid: int) -> Details | None:
         """As `WitnessHost.details`."""

@@ -71,6 +71,7 @@ class Rungs:
         """Whether audit's rules are locked until the next boot."""
         self.losses: Counter[str] = Counter()
         """How often each witness lost something."""
+        self._given_up: int | None = None
 
     @property
     def standing(self) -> tuple[Rung, ...]:
@@ -129,6 +130,7 @@ class Rungs:
         try:
             if not obstacle and self.audit is None:
                 self.audit = self._host.audit()
+                self._given_up = self._host.audit_lost()
         except OSError as error:
             obstacle = f"the kernel's audit records cannot be read: {error.strerror}"
         if obstacle:
@@ -211,6 +213,17 @@ class Rungs:
             self._failed("audit", error)
             self._drop_audit()
             return (), True
+
+    def gave_up(self) -> bool:
+        """Whether the kernel's count of audit records that it lost moved since this was last asked."""
+        if self.audit is None:
+            return False
+        count = self._host.audit_lost()
+        before, self._given_up = self._given_up, count
+        if count is None or before is None or count == before:
+            return False
+        self.losses["audit"] += 1
+        return True
 
     def read_processes(self) -> tuple[Sequence[ProcEvent], bool]:
         """Messages about processes that have come, and whether some were lost."""

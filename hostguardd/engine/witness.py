@@ -29,6 +29,7 @@ from ..actors.touches import Key, Touches
 from ..host.witnesses import WitnessHost
 from .auditdeeds import AuditDeeds
 from .filedeeds import FileDeeds
+from .gaps import Gaps
 from .naming import Naming
 from .origins import Origins
 from .rungs import Rungs
@@ -108,7 +109,8 @@ class Witness:
         self._resynced = -RESYNC
         self._tended = 0
         self._told: dict[str, tuple[int, int]] = {}
-        self._gaps: dict[Rung, tuple[int, int]] = {}  # wall-clock spans in which deeds were last lost
+        self._gaps = Gaps()
+        self._counted = 0  # wall-clock time at which audit was last asked what it lost
         self._lock = threading.RLock()
         self._stop = threading.Event()
         self._bell = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -152,6 +154,7 @@ class Witness:
             self._tended = now
             with self._lock:
                 self._changed(self.rungs.refresh)
+                self._count_lost()
         found = []
         for name, count in self.rungs.losses.items():
             before, at = self._told.get(name, (0, now - TELL))
@@ -222,7 +225,7 @@ class Witness:
             offset = self._wall() - self._mono()
             if lost_events := self._files.take(events, since, begun, until, offset):
                 self.rungs.losses["files"] += lost_events
-                self._gaps[Rung.FANOTIFY] = since + offset, until + offset
+                self._gaps.add(Rung.FANOTIFY, since + offset, until + offset)
         for process in fresh:
             self.table.settle(process, begun)
             self._origins.note(process)
@@ -236,9 +239,18 @@ class Witness:
             self._audit.lost()
         offset = self._wall() - self._mono()
         if lost_records:
-            self._gaps[Rung.AUDIT] = since + offset, self._wall()
+            self._gaps.add(Rung.AUDIT, since + offset, self._wall())
         for kind, body in records:
             self._audit.take(kind, body, offset)
+        if self._wall() - self._counted > SECOND:
+            self._count_lost()
+
+    def _count_lost(self) -> None:
+        """Records that the kernel gave up before they came to the group (backlog, rate, memory) are missed by
+        nobody who reads it: only its own count tells."""
+        since, self._counted = self._counted, self._wall()
+        if self.rungs.gave_up():
+            self._gaps.add(Rung.AUDIT, since, self._counted)
 
     def _apply(self, messages: Sequence[ProcEvent], *, look: bool) -> list[Process]:
         """Messages to the table; the processes that run another program now."""
@@ -295,16 +307,20 @@ class Witness:
 
     def _doubted(self, answer: Answer, ctime: int | None) -> Answer:
         """Nobody is named for a change among deeds that were lost, nor for a removal before them: who made
-        it may be among them."""
-        if not isinstance(answer, Actor):
+        it may be among them. Where nothing was seen at all, that is why."""
+        named = isinstance(answer, Actor)
+        if not named and answer.rung is not Rung.NONE:
             return answer
-        began, ended = self._gaps.get(answer.rung, (0, 0))
-        first = answer.at if ctime is None else ctime
+        rungs = (answer.rung,) if named else self.rungs.standing
+        if Rung.AUDIT in rungs:
+            self._count_lost()
+        first = ctime if ctime is not None else answer.at if isinstance(answer, Actor) else NOW
         last = NOW if ctime is None else ctime
-        if not ended or first - SLACK > ended or last + SLACK < began:
-            return answer
-        reason = f"the kernel's {LOSSES[LOSER[answer.rung]]} were lost at that time"
-        return Unattributed(reason, answer.rung, (answer.who,))
+        for rung in rungs:
+            if self._gaps.touch(rung, first - SLACK, last + SLACK):
+                reason = f"the kernel's {LOSSES[LOSER[rung]]} were lost at that time"
+                return Unattributed(reason, rung, (answer.who,) if isinstance(answer, Actor) else ())
+        return answer
 
     def present(self) -> Sequence[Presence]:
         """Who is logged in now."""

@@ -86,6 +86,11 @@ def status(body: bytes) -> Status | None:
     return Status(enabled, failure, pid, rate, backlog)
 
 
+def lost(body: bytes) -> int | None:
+    """How many records the kernel lost, of struct audit_status."""
+    return int(_STATUS.unpack_from(body)[6]) if len(body) >= _STATUS.size else None
+
+
 class _Field(NamedTuple):
     number: int
     operator: int

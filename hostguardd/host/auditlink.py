@@ -34,6 +34,7 @@ class AuditLink:
         """Raises OSError: EPERM without CAP_AUDIT_READ, EPROTONOSUPPORT in a kernel without audit,
         ECONNREFUSED outside the first network namespace."""
         self._door = _open(AUDIT, READLOG)
+        self._inlet = Inlet(self._door, LARGEST, AT_ONCE)
 
     def fileno(self) -> int:
         """For waiting."""
@@ -42,7 +43,7 @@ class AuditLink:
     def read(self) -> tuple[list[tuple[int, bytes]], bool]:
         """(record type, text) of what has come, and whether records were lost. Never waits."""
         found: list[tuple[int, bytes]] = []
-        datagrams, lost = drain(self._door, LARGEST, AT_ONCE)
+        datagrams, lost = self._inlet.read()
         for datagram in datagrams:
             if len(datagram) >= _HEADER.size:
                 _, kind, _, _, _ = _HEADER.unpack_from(datagram)
@@ -74,22 +75,34 @@ def roomy(door: socket.socket, room: int) -> None:
         door.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
 
 
-def drain(door: socket.socket, largest: int, most: int) -> tuple[list[bytes], bool]:
-    """The kernel's datagrams that have come, of `most` that are looked at, and whether some were lost
-    (ENOBUFS). Never waits."""
-    found: list[bytes] = []
-    append, receive = found.append, door.recvfrom
-    lost = False
-    for _ in range(most):
-        try:
-            datagram, sender = receive(largest)
-        except BlockingIOError:
-            break
-        except OSError as error:
-            if error.errno != errno.ENOBUFS:
-                raise
-            lost = True
-        else:
-            if sender[0] == KERNEL:
-                append(datagram)
-    return found, lost
+class Inlet:
+    """The kernel's datagrams that come to a socket; `most` are looked at in one reading.
+
+    The kernel tells a loss once (ENOBUFS), and of further ones nothing until the socket was read empty
+    (NETLINK_S_CONGESTED): each reading until then lost something.
+    """
+
+    def __init__(self, door: socket.socket, largest: int, most: int) -> None:
+        self._receive = door.recvfrom
+        self._largest, self._most = largest, most
+        self._congested = False
+
+    def read(self) -> tuple[list[bytes], bool]:
+        """Those that have come, and whether some were lost. Never waits."""
+        found: list[bytes] = []
+        append, receive, largest = found.append, self._receive, self._largest
+        lost = self._congested
+        for _ in range(self._most):
+            try:
+                datagram, sender = receive(largest)
+            except BlockingIOError:
+                self._congested = False
+                break
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                lost = self._congested = True
+            else:
+                if sender[0] == KERNEL:
+                    append(datagram)
+        return found, lost

@@ -14,7 +14,7 @@ import struct
 from typing import Final
 
 from ..actors import procevents
-from .auditlink import drain, roomy
+from .auditlink import Inlet, roomy
 
 CONNECTOR: Final = 11  # linux/netlink.h
 SO_ATTACH_FILTER: Final = 26
@@ -33,6 +33,7 @@ class ProcLink:
             raise OSError(19, "not the host's own pid namespace")
         kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
         self._door = socket.socket(socket.AF_NETLINK, kind, CONNECTOR)
+        self._inlet = Inlet(self._door, LARGEST, AT_ONCE)
         try:
             roomy(self._door, ROOM)
             self._filter()
@@ -53,7 +54,7 @@ class ProcLink:
 
     def read(self) -> tuple[list[procevents.ProcEvent], bool]:
         """What has come, in order, and whether something was lost. Never waits."""
-        datagrams, lost = drain(self._door, LARGEST, AT_ONCE)
+        datagrams, lost = self._inlet.read()
         return [one for one in map(procevents.event, datagrams) if one is not None], lost
 
     def close(self) -> None:

@@ -15,9 +15,11 @@ from ..actors.lineage import presence
 from ..actors.model import Details, Presence
 from ..actors.procevents import ProcEvent
 from ..utmp import USER_PROCESS, logins
+from .audit import AUDIT_GET, lost
 from .auditlink import AuditLink
 from .fanotify import Fanotify
 from .kernel import Audit
+from .netlink import AUDIT, Netlink
 from .proclink import ProcLink
 from .procread import ProcReader
 
@@ -109,6 +111,10 @@ class WitnessHost(Protocol):
         """The audit system's status and rules; with a problem when they cannot be asked for."""
         ...
 
+    def audit_lost(self) -> int | None:
+        """The kernel's count of audit records that it lost; None when it does not tell."""
+        ...
+
     def details(self, pid: int) -> Details | None:
         """What /proc says of a process."""
         ...
@@ -148,6 +154,17 @@ class LinuxWitnesses(ProcReader):
     def audit(self) -> AuditPort:
         """As `WitnessHost.audit`."""
         return AuditLink()
+
+    def audit_lost(self) -> int | None:
+        """As `WitnessHost.audit_lost`."""
+        door = Netlink(AUDIT)
+        try:
+            found = door.ask(AUDIT_GET, one=AUDIT_GET)
+        except OSError:
+            return None
+        finally:
+            door.close()
+        return next((lost(one.body) for one in found if one.kind == AUDIT_GET), None)
 
     def processes(self) -> ProcPort:
         """As `WitnessHost.processes`."""

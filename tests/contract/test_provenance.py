@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from tests import packaged
+from tests import packaged, rights
 from tests.updating import Watched
 
 COUNT = 6
@@ -400,7 +400,7 @@ class TestDpkg(Updates):
     any(shutil.which(program) is None for program in ("rpmbuild", "rpmsign", "gpg", "rpm")),
     reason="rpmbuild, rpmsign, gpg or rpm is not installed",
 )
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, as rpm changes its root to install there")
+@pytest.mark.skipif(not rights.ROOT, reason="needs root, as rpm changes its root to install there")
 class TestRpm(Updates):
     manager = "rpm"
     level = "signed"

@@ -248,6 +248,18 @@ def test_nobody_is_named_for_a_change_among_file_events_that_were_lost(scene: Sc
     assert actor(scene.ask(later, since=at)).who.pid == 61
 
 
+def test_an_earlier_loss_is_not_forgotten_at_a_later_one(scene: Scene) -> None:
+    scene.run(70)
+    at = scene.host.touch(70, PATH, ATTRIB)
+    for _ in range(2):
+        scene.host.events.append(FanEvent(int(Mask.Q_OVERFLOW), 0, None, b""))
+        scene.witness.drain()
+        for _ in range(2):
+            scene.host.clock.now += SECOND
+            scene.witness.drain()
+    assert "lost" in reason(scene.ask(at))
+
+
 def test_a_loss_after_a_removal_leaves_it_without_a_name(scene: Scene) -> None:
     """It may have come back and gone again meanwhile."""
     scene.run(70)
@@ -436,6 +448,27 @@ def test_records_that_were_lost_are_told() -> None:
     scene.host.records_lost = True
     scene.witness.drain()
     assert scene.witness.rungs.losses == {"audit": 1}
+    scene.witness.close()
+
+
+def test_nobody_is_named_while_the_kernel_gives_records_up() -> None:
+    """Those never came to the group, which is not told either."""
+    scene = Scene("audit")
+    scene.run(70)
+    at = chmod(scene, 70)
+    scene.host.given_up = 3
+    assert "lost" in reason(scene.ask(at))
+    assert scene.witness.rungs.losses == {"audit": 1}
+    scene.host.clock.now += SECOND
+    assert actor(scene.ask(chmod(scene, 70), since=at)).who.pid == 70
+    scene.witness.close()
+
+
+def test_records_given_up_are_told_without_a_question() -> None:
+    scene = Scene("audit")
+    scene.host.given_up = 3
+    scene.host.clock.now += 60 * SECOND
+    assert scene.witness.tend(scene.host.clock.now) == "audit records"
     scene.witness.close()
 
 

@@ -7,7 +7,9 @@ and an intruder do, waits for the alerts, and writes seconds and exit codes to /
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import struct
 import subprocess
 import time
 from collections.abc import Callable
@@ -59,6 +61,14 @@ def watching() -> bool:
     return status.returncode == 0 and json.loads(status.stdout)["state"] == "watching"
 
 
+def log_in() -> None:
+    """Carol is there, as utmp(5) has it."""
+    words = (b"pts/7", b"ts/7", b"carol", b"203.0.113.9")
+    head = struct.pack("=hxxi32s4s32s256s", 7, os.getpid(), *words)
+    with open("/run/utmp", "ab") as file:
+        file.write((head + struct.pack("=hhiii", 0, 0, 0, int(time.time()), 0)).ljust(384, b"\0"))
+
+
 def change_passwd() -> None:
     with open("/etc/passwd", "a") as file:
         file.write("eve:x:0:0::/:/bin/sh\n")
@@ -92,6 +102,8 @@ def main() -> None:
     result["active"] = shown("ActiveState")
     result["watching"] = within(watching)
     result["status text"] = shown("StatusText")
+    result["doctor"] = timed("hostguardctl", "doctor", "--json")
+    log_in()
     result["changes"] = {}
     for name, (change, words) in CHANGES.items():
         change()
@@ -109,6 +121,10 @@ def main() -> None:
     result["gap"] = within(lambda: told('"daemon-gap"'))
     result["stop"] = timed("systemctl", "stop", "hostguardd")
     result["inactive"] = shown("ActiveState"), shown("Result")
+    drop_in = Path("/etc/systemd/system/hostguardd.service.d/fanotify.conf")
+    drop_in.parent.mkdir(exist_ok=True)
+    shutil.copy("/fanotify.conf", drop_in)
+    result["unit"] = timed("systemd-analyze", "verify", "hostguardd.service")
 
 
 if __name__ == "__main__":

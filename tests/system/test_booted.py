@@ -33,6 +33,7 @@ def day(debian: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
     root = guest.copied(debian, tmp_path_factory.mktemp("booted") / "root")
     guest.install(root, settings=SETTINGS, unit="[Service]\nWatchdogSec=3\n")
     shutil.copy(ROOT / "tests/system/booted.py", root)
+    shutil.copy(ROOT / "packaging/actors/fanotify.conf", root)
     guest.program(root, "/usr/bin/python3 /booted.py")
     guest.boot(root, 180)
     yield root
@@ -73,6 +74,27 @@ def test_the_alerts_say_who_and_how_bad(alerts: list[dict[str, Any]]) -> None:
     assert port["server"]["port"] == 4444
     assert of["/tmp/tool"]["hostguard"]["finding_severity"] == "critical"
     assert of["/etc/systemd/system/backdoor.service"]["event"]["action"] == "file-added"
+
+
+def test_where_no_witness_is_to_be_had(result: dict[str, Any], alerts: list[dict[str, Any]]) -> None:
+    """A network of its own has no audit records, and the unit as it is shipped no file events."""
+    checks = json.loads(result["doctor"]["said"])["checks"]
+    (actors,) = (one for one in checks if one["name"] == "actors")
+    assert actors["ok"], actors
+    assert "alerts cannot name who made a change" in actors["message"]
+    assert "audit" in actors["message"]
+    assert "file events: Operation not permitted" in actors["message"]
+    assert "rules.d" in actors["advice"]
+    passwd = next(one["hostguard"] for one in alerts if one["hostguard"].get("key") == "/etc/passwd")
+    actor = passwd["actor"]
+    assert actor["unattributed"] == actors["message"].partition(": ")[2]
+    assert (actor["rung"], actor["confidence"]) == ("none", "circumstance")
+    assert [(one["user"], one["source"]) for one in actor["logged_in"]] == [("carol", "203.0.113.9")]
+
+
+def test_the_drop_in_for_file_events(result: dict[str, Any]) -> None:
+    assert result["unit"]["code"] == 0
+    assert result["unit"]["said"] == ""
 
 
 def test_drift_becomes_the_new_truth(result: dict[str, Any]) -> None:

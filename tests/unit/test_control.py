@@ -39,6 +39,7 @@ from hostguardd.errors import (
 )
 from hostguardd.model import Severity
 from hostguardd.sections import Paths
+from tests import rights
 from tests.fakeengine import FakeEngine
 
 GROUP = 4242
@@ -355,7 +356,7 @@ def test_a_group_that_does_not_exist_is_told(tmp_path: Path, start: Starter) -> 
     assert stat.S_IMODE((tmp_path / "s").stat().st_mode) == 0o600
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give the socket to a group")
+@pytest.mark.skipif(not rights.ROOT, reason="needs root to give the socket to a group")
 def test_the_socket_belongs_to_the_group(tmp_path: Path, start: Starter) -> None:
     start(tmp_path / "s", "nogroup" if caller.group_id("nogroup") is not None else "nobody")
     found = (tmp_path / "s").stat()

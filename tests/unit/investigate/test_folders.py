@@ -19,10 +19,14 @@ from tests.unit.investigate.test_recent import login
 OLD = installed_at(time.time() - 400 * 86400, "base-files")
 
 
+ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root owns a host's files")
+
+
 def look(root: Path, packages: FakePackages | None = None) -> Findings:
     return looked(folders.look, scene(bytes(root), packages=packages or FakePackages(OWNED, done=OLD)))
 
 
+@ROOT
 def test_a_clean_host(tmp_path: Path) -> None:
     put(clean(tmp_path), "/etc/init.d/net", "#!/bin/sh\n", 0o755)
     (tmp_path / "etc/rc2.d").mkdir()
@@ -35,6 +39,7 @@ def test_a_clean_host(tmp_path: Path) -> None:
     assert "leads to /etc/init.d/net" in found.named("/etc/rc2.d/S01net").says
 
 
+@ROOT
 @pytest.mark.parametrize(
     "path",
     [
@@ -53,6 +58,7 @@ def test_unknown_files(tmp_path: Path, path: str) -> None:
     assert [one.kind for one in found.moments] == ["file"]
 
 
+@ROOT
 def test_a_packaged_setting_that_was_changed_and_set_back(tmp_path: Path) -> None:
     os.utime(clean(tmp_path) / "etc/cron.d/tidy", (1_100_000_000, 1_100_000_000))
     packages = FakePackages(OWNED, {b"/etc/cron.d/tidy": ("content", "mtime")}, OLD)
@@ -81,6 +87,7 @@ def test_changed_while_nobody_was_there(tmp_path: Path) -> None:
     assert "nobody was logged in then" in item.says
 
 
+@ROOT
 def test_changed_while_somebody_was_there(tmp_path: Path) -> None:
     clean(tmp_path)
     login(tmp_path, "carol", time.time() - 600, time.time() + 600)

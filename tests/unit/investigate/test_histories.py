@@ -12,6 +12,7 @@ from hostguardd.investigate.checks import histories
 from hostguardd.investigate.interface import Confidence, Verdict
 from hostguardd.investigate.logs.commands import LONGEST, RULES, judge, typed
 from hostguardd.investigate.logs.redact import arguments, logged, redact
+from tests import rights
 from tests.records import record
 from tests.scenes import Findings, looked, scene
 
@@ -350,8 +351,8 @@ def look(root: Path, /, uid: int = 0, **files: str) -> Findings:
             / {"root": "root/.bash_history", "alice": "home/alice/.bash_history", "rc": "root/.bashrc"}[name]
         )
         path.write_text(content)
-        if name == "alice" and os.geteuid() == 0:
-            os.chown(path, ALICE, ALICE)
+        if name == "alice":
+            rights.give(path, ALICE)
     return looked(histories.look, scene(os.fsencode(root), now=NOW, uid=uid))
 
 

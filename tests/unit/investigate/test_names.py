@@ -11,7 +11,7 @@ from hostguardd.investigate.checks import names
 from hostguardd.investigate.interface import Verdict
 from tests.fakepackages import FakePackages
 from tests.scenes import Findings, looked, scene
-from tests.trees import OWNED, clean, put
+from tests.trees import OWNED, clean, owner, put
 
 LATER = time.time() + 30 * 86400
 """A month on: nothing that a test made just now is new."""
@@ -120,8 +120,8 @@ def test_alike_names_below_one_folder_are_told_as_one(tmp_path: Path) -> None:
     found = look(tmp_path)
     counts = {one.name: one.details.get("count", 1) for one in found.items}
     assert counts == {
-        "names below /tmp/work: hidden-folder of root": 40,
-        "names below /tmp/work: odd-name of root": 40,
+        f"names below /tmp/work: hidden-folder of {owner()}": 40,
+        f"names below /tmp/work: odd-name of {owner()}": 40,
         "/tmp/other/.cache": 1,
     }
     assert len(found.moments) == 3

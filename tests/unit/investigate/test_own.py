@@ -17,7 +17,7 @@ from hostguardd.investigate.scene import Options, Scene
 from hostguardd.model import FileFact, Severity
 from hostguardd.sections import AlertLogConfig
 from hostguardd.store.alertlog import AlertLog
-from tests import scenes
+from tests import rights, scenes
 from tests.alerts import IDENTITY, alert
 from tests.fakelive import FakeLive
 from tests.state import State, file
@@ -122,7 +122,7 @@ def test_an_edited_log_is_suspicious(tmp_path: Path, root: Path) -> None:
     assert "alerts.jsonl:2" in found.named("alert log").evidence[0].source
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="gives up root's rights")
+@pytest.mark.skipif(not rights.ROOT, reason="gives up root's rights")
 def test_who_may_not_read_the_log_accuses_nobody() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -16,13 +16,13 @@ from hostguardd.investigate.checks import packages
 from hostguardd.investigate.checks.packages import judge
 from hostguardd.investigate.interface import Verdict
 from hostguardd.packages.interface import Departure, Level, NoPackages, Owner
-from tests import packaged
+from tests import packaged, rights
 from tests.packaged import copied, deb, install, manager
 from tests.scenes import Findings, looked, scene
 
 needs_dpkg = pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="dpkg-deb is not installed")
 needs_rpm = pytest.mark.skipif(
-    os.geteuid() != 0 or any(shutil.which(name) is None for name in ("rpm", "rpmbuild", "rpmsign", "gpg")),
+    not rights.ROOT or any(shutil.which(name) is None for name in ("rpm", "rpmbuild", "rpmsign", "gpg")),
     reason="needs root, rpm, rpmbuild, rpmsign and gpg",
 )
 

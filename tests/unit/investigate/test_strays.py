@@ -9,11 +9,12 @@ import pytest
 
 from hostguardd.investigate.checks import strays
 from hostguardd.investigate.interface import Verdict
+from tests import rights
 from tests.fakepackages import FakePackages
 from tests.scenes import Findings, looked, scene
 from tests.trees import OWNED, clean, put
 
-ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes devices and gives files away")
+ROOT = pytest.mark.skipif(not rights.ROOT, reason="only root makes devices and gives files away")
 
 
 def look(root: Path) -> Findings:

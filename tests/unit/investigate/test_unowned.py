@@ -15,14 +15,14 @@ from hostguardd.investigate.files import explained
 from hostguardd.investigate.interface import Item, Verdict
 from hostguardd.investigate.scene import Options
 from hostguardd.packages.interface import NoPackages
-from tests import packaged
+from tests import packaged, rights
 from tests.packaged import copied, manager
 from tests.scenes import Findings, looked, scene
 
 pytestmark = pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="dpkg-deb is not installed")
 
 needs_rpm = pytest.mark.skipif(
-    os.geteuid() != 0 or any(shutil.which(name) is None for name in ("rpm", "rpmbuild", "rpmsign", "gpg")),
+    not rights.ROOT or any(shutil.which(name) is None for name in ("rpm", "rpmbuild", "rpmsign", "gpg")),
     reason="needs root, rpm, rpmbuild, rpmsign and gpg",
 )
 

@@ -15,11 +15,12 @@ from hostguardd.investigate.files import walk
 from hostguardd.investigate.files.gathered import NEWEST
 from hostguardd.investigate.files.walk import chosen, walked
 from hostguardd.investigate.scene import Scene
+from tests import rights
 from tests.fakehost import FakeFiles, Faulty
 from tests.scenes import scene
 from tests.trees import clean, put
 
-ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes devices and gives files away")
+ROOT = pytest.mark.skipif(not rights.ROOT, reason="only root makes devices and gives files away")
 
 
 def on(host: Path | FakeFiles) -> Scene:

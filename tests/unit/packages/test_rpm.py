@@ -17,7 +17,7 @@ from hostguardd.host.bundle import image
 from hostguardd.packages import rpmrun
 from hostguardd.packages.interface import Level
 from hostguardd.packages.rpm import Rpm
-from tests import packaged
+from tests import packaged, rights
 from tests.packaged import copied, departures, manager
 
 pytestmark = [
@@ -25,7 +25,7 @@ pytestmark = [
         any(shutil.which(name) is None for name in ("rpm", "rpmbuild", "rpmsign", "gpg")),
         reason="rpm, rpmbuild, rpmsign and gpg are not all installed",
     ),
-    pytest.mark.skipif(os.geteuid() != 0, reason="needs root, as rpm changes its root to install there"),
+    pytest.mark.skipif(not rights.ROOT, reason="needs root, as rpm changes its root to install there"),
 ]
 
 ODD = b"/usr/share/tool/it's \xe9 \xff odd"
