@@ -191,7 +191,8 @@ def _back(path: bytes, pulse: Pulse, furthest: Gap) -> Item:
     return Item(
         f"{text(path)}: lines out of order",
         Verdict.FINE if zone else Verdict.NOTABLE,
-        f"{text(path)} goes back in time {pulse.back} times, by up to {furthest.seconds} s",
+        f"{text(path)} goes back in time {pulse.back} time{'s' * (pulse.back != 1)}, "
+        f"by up to {furthest.seconds} s",
         "" if zone else "The clock was set back, or lines were put in by hand. Hosts whose clock is wrong "
         "until the network "
         "is there do so at each boot.",
