@@ -82,7 +82,8 @@ class Walked:
     lending: list[Lending] = field(default_factory=list)
     odd: list[Odd] = field(default_factory=list)
     changed: list[tuple[int, Entry]] = field(default_factory=list)
-    """A heap of the newest in the system's folders."""
+    """A heap of the newest in the system's folders, programs apart."""
+    programs: list[tuple[int, Entry]] = field(default_factory=list)
     tops: dict[bytes, Top] = field(default_factory=dict)
     """Changed entries elsewhere, by the first folders of their path."""
     writable: list[Entry] = field(default_factory=list)
@@ -98,7 +99,7 @@ class Walked:
     @property
     def newest(self) -> list[Entry]:
         """The changed entries of the system's folders that were kept, the newest first."""
-        return [one for _, one in sorted(self.changed, reverse=True)]
+        return [one for _, one in sorted(self.changed + self.programs, reverse=True)]
 
 
 def keep_newest(heap: list[tuple[int, Entry]], at: int, row: Row, most: int) -> None:

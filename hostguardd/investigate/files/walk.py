@@ -65,7 +65,7 @@ MOST_READ: Final = 2 * 1024**3
 """Bytes of files that lend rights that are read in all."""
 
 MOST_CHANGED: Final = 20_000
-"""Changed entries of the system's folders that are kept, the newest."""
+"""Changed entries of the system's folders that are kept, the newest; as many programs, and of all others."""
 
 MOST_TOPS: Final = 5000
 """Folders whose changes are counted apart."""
@@ -254,12 +254,16 @@ class _Walk:
         return self._kept[key] <= MOST_OF_TOP
 
     def _changed(self, row: Row, ctime: int) -> None:
-        """Something of the system's, of which the newest are kept."""
+        """Something of the system's, of which the newest are kept; of programs apart, so that who makes many
+        files crowds none of these out."""
         if OWN_CHANGES.fullmatch(join(row[0], row[1])):  # type: ignore[arg-type]
             self.found.counts["own"] += 1
             return
         self.found.counts["system"] += 1
-        keep_newest(self.found.changed, ctime, row, MOST_CHANGED)
+        mode = row[2]
+        assert isinstance(mode, int)
+        program = stat.S_ISREG(mode) and mode & 0o111
+        keep_newest(self.found.programs if program else self.found.changed, ctime, row, MOST_CHANGED)
 
     def _changed_elsewhere(self, row: Row, top: bytes, ctime: int) -> None:
         tops = self.found.tops

@@ -75,8 +75,19 @@ def test_the_newest_of_the_changed_are_kept(tmp_path: Path, monkeypatch: pytest.
     for number in range(9):
         put(tmp_path, f"/usr/lib/f{number}")
         time.sleep(0.02)
-    names = [os.path.basename(one.path) for one in walked(on(tmp_path)).newest]
+    names = [os.path.basename(one.path) for one in walked(on(tmp_path)).newest if not one.mode & 0o111]
     assert names == [b"f8", b"f7", b"f6"]
+
+
+def test_many_new_files_do_not_crowd_out_a_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(walk, "MOST_CHANGED", 3)
+    clean(tmp_path)
+    put(tmp_path, "/usr/lib/program").chmod(0o755)
+    for number in range(9):
+        put(tmp_path, f"/usr/lib/f{number}")
+    assert b"/usr/lib/program" in [one.path for one in walked(on(tmp_path)).newest]
 
 
 def test_what_did_not_change_within_the_time_is_not_told(tmp_path: Path) -> None:
