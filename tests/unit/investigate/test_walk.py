@@ -79,9 +79,7 @@ def test_the_newest_of_the_changed_are_kept(tmp_path: Path, monkeypatch: pytest.
     assert names == [b"f8", b"f7", b"f6"]
 
 
-def test_many_new_files_do_not_crowd_out_a_program(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_new_files_do_not_crowd_out_a_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(walk, "MOST_CHANGED", 3)
     clean(tmp_path)
     put(tmp_path, "/usr/lib/program").chmod(0o755)
