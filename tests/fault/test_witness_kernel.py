@@ -164,11 +164,15 @@ class Burst:
         return self.witness.attribute(path, Change.ATTRIBUTES, ctime, since)
 
     def named(self, mode: int) -> None:
-        """Who makes a change now is known, for certain no other."""
-        pid, since = self.change(mode)
-        found = self.ask(since)
-        assert isinstance(found, Actor), found
-        assert (found.who.pid, found.rung) == (pid, self.rung)
+        """Who makes a change now is known: at once, or when what others do on this host fits again."""
+        for _ in range(10):
+            pid, since = self.change(mode)
+            found = self.ask(since)
+            if isinstance(found, Actor):
+                assert (found.who.pid, found.rung) == (pid, self.rung)
+                return
+            assert "were lost at that time" in found.reason
+        raise AssertionError(found)
 
     def unnamed(self, since: int, what: str) -> None:
         """Nobody is named for a change of that time, the reason is told, and the loss once."""
@@ -229,7 +233,7 @@ def test_records_that_the_kernel_gave_up() -> None:
             burst.much()
         stack.close()
         burst.unnamed(since, "audit")
-        assert burst.witness.tend(time.monotonic_ns()) == "audit records"
+        assert "audit records" in burst.witness.tend(time.monotonic_ns())
         burst.named(0o603)
         found = burst.ask(0)
         assert isinstance(found, Unattributed) or found.who.pid != pid
@@ -242,7 +246,7 @@ def test_records_that_did_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
         _, since = burst.change(0o602)
         burst.much()
         burst.unnamed(since, "audit")
-        assert burst.witness.tend(time.monotonic_ns()) == "audit records"
+        assert "audit records" in burst.witness.tend(time.monotonic_ns())
         burst.named(0o603)
 
 

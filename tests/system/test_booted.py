@@ -93,8 +93,7 @@ def test_where_no_witness_is_to_be_had(result: dict[str, Any], alerts: list[dict
 
 
 def test_the_drop_in_for_file_events(result: dict[str, Any]) -> None:
-    assert result["unit"]["code"] == 0
-    assert result["unit"]["said"] == ""
+    assert (result["unit"]["code"], result["unit"]["said"]) == (0, "")
 
 
 def test_drift_becomes_the_new_truth(result: dict[str, Any]) -> None:
