@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from hostguardd import cli
+from hostguardd.cli.moments import since
 from hostguardd.control.calls import CALLS
 from hostguardd.control.job import Job
 from hostguardd.errors import BaselineDamaged, Exit, ForbiddenError, UsageError
@@ -499,7 +500,7 @@ def test_config_check_says_what_is_watched(tmp_path: Path, capsys: pytest.Captur
 
 
 def test_the_configuration_that_comes_with_it_is_sound(capsys: pytest.CaptureFixture[str]) -> None:
-    packaged = Path(cli.__file__).parent / "etc" / "hostguardd.toml"
+    packaged = Path(cli.__file__).parents[1] / "etc" / "hostguardd.toml"
     assert cli.main(["config", "check", "--config", str(packaged)]) == Exit.OK
 
 
@@ -511,15 +512,15 @@ def test_the_configuration_that_comes_with_it_is_sound(capsys: pytest.CaptureFix
     [("90s", 90), ("10m", 600), ("10 min", 600), ("2h", 7200), ("3d", 259200), ("1w", 604800)],
 )
 def test_since_a_span(text: str, seconds: int) -> None:
-    assert abs(time.time() - seconds - cli.since(text)) < 5
+    assert abs(time.time() - seconds - since(text)) < 5
 
 
 def test_since_a_day_or_a_time() -> None:
     midnight = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
-    assert cli.since("today") in (midnight.timestamp(), midnight.timestamp() + 86400)
-    assert cli.since("yesterday") < cli.since("today")
-    assert cli.since("2026-11-23T14:00:00+02:00") == 1795435200
-    assert cli.since("2026-11-23") == datetime(2026, 11, 23).timestamp()
+    assert since("today") in (midnight.timestamp(), midnight.timestamp() + 86400)
+    assert since("yesterday") < since("today")
+    assert since("2026-11-23T14:00:00+02:00") == 1795435200
+    assert since("2026-11-23") == datetime(2026, 11, 23).timestamp()
 
 
 def test_starting_imports_nothing_heavy() -> None:
