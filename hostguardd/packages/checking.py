@@ -10,13 +10,13 @@ import marshal
 import os
 import selectors
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Final
 
 from ..host.files import LinuxFiles
 from ..host.workers import Worker, WorkerError, dismiss
-from .expected import Expected
+from .expected import Expected, Identity
 from .reader import Reader, Stopped, Told
 
 BATCH: Final = 256
@@ -31,6 +31,17 @@ FEW: Final = 64
 
 SILENCE: Final = 60.0
 """Seconds without a word (a reader in the middle of a huge file says so every second)."""
+
+
+def meant(
+    paths: Iterable[Expected], only: Collection[bytes] | None, real: Callable[[bytes], bytes]
+) -> Iterable[Expected]:
+    """The same paths, each with the identity that `only` tells of it, if it tells any. `real` gives what a
+    path is called by the one who made `paths`."""
+    if not isinstance(only, Mapping):
+        return paths
+    identities: dict[bytes, Identity] = {real(path): identity for path, identity in only.items()}
+    return (one._replace(identity=identities.get(real(one.path))) for one in paths)
 
 
 def compared(root: bytes, paths: Iterable[Expected], stop: Callable[[], bool]) -> Iterator[Told]:

@@ -1,8 +1,8 @@
 """Asks the package manager about what differs after it was at work: in a process of its own, which ends with
 its answer, so that neither the time nor the memory this takes is the daemon's.
 
-The rules kept: what could not be compared is told with its reason and never passes for a match; a path is
-looked at once more after it was compared, so that who asked can tell whether it is still what was seen.
+The rules kept: what could not be compared is told with its reason and never passes for a match; what is
+compared is the very inode that lay there before, so that who asked can tell whether it is what was seen.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ from ..host.workers import read_frame, write_frame
 from ..model import Blind, join, split
 from ..record import escape
 from .evidence import Answer, Question, Seen, nothing, same_package
+from .expected import ANOTHER
 from .former import Former, write
 from .interface import Deed, Departure, Owner, PackageHost, PackageLedger
 from .make import packages_of
+from .reader import identity
 
 NICE: Final = 5
 MOST_DOUBTS: Final = 100
@@ -72,14 +74,15 @@ def survey(
     owners = packages.owners(question.paths)
     if packages.problem:
         return nothing(packages.problem)
-    words, problems, all_of_it = _compared(packages, owners, stop)
+    there = {path: host.texts.lstat(path) for path in question.paths}
+    words, problems, all_of_it = _compared(packages, owners, there, stop)
     if all_of_it:
         return nothing(all_of_it)
     leads = _leading(host, packages, [path for path, one in owners.items() if not one.config])
     seen: dict[bytes, Seen] = {}
     for path in question.paths:
         owner, departure = owners.get(path), words.get(path)
-        now = host.texts.lstat(path)
+        now = None if problems.get(path, "").endswith(ANOTHER) else there[path]
         seen[path] = Seen(
             package=owner.package if owner else "",
             version=owner.version if owner else "",
@@ -91,7 +94,7 @@ def survey(
             inode=now.st_ino if now else 0,
             ctime=now.st_ctime_ns if now else 0,
             former=former.owner(path),
-            leads=path in leads,
+            leads=leads.get(path, b""),
         )
     deeds = _deeds(packages, question.since, former.versions)
     concerned = {one.package for one in owners.values()}
@@ -102,7 +105,10 @@ def survey(
 
 
 def _compared(
-    packages: PackageHost, owners: Mapping[bytes, Owner], stop: Callable[[], bool]
+    packages: PackageHost,
+    owners: Mapping[bytes, Owner],
+    there: Mapping[bytes, os.stat_result | None],
+    stop: Callable[[], bool],
 ) -> tuple[dict[bytes, Departure], dict[bytes, str], str]:
     """How paths depart; why they (or whole packages, by their name) could not be compared; why nothing could.
 
@@ -110,7 +116,10 @@ def _compared(
     """
     words: dict[bytes, Departure] = {}
     problems: dict[bytes, str] = {}
-    for one in packages.verify(stop, list(owners)):
+    # What is compared must be what the answer is about: who exchanges a folder for a clean one while we look
+    # moves neither the inode nor the ctime of what lies in his.
+    meant = {path: identity(found) if (found := there.get(path)) else (0, 0, 0) for path in owners}
+    for one in packages.verify(stop, meant):
         if isinstance(one, Departure) and one.diverted:
             if one.path in owners:  # another file was put there, which is compared for itself
                 problems.setdefault(one.path, one.detail)
@@ -132,17 +141,18 @@ def _subject(blind: Blind) -> bytes:
     return blind.scope if blind.scope.startswith(b"/") else escape(blind.scope).encode()
 
 
-def _leading(host: Host, packages: PackageHost, paths: Collection[bytes]) -> set[bytes]:
-    """Those of `paths` that are links to a packaged path. Where a folder's name and `..` cancel out, the
-    folder may be a link itself: such a one leads anywhere."""
+def _leading(host: Host, packages: PackageHost, paths: Collection[bytes]) -> dict[bytes, bytes]:
+    """The targets of those of `paths` that are links to a packaged path. Where a folder's name and `..`
+    cancel out, the folder may be a link itself: such a one leads anywhere."""
     targets: dict[bytes, bytes] = {}
+    places: dict[bytes, bytes] = {}
     for path in paths:
         target = host.texts.link(path)
         if target and not _turns_back(target):
             place = target if target.startswith(b"/") else join(split(path)[0], target)
-            targets[path] = os.path.normpath(place)
-    found = packages.owners(list(set(targets.values()))) if targets else {}
-    return {path for path, target in targets.items() if target in found}
+            targets[path], places[path] = target, os.path.normpath(place)
+    found = packages.owners(list(set(places.values()))) if places else {}
+    return {path: targets[path] for path, place in places.items() if place in found}
 
 
 def _turns_back(target: bytes) -> bool:

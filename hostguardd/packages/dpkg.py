@@ -21,7 +21,7 @@ from ..model import Blind
 from ..record import escape, unescape
 from . import dpkgdb
 from .aliases import Aliases
-from .checking import compared
+from .checking import compared, meant
 from .expected import Expected
 from .index import PathIndex
 from .interface import Deed, Departure, Doubt, Installed, Level, Owner, Transaction, at_once
@@ -219,7 +219,7 @@ class Dpkg:
         put_aside: list[Departure] = []
         paths = self._expected(entries, wanted, hashing, blinds, put_aside)
         try:
-            for told in compared(self._root, paths, stop):
+            for told in compared(self._root, meant(paths, only, self._aliases.real), stop):
                 yield from self._told(entries, told)
         except OSError as error:
             yield Blind("package", b"*", f"not everything was compared: {error}")

@@ -32,8 +32,8 @@ class Seen(NamedTuple):
 
     `package` owns it now ("": nobody), `former` did before. `level` is a `Level`. `words` and `detail` are
     how it departs from the package, `problem` (a clause) why it could not be compared. `inode` and `ctime`
-    (nanoseconds) are those after it was compared (0: it was gone). `leads`: it is a link to a packaged
-    path.
+    (nanoseconds) are those of what was compared (0: it was gone, or became another meanwhile). `leads` is
+    the target of a link that leads to a packaged path.
     """
 
     package: str = ""
@@ -46,7 +46,7 @@ class Seen(NamedTuple):
     inode: int = 0
     ctime: int = 0
     former: str = ""
-    leads: bool = False
+    leads: bytes = b""
 
 
 class Answer(NamedTuple):

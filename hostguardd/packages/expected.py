@@ -14,12 +14,18 @@ from typing import Final, NamedTuple
 
 from ..record import clean, escape
 
+Identity = tuple[int, int, int]
+"""Which inode is meant, and since which change of it: device, inode, ctime (nanoseconds; 0 for a folder)."""
+
+ANOTHER: Final = "it is not the same any more that was to be compared"
+
 
 class Expected(NamedTuple):
     """One packaged path. `key` is a number by which the manager knows it again. None: nothing is said of it.
 
     `type` is that of st_mode; `user` and `group` are ids. `largest` bounds what is read: a longer file cannot
     be the packaged one. `absent` allows that there is nothing, `instead` that a symbolic link stands there.
+    `identity` is that of what is meant to be compared, and nothing else.
     """
 
     path: bytes
@@ -38,6 +44,7 @@ class Expected(NamedTuple):
     capabilities: str | None = None
     absent: bool = False
     instead: bool = False
+    identity: Identity | None = None
 
 
 class Seen(NamedTuple):

@@ -145,7 +145,9 @@ class PackageHost(Protocol):
     ) -> Iterator[Departure | Blind]:
         """Compare every packaged path (or `only` those) with its package; content by digest.
 
-        What could not be looked at is a Blind of kind `package`. `stop()` true ends it early.
+        `only` may be a mapping to the `Identity` of what is meant: what is not that any more when it is
+        opened is not compared. What could not be looked at is a Blind of kind `package`. `stop()` true ends
+        it early.
         """
         ...
 

@@ -9,7 +9,7 @@ must hold, and whatever is not known explains nothing:
 * what the package does not keep (dpkg: mode, owner, attributes) is as it was approved; a new file is root's,
   plain, and gains nobody any privilege. Only a verified signature explains a set-id bit or a capability;
 * where nobody signed the digests, the file was changed while the manager worked on that package, and so were
-  the digests: who patches both afterwards is betrayed by the ctime, which no program sets.
+  the digests: who patches both afterwards is betrayed by the ctime, unless he sets the clock back (an alert).
 
 What is not explained is told as it would have been; `Apart` says which of it comes in the words of the
 transaction, and which alone.
@@ -254,7 +254,7 @@ class Bench:
         if level is Level.LISTED and stat.S_ISREG(after.mode):
             return _apart(f"{who} owns it, and keeps no digest of it", Apart.UNSURE)
         as_said = self._answer.manager != "dpkg" and level > Level.LISTED  # it was compared
-        leads = seen.leads or as_said or _leads_as_before(drift, seen.config)
+        leads = _is_led(after, seen.leads) or as_said or _leads_as_before(drift, seen.config)
         if not leads and self._answer.manager != "dpkg" and stat.S_ISLNK(after.mode):
             return _apart(f"{who} owns it, and does not say where it leads", Apart.UNSURE)
         if says := _unfit(after, leads) or _unkept(drift, level):
@@ -282,6 +282,11 @@ def _apart(says: str, which: Apart = Apart.STRAY) -> Judged:
 
 def _within(ctime: int, begin: float, end: float) -> bool:
     return begin - EARLY <= ctime / SECOND <= end + LATE
+
+
+def _is_led(after: FileFact | SetIdFact, target: bytes) -> bool:
+    """Whether a link leads where one to a packaged path led when that was looked at."""
+    return isinstance(after, FileFact) and bool(target) and after.target == target
 
 
 def _leads_as_before(drift: Drift, config: bool) -> bool:

@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 from ..host.files import FILE_FLAGS, LinuxFiles, LinuxFolder, is_gone
 from ..host.workers import read_frame, write_frame
 from ..model import split
-from .expected import Expected, Seen, differences
+from .expected import ANOTHER, Expected, Identity, Seen, differences
 
 BLOCK: Final = 1 << 20
 OPEN: Final = 32
@@ -31,6 +31,10 @@ CAPABILITY: Final = "security.capability"
 
 class Stopped(Exception):
     """Whoever asked does not want to know any more; raised through a look by its `beat`."""
+
+
+class Another(Exception):
+    """What was opened is not what is meant: it was exchanged, or written, in between."""
 
 
 class Told(NamedTuple):
@@ -81,6 +85,8 @@ class Reader:
             if expected.absent:
                 return None
             return _told(expected, ["missing"], ["there is nothing"])
+        except Another:
+            return _told(expected, [], [], ANOTHER)
         words, clauses = differences(expected, seen)
         if words == ["type"] and expected.instead and stat.S_ISLNK(seen.mode):
             return None
@@ -90,6 +96,7 @@ class Reader:
         self, folder: LinuxFolder, name: bytes, expected: Expected, beat: Callable[[], None]
     ) -> tuple[Seen, str]:
         found = folder.stat(name)
+        _meant(expected, found)
         digest, link, capabilities, problem = None, b"", b"", ""
         if stat.S_ISREG(found.st_mode):
             wanted = bool(expected.digest) and found.st_size <= expected.largest
@@ -127,12 +134,14 @@ class Reader:
         fd = folder.open(name, FILE_FLAGS)
         try:
             found = os.fstat(fd)
+            _meant(expected, found)
             if not stat.S_ISREG(found.st_mode):
                 return found, None, b""
             capabilities = b""
             if expected.capabilities is not None:
                 capabilities = _capability(fd)
             digest = self._digest(fd, expected, beat) if wanted else None
+            _meant(expected, os.fstat(fd))
             return found, digest, capabilities
         finally:
             os.close(fd)
@@ -169,6 +178,17 @@ class Reader:
             if isinstance(one, LinuxFolder):
                 one.close()
         self._folders.clear()
+
+
+def identity(found: os.stat_result) -> Identity:
+    """That of what a stat(2) found."""
+    folder = stat.S_ISDIR(found.st_mode)
+    return found.st_dev, found.st_ino, 0 if folder else found.st_ctime_ns
+
+
+def _meant(expected: Expected, found: os.stat_result) -> None:
+    if expected.identity is not None and expected.identity != identity(found):
+        raise Another
 
 
 def _capability(fd: int) -> bytes:

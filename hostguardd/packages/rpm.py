@@ -18,7 +18,7 @@ from ..model import Blind, join
 from ..record import clean, escape
 from . import rpmdump, rpmlogs
 from .aliases import Aliases
-from .checking import FEW, compared
+from .checking import FEW, compared, meant
 from .expected import Expected
 from .index import PathIndex
 from .interface import Deed, Departure, Doubt, Installed, Level, Owner, Transaction, at_once
@@ -195,7 +195,8 @@ class Rpm:
         if wanted is not None and not wanted:
             return
         try:
-            for told in compared(self._root, self._expected(wanted, stop), stop):
+            paths = meant(self._expected(wanted, stop), only, self._aliases.real)
+            for told in compared(self._root, paths, stop):
                 yield from self._told(told)
         except OSError as error:
             yield Blind("package", b"*", f"not everything was compared: {error}")

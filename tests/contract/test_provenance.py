@@ -5,6 +5,7 @@ real.
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import shutil
@@ -15,6 +16,12 @@ from typing import Any, ClassVar
 
 import pytest
 
+from hostguardd.engine.outcome import drift_of
+from hostguardd.host.bundle import image
+from hostguardd.packages.clerk import survey
+from hostguardd.packages.evidence import Question
+from hostguardd.packages.judging import Apart, Bench, asked
+from hostguardd.packages.make import packages_of
 from tests import packaged, rights
 from tests.updating import Watched
 
@@ -59,6 +66,14 @@ def loud(told: list[dict[str, Any]]) -> dict[str, str]:
         for one in told
         if one["hostguard"]["kind"] == "file" and one["hostguard"]["severity"] in ("high", "critical")
     }
+
+
+def _exchange(one: Path, other: Path) -> None:
+    """Both at once: renameat2(2), RENAME_EXCHANGE."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    at = -100  # AT_FDCWD
+    if libc.renameat2(at, os.fsencode(one), at, os.fsencode(other), 2):
+        raise OSError(ctypes.get_errno(), "renameat2")
 
 
 class Updates:
@@ -217,6 +232,32 @@ class Updates:
         watched.update()
         found = loud(watched.told())
         assert found == {"/usr/bin/trial0": "critical", "/usr/bin/trial1": "high"}
+
+    def test_who_exchanges_a_folder_while_it_is_compared_proves_nothing(
+        self, watched: Watched, root: Path, made: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.install(root, made, "1.1", 0)
+        real, clean = root / "usr/lib/trial0", root / "usr/lib/clean"
+        shutil.copytree(real, clean)
+        (real / "lib.so.1.1").write_bytes(b"EVIL")
+        watched.update()
+        drifts = [found[0] for change in watched.provenance.held if (found := drift_of(change))]
+        host = image(os.fsencode(root))
+        packages = packages_of(host)
+        compare = packages.verify
+
+        def verify(*args: Any) -> Iterator[Any]:
+            """Its name and times are as they were when that is over."""
+            _exchange(real, clean)
+            yield from list(compare(*args))
+            _exchange(real, clean)
+
+        monkeypatch.setattr(packages, "verify", verify)
+        question = Question(os.fsencode(root), time.time() - 900, asked(drifts), watched.place)
+        bench = Bench(survey(host, packages, question))
+        judged = {drift.subject.label: bench.judge(drift) for drift in drifts}
+        assert judged[b"/usr/lib/trial0/lib.so.1.1"].apart is Apart.AGAIN
+        assert judged[b"/usr/bin/trial0"].deed is not None
 
     def test_a_packaged_file_without_its_transaction_is_told_at_once_and_alone(
         self, watched: Watched, root: Path

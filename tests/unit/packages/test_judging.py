@@ -182,7 +182,7 @@ def test_what_does_not_match_is_not(case: dict[str, object], apart: Apart) -> No
         (
             {
                 "after": replace(AFTER, mode=stat.S_IFLNK | 0o777, target=b"tool2"),
-                "seen": SEEN._replace(leads=True),
+                "seen": SEEN._replace(leads=b"tool2"),
             },
             Level.LISTED,
         ),
