@@ -30,8 +30,10 @@ RUNGS: Final[Mapping[str, str]] = {
 
 CONFIDENCE: Final[Mapping[str, str]] = {
     "certain": "certain: RUNG told of this deed by this process",
-    "likely": "likely: by RUNG only this process had the file open for writing then",
+    "likely": "likely: RUNG told of this deed by this process; part of what is said here was not seen",
 }
+HELD: Final = "likely: by RUNG only this process had the file open for writing then"
+"""The same where nothing told of the deed itself."""
 
 ACCEPT: Final[Mapping[str, str]] = {
     "package": "--packages", "window": "--window {group}", "automation": "--automation",
@@ -154,8 +156,13 @@ def _actor(paper: Paper, actor: Data) -> Rows:
         ("under", " ← ".join(parents)),
         ("deed", ", ".join(map(str, as_list(actor.get("deed"))))),
         ("at", paper.stamp(actor.get("at"), exact=True) if actor.get("at") else ""),
-        ("how sure", CONFIDENCE.get(confidence, confidence).replace("RUNG", rung)),
+        ("how sure", _sure(actor, confidence).replace("RUNG", rung)),
     ]
+
+
+def _sure(actor: Data, confidence: str) -> str:
+    held = confidence == "likely" and actor.get("deed") == ["held-open"]
+    return HELD if held else CONFIDENCE.get(confidence, confidence)
 
 
 def _login(paper: Paper, actor: Data) -> str:
