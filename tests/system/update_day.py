@@ -179,7 +179,7 @@ def forged_alone() -> None:
 def approved_at_once() -> None:
     """As people write it into one line."""
     run("dpkg", "-i", str(package("trial-04", "1.5")), str(package("trial-06", "1.5")))
-    run("hostguardctl", "baseline", "--yes", "-m", "updated")
+    run("hostguardctl", "baseline", "--yes", "--unexplained", "-m", "updated")
     result["left"] = json.loads(run("hostguardctl", "drift", "--json", may_fail=True))["findings"]
 
 
@@ -227,7 +227,7 @@ def main() -> None:
     run("systemctl", "start", "hostguardd")
     until(watching, "hostguardd watches")
     until(lambda: Path("/var/lib/hostguardd/packages.owners").exists(), "whose each path is, is written down")
-    result["approved"] = run("hostguardctl", "baseline", "--yes", "-m", "the host as it is")
+    result["approved"] = run("hostguardctl", "baseline", "--yes", "--unexplained", "-m", "the host as it is")
     for part in PARTS:
         name = part.__name__
         if part is approved_at_once:
