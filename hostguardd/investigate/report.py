@@ -50,9 +50,7 @@ def build(inquiry: Inquiry, about: About, checks: Sequence[Check] = CHECKS) -> D
         "headline": [_sentence(results, verdict), _by_name(results, verdict), _trust(results, about)],
         "checks": [_check(check, result) for check, result in results],
         "timeline": {"moments": [_moment(one) for one in inquiry.moments], "lost": inquiry.lost_moments},
-        "unseen": [
-            {"check": check.name, **_unseen(one)} for check, result in results for one in result.unseen
-        ],
+        "unseen": [{"check": name, **_unseen(one)} for one, name in _unseen_by(results).items()],
         "remedy": "" if about.root else SUDO,
         "ask": questions(results),
         "next_steps": steps(results, verdict, about, inquiry.moments),
@@ -123,6 +121,15 @@ def _item(item: Item) -> Data:
     }
 
 
+def _unseen_by(results: Results) -> dict[Unseen, str]:
+    """What could not be looked at, once, with the first check that wanted to: several read the same logs."""
+    found: dict[Unseen, str] = {}
+    for check, result in results:
+        for one in result.unseen:
+            found.setdefault(one, check.name)
+    return found
+
+
 def _unseen(one: Unseen) -> Data:
     return {"scope": clean(one.scope), "reason": clean(one.reason), "remedy": clean(one.remedy)}
 
@@ -160,7 +167,7 @@ def _sentence(results: Results, verdict: Verdict) -> str:
     """The verdict."""
     found = sum(result.counts.get(verdict, 0) for _, result in results)
     where = sum(1 for _, result in results if result.counts.get(verdict, 0))
-    blind = sum(len(result.unseen) for _, result in results)
+    blind = len(_unseen_by(results))
     if verdict is Verdict.SUSPICIOUS:
         return (
             f"{_count(found, 'sign')} of an intrusion, in {where} of {_count(len(results), 'check')}: "
@@ -193,7 +200,7 @@ def _by_name(results: Results, verdict: Verdict) -> str:
 
 def _trust(results: Results, about: About) -> str:
     """How far it can be trusted."""
-    blind = sum(len(result.unseen) for _, result in results)
+    blind = len(_unseen_by(results))
     said = [f"Looked as {about.by}" + ("" if about.root else ", who may not see everything")]
     if about.generation is None:
         said.append("without a baseline, so what is new could not be told from what was always there")

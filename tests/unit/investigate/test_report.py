@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hostguardd.investigate.about import about
 from hostguardd.investigate.inquiry import CHECKS, inquire
-from hostguardd.investigate.interface import MOMENTS, Item, Known, Verdict
+from hostguardd.investigate.interface import MOMENTS, Item, Known, Unseen, Verdict
 from hostguardd.investigate.report import build
 from hostguardd.investigate.scene import Options
 from tests import inquiries
@@ -98,6 +98,15 @@ def test_the_headline_says_how_far_it_can_be_trusted() -> None:
         assert words in poor["headline"][2]
     assert "rewritten" in of({}, level="digest")["headline"][2]
     assert "not asked for" in of({}, options=Options(packages=False))["headline"][2]
+
+
+def test_what_several_checks_could_not_see_is_told_once() -> None:
+    away = Unseen("logins", "no log of logins is there")
+    found = inquiries.inquiry({}, unseen={"logins": [away], "refusals": [away]})
+    report = valid(build(found, inquiries.about(), inquiries.CHECKS))
+    assert [(one["check"], one["scope"]) for one in report["unseen"]] == [("logins", "logins")]
+    assert sum(len(check["unseen"]) for check in report["checks"]) == 2
+    assert "1 thing could not be looked at" in report["headline"][2]
 
 
 def test_one_command_for_what_only_root_sees() -> None:
