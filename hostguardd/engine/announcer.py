@@ -8,7 +8,7 @@ The rules kept here:
 * if the log cannot be written, nothing is written down either, so nothing counts as told. What waits
   is bounded: beyond it the quietest are let go, to be found again by the sweep that then follows;
 * what came and went before it could be told is told all the same: that it was, and that it is over;
-* if the state cannot be written, what was told is kept until it can, so that it is not told again.
+* what was told is written down by the `Recorder`, or kept by it until that can be done.
 """
 
 from __future__ import annotations
@@ -19,22 +19,23 @@ from typing import Protocol
 
 from .. import health
 from ..describe import Event, Names, act_alerts, finding_alert, group_alerts
-from ..errors import AlertLogError, StoreError
+from ..errors import AlertLogError
 from ..host.own import give_back
 from ..model import Alert, Fact, FileFact, Finding, Row, Severity, Value, split
 from ..store.baseline import Baseline
 from ..store.database import Database
-from ..store.findings import CLEARED, Findings
+from ..store.findings import Findings
 from ..store.stories import Stories
 from .acts import Acts, Told
 from .attributing import Attribution
 from .chronicle import Actor, Chronicle
 from .company import Company, is_table, tells_head, to_tell
 from .expected import Windows, window_of
-from .held import Held, after, onto
+from .held import Held, onto
 from .keeper import Change
 from .outcome import announced
 from .provenance import Provenance
+from .recorder import Recorder
 
 SECOND = 1_000_000_000
 HOLD = SECOND // 20
@@ -101,7 +102,6 @@ class Announcer:
         self._storm = storm
         self._diagnose = diagnose
         self._waiting = Held()
-        self._unwritten = Held()  # told, and still to be written down
         self._health: list[Alert] = []
         self._loud_due = 0
         self._loud_since = 0  # the present second's beginning, and how many were told alone in it
@@ -113,14 +113,28 @@ class Announcer:
         self._company = Company(self._acts, account_tool)
         self._attribution = attribution
         self._provenance = provenance
-        self._stories = stories or Stories(database)
+        stories = stories or Stories(database)
         said = attribution.take if attribution is not None else lambda id: {}
-        self._chronicle = Chronicle(self._stories, said, automation, wall)
+        chronicle = Chronicle(stories, said, automation, wall)
+        self._recorder = Recorder(
+            database, baseline, findings, stories, chronicle, self._state_unwritable, self._sweep_again
+        )
         self._windows = windows
         self._broken_since = 0
         self.unwritable = ""
-        self.state_unwritable = ""
         self.resweep = False
+
+    @property
+    def state_unwritable(self) -> str:
+        """Why the state cannot be written at present; "" if it can."""
+        return self._recorder.unwritable
+
+    def _state_unwritable(self, problem: str) -> None:
+        self._diagnose("state cannot be written", {"problem": problem})
+        self.tell(health.alert("store.unwritable", self._wall(), problem=problem))
+
+    def _sweep_again(self) -> None:
+        self.resweep = True
 
     # -- coming in -------------------------------------------------------------------------------
 
@@ -135,7 +149,7 @@ class Announcer:
     def _all_held(self) -> tuple[Held, ...]:
         """All that is not written down, in the order of its telling."""
         parked = (self._provenance.held,) if self._provenance is not None else ()
-        return self._unwritten, self._waiting, *parked
+        return self._recorder.unwritten, self._waiting, *parked
 
     def open(self, least: Severity = Severity.INFO) -> Iterator[Finding]:
         """Open findings at least that loud, the loudest and oldest first; also those still waiting."""
@@ -187,7 +201,7 @@ class Announcer:
     def _known(self, change: Change) -> Change | None:
         """What of its key was not written down yet, and does not wait to be told by itself."""
         parked = None if self._provenance is None else self._provenance.held.get(change.fact, change.key)
-        return parked or self._unwritten.get(change.fact, change.key)
+        return parked or self._recorder.unwritten.get(change.fact, change.key)
 
     def tell(self, *alerts: Alert) -> None:
         """Alerts about ourselves: written with the next flush, which is now if it can be."""
@@ -263,7 +277,7 @@ class Announcer:
         self._loud_told += sum(one.severity >= Severity.HIGH for one in alerts)
         if self._windows is not None:
             self._windows.told(one for change, _ in outcome.apart for one in to_tell(change))
-        self._write_down(list(outcome.changes()))
+        self._recorder.write(list(outcome.changes()))
         self._provenance.told(outcome)
         if not self._provenance.held:  # thousands waited, and do so no longer
             self._database.shrink()
@@ -292,7 +306,7 @@ class Announcer:
 
     def _written(self, waiting: Sequence[Change]) -> None:
         """What was told is to be written down, and waits no longer."""
-        self._write_down(waiting)
+        self._recorder.write(waiting)
         for change in waiting:
             self._waiting.drop(change)
             self._company.dismiss(change)
@@ -327,7 +341,7 @@ class Announcer:
         self._written(waiting)
         self._loud_due = 0
         if everything:
-            self._rest_due = self._mono() + RETRY if self._unwritten else 0
+            self._rest_due = self._mono() + RETRY if self._recorder.unwritten else 0
             self._rest_since = self._mono()
             stormy = len(waiting) > self._storm
             self._hold = min(max(self._hold, SECOND // 2) * 2, LONGEST_HOLD) if stormy else HOLD
@@ -427,47 +441,6 @@ class Announcer:
                 self.resweep = True  # what was put back meanwhile is still to be told as over
             self._broken_since, self.unwritable = 0, ""
         return True
-
-    def _write_down(self, changes: Sequence[Change]) -> None:
-        """Commit what was told, or keep it until that can be done."""
-        for change in changes:
-            earlier = self._unwritten.get(change.fact, change.key)
-            self._unwritten.put(after(earlier, self._chronicle.told(change, earlier)))
-        if not self._unwritten:
-            return
-        try:
-            with self._database.transaction():
-                for change in self._unwritten:
-                    self._write_one(change)
-        except StoreError as error:
-            self._still_unwritten(str(error))
-            return
-        self._unwritten = Held()
-        if self.state_unwritable:
-            self.state_unwritable = ""
-            self.resweep = True  # what was put back meanwhile could not be compared with what was seen
-
-    def _write_one(self, change: Change) -> None:
-        self._baseline.keep_content(change.contents.items())
-        if change.restored:
-            self._baseline.forget(change.fact, change.key)
-        else:
-            self._baseline.note(change.fact, change.key, change.row)
-        if change.finding is not None:
-            self._findings.put(change.finding)  # also what is over: it may never have been written down
-            if change.story is not None:
-                self._stories.put(change.finding.id, change.story)
-            if change.event == "cleared":
-                self._findings.close(change.finding.id, CLEARED, change.finding.last_seen)
-
-    def _still_unwritten(self, problem: str) -> None:
-        """Say so once, and keep what was told within bounds: beyond, it will be found and told again."""
-        if not self.state_unwritable:
-            self._diagnose("state cannot be written", {"problem": problem})
-            self.tell(health.alert("store.unwritable", self._wall(), problem=problem))
-        self.state_unwritable = problem
-        if len(self._unwritten) > MOST_UNTOLD:
-            self._unwritten = Held()
 
     def _shed(self) -> None:
         """Keep what waits bounded: let the quietest go, they will be found again."""

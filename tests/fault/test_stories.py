@@ -80,7 +80,7 @@ def told(inside: Inside) -> Told:
     announcer = inside.engine.announcer
     attribution = Attribution(found, Names(), lambda: 0, inside.clock.wall)
     announcer._attribution = attribution
-    announcer._chronicle._said = attribution.take
+    announcer._recorder._chronicle._said = attribution.take
     return found
 
 
