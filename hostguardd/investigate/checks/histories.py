@@ -14,13 +14,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ...accounts import User
-from ...engine.parts import SystemNames
 from ...facts.logs import WHOLE, LogFact, LoginFact
 from ...model import join, split
-from ...words.logs import LOG
 from ..interface import Confidence, Evidence, Found, Item, Moment, Unseen, Verdict, text, word
 from ..logs.commands import LONGEST, Rule, Typed, judge, typed
 from ..logs.redact import redact
+from ..logs.states import state_of
 from ..scene import SUDO, Scene
 
 FILE: Final = 4 * 1024**2
@@ -190,17 +189,8 @@ def _states(scene: Scene, facts: list[LogFact]) -> Iterator[Found]:
             continue
         elsewhere = fact.state == "linked" and not fact.detail.startswith((b"/dev/", b"/proc/", b"/tmp/"))
         quiet = elsewhere or fact.state == "locked"
-        yield Item(
-            text(fact.path),
-            Verdict.NOTABLE if quiet else Verdict.SUSPICIOUS,
-            LOG.new(fact, SystemNames()),
-            WIPED,
-            LOOK,
-            scene.known(fact),
-            "T1070.003",
-            {"state": fact.state, "size": fact.size, "lost": fact.lost, "detail": text(fact.detail)},
-            (Evidence(text(fact.path), text(fact.detail)),),
-        )
+        verdict = Verdict.NOTABLE if quiet else Verdict.SUSPICIOUS
+        yield state_of(scene, fact, verdict, WIPED, LOOK, "T1070.003")
 
 
 def _without(scene: Scene, owners: dict[bytes, LogFact], kept: set[bytes]) -> Iterator[Found]:

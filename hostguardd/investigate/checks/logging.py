@@ -13,14 +13,13 @@ import time
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from ...engine.parts import SystemNames
 from ...facts.logs import WHOLE, LogFact
 from ...host.live import Process
 from ...model import SettingFact, join
-from ...words.logs import LOG
 from ..interface import Confidence, Evidence, Found, Item, Moment, Unseen, Verdict, text, word
 from ..logs.logfiles import LOGINS, Reading, reading
 from ..logs.pulse import Gap, Pulse, spoke
+from ..logs.states import state_of
 from ..scene import SUDO, Scene
 
 DAY: Final = 86400
@@ -105,17 +104,8 @@ def _states(scene: Scene) -> Iterator[Item]:
         if fact.view != "logs" or fact.state == WHOLE:
             continue
         elsewhere = fact.state == "linked" and not fact.detail.startswith(NOWHERE)
-        yield Item(
-            text(fact.path),
-            Verdict.NOTABLE if elsewhere else Verdict.SUSPICIOUS,
-            LOG.new(fact, SystemNames()),
-            WIPED,
-            SAVE,
-            scene.known(fact),
-            "T1070.002",
-            {"state": fact.state, "size": fact.size, "lost": fact.lost, "detail": text(fact.detail)},
-            (Evidence(text(fact.path), text(fact.detail)),),
-        )
+        verdict = Verdict.NOTABLE if elsewhere else Verdict.SUSPICIOUS
+        yield state_of(scene, fact, verdict, WIPED, SAVE, "T1070.002")
 
 
 # -- times -----------------------------------------------------------------------------------------

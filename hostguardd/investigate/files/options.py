@@ -46,6 +46,18 @@ def _lines(text: bytes) -> list[tuple[int, bytes]]:
     return [(number, line[:LONGEST]) for number, line in code(text)[:MOST]]
 
 
+def _each(pattern: bytes, clause: str, verdict: Verdict, means: str) -> Callable[[bytes], Iterator[Option]]:
+    """A look at a file of which each line that bears a pattern is told alike."""
+    told = re.compile(pattern)
+
+    def look(text: bytes) -> Iterator[Option]:
+        return (
+            Option(number, line, clause, verdict, means) for number, line in _lines(text) if told.search(line)
+        )
+
+    return look
+
+
 SSHD: Final[tuple[_Rule, ...]] = (
     (b"permitemptypasswords", b"yes", "lets accounts in that have no password", SUSPICIOUS,
      "A way in without a key."),
@@ -215,26 +227,19 @@ def resolver(text: bytes) -> Iterator[Option]:
             yield Option(number, line, "answers for all names", FINE)
 
 
-_PERMITS: Final = re.compile(
-    rb"-?auth\s+(?:sufficient|\[[^\]\n]{0,200}\b(?:success|default)=done\b[^\]\n]{0,200}\])\s+(?:/\S{0,200}/)?"
-    rb"pam_permit\.so"
-)
+pam = _each(
+    rb"\A-?auth\s+(?:sufficient|\[[^\]\n]{0,200}\b(?:success|default)=done\b[^\]\n]{0,200}\])\s+"
+    rb"(?:/\S{0,200}/)?pam_permit\.so",
+    "lets everybody in, whatever they type", SUSPICIOUS, "Any password opens any account.",
+)  # fmt: skip
+"""Of pam.d(5): what lets in whoever asks."""
 
 
-def pam(text: bytes) -> Iterator[Option]:
-    """Of pam.d(5): what lets in whoever asks."""
-    for number, line in _lines(text):
-        if _PERMITS.match(line):
-            yield Option(number, line, "lets everybody in, whatever they type", SUSPICIOUS,
-                         "Any password opens any account.")  # fmt: skip
-
-
-def environment(text: bytes) -> Iterator[Option]:
-    """Of pam_env.conf(5) and systemd-system.conf(5): variables that everything starts with."""
-    for number, line in _lines(text):
-        if re.search(rb"\bLD_(?:PRELOAD|AUDIT|LIBRARY_PATH)\b", line):
-            yield Option(number, line, "loads libraries into what is started", SUSPICIOUS,
-                         "Root kits hide processes, files and connections this way.")  # fmt: skip
+environment = _each(
+    rb"\bLD_(?:PRELOAD|AUDIT|LIBRARY_PATH)\b", "loads libraries into what is started", SUSPICIOUS,
+    "Root kits hide processes, files and connections this way.",
+)  # fmt: skip
+"""Of pam_env.conf(5) and systemd-system.conf(5): variables that everything starts with."""
 
 
 def trusted(text: bytes) -> Iterator[Option]:
@@ -246,21 +251,17 @@ def trusted(text: bytes) -> Iterator[Option]:
         )
 
 
-def exports(text: bytes) -> Iterator[Option]:
-    """Of exports(5)."""
-    for number, line in _lines(text):
-        if b"no_root_squash" in line:
-            means = "Root of another host makes set-uid files here."
-            yield Option(number, line, "lets root of other hosts be root in it", NOTABLE, means)
+exports = _each(
+    rb"no_root_squash", "lets root of other hosts be root in it", NOTABLE,
+    "Root of another host makes set-uid files here.",
+)  # fmt: skip
+"""Of exports(5)."""
 
 
-def aliases(text: bytes) -> Iterator[Option]:
-    """Of aliases(5): mail that runs a program."""
-    for number, line in _lines(text):
-        if re.search(rb":\s*[\"']?\|", line) or re.search(rb",\s*[\"']?\|", line):
-            yield Option(
-                number, line, "runs a program for each mail", NOTABLE, "A mail from anywhere starts it."
-            )
+aliases = _each(
+    rb"[:,]\s*[\"']?\|", "runs a program for each mail", NOTABLE, "A mail from anywhere starts it."
+)
+"""Of aliases(5): mail that runs a program."""
 
 
 _POWER: Final = re.compile(
@@ -291,22 +292,20 @@ def tmpfiles(text: bytes) -> Iterator[Option]:
             yield Option(number, line, "writes there at each start", NOTABLE, "What was removed comes back.")
 
 
-def sysctl(text: bytes) -> Iterator[Option]:
-    """Of sysctl.d(5): programs that the kernel itself starts."""
-    for number, line in _lines(text):
-        if re.match(rb"-?kernel[./](?:core_pattern\s*=\s*\||modprobe\s*=|hotplug\s*=\s*/)", line):
-            yield Option(number, line, "has the kernel itself run a program as root", NOTABLE,
-                         "A crash, or any name of a module that is unknown, starts it.")  # fmt: skip
+sysctl = _each(
+    rb"\A-?kernel[./](?:core_pattern\s*=\s*\||modprobe\s*=|hotplug\s*=\s*/)",
+    "has the kernel itself run a program as root", NOTABLE,
+    "A crash, or any name of a module that is unknown, starts it.",
+)  # fmt: skip
+"""Of sysctl.d(5): programs that the kernel itself starts."""
 
 
-def rsyslog(text: bytes) -> Iterator[Option]:
-    """Of rsyslog.conf(5): lines of logs that start a program."""
-    for number, line in _lines(text):
-        if re.search(rb"\bbinary\s*=\s*[\"']?/", line, re.IGNORECASE) or re.match(
-            rb"[a-z*][\w*.,;!=]*\s+\^/", line
-        ):
-            yield Option(number, line, "hands lines of the logs to a program", NOTABLE,
-                         "A line that anybody may write, a login say, wakes it.")  # fmt: skip
+rsyslog = _each(
+    rb"(?i:\bbinary\s*=\s*[\"']?/)|\A[a-z*][\w*.,;!=]*\s+\^/",
+    "hands lines of the logs to a program", NOTABLE,
+    "A line that anybody may write, a login say, wakes it.",
+)  # fmt: skip
+"""Of rsyslog.conf(5): lines of logs that start a program."""
 
 
 def binfmt(text: bytes) -> Iterator[Option]:
@@ -317,12 +316,11 @@ def binfmt(text: bytes) -> Iterator[Option]:
                          "With the flag C it has the rights of set-uid files of that kind.")  # fmt: skip
 
 
-def polkit(text: bytes) -> Iterator[Option]:
-    """Of polkit(8): rules that ask for no password."""
-    for number, line in _lines(text):
-        if b"polkit.Result.YES" in line:
-            yield Option(number, line, "lets somebody do it without a password", NOTABLE,
-                         "By it an account starts services, and so anything, as root.")  # fmt: skip
+polkit = _each(
+    rb"polkit\.Result\.YES", "lets somebody do it without a password", NOTABLE,
+    "By it an account starts services, and so anything, as root.",
+)  # fmt: skip
+"""Of polkit(8): rules that ask for no password."""
 
 
 LOOKS: Final[tuple[Look, ...]] = (
