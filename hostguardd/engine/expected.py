@@ -120,9 +120,14 @@ class Windows:
         return window
 
     def extend(self, id: str, actor: str, seconds: float) -> Window:
-        """Let a window be open for so long from now."""
+        """Let a window be open for so long from now. All in all it is open no longer than one may be."""
         window, length = self._still_open(id), self._length(seconds)
         now = self._clock.wall()
+        if now < window.opened or now - window.opened + length > self._longest() * SECOND:
+            raise UsageError(
+                f"window {id} would be open for longer since it was opened than [windows] longest allows"
+                f" ({self._longest():g} s): announce the rest anew"
+            )
         window = replace(
             window, until=now + length, deadline=self._clock.boot() + length, left=length, boot=self._boot()
         )

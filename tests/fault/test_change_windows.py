@@ -255,6 +255,18 @@ def test_an_extended_window_lasts_longer(inside: Inside) -> None:
         assert "not open any more" in ask(inside, "window-extend", id=id, length=60)["error"]["message"]
 
 
+def test_extending_makes_no_window_longer_than_one_may_be(inside: Inside) -> None:
+    with inside.running():
+        id = expect(inside)
+        longest = 86_400
+        assert ask(inside, "window-extend", id=id, length=longest - LENGTH)["window"]["state"] == "open"
+        inside.clock.set = (longest - LENGTH) * SECOND
+        inside.clock.slept = (longest - 2 * LENGTH) * SECOND
+        refused = ask(inside, "window-extend", id=id, length=2 * LENGTH)["error"]["message"]
+        assert "longest" in refused
+        assert "since it was opened" in refused
+
+
 def test_a_last_look_that_does_not_end_keeps_no_window_open(
     inside: Inside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
