@@ -7,6 +7,7 @@ since, or its database may have been changed.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -15,13 +16,14 @@ from ..causes import group
 from ..control.job import Job
 from ..describe import finding_json
 from ..errors import UsageError
-from ..host.bundle import Host
-from ..model import Blind, FileFact, Finding, SetIdFact
-from ..packages.make import packages_of
+from ..model import FileFact, Finding, SetIdFact
+from ..packages.evidence import Question, Seen
+from ..packages.interface import Level
 from ..record import clean, escape, timestamp
 from ..store.findings import OPEN
 from ..story import Story
 from .engine import Engine
+from .judges import answer
 from .reading import aside
 
 SECOND: Final = 1_000_000_000
@@ -46,7 +48,7 @@ def explain(engine: Engine, job: Job) -> None:
     finding, status = found
     story = engine.stories.of(id)
     related, more = _related(engine, finding, story)
-    answer = {
+    known = {
         "finding": finding_json(finding, engine.names) | {"status": status},
         "story": story_json(story),
         "times": times(finding, story),
@@ -54,12 +56,12 @@ def explain(engine: Engine, job: Job) -> None:
         "related": related,
         "more_related": more,
     }
-    subject, host = finding.drift.subject, engine.host
+    subject, root = finding.drift.subject, engine.host.files.root
     if not isinstance(subject, FileFact | SetIdFact):
-        job.finish({**answer, "package": None})
+        job.finish({**known, "package": None})
         return
     path = subject.path
-    aside(job, lambda: job.finish({**answer, "package": evidence(host, path)}))
+    aside(job, lambda: job.finish({**known, "package": evidence(root, path)}))
 
 
 def story_json(story: Story) -> dict[str, Any]:
@@ -160,27 +162,19 @@ def _same(story: Story, other: Story) -> str:
 # -- the package -------------------------------------------------------------------------------------
 
 
-def evidence(host: Host, path: bytes) -> Mapping[str, Any]:
-    """What the package manager says of a path now. `departs` is how the file differs from its package, None
-    where that could not be seen; `problem` says why, or why nothing is known at all."""
-    packages = packages_of(host)
-    owner = packages.owners([path]).get(path)
-    found: dict[str, Any] = {
-        "manager": packages.name, "owner": None, "version": None, "level": None, "config": False,
-        "departs": None, "detail": "", "problem": packages.problem,
-    }  # fmt: skip
-    if owner is None:
-        return found
-    found |= {
-        "owner": clean(owner.package),
-        "version": clean(owner.version),
-        "level": owner.level.label,
-        "config": owner.config,
-        "departs": [],
+def evidence(root: bytes, path: bytes) -> Mapping[str, Any]:
+    """What the package manager says of a path now, by a process of its own. `departs` is how the file differs
+    from its package, None where that could not be seen; `problem` is why, or why nothing is known at all."""
+    told = answer(Question(root, time.time(), [path], b""))
+    seen = told.seen.get(path, Seen())
+    owned = bool(seen.package)
+    return {
+        "manager": told.manager,
+        "owner": clean(seen.package) if owned else None,
+        "version": clean(seen.version) if owned else None,
+        "level": Level(seen.level).label if owned else None,
+        "config": seen.config,
+        "departs": [*seen.words] if owned and not seen.problem else None,
+        "detail": clean(seen.detail),
+        "problem": clean(told.problem or seen.problem),
     }
-    for one in packages.verify(lambda: False, [path]):
-        if isinstance(one, Blind):
-            found |= {"departs": None, "problem": clean(one.reason)}
-        else:
-            found |= {"departs": [*one.changed], "detail": clean(one.detail)}
-    return found

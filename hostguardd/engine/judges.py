@@ -77,26 +77,32 @@ class Clerks:
             self._thread.join(2.0)
 
     def _run(self, question: Question) -> None:
-        try:
-            self._answer = self._asked(question)
-        except (OSError, ValueError) as error:
-            self._answer = nothing(f"the package manager could not be asked: {error}")
+        self._answer = answer(question, self._stopping.is_set)
         if not self._stopping.is_set():
             self._wake()
 
-    def _asked(self, question: Question) -> Answer:
+
+def answer(question: Question, stopping: Callable[[], bool] = lambda: False) -> Answer:
+    """What a clerk of its own says; waits for it, PATIENCE at most, or until `stopping`."""
+    try:
         worker = Worker.hire(CLERK)
         try:
-            worker.send(marshal.dumps(tuple(question)))
-            deadline = time.monotonic() + PATIENCE
-            with selectors.DefaultSelector() as ready:
-                ready.register(worker.source, selectors.EVENT_READ)
-                while time.monotonic() < deadline and not self._stopping.is_set():
-                    worker.push()
-                    if not ready.select(0.1):
-                        continue
-                    for answer in worker.heard():
-                        return Answer.of(answer)
-            return nothing(f"the package manager was silent for {PATIENCE:.0f} s")
+            return _heard(worker, question, stopping)
         finally:
             dismiss([worker])
+    except (OSError, ValueError) as error:
+        return nothing(f"the package manager could not be asked: {error}")
+
+
+def _heard(worker: Worker, question: Question, stopping: Callable[[], bool]) -> Answer:
+    worker.send(marshal.dumps(tuple(question)))
+    deadline = time.monotonic() + PATIENCE
+    with selectors.DefaultSelector() as ready:
+        ready.register(worker.source, selectors.EVENT_READ)
+        while time.monotonic() < deadline and not stopping():
+            worker.push()
+            if not ready.select(0.1):
+                continue
+            for found in worker.heard():
+                return Answer.of(found)
+    return nothing(f"the package manager was silent for {PATIENCE:.0f} s")

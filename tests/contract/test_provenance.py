@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from hostguardd.engine.explaining import evidence
 from hostguardd.engine.outcome import drift_of
 from hostguardd.host.bundle import image
 from hostguardd.packages.clerk import survey
@@ -232,6 +233,16 @@ class Updates:
         watched.update()
         found = loud(watched.told())
         assert found == {"/usr/bin/trial0": "critical", "/usr/bin/trial1": "high"}
+
+    def test_what_a_package_says_now_is_told_with_a_finding(self, root: Path) -> None:
+        place = os.fsencode(root)
+        whole = evidence(place, b"/usr/bin/trial0")
+        assert whole["owner"].partition(".")[0] == "trial0", "rpm adds the architecture"
+        assert (whole["departs"], whole["problem"]) == ([], "")
+        assert whole["level"] == self.level
+        (root / "usr/bin/trial0").write_text("patched\n")
+        assert "content" in evidence(place, b"/usr/bin/trial0")["departs"]
+        assert evidence(place, b"/usr/bin/site-tool")["owner"] is None
 
     def test_who_exchanges_a_folder_while_it_is_compared_proves_nothing(
         self, watched: Watched, root: Path, made: Path, monkeypatch: pytest.MonkeyPatch
