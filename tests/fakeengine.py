@@ -177,6 +177,10 @@ def status() -> dict[str, Any]:
     }  # fmt: skip
 
 
+Run = Callable[..., tuple[int, str, str]]
+"""A command of hostguardctl: (exit code, standard output, standard error)."""
+
+
 class FakeEngine:
     """The loop's side of the control socket, and the server in front of it."""
 

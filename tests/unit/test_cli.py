@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,27 +26,7 @@ from hostguardd.host.ready import ready
 from hostguardd.investigate import command
 from hostguardd.model import Severity
 from tests import inquiries, scenes
-from tests.fakeengine import FakeEngine, alert, generation, netcat
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[FakeEngine]:
-    with FakeEngine(tmp_path) as engine:
-        yield engine
-
-
-@pytest.fixture
-def run(engine: FakeEngine, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command against the engine: (exit code, standard output, standard error)."""
-
-    def runner(*argv: str) -> tuple[int, str, str]:
-        code = cli.main(["--config", str(engine.config), *argv])
-        told = capsys.readouterr()
-        return code, told.out, told.err
-
-    return runner
+from tests.fakeengine import FakeEngine, Run, alert, generation, netcat
 
 
 @pytest.mark.parametrize(

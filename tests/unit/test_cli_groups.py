@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from hostguardd import cli
 from hostguardd.errors import Exit
 from hostguardd.model import Severity
 from tests import tales
-from tests.fakeengine import FakeEngine
-from tests.unit.test_cli import Run, Screen
+from tests.fakeengine import FakeEngine, Run
+from tests.unit.test_cli import Screen
 
 
 @pytest.fixture
@@ -21,16 +20,6 @@ def engine(tmp_path: Path) -> Iterator[FakeEngine]:
     with FakeEngine(tmp_path) as engine:
         engine.findings = tales.listed(tales.PACKAGE, tales.UNKNOWN, tales.SESSION)
         yield engine
-
-
-@pytest.fixture
-def run(engine: FakeEngine, capsys: pytest.CaptureFixture[str]) -> Run:
-    def runner(*argv: str) -> tuple[int, str, str]:
-        code = cli.main(["--config", str(engine.config), *argv])
-        told = capsys.readouterr()
-        return code, told.out, told.err
-
-    return runner
 
 
 SESSION = tales.listed(tales.SESSION)[0]["story"]["group"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,28 +13,9 @@ from hostguardd import cli
 from hostguardd.errors import Exit
 from hostguardd.render import pages, windows
 from hostguardd.render.paper import Paper
-from tests.fakeengine import NOW, FakeEngine, ago, backup, generation, netcat, status
+from tests.fakeengine import NOW, FakeEngine, Run, ago, backup, generation, netcat, status
 
 PAPER = Paper(0, False, NOW)
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[FakeEngine]:
-    with FakeEngine(tmp_path) as engine:
-        yield engine
-
-
-@pytest.fixture
-def run(engine: FakeEngine, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command against the engine: (exit code, standard output, standard error)."""
-
-    def runner(*argv: str) -> tuple[int, str, str]:
-        code = cli.main(["--config", str(engine.config), *argv])
-        told = capsys.readouterr()
-        return code, told.out, told.err
-
-    return runner
 
 
 def window(**more: Any) -> dict[str, Any]:
