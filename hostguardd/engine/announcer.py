@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from .. import health
-from ..describe import Event, Names, act_alerts, finding_alert, group_alerts
+from ..describe import Event, Names
 from ..errors import AlertLogError
 from ..host.own import give_back
 from ..model import Alert, Fact, FileFact, Finding, Row, Severity, Value, split
@@ -30,6 +30,7 @@ from .acts import Acts, Told
 from .attributing import Attribution
 from .chronicle import Actor, Chronicle
 from .company import Company, is_table, tells_head, to_tell
+from .composer import Composer
 from .expected import Windows, window_of
 from .held import Held, onto
 from .keeper import Change
@@ -111,7 +112,7 @@ class Announcer:
         self._hold = HOLD
         self._acts = Acts(self._approved)
         self._company = Company(self._acts, account_tool)
-        self._attribution = attribution
+        self._composer = Composer(names, wall, attribution, windows, storm)
         self._provenance = provenance
         stories = stories or Stories(database)
         said = attribution.take if attribution is not None else lambda id: {}
@@ -268,8 +269,8 @@ class Announcer:
             self._wall(),
             self._names,
             max(FEW, self._loud_left(now)),
-            self._attributed,
-            self._attributed_group,
+            self._composer.attributed,
+            self._composer.attributed_group,
         )
         if not self._append([*self._health, *alerts]):
             return False
@@ -290,11 +291,7 @@ class Announcer:
         alerts = [
             alert
             for act, changes in parts.items()
-            for alert in self._attributed_group(
-                act_alerts(act.head, _findings(changes), self._wall(), self._names),
-                _findings(changes),
-                "opened",
-            )
+            for alert in self._composer.parts(act.head, _findings(changes))
         ]
         if not self._append([*self._health, *alerts]):
             self._shed()
@@ -321,15 +318,8 @@ class Announcer:
         own += [one for act in acts[most:] for one in (act.head, *act.parts)]
         del acts[most:]
         alone = self._alone(own, len(acts), package)
-        alerts = [
-            self._attributed(
-                finding_alert(*act.head, self._wall(), self._names, parts=[one for one, _ in act.parts]),
-                *act.head,
-                parts=[one for one, _ in act.parts],
-            )
-            for act in acts
-        ]
-        alerts += [*self._alerts(own, alone, package), *self._expected(waiting)]
+        alerts = [self._composer.act(act.head, [one for one, _ in act.parts]) for act in acts]
+        alerts += [*self._composer.alerts(own, alone, package), *self._composer.expected(waiting)]
         if not self._append([*self._health, *alerts]):
             self._shed()
             return False
@@ -374,49 +364,6 @@ class Announcer:
                 rest.setdefault(one[1], []).append(one)
         few = 1 if package else FEW
         return [*alone, *(one for ones in rest.values() if len(ones) <= few for one in ones)]
-
-    def _alerts(self, told: Sequence[Told], alone: Sequence[Told], package: str) -> list[Alert]:
-        now = self._wall()
-        single = {id(one) for one in alone}
-        alerts = [
-            self._attributed(finding_alert(finding, event, now, self._names), finding, event)
-            for finding, event in alone
-        ]
-        rest: dict[Event, list[Finding]] = {}
-        for one in told:
-            if id(one) not in single:
-                rest.setdefault(one[1], []).append(one[0])
-        deed = f"While {package} installed or removed packages, " if package else ""
-        for event in ("opened", "changed", "cleared"):
-            if findings := rest.get(event):
-                group = group_alerts(findings, now, self._names, event, deed)
-                alerts += self._attributed_group(group, findings, event)
-        return alerts
-
-    def _expected(self, waiting: Sequence[Change]) -> list[Alert]:
-        """Alerts of what was announced, for each window."""
-        by_window: dict[str, list[Told]] = {}
-        for change in waiting:
-            if window := window_of(change):
-                by_window.setdefault(window, []).extend(to_tell(change))
-        return [
-            alert
-            for window, told in by_window.items()
-            if self._windows is not None
-            for alert in self._windows.quiet(
-                self._alerts(told, told if len(told) <= self._storm else (), ""), window
-            )
-        ]
-
-    def _attributed(
-        self, alert: Alert, finding: Finding, event: Event, parts: Sequence[Finding] = ()
-    ) -> Alert:
-        return alert if self._attribution is None else self._attribution.one(alert, finding, event, parts)
-
-    def _attributed_group(
-        self, alerts: Sequence[Alert], findings: Sequence[Finding], event: Event
-    ) -> Sequence[Alert]:
-        return alerts if self._attribution is None else self._attribution.group(alerts, findings, event)
 
     def _append(self, alerts: Sequence[Alert]) -> bool:
         now = self._mono()

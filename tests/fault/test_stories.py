@@ -79,7 +79,7 @@ def told(inside: Inside) -> Told:
     found = Told()
     announcer = inside.engine.announcer
     attribution = Attribution(found, Names(), lambda: 0, inside.clock.wall)
-    announcer._attribution = attribution
+    announcer._composer._attribution = attribution
     announcer._recorder._chronicle._said = attribution.take
     return found
 

@@ -13,7 +13,8 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,19 @@ def packaged(root: Path) -> None:
         subprocess.run(["chroot", str(root), *command], check=True, capture_output=True)
     shutil.rmtree(build)
     (root / "build.deb").unlink()
+
+
+@contextmanager
+def kept(folder: Path, variable: str, live: Callable[[Path], object]) -> Iterator[Path]:
+    """The root of a host after `live` made it, in `folder` and gone afterwards; or in the folder that an
+    environment variable names, where it is kept, and judged once more if it is there already."""
+    place = os.environ.get(variable)
+    root = Path(place) if place else folder / "root"
+    if not (root / "result.json").exists():
+        live(root)
+    yield root
+    if not place:
+        shutil.rmtree(root)
 
 
 def program(root: Path, command: str, after: str = "") -> None:

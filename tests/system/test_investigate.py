@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,9 +30,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(PATIENCE + 300)]
 @pytest.fixture(scope="module")
 def host(debian: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The root of a host after all inquiries into it."""
-    kept = os.environ.get("HOSTGUARD_INQUIRY")  # a folder to keep it in, or to judge once more
-    root = Path(kept) if kept else tmp_path_factory.mktemp("inquiry") / "root"
-    if not (root / "result.json").exists():
+
+    def live(root: Path) -> None:
         guest.copied(debian, root)
         guest.install(root)
         guest.packaged(root)
@@ -45,9 +43,9 @@ def host(debian: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
             )
         guest.program(root, "/usr/bin/env -C /trial /usr/bin/python3 -m tests.system.inquiries")
         guest.boot(root, PATIENCE)
-    yield root
-    if not kept:
-        shutil.rmtree(root)
+
+    with guest.kept(tmp_path_factory.mktemp("inquiry"), "HOSTGUARD_INQUIRY", live) as root:
+        yield root
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,17 +23,16 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(PATIENCE + 300)]
 @pytest.fixture(scope="module")
 def hour(debian: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The root of a host after its quiet hour."""
-    kept = os.environ.get("HOSTGUARD_HOUR")  # a folder to keep it in, or to judge once more
-    root = Path(kept) if kept else tmp_path_factory.mktemp("quiet") / "root"
-    if not (root / "result.json").exists():
+
+    def live(root: Path) -> None:
         guest.copied(debian, root)
         guest.install(root)
         shutil.copy(ROOT / "tests/system/quiet.py", root)
         guest.program(root, "/usr/bin/python3 /quiet.py")
         guest.boot(root, PATIENCE)
-    yield root
-    if not kept:
-        shutil.rmtree(root)
+
+    with guest.kept(tmp_path_factory.mktemp("quiet"), "HOSTGUARD_HOUR", live) as root:
+        yield root
 
 
 @pytest.fixture(scope="module")

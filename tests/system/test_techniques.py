@@ -48,9 +48,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(PATIENCE + 300)]
 @pytest.fixture(scope="module")
 def day(debian: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The root of a host after all that was done to it."""
-    kept = os.environ.get("HOSTGUARD_DAY")  # a folder to keep it in, or to judge once more
-    root = Path(kept) if kept else tmp_path_factory.mktemp("techniques") / "root"
-    if not (root / "result.json").exists():
+
+    def live(root: Path) -> None:
         guest.copied(debian, root)
         guest.install(root)
         trial = root / "trial"
@@ -65,9 +64,9 @@ def day(debian: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
             f"/usr/bin/env -C /trial /usr/bin/python3 -m techniques {os.environ.get('HOSTGUARD_ACTS', '')}",
         )
         guest.boot(root, PATIENCE)
-    yield root
-    if not kept:
-        shutil.rmtree(root)
+
+    with guest.kept(tmp_path_factory.mktemp("techniques"), "HOSTGUARD_DAY", live) as root:
+        yield root
 
 
 def compile_hide(folder: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,17 +30,16 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(PATIENCE + 300)]
 @pytest.fixture(scope="module")
 def day(debian: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The root of a host after its updates."""
-    kept = os.environ.get("HOSTGUARD_UPDATES")  # a folder to keep it in, or to judge once more
-    root = Path(kept) if kept else tmp_path_factory.mktemp("updates") / "root"
-    if not (root / "result.json").exists():
+
+    def live(root: Path) -> None:
         guest.copied(debian, root)
         guest.install(root)
         shutil.copy(ROOT / "tests/system/update_day.py", root)
         guest.program(root, "/usr/bin/python3 /update_day.py")
         guest.boot(root, PATIENCE)
-    yield root
-    if not kept:
-        shutil.rmtree(root)
+
+    with guest.kept(tmp_path_factory.mktemp("updates"), "HOSTGUARD_UPDATES", live) as root:
+        yield root
 
 
 @pytest.fixture(scope="module")
