@@ -21,6 +21,7 @@ from ..files.belongs import Belongs, belongs, odd_place
 from ..files.deeds import code, deeds, program
 from ..files.entries import MOST, Entry, crontab, script
 from ..files.kinds import (
+    AT_LOGIN,
     CRON_OF_ACCOUNT,
     HOMES,
     KINDS,
@@ -31,6 +32,7 @@ from ..files.kinds import (
     Kind,
 )
 from ..files.options import LOOKS, Option
+from ..files.searchpath import searched
 from ..files.standing import standing as known
 from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict, text
 from ..logs.redact import redact
@@ -92,7 +94,7 @@ def look(scene: Scene) -> Iterator[Found]:
     for file, found in entries:
         worst, standing = Verdict.FINE, known(scene, file.path)
         items = (
-            [whole(file, found, owned[file.path], standing)]
+            [whole(scene, file, found, owned[file.path], standing)]
             if file.kind.scripts
             else [one_entry(scene, file, entry, owned, standing) for entry in found if entry.command]
         )
@@ -260,18 +262,20 @@ def one_entry(
     })  # fmt: skip
 
 
-def whole(file: File, lines: list[Entry], source: Belongs, standing: Known) -> Item:
+def whole(scene: Scene, file: File, lines: list[Entry], source: Belongs, standing: Known) -> Item:
     """The item of a script, with the worst of its lines."""
     place = text(file.path)
     verdict, reasons, technique = Verdict.FINE, list[str](), file.kind.technique
     shown = b""
+    user = next((one for one in scene.users if file.owner and one.name == file.owner), None)
     for line in lines if not source.as_brought else ():
-        for deed in deeds(line.command):
+        paths = searched(scene, line.command, user) if technique == AT_LOGIN else ()
+        for deed in (*deeds(line.command), *paths):
             if deed.verdict > verdict:
                 verdict, shown, technique = deed.verdict, redact(line.command), deed.technique or technique
                 reasons = [f"line {line.line} {deed.clause}: `{text(shown, 200)}`"]
     worse, reason = of_file(file, source, standing)
-    if worse > Verdict.FINE and file.kind.technique == "T1546.004" and in_homes(file.path):
+    if worse > Verdict.FINE and file.kind.technique == AT_LOGIN and in_homes(file.path):
         worse, reason = Verdict.FINE, ""  # everybody writes their own
     verdict = max(verdict, worse)
     reasons += [reason] if reason else []

@@ -42,6 +42,9 @@ class Kind(NamedTuple):
     own: bool = False
 
 
+AT_LOGIN: Final = "T1546.004"
+"""The technique of whoever plants what a login runs."""
+
 _UNIT_NAMES: Final = tuple(b"/*." + kind for kind in (b"service", b"timer", b"socket", b"path", b"conf"))
 _UNITS: Final = tuple(
     top + name
@@ -108,7 +111,7 @@ KINDS: Final[tuple[Kind, ...]] = (
             b"/etc/bash_completion.d/*", b"/etc/X11/Xsession.d/*", b"/etc/X11/xinit/xinitrc.d/*",
             b"/etc/update-motd.d/*", b"/etc/ssh/sshrc", b"/etc/bash.bash_logout", b"/etc/skel/.*",
         ),
-        script, "T1546.004", scripts=True,
+        script, AT_LOGIN, scripts=True,
     ),
     Kind(
         "a script run for the network",
@@ -165,7 +168,7 @@ OF_ACCOUNT: Final[tuple[Kind, ...]] = (
 SPOOLS: Final = (b"/var/spool/cron/crontabs", b"/var/spool/cron", b"/var/spool/fcron", b"/var/spool/incron")
 
 CRON_OF_ACCOUNT: Final = Kind("an account's table of cron", (), crontab, "T1053.003")
-LOGIN_OF_ACCOUNT: Final = Kind("a script run at an account's login", (), script, "T1546.004", scripts=True)
+LOGIN_OF_ACCOUNT: Final = Kind("a script run at an account's login", (), script, AT_LOGIN, scripts=True)
 
 MADE_BY_SCRIPTS: Final = compile_paths(
     [

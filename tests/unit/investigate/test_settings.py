@@ -9,6 +9,7 @@ import pytest
 
 from hostguardd.investigate.checks import settings
 from hostguardd.investigate.interface import Verdict
+from tests import rights
 from tests.fakehost import FakeFiles
 from tests.fakepackages import FakePackages
 from tests.scenes import Findings, looked, scene
@@ -287,3 +288,45 @@ def test_each_option_that_opens_a_door(tmp_path: Path, path: str) -> None:
     (item,) = look(tmp_path).of(Verdict.NOTABLE)
     assert item.name.startswith(f"{path}:")
     assert item.technique
+
+
+@pytest.mark.parametrize(
+    ("path", "line", "verdict"),
+    [
+        ("/home/carol/.profile", "export PATH=/home/carol/.x:$PATH", Verdict.SUSPICIOUS),
+        ("/home/carol/.bashrc", 'PATH="$HOME/.x:$PATH" bash', Verdict.SUSPICIOUS),
+        ("/root/.bashrc", "[ -d /opt ] && export PATH=/srv/all:$PATH", Verdict.SUSPICIOUS),
+        ("/etc/profile.d/x.sh", "if true; then PATH=~/.x:/usr/bin; fi", Verdict.SUSPICIOUS),
+        ("/etc/environment", 'PATH="/run/user/1000/x:/usr/bin"', Verdict.SUSPICIOUS),
+        ("/home/carol/.pam_environment", "PATH DEFAULT=/home/carol/.x:${PATH}", Verdict.SUSPICIOUS),
+        ("/home/carol/.cshrc", "setenv PATH /home/carol/.x:$PATH", Verdict.SUSPICIOUS),
+        ("/home/carol/.bashrc", "export PATH=/home/carol/fake:$PATH", Verdict.SUSPICIOUS),
+        ("/home/carol/.bashrc", "export PATH=/home/carol:$PATH", Verdict.NOTABLE),
+        ("/home/carol/.bashrc", "export PATH=/home/dave/bin:$PATH", Verdict.NOTABLE),
+        ("/root/.bashrc", "export PATH=/srv/carols:$PATH", Verdict.NOTABLE),
+        ("/etc/environment", "PATH=/home/carol/bin:/usr/bin", Verdict.NOTABLE),
+        ("/root/.profile", "export PATH=:$PATH", Verdict.NOTABLE),
+        ("/home/carol/.bashrc", "export PATH=$PATH:/home/carol/.x", Verdict.FINE),
+        ("/home/carol/.bashrc", "export PATH=/usr/bin:/home/carol/.x", Verdict.FINE),
+        ("/home/carol/.bashrc", "export PATH=/home/carol/bin:$HOME/.cargo/bin:$PATH", Verdict.FINE),
+        ("/home/carol/.bashrc", 'export PATH="$PYENV_ROOT/bin:~/.local/bin:$PATH"', Verdict.FINE),
+        ("/home/carol/.bashrc", "export MANPATH=/home/carol/.x:$MANPATH", Verdict.FINE),
+    ],
+)
+def test_where_a_login_finds_programs_first(tmp_path: Path, path: str, line: str, verdict: Verdict) -> None:
+    clean(tmp_path)
+    put(tmp_path, path, f"# x\n{line}\n")
+    put(tmp_path, "/home/carol/fake/sudo", "", 0o755)
+    put(tmp_path, "/home/carol/bin/tool", "", 0o755)
+    for folder, mode in (("all", 0o777), ("carols", 0o755)):
+        (tmp_path / "srv" / folder).mkdir(parents=True)
+        (tmp_path / "srv" / folder).chmod(mode)
+    if rights.ROOT:
+        for each in ("srv/carols", "home/carol/fake", "home/carol/bin", path.lstrip("/")):
+            os.chown(tmp_path / each, 1000, 1000)
+    elif "carols" in line:
+        pytest.skip("only root gives files away")
+    item = look(tmp_path).named(path)
+    assert item.verdict is verdict, item.says
+    assert ("finds programs first in" in item.says) is (verdict is not Verdict.FINE)
+    assert item.technique == ("T1574.007" if verdict > Verdict.FINE else "")
