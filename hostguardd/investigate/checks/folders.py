@@ -1,7 +1,8 @@
 """The guide's settings and folders themselves: unknown files among them, and time stamps that do not fit.
 
-What an entry runs is said by `settings`; here is asked whether it belongs there: which package brought it,
-where a link leads, who may write to it, and whether the times it bears can be true. A file's own time
+What each entry runs is said by `settings`; here is asked whether it belongs there: which package brought it,
+where a link leads, who may write to it, and whether the times it bears can be true; what nobody brought is
+told with what it runs. A file's own time
 (mtime) is set by whoever owns it; the inode's (ctime) is not, so a file that says it is years older than
 its inode was made so.
 """
@@ -21,6 +22,7 @@ from ..files.belongs import Belongs, belongs, odd_place
 from ..files.explained import deployed, recorded, within
 from ..files.gathered import Entry
 from ..files.kinds import MADE_BY_SCRIPTS
+from ..files.running import against, evidence, running
 from ..files.standing import standing as known
 from ..files.walk import BY_MUCH, DAY
 from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict, text, word
@@ -58,8 +60,10 @@ FOLDERS: Final = (
     b"/etc/xinetd.d", b"/etc/profile.d", b"/etc/pam.d", b"/etc/sudoers.d", b"/etc/ld.so.conf.d",
     b"/etc/modules-load.d", b"/etc/modprobe.d", b"/etc/udev/rules.d", b"/etc/systemd/system",
     b"/etc/systemd/system/*.wants", b"/etc/systemd/system/*.requires", b"/etc/systemd/system/*.d",
-    b"/etc/systemd/user", b"/etc/systemd/user/*.wants", b"/etc/apt/apt.conf.d",
-    b"/etc/ssh", b"/etc/ssh/sshd_config.d", b"/etc/update-motd.d", b"/etc/NetworkManager/dispatcher.d",
+    b"/etc/systemd/system.control/*.d", b"/etc/systemd/user", b"/etc/systemd/user/*.wants",
+    b"/etc/systemd/user/*.d", b"/etc/apt/apt.conf.d", b"/etc/logrotate.d",
+    b"/etc/ssh", b"/etc/ssh/sshd_config.d", b"/etc/ssh/ssh_config.d", b"/etc/update-motd.d",
+    b"/etc/NetworkManager/dispatcher.d", b"/etc/NetworkManager/dispatcher.d/*.d",
     b"/var/spool/cron", b"/var/spool/cron/crontabs",
 )  # fmt: skip
 """Folders whose entries are looked at one by one."""
@@ -183,6 +187,9 @@ def judged(scene: Scene, entry: Entry, owned: Mapping[bytes, Belongs], leads: by
     if not source.as_brought and not link:
         for worse, reason in of_times(scene, entry, source):
             told(worse, reason)
+    runs = running(scene, path) if entry.is_file and not source.as_brought else []
+    for reason in against(runs):
+        told(Verdict.SUSPICIOUS, reason)
     name = text(path)
     says = f"{name}: {source.says if source.owner or not ordinary else 'made on this host'}"
     says += f", leads to {text(leads) or 'nothing'}" if link else ""
@@ -197,7 +204,11 @@ def judged(scene: Scene, entry: Entry, owned: Mapping[bytes, Belongs], leads: by
             "mode": mode(entry.mode), "owner": scene.user(entry.uid), "size": entry.size, "file": source.says,
             "changed": moment(entry.ctime), "modified": moment(entry.mtime),
         },
-        (Evidence(f"stat {word(name)}", times), *([Evidence(f"getfacl {word(name)}")] if shared else ())),
+        (
+            Evidence(f"stat {word(name)}", times),
+            *([Evidence(f"getfacl {word(name)}")] if shared else ()),
+            *evidence(path, runs),
+        ),
     )  # fmt: skip
 
 

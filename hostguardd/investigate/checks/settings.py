@@ -32,15 +32,13 @@ from ..files.kinds import (
     Kind,
 )
 from ..files.options import LOOKS, Option
+from ..files.running import LARGEST
 from ..files.searchpath import searched
 from ..files.standing import standing as known
 from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict, text
 from ..logs.redact import redact
 from ..scene import SUDO, Scene
 from .folders import entry_of
-
-LARGEST: Final = 1024**2
-"""Bytes of one file that are read."""
 
 MOST_FILES: Final = 5000
 MOST_BYTES: Final = 32 * 1024**2

@@ -47,11 +47,25 @@ AT_LOGIN: Final = "T1546.004"
 
 _UNIT_NAMES: Final = tuple(b"/*." + kind for kind in (b"service", b"timer", b"socket", b"path", b"conf"))
 _UNITS: Final = tuple(
-    top + name
-    for top in (
-        b"/etc/systemd/system", b"/etc/systemd/user", b"/run/systemd/system", b"/run/systemd/transient",
-        b"/usr/local/lib/systemd/system", b"/etc/systemd/system/*.d",
+    top + below + name
+    for tops, below in (
+        (
+            (
+                b"/etc/systemd/system", b"/etc/systemd/user", b"/run/systemd/system",
+                b"/run/systemd/transient", b"/usr/local/lib/systemd/system",
+            ),
+            b"",
+        ),
+        (
+            (
+                b"/etc/systemd/system", b"/etc/systemd/system.control", b"/etc/systemd/user",
+                b"/run/systemd/system", b"/run/systemd/system.control", b"/run/systemd/transient",
+                b"/usr/local/lib/systemd/system", b"/usr/lib/systemd/system",
+            ),
+            b"/*.d",
+        ),
     )
+    for top in tops
     for name in _UNIT_NAMES
 )  # fmt: skip
 
@@ -67,7 +81,8 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind("a rule of udev", (b"/etc/udev/rules.d/*", b"/run/udev/rules.d/*"), udev, "T1546.017"),
     Kind("a module of PAM", (b"/etc/pam.d/*", b"/etc/pam.conf"), pam, "T1556.003"),
     Kind("a hook of the package manager", (b"/etc/apt/apt.conf", b"/etc/apt/apt.conf.d/*"), apt, "T1546.016"),
-    Kind("an order to modprobe", (b"/etc/modprobe.d/*", b"/run/modprobe.d/*"), modprobe, "T1547.006"),
+    Kind("an order to modprobe", (b"/etc/modprobe.d/*", b"/run/modprobe.d/*", b"/usr/lib/modprobe.d/*"),
+        modprobe, "T1547.006"),
     Kind("git's settings", (b"/etc/gitconfig",), git, "T1546"),
     Kind("ssh's settings", (b"/etc/ssh/ssh_config", b"/etc/ssh/ssh_config.d/*"), ssh, "T1546"),
     Kind(
@@ -117,6 +132,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         "a script run for the network",
         (
             b"/etc/NetworkManager/dispatcher.d/*", b"/etc/NetworkManager/dispatcher.d/*/*",
+            b"/usr/lib/NetworkManager/dispatcher.d/*", b"/usr/lib/NetworkManager/dispatcher.d/*/*",
             b"/etc/network/if-up.d/*", b"/etc/network/if-down.d/*", b"/etc/network/if-pre-up.d/*",
             b"/etc/network/if-post-down.d/*", b"/etc/dhcp/dhclient-enter-hooks.d/*",
             b"/etc/dhcp/dhclient-exit-hooks.d/*", b"/etc/networkd-dispatcher/*/*", b"/etc/ppp/ip-up.d/*",

