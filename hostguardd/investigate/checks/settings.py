@@ -17,6 +17,7 @@ from ...globs import quoted
 from ...host.globbing import glob_paths
 from ...host.mounts import MountMap
 from ...model import join
+from ..files import sudo
 from ..files.belongs import Belongs, belongs, odd_place
 from ..files.deeds import code, deeds, program
 from ..files.entries import MOST, Entry, crontab, script
@@ -31,7 +32,7 @@ from ..files.kinds import (
     SPOOLS,
     Kind,
 )
-from ..files.options import LOOKS, Option
+from ..files.options import LOOKS, Option, sudoers
 from ..files.running import LARGEST
 from ..files.searchpath import searched
 from ..files.standing import standing as known
@@ -344,7 +345,12 @@ def options(scene: Scene, unseen: list[Unseen]) -> Iterator[tuple[File, list[Opt
     """Files that run nothing, and their options that open a door."""
     for one in LOOKS:
         kind = Kind(one.what, one.globs, script, one.technique)
-        for path in paths_of(scene, kind, unseen):
+        paths = dict.fromkeys(paths_of(scene, kind, unseen))
+        if one.read is sudoers:
+            more, closed = sudo.further(scene)
+            paths |= dict.fromkeys(more)
+            unseen += closed
+        for path in paths:
             file = read_one(scene, path, kind, b"", unseen)
             if file is not None and (found := list(one.read(file.data))):
                 yield file._replace(data=b""), found

@@ -122,18 +122,28 @@ def sshd(text: bytes) -> Iterator[Option]:
 _SUDO: Final = re.compile(rb"(\S+)\s+(\S+?)\s*=\s*(?:\(([^)]*)\)\s*)?(.*)", re.DOTALL)
 _ALIAS: Final = re.compile(rb"(?:User|Runas|Host|Cmnd|Cmd)_Alias\b")
 _OLD_INCLUDE: Final = re.compile(rb"^[ \t]*#include(?=(?:dir)?[ \t])", re.MULTILINE)
-_INCLUDED: Final = re.compile(rb"@include(?:dir)?\s+(.*)")
+_INCLUDED: Final = re.compile(rb"@include(dir)?\s+(?:\"([^\"\n]+)\"|((?:\\.|[^\s\\])+))")
+_FOREIGN: Final = re.compile(rb"/(?:tmp|var/tmp|dev|run|home|root)/|.*/\.(?!\.?/)")
 GRANTED: Final = frozenset({b"root", b"%sudo", b"%wheel", b"%admin", b"%adm"})
+
+
+def included(text: bytes) -> Iterator[tuple[bool, bytes]]:
+    """(whether it is a folder, its path) of what sudoers(5) reads as well."""
+    for _, line in _lines(_OLD_INCLUDE.sub(b"@include", text)):
+        if found := _INCLUDED.match(line):
+            yield found[1] is not None, found[2] or re.sub(rb"\\(.)", rb"\1", found[3])
 
 
 def sudoers(text: bytes) -> Iterator[Option]:
     """Of sudoers(5): every rule in words, and the defaults that weaken it."""
     text = _OLD_INCLUDE.sub(b"@include", text)  # which looks like a comment, and is none
     for number, line in _lines(text):
-        if found := _INCLUDED.match(line):
-            if found[1].strip(b'"').rstrip(b"/") not in (b"/etc/sudoers.d", b"sudoers.d"):
-                clause = "takes rules from other files than usual, which were not read"
-                yield Option(number, line, clause, NOTABLE, "Rules that nobody looks at.")
+        for _, path in included(line):
+            if path.rstrip(b"/") not in (b"/etc/sudoers.d", b"sudoers.d"):
+                verdict = SUSPICIOUS if _FOREIGN.match(path) else NOTABLE
+                clause = "takes rules from other files than usual"
+                yield Option(number, line, clause, verdict, "Rules that nobody looks at.")
+        if line.startswith(b"@"):
             continue
         if _ALIAS.match(line):
             continue

@@ -119,11 +119,40 @@ def test_each_way_to_come_back(tmp_path: Path, path: str) -> None:
         ("/etc/ssh/sshd_config", "Include /var/lib/x"),
     ],
 )
-def test_settings_that_lead_to_others_which_are_not_read(tmp_path: Path, path: str, line: str) -> None:
+def test_settings_that_lead_to_others(tmp_path: Path, path: str, line: str) -> None:
     put(clean(tmp_path), path, f"# a comment\n{line}\n")
     item = look(tmp_path).named(f"{path}:2")
     assert item.verdict is Verdict.NOTABLE
     assert "from other files than usual" in item.says
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["@includedir /opt/rules", "#includedir /opt/rules", "@include ../../opt/rules/x",
+     '@include "/opt/rules/x" # ours', "@include /opt/more\\ rules"],
+)  # fmt: skip
+def test_rules_of_sudo_are_followed_to_wherever_they_stand(tmp_path: Path, line: str) -> None:
+    put(clean(tmp_path), "/etc/sudoers.d/a", f"{line}\n")
+    put(tmp_path, "/opt/rules/x", "ALL ALL=(ALL) NOPASSWD: ALL\n")
+    put(tmp_path, "/opt/rules/not.read", "ALL ALL=(ALL) NOPASSWD: ALL\n")
+    put(tmp_path, "/opt/more rules", "@include /etc/sudoers.d/a\n@include rules/x\n")
+    found = look(tmp_path)
+    (item,) = found.of(Verdict.SUSPICIOUS)
+    assert Path("/etc/sudoers.d", item.name).resolve() == Path("/opt/rules/x:1")
+    assert "lets ALL run everything as anybody, without a password" in item.says
+
+
+@pytest.mark.parametrize("place", ["/home/carol/x", "/var/tmp/x", "/usr/lib/.x"])
+def test_rules_of_sudo_that_an_account_could_write_are_suspicious(tmp_path: Path, place: str) -> None:
+    put(clean(tmp_path), "/etc/sudoers.d/a", f"@include {place}\n")
+    assert look(tmp_path).suspicious == ["/etc/sudoers.d/a:1"]
+
+
+def test_a_folder_of_rules_that_cannot_be_listed_is_said(tmp_path: Path) -> None:
+    put(clean(tmp_path), "/etc/sudoers.d/a", "@includedir /opt/rules\n")
+    put(tmp_path, "/opt/rules", "no folder")
+    (unseen,) = look(tmp_path).unseen
+    assert unseen.scope == "/opt/rules"
 
 
 def test_settings_that_lead_to_the_usual_others(tmp_path: Path) -> None:
