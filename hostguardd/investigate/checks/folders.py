@@ -184,7 +184,7 @@ def judged(scene: Scene, entry: Entry, owned: Mapping[bytes, Belongs], leads: by
         told(Verdict.NOTABLE, "no package owns it")
     if standing in (Known.NEW, Known.CHANGED):
         told(Verdict.NOTABLE, f"it is {standing.label} against the approved baseline")
-    if not source.as_brought and not link:
+    if not link:
         for worse, reason in of_times(scene, entry, source):
             told(worse, reason)
     runs = running(scene, path) if entry.is_file and not source.as_brought else []
@@ -251,11 +251,13 @@ def unexplained(scene: Scene, entry: Entry, source: Belongs) -> bool:
 
 
 def of_times(scene: Scene, entry: Entry, source: Belongs) -> Iterator[tuple[Verdict, str]]:
-    """Times that do not fit, of a file that is not as a package brought it."""
+    """Times that do not fit. A package may bring old ones, and none brings a time that is still to come."""
     now = int(scene.now * 1e9)
     if entry.mtime > max(entry.ctime, now) + DAY:
         yield Verdict.NOTABLE, f"it says it was written in the future ({moment(entry.mtime)})"
-    elif entry.mtime < entry.ctime - BY_MUCH and "content" in source.changed:
+    if source.as_brought:
+        return
+    if entry.mtime < entry.ctime - BY_MUCH and "content" in source.changed:
         made = f"its inode was changed on {moment(entry.ctime)}"
         yield (
             Verdict.NOTABLE,
