@@ -24,7 +24,7 @@ from ..files.gathered import Entry
 from ..files.kinds import MADE_BY_SCRIPTS
 from ..files.running import against, evidence, running
 from ..files.standing import standing as known
-from ..files.walk import BY_MUCH, DAY
+from ..files.walk import ACL, BY_MUCH, DAY
 from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict, text, word
 from ..logins.attendance import attendance
 from ..scene import SUDO, Scene
@@ -68,13 +68,11 @@ FOLDERS: Final = (
 )  # fmt: skip
 """Folders whose entries are looked at one by one."""
 
-ACL: Final = b"system.posix_acl_access"
-
 ENTRIES: Final = compile_paths([folder + b"/*" for folder in FOLDERS])
 
 
 def entry_of(path: bytes) -> bool:
-    """Whether a file is one of those that are looked at here one by one."""
+    """Whether a file lies in one of the folders whose entries are looked at here."""
     return ENTRIES.fullmatch(path) is not None
 
 

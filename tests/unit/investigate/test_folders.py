@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import struct
 import time
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from hostguardd.investigate.checks import folders
 from hostguardd.investigate.interface import Verdict
 from tests.fakepackages import FakePackages, installed_at
 from tests.scenes import Findings, looked, scene
-from tests.trees import OWNED, clean, put
+from tests.trees import OWNED, clean, put, share
 from tests.unit.investigate.test_recent import login
 
 OLD = installed_at(time.time() - 400 * 86400, "base-files")
@@ -115,23 +114,10 @@ def test_no_file_at_all(tmp_path: Path) -> None:
     assert look(tmp_path).suspicious == ["/etc/cron.d/fifo"]
 
 
-ACL = struct.Struct("<HHI")
-
-
 @pytest.mark.parametrize(("rights", "verdict"), [(4, Verdict.NOTABLE), (6, Verdict.SUSPICIOUS)])
 def test_rights_beyond_the_mode(tmp_path: Path, rights: int, verdict: Verdict) -> None:
     """ls shows no more of them than a plus sign."""
-    shadow = clean(tmp_path) / "etc/shadow"
-    every = (1 << 32) - 1
-    entries = ((1, 6, every), (2, rights, 1000), (4, 0, every), (16, rights, every), (32, 0, every))
-    try:
-        os.setxattr(
-            shadow,
-            "system.posix_acl_access",
-            struct.pack("<I", 2) + b"".join(ACL.pack(*one) for one in entries),
-        )
-    except OSError:
-        pytest.skip("this file system keeps no ACLs")
+    share(clean(tmp_path) / "etc/shadow", rights)
     (item,) = look(tmp_path).of(verdict)
     assert item.name == "/etc/shadow"
     assert "an ACL lets others than its mode says" in item.says
