@@ -35,15 +35,8 @@ def records(scene: Scene) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
     files, texts = scene.host.files, scene.host.texts
     data = texts.read(manifest.PLACE, manifest.LARGEST).data
     if data:
-        said = manifest.parse(data).items()
-        yield (
-            manifest.PLACE,
-            {
-                path: one.sha256
-                for path, one in said
-                if one.sha256 and path != manifest.PLACE and not path.startswith(b"/etc/")
-            },
-        )
+        told = {path: one.sha256 for path, one in manifest.parse(data).items() if one.sha256}
+        yield manifest.PLACE, {path: digest for path, digest in told.items() if path[:5] != b"/etc/"}
     mounts = MountMap(files.mounts)
     paths = [
         path
@@ -63,11 +56,12 @@ def records(scene: Scene) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
 
 
 def recorded(text: bytes) -> dict[bytes, bytes]:
-    """Path -> SHA-256, of a RECORD: `path,sha256=BASE64,size`. Pure."""
+    """Path -> SHA-256 of what is run, of a RECORD: `path,sha256=BASE64,size`. Pure."""
     found = {}
     try:
         for row in csv.reader(text.decode("utf-8", "surrogateescape").splitlines()):
-            if len(row) > 1 and row[1].startswith("sha256=") and "\0" not in row[0]:
+            ours = len(row) > 1 and "\0" not in row[0] and ".dist-info/" not in row[0]
+            if ours and row[1].startswith("sha256="):
                 found[os.fsencode(row[0])] = base64.urlsafe_b64decode(row[1][7:] + "==")
     except (csv.Error, ValueError):
         pass  # what stands before is compared
