@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import struct
 from pathlib import Path
+
+import pytest
 
 PASSWD = (
     "root:x:0:0:root:/root:/bin/bash\n"
@@ -23,6 +26,20 @@ def put(root: Path, path: str, data: str | bytes = b"", mode: int = 0o644) -> Pa
     place.write_bytes(data.encode() if isinstance(data, str) else data)
     place.chmod(mode)
     return place
+
+
+def share(place: Path, rights: int) -> None:
+    """Give the uid 1000 these rights to it by an ACL. Where none can be kept, the test is skipped."""
+    every, one = (1 << 32) - 1, struct.Struct("<HHI")
+    entries = ((1, 6, every), (2, rights, 1000), (4, 0, every), (16, rights, every), (32, 0, every))
+    try:
+        os.setxattr(
+            place,
+            "system.posix_acl_access",
+            struct.pack("<I", 2) + b"".join(one.pack(*entry) for entry in entries),
+        )
+    except OSError:
+        pytest.skip("this file system keeps no ACLs")
 
 
 def owner() -> str:

@@ -17,6 +17,7 @@ from ... import accounts
 from ...attributes import moment
 from ...facts.accounts import DAMAGED, GROUPS, USERS, names
 from ...model import AccountFact, KeyFact, join
+from ..files import sudo
 from ..files.belongs import odd_place
 from ..files.deeds import deeds
 from ..files.options import sudoers
@@ -39,7 +40,6 @@ PEOPLE: Final = 1000
 NOBODY: Final = frozenset({65534, 65533, 4294967294})
 DAY: Final = 86_400
 MOST_SESSIONS: Final = 8
-MOST_SUDOERS: Final = 200
 
 SERVICES: Final = frozenset(
     b"postgres mysql mariadb oracle git gitlab gitlab-psql gitlab-redis jenkins nagios icinga rancid munin"
@@ -294,16 +294,10 @@ def rights_of(scene: Scene) -> Mapping[bytes, list[str]]:
     """What sudoers(5) gives to whom, by the first word of its rules."""
     texts = scene.host.texts
     found: dict[bytes, list[str]] = defaultdict(list)
-    folder = b"/etc/sudoers.d"
-    below = [
-        folder + b"/" + one
-        for one in texts.names(folder, 10_000) or ()
-        if b"." not in one and one[-1:] != b"~"
-    ]
-    for path in (b"/etc/sudoers", *below[:MOST_SUDOERS]):
+    for path in (*sudo.usual(scene), *sudo.further(scene)[0]):
         for option in sudoers(texts.read(path, 1024**2).data or b""):
             who = option.shown.split(None, 1)[0]
-            if who != b"Defaults" and not who.startswith(b"Defaults"):
+            if not who.startswith((b"Defaults", b"@")):
                 found[who].append(f"{option.clause} ({text(path)}:{option.line})")
     return found
 

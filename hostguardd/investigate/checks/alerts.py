@@ -1,7 +1,8 @@
-"""hostguardd's own record: is the alert log whole, what did it say, and is the daemon there to write it?
+"""hostguardd's own record: is the alert log whole, what did it say, is the daemon there to write it,
+and are its own files what was installed?
 
-An intruder who finds the daemon stops it and edits its log. The chain shows an edit; a daemon that has a
-baseline and does not run is a thing to explain.
+An intruder who finds the daemon stops it, edits its log, or has it look away. The chain shows an edit; a
+daemon that has a baseline and does not run is a thing to explain.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from ...errors import AlertLogError, ForbiddenError, HostguardError
 from ...model import join
 from ...record import clean
 from ...store import chain
-from ..interface import Confidence, Evidence, Found, Item, Moment, Unseen, Verdict
+from ..files import ourselves
+from ..files.standing import standing
+from ..interface import Confidence, Evidence, Found, Item, Moment, Unseen, Verdict, text, word
 from ..scene import SUDO, Scene
 
 LOUD: Final = {"critical": Verdict.SUSPICIOUS, "high": Verdict.SUSPICIOUS, "medium": Verdict.NOTABLE}
@@ -30,6 +33,7 @@ MOST: Final = 5000
 
 def look(scene: Scene) -> Iterator[Found]:
     """The daemon, the chain, and what the log told in the days that are looked at."""
+    yield from _files(scene)
     folder = scene.config.paths.log
     if scene.host.live.blind:
         yield Unseen("hostguardd", scene.host.live.blind)
@@ -58,6 +62,27 @@ def look(scene: Scene) -> Iterator[Found]:
             evidence=(Evidence(f"{verified.file}:{verified.line}", verified.problem),),
         )
     yield from _told(scene, folder, Confidence.SURE if verified.ok else Confidence.LIKELY)
+
+
+def _files(scene: Scene) -> Iterator[Item]:
+    """Whether our own files are what was installed."""
+    for place, said in ourselves.records(scene):
+        record = text(place)
+        changed = ourselves.changed(scene, said)
+        for path in changed:
+            name = text(path)
+            yield Item(
+                name,
+                Verdict.SUSPICIOUS,
+                f"{name}, a part of hostguardd itself, was changed: {record} has another digest",
+                "Whoever changes the watchman has it look away, and runs as root whenever it does.",
+                "Save the file as evidence; look at this host with hostguardd from elsewhere (--root).",
+                standing(scene, path),
+                "T1554",
+                evidence=(Evidence(f"sha256sum {word(name)}"), Evidence(record)),
+            )
+        if not changed and said:
+            yield Item(record, Verdict.FINE, f"{len(said)} files of hostguardd itself are as {record} says")
 
 
 def _within(scene: Scene, folder: str) -> str:

@@ -15,6 +15,7 @@ from typing import Final
 from ...host.live import CONNECTED, Connection, Process
 from ...model import ListenerFact
 from ..interface import Confidence, Evidence, Found, Item, Moment, Unseen, Verdict, text
+from ..live import joined
 from ..live import programs as kith
 from ..live.programs import Odd, Programs
 from ..scene import SUDO, Scene
@@ -230,7 +231,12 @@ def _inbound(
         if len(few[at]) <= FEW:
             held = [(one, _holder(scene, holders, one)) for one in few[at]]
             more["sessions"] = [_session(scene, one, process) for one, process in held if process]
-            odd = [sign for _, process in held if process for sign in programs.odd(process)]
+            odd = [
+                sign
+                for _, process in held
+                if process
+                for sign in (*programs.odd(process), *joined.odd(scene, process))
+            ]
         plural = "connection" if group.count == 1 else "connections"
         says = f"{group.count} {plural} to {who} at {at[0]} port {at[1]}, from {', '.join(group.told())}"
         verdict = kith.worst(odd)
@@ -290,6 +296,7 @@ def _outbound(
 def _odd(scene: Scene, programs: Programs, process: Process, group: Group) -> Iterator[Odd]:
     """What is odd about a program that talks to others."""
     yield from programs.odd(process)
+    yield from joined.odd(scene, process)
     away = group.count > group.local
     if kith.base(process) in kith.TALKERS:
         if away or _has_shell(scene, process):

@@ -1,7 +1,8 @@
 """The guide's settings and folders themselves: unknown files among them, and time stamps that do not fit.
 
-What an entry runs is said by `settings`; here is asked whether it belongs there: which package brought it,
-where a link leads, who may write to it, and whether the times it bears can be true. A file's own time
+What each entry runs is said by `settings`; here is asked whether it belongs there: which package brought it,
+where a link leads, who may write to it, and whether the times it bears can be true; what nobody brought is
+told with what it runs. A file's own time
 (mtime) is set by whoever owns it; the inode's (ctime) is not, so a file that says it is years older than
 its inode was made so.
 """
@@ -21,8 +22,9 @@ from ..files.belongs import Belongs, belongs, odd_place
 from ..files.explained import deployed, recorded, within
 from ..files.gathered import Entry
 from ..files.kinds import MADE_BY_SCRIPTS
+from ..files.running import against, evidence, running
 from ..files.standing import standing as known
-from ..files.walk import BY_MUCH, DAY
+from ..files.walk import ACL, BY_MUCH, DAY
 from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict, text, word
 from ..logins.attendance import attendance
 from ..scene import SUDO, Scene
@@ -58,19 +60,19 @@ FOLDERS: Final = (
     b"/etc/xinetd.d", b"/etc/profile.d", b"/etc/pam.d", b"/etc/sudoers.d", b"/etc/ld.so.conf.d",
     b"/etc/modules-load.d", b"/etc/modprobe.d", b"/etc/udev/rules.d", b"/etc/systemd/system",
     b"/etc/systemd/system/*.wants", b"/etc/systemd/system/*.requires", b"/etc/systemd/system/*.d",
-    b"/etc/systemd/user", b"/etc/systemd/user/*.wants", b"/etc/apt/apt.conf.d",
-    b"/etc/ssh", b"/etc/ssh/sshd_config.d", b"/etc/update-motd.d", b"/etc/NetworkManager/dispatcher.d",
+    b"/etc/systemd/system.control/*.d", b"/etc/systemd/user", b"/etc/systemd/user/*.wants",
+    b"/etc/systemd/user/*.d", b"/etc/apt/apt.conf.d", b"/etc/logrotate.d",
+    b"/etc/ssh", b"/etc/ssh/sshd_config.d", b"/etc/ssh/ssh_config.d", b"/etc/update-motd.d",
+    b"/etc/NetworkManager/dispatcher.d", b"/etc/NetworkManager/dispatcher.d/*.d",
     b"/var/spool/cron", b"/var/spool/cron/crontabs",
 )  # fmt: skip
 """Folders whose entries are looked at one by one."""
-
-ACL: Final = b"system.posix_acl_access"
 
 ENTRIES: Final = compile_paths([folder + b"/*" for folder in FOLDERS])
 
 
 def entry_of(path: bytes) -> bool:
-    """Whether a file is one of those that are looked at here one by one."""
+    """Whether a file lies in one of the folders whose entries are looked at here."""
     return ENTRIES.fullmatch(path) is not None
 
 
@@ -180,9 +182,12 @@ def judged(scene: Scene, entry: Entry, owned: Mapping[bytes, Belongs], leads: by
         told(Verdict.NOTABLE, "no package owns it")
     if standing in (Known.NEW, Known.CHANGED):
         told(Verdict.NOTABLE, f"it is {standing.label} against the approved baseline")
-    if not source.as_brought and not link:
+    if not link:
         for worse, reason in of_times(scene, entry, source):
             told(worse, reason)
+    runs = running(scene, path) if entry.is_file and not source.as_brought else []
+    for reason in against(runs):
+        told(Verdict.SUSPICIOUS, reason)
     name = text(path)
     says = f"{name}: {source.says if source.owner or not ordinary else 'made on this host'}"
     says += f", leads to {text(leads) or 'nothing'}" if link else ""
@@ -197,7 +202,11 @@ def judged(scene: Scene, entry: Entry, owned: Mapping[bytes, Belongs], leads: by
             "mode": mode(entry.mode), "owner": scene.user(entry.uid), "size": entry.size, "file": source.says,
             "changed": moment(entry.ctime), "modified": moment(entry.mtime),
         },
-        (Evidence(f"stat {word(name)}", times), *([Evidence(f"getfacl {word(name)}")] if shared else ())),
+        (
+            Evidence(f"stat {word(name)}", times),
+            *([Evidence(f"getfacl {word(name)}")] if shared else ()),
+            *evidence(path, runs),
+        ),
     )  # fmt: skip
 
 
@@ -240,11 +249,13 @@ def unexplained(scene: Scene, entry: Entry, source: Belongs) -> bool:
 
 
 def of_times(scene: Scene, entry: Entry, source: Belongs) -> Iterator[tuple[Verdict, str]]:
-    """Times that do not fit, of a file that is not as a package brought it."""
+    """Times that do not fit. A package may bring old ones, and none brings a time that is still to come."""
     now = int(scene.now * 1e9)
     if entry.mtime > max(entry.ctime, now) + DAY:
         yield Verdict.NOTABLE, f"it says it was written in the future ({moment(entry.mtime)})"
-    elif entry.mtime < entry.ctime - BY_MUCH and "content" in source.changed:
+    if source.as_brought:
+        return
+    if entry.mtime < entry.ctime - BY_MUCH and "content" in source.changed:
         made = f"its inode was changed on {moment(entry.ctime)}"
         yield (
             Verdict.NOTABLE,

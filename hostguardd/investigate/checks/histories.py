@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ...accounts import User
+from ...fact import TEMPORARY
 from ...facts.logs import WHOLE, LogFact, LoginFact
 from ...model import join, split
 from ..interface import Confidence, Evidence, Found, Item, Moment, Unseen, Verdict, text, word
@@ -187,7 +188,7 @@ def _states(scene: Scene, facts: list[LogFact]) -> Iterator[Found]:
     for fact in facts:
         if fact.state == WHOLE:
             continue
-        elsewhere = fact.state == "linked" and not fact.detail.startswith((b"/dev/", b"/proc/", b"/tmp/"))
+        elsewhere = fact.state == "linked" and not fact.detail.startswith((b"/dev/", b"/proc/", *TEMPORARY))
         quiet = elsewhere or fact.state == "locked"
         verdict = Verdict.NOTABLE if quiet else Verdict.SUSPICIOUS
         yield state_of(scene, fact, verdict, WIPED, LOOK, "T1070.003")

@@ -127,6 +127,9 @@ def _odd(
         return
     yield from programs.odd(process)
     if fact.proto == "unix":
+        if fact.endpoint.startswith(b"@") and not process.namespace:
+            # Programs pass such sockets to their own children, too.
+            yield from (one._replace(verdict=Verdict.NOTABLE) for one in _obeys(process))
         return
     if fact.proto in SNIFFING:
         yield from _sniffs(process, programs)

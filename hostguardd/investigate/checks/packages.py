@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
+from ...manifest import is_own
 from ...model import split
 from ...packages.interface import Departure, Doubt, Level, Owner, PackageHost
 from ..files import places
@@ -219,7 +220,7 @@ def judge(one: Departure, now: int, elf: bool) -> Judged:
             return FINE
         return Judged(Verdict.NOTABLE, EDITED, COMPARE, "T1565.001", "settings")
     if changed & {"content", "type", "link", "device"}:
-        foreign = places.FOREIGN.fullmatch(path)
+        foreign = None if is_own(path) else places.FOREIGN.fullmatch(path)
         if "device" in changed or (code and not (foreign and not elf)):
             return Judged(Verdict.SUSPICIOUS, REPLACED, SAVE, "T1554")
         if CERTIFICATES.fullmatch(path):

@@ -17,10 +17,12 @@ from ...globs import quoted
 from ...host.globbing import glob_paths
 from ...host.mounts import MountMap
 from ...model import join
+from ..files import sudo
 from ..files.belongs import Belongs, belongs, odd_place
 from ..files.deeds import code, deeds, program
 from ..files.entries import MOST, Entry, crontab, script
 from ..files.kinds import (
+    AT_LOGIN,
     CRON_OF_ACCOUNT,
     HOMES,
     KINDS,
@@ -30,15 +32,14 @@ from ..files.kinds import (
     SPOOLS,
     Kind,
 )
-from ..files.options import LOOKS, Option
+from ..files.options import LOOKS, Option, sudoers
+from ..files.running import LARGEST
+from ..files.searchpath import searched
 from ..files.standing import standing as known
 from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict, text
 from ..logs.redact import redact
 from ..scene import SUDO, Scene
 from .folders import entry_of
-
-LARGEST: Final = 1024**2
-"""Bytes of one file that are read."""
 
 MOST_FILES: Final = 5000
 MOST_BYTES: Final = 32 * 1024**2
@@ -92,7 +93,7 @@ def look(scene: Scene) -> Iterator[Found]:
     for file, found in entries:
         worst, standing = Verdict.FINE, known(scene, file.path)
         items = (
-            [whole(file, found, owned[file.path], standing)]
+            [whole(scene, file, found, owned[file.path], standing)]
             if file.kind.scripts
             else [one_entry(scene, file, entry, owned, standing) for entry in found if entry.command]
         )
@@ -260,18 +261,20 @@ def one_entry(
     })  # fmt: skip
 
 
-def whole(file: File, lines: list[Entry], source: Belongs, standing: Known) -> Item:
+def whole(scene: Scene, file: File, lines: list[Entry], source: Belongs, standing: Known) -> Item:
     """The item of a script, with the worst of its lines."""
     place = text(file.path)
     verdict, reasons, technique = Verdict.FINE, list[str](), file.kind.technique
     shown = b""
+    user = next((one for one in scene.users if file.owner and one.name == file.owner), None)
     for line in lines if not source.as_brought else ():
-        for deed in deeds(line.command):
+        paths = searched(scene, line.command, user) if technique == AT_LOGIN else ()
+        for deed in (*deeds(line.command), *paths):
             if deed.verdict > verdict:
                 verdict, shown, technique = deed.verdict, redact(line.command), deed.technique or technique
                 reasons = [f"line {line.line} {deed.clause}: `{text(shown, 200)}`"]
     worse, reason = of_file(file, source, standing)
-    if worse > Verdict.FINE and file.kind.technique == "T1546.004" and in_homes(file.path):
+    if worse > Verdict.FINE and file.kind.technique == AT_LOGIN and in_homes(file.path):
         worse, reason = Verdict.FINE, ""  # everybody writes their own
     verdict = max(verdict, worse)
     reasons += [reason] if reason else []
@@ -342,7 +345,12 @@ def options(scene: Scene, unseen: list[Unseen]) -> Iterator[tuple[File, list[Opt
     """Files that run nothing, and their options that open a door."""
     for one in LOOKS:
         kind = Kind(one.what, one.globs, script, one.technique)
-        for path in paths_of(scene, kind, unseen):
+        paths = dict.fromkeys(paths_of(scene, kind, unseen))
+        if one.read is sudoers:
+            more, closed = sudo.further(scene)
+            paths |= dict.fromkeys(more)
+            unseen += closed
+        for path in paths:
             file = read_one(scene, path, kind, b"", unseen)
             if file is not None and (found := list(one.read(file.data))):
                 yield file._replace(data=b""), found

@@ -1,5 +1,5 @@
 """Things where none of their kind belongs: programs in folders for temporary files, devices outside /dev,
-parts of the system that anybody may write to, files of accounts that do not exist.
+parts of the system that others may write to, files of accounts that do not exist.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from ..files.standing import standing
 from ..files.walk import SHARED, unseen, walked
 from ..interface import Confidence, Evidence, Found, Item, Moment, Verdict, text, word
 from ..scene import Scene
+from .folders import SETTINGS, entry_of
 
 HARMLESS: Final = frozenset({(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2), (1, 11)})
 """Devices that every chroot has: null, zero, full, random, urandom, tty, console, ptmx, kmsg."""
@@ -25,14 +26,16 @@ HARMLESS: Final = frozenset({(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5,
 CONTAINERS: Final = range(60_000, 2**32)
 """Uids that containers, user namespaces and services with accounts of the moment have."""
 
+OPEN: Final = "Others than root can change what root runs or reads."
 NEXT: Final = "Save it as evidence with its times, and see what it is (file, strings; run nothing of it)."
 
 
 def look(scene: Scene) -> Iterator[Found]:
-    """All four kinds."""
+    """All five kinds."""
     yield from programs(scene)
     yield from devices(scene)
     yield from writable(scene)
+    yield from shared(scene)
     yield from orphans(scene)
     yield from unseen(scene)
 
@@ -125,11 +128,32 @@ def writable(scene: Scene) -> Iterator[Item]:
         grave = entry.is_file and (entry.mode & 0o111 != 0 or entry.path.startswith(b"/etc/"))
         yield Item(
             name, Verdict.SUSPICIOUS if grave else Verdict.NOTABLE, says,
-            "Whoever has any account can change what root runs or reads.",
+            OPEN,
             f"Find out who set it and when (its ctime), then take it back (chmod o-w {word(name)}).",
             standing(scene, entry.path), "T1222.002",
             {"mode": mode(entry.mode), "changed": moment(entry.ctime)},
             (Evidence(f"stat {word(name)}", f"{mode(entry.mode)} ctime {moment(entry.ctime)}"),),
+        )  # fmt: skip
+
+
+def shared(scene: Scene) -> Iterator[Item]:
+    """Files and folders of root's to which an ACL lets others write: `ls` shows a plus sign and no more.
+    Teams share folders below /usr/local and /opt in this way."""
+    for entry in walked(scene).shared:
+        if entry_of(entry.path) or entry.path in SETTINGS:
+            continue  # `folders` tells these
+        name = text(entry.path)
+        team = stat.S_ISDIR(entry.mode) and entry.path.startswith((b"/usr/local/", b"/opt/"))
+        yield Item(
+            name, Verdict.NOTABLE if team else Verdict.SUSPICIOUS,
+            f"an ACL lets others than its mode says write to {name}", OPEN,
+            f"Find out who set it and when (its ctime), then take it back (setfacl -b {word(name)}).",
+            standing(scene, entry.path), "T1222.002",
+            {"mode": mode(entry.mode), "changed": moment(entry.ctime)},
+            (
+                Evidence(f"getfacl {word(name)}"),
+                Evidence(f"stat {word(name)}", f"{mode(entry.mode)} ctime {moment(entry.ctime)}"),
+            ),
         )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from ...model import Row, join, split
 from ..files import places
 from ..files.explained import deployed, recorded, within
 from ..files.gathered import Entry
+from ..files.running import against, evidence, running
 from ..files.standing import standing
 from ..interface import Evidence, Found, Item, Unseen, Verdict, text
 from ..scene import SUDO, Scene
@@ -216,6 +217,8 @@ def _is_made(one: Stray) -> bool:
 def _verdict(scene: Scene, one: Stray) -> Verdict:
     if one.target.startswith(places.TEMPORARY):
         return Verdict.SUSPICIOUS
+    if one.kind in ("unit", "hook") and against(running(scene, one.path)):
+        return Verdict.SUSPICIOUS
     came = one.at >= scene.since and not _explained(scene, one)
     if stat.S_ISLNK(one.mode):
         return Verdict.NOTABLE if came else Verdict.FINE
@@ -276,16 +279,17 @@ def _technique(one: Stray) -> str:
 
 def _item(scene: Scene, one: Stray, verdict: Verdict) -> Item:
     bad = verdict is not Verdict.FINE
+    runs = running(scene, one.path) if bad and one.kind in ("unit", "hook") else []
     return Item(
         text(one.path),
         verdict,
-        _says(one, verdict),
+        "; ".join((_says(one, verdict), *against(runs))),
         MEANS if bad else "",
         NEXT if bad else "",
         standing(scene, one.path),
         _technique(one) if bad else "",
         {"kind": one.kind, "mode": f"{one.mode & 0o7777:04o}", "changed": int(one.at)},
-        (Evidence(text(one.path), _shows(scene)),),
+        (Evidence(text(one.path), _shows(scene)), *evidence(one.path, runs)),
     )
 
 

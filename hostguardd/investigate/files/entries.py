@@ -113,8 +113,8 @@ def unit(text: bytes) -> Iterator[Entry]:
             yield Entry(number, who, UNIT_TIMES.get(key, key.decode()), value)
         elif key.startswith(b"On") and value:
             yield Entry(number, b"", f"{key.decode()}={value.decode('utf-8', 'backslashreplace')}", b"")
-        elif key.startswith(b"Environment") and b"LD_" in value:
-            yield Entry(number, who, "for its programs", value)
+        elif key == b"Environment" and (b"LD_" in value or deeds(value.strip(b"\"'"))):
+            yield Entry(number, who, "for its programs", value.strip(b"\"'"))
 
 
 def desktop(text: bytes) -> Iterator[Entry]:
@@ -213,8 +213,8 @@ def pam(text: bytes) -> Iterator[Entry]:
 PAM_PLACES: Final = re.compile(rb"(?:/usr)?/lib(?:64)?/(?:[a-z0-9_-]+/)?security/[^/]+")
 
 _APT: Final = re.compile(
-    rb"(?:DPkg|APT)(?:::|\s{0,40}\{[^}]{0,200}?)(?:Pre-Invoke|Post-Invoke|Pre-Install-Pkgs|Update::\S{0,40}?Invoke)"
-    rb"\S{0,40}\s{0,40}\{?\s{0,40}((?:\"[^\"]*\"[;\s]*)+)",
+    rb"(?:(?:DPkg|APT)(?:::|\s{0,40}\{[^}]{0,200}?)(?:Pre-Invoke|Post-Invoke|Pre-Install-Pkgs|Update::\S{0,40}?Invoke)"
+    rb"|Proxy-Auto-Detect|Dir::Bin::)\S{0,40}\s{0,40}\{?\s{0,40}((?:\"[^\"]*\"[;\s]*)+)",
     re.DOTALL | re.IGNORECASE,
 )
 

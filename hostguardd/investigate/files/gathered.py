@@ -87,6 +87,8 @@ class Walked:
     tops: dict[bytes, Top] = field(default_factory=dict)
     """Changed entries elsewhere, by the first folders of their path."""
     writable: list[Entry] = field(default_factory=list)
+    shared: list[Entry] = field(default_factory=list)
+    """Those to which an ACL lets others write."""
     temporary: list[Entry] = field(default_factory=list)
     telling: list[Entry] = field(default_factory=list)
     """Those programs among temporary files that hide, or lie in memory that programs share."""

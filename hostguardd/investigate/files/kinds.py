@@ -42,13 +42,30 @@ class Kind(NamedTuple):
     own: bool = False
 
 
+AT_LOGIN: Final = "T1546.004"
+"""The technique of whoever plants what a login runs."""
+
 _UNIT_NAMES: Final = tuple(b"/*." + kind for kind in (b"service", b"timer", b"socket", b"path", b"conf"))
 _UNITS: Final = tuple(
-    top + name
-    for top in (
-        b"/etc/systemd/system", b"/etc/systemd/user", b"/run/systemd/system", b"/run/systemd/transient",
-        b"/usr/local/lib/systemd/system", b"/etc/systemd/system/*.d",
+    top + below + name
+    for tops, below in (
+        (
+            (
+                b"/etc/systemd/system", b"/etc/systemd/user", b"/run/systemd/system",
+                b"/run/systemd/transient", b"/usr/local/lib/systemd/system",
+            ),
+            b"",
+        ),
+        (
+            (
+                b"/etc/systemd/system", b"/etc/systemd/system.control", b"/etc/systemd/user",
+                b"/run/systemd/system", b"/run/systemd/system.control", b"/run/systemd/transient",
+                b"/usr/local/lib/systemd/system", b"/usr/lib/systemd/system",
+            ),
+            b"/*.d",
+        ),
     )
+    for top in tops
     for name in _UNIT_NAMES
 )  # fmt: skip
 
@@ -64,7 +81,8 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind("a rule of udev", (b"/etc/udev/rules.d/*", b"/run/udev/rules.d/*"), udev, "T1546.017"),
     Kind("a module of PAM", (b"/etc/pam.d/*", b"/etc/pam.conf"), pam, "T1556.003"),
     Kind("a hook of the package manager", (b"/etc/apt/apt.conf", b"/etc/apt/apt.conf.d/*"), apt, "T1546.016"),
-    Kind("an order to modprobe", (b"/etc/modprobe.d/*", b"/run/modprobe.d/*"), modprobe, "T1547.006"),
+    Kind("an order to modprobe", (b"/etc/modprobe.d/*", b"/run/modprobe.d/*", b"/usr/lib/modprobe.d/*"),
+        modprobe, "T1547.006"),
     Kind("git's settings", (b"/etc/gitconfig",), git, "T1546"),
     Kind("ssh's settings", (b"/etc/ssh/ssh_config", b"/etc/ssh/ssh_config.d/*"), ssh, "T1546"),
     Kind(
@@ -108,12 +126,13 @@ KINDS: Final[tuple[Kind, ...]] = (
             b"/etc/bash_completion.d/*", b"/etc/X11/Xsession.d/*", b"/etc/X11/xinit/xinitrc.d/*",
             b"/etc/update-motd.d/*", b"/etc/ssh/sshrc", b"/etc/bash.bash_logout", b"/etc/skel/.*",
         ),
-        script, "T1546.004", scripts=True,
+        script, AT_LOGIN, scripts=True,
     ),
     Kind(
         "a script run for the network",
         (
             b"/etc/NetworkManager/dispatcher.d/*", b"/etc/NetworkManager/dispatcher.d/*/*",
+            b"/usr/lib/NetworkManager/dispatcher.d/*", b"/usr/lib/NetworkManager/dispatcher.d/*/*",
             b"/etc/network/if-up.d/*", b"/etc/network/if-down.d/*", b"/etc/network/if-pre-up.d/*",
             b"/etc/network/if-post-down.d/*", b"/etc/dhcp/dhclient-enter-hooks.d/*",
             b"/etc/dhcp/dhclient-exit-hooks.d/*", b"/etc/networkd-dispatcher/*/*", b"/etc/ppp/ip-up.d/*",
@@ -165,7 +184,7 @@ OF_ACCOUNT: Final[tuple[Kind, ...]] = (
 SPOOLS: Final = (b"/var/spool/cron/crontabs", b"/var/spool/cron", b"/var/spool/fcron", b"/var/spool/incron")
 
 CRON_OF_ACCOUNT: Final = Kind("an account's table of cron", (), crontab, "T1053.003")
-LOGIN_OF_ACCOUNT: Final = Kind("a script run at an account's login", (), script, "T1546.004", scripts=True)
+LOGIN_OF_ACCOUNT: Final = Kind("a script run at an account's login", (), script, AT_LOGIN, scripts=True)
 
 MADE_BY_SCRIPTS: Final = compile_paths(
     [

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from ...fact import TEMPORARY
 from ..interface import Verdict
-from .deeds import LONGEST, code
+from .deeds import LONGEST, code, deeds
 
 MOST: Final = 2000
 
@@ -71,6 +71,9 @@ SSHD: Final[tuple[_Rule, ...]] = (
      "Whoever holds that key comes in as anybody."),
     (b"forcecommand", rb"(?!internal-sftp|none$).*", "runs this at each login", NOTABLE,
      "It runs whatever it is given."),
+    (b"subsystem",
+     rb"(?!sftp\s+(?:internal-sftp|/usr/lib(?:exec)?/(?:openssh|ssh)/sftp-server)\b).*",
+     "runs this for whoever logs in and asks for it", NOTABLE, "A door of its own behind the usual one."),
     (b"authorizedkeysfile",
      rb"(?!(?:%h/)?\.ssh/authorized_keys2?(?:\s+(?:%h/)?\.ssh/authorized_keys2?)?$|none$).*",
      "takes keys from other files than usual", NOTABLE, "Keys in a file that nobody looks at."),
@@ -92,6 +95,10 @@ SSHD: Final[tuple[_Rule, ...]] = (
 )  # fmt: skip
 """(directive, value as a pattern, clause, verdict, means) of sshd_config(5)."""
 
+RUN_BY_SSHD: Final = frozenset(
+    {b"authorizedkeyscommand", b"authorizedprincipalscommand", b"forcecommand", b"subsystem"}
+)
+
 _DIRECTIVE: Final = re.compile(rb"([A-Za-z]+)(?:\s*=\s*|\s+)(\S.*)")
 
 
@@ -104,24 +111,39 @@ def sshd(text: bytes) -> Iterator[Option]:
         key, value = found[1].lower(), found[2].strip(b'"')
         for name, pattern, clause, verdict, means in SSHD:
             if key == name and re.fullmatch(pattern, value, re.IGNORECASE | re.DOTALL):
-                yield Option(number, line, clause, verdict, means)
+                command = value.partition(b" ")[2] if key == b"subsystem" else value
+                worst = next(iter(deeds(command)), None) if key in RUN_BY_SSHD else None
+                if worst and worst.verdict is SUSPICIOUS:
+                    yield Option(number, line, f"{clause}, and it {worst.clause}", SUSPICIOUS, means)
+                else:
+                    yield Option(number, line, clause, verdict, means)
 
 
 _SUDO: Final = re.compile(rb"(\S+)\s+(\S+?)\s*=\s*(?:\(([^)]*)\)\s*)?(.*)", re.DOTALL)
 _ALIAS: Final = re.compile(rb"(?:User|Runas|Host|Cmnd|Cmd)_Alias\b")
 _OLD_INCLUDE: Final = re.compile(rb"^[ \t]*#include(?=(?:dir)?[ \t])", re.MULTILINE)
-_INCLUDED: Final = re.compile(rb"@include(?:dir)?\s+(.*)")
+_INCLUDED: Final = re.compile(rb"@include(dir)?\s+(?:\"([^\"\n]+)\"|((?:\\.|[^\s\\])+))")
+_FOREIGN: Final = re.compile(rb"/(?:tmp|var/tmp|dev|run|home|root)/|.*/\.(?!\.?/)")
 GRANTED: Final = frozenset({b"root", b"%sudo", b"%wheel", b"%admin", b"%adm"})
+
+
+def included(text: bytes) -> Iterator[tuple[bool, bytes]]:
+    """(whether it is a folder, its path) of what sudoers(5) reads as well."""
+    for _, line in _lines(_OLD_INCLUDE.sub(b"@include", text)):
+        if found := _INCLUDED.match(line):
+            yield found[1] is not None, found[2] or re.sub(rb"\\(.)", rb"\1", found[3])
 
 
 def sudoers(text: bytes) -> Iterator[Option]:
     """Of sudoers(5): every rule in words, and the defaults that weaken it."""
     text = _OLD_INCLUDE.sub(b"@include", text)  # which looks like a comment, and is none
     for number, line in _lines(text):
-        if found := _INCLUDED.match(line):
-            if found[1].strip(b'"').rstrip(b"/") not in (b"/etc/sudoers.d", b"sudoers.d"):
-                clause = "takes rules from other files than usual, which were not read"
-                yield Option(number, line, clause, NOTABLE, "Rules that nobody looks at.")
+        for _, path in included(line):
+            if path.rstrip(b"/") not in (b"/etc/sudoers.d", b"sudoers.d"):
+                verdict = SUSPICIOUS if _FOREIGN.match(path) else NOTABLE
+                clause = "takes rules from other files than usual"
+                yield Option(number, line, clause, verdict, "Rules that nobody looks at.")
+        if line.startswith(b"@"):
             continue
         if _ALIAS.match(line):
             continue

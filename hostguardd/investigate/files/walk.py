@@ -50,6 +50,11 @@ TELLING: Final = re.compile(rb"/dev/shm/|/run/shm/|(?:/tmp|/var/tmp|/run/user(?:
 """Where even among temporary files no program belongs: that memory, and what hides at the top of a folder.
 A dot further down is a checkout's or an unpacked archive's."""
 
+ACL: Final = b"system.posix_acl_access"
+OF_ROOT: Final = (b"/root/", b"/opt/")
+"""Where else nobody but root changes anything, so that ACLs are asked for: of what has the group's bit for
+writing, which with an ACL is the most that it gives to anybody, acl(5). These are few; each costs a call."""
+
 DAY: Final = 86_400 * 10**9
 BY_MUCH: Final = 30 * DAY
 """How much older than its inode's last change a file must say it is, to be told."""
@@ -196,6 +201,7 @@ class _Walk:
         found, folder, since, users = self.found, opened.path, self._since, self._users
         slash = folder + b"/"
         system = slash.startswith(SYSTEM_BELOW)
+        acls = system or slash.startswith(OF_ROOT)
         temporary = slash.startswith(TEMPORARY)
         in_dev = slash.startswith(b"/dev/")
         top = b"" if system else b"/".join(folder.split(b"/")[:3])
@@ -234,6 +240,8 @@ class _Walk:
                 self._keep("devices", found.devices, row)
             if system and mode & 0o002 and kind != LNK and not mode & stat.S_ISVTX:
                 self._keep("writable", found.writable, row)
+            if acls and mode & 0o020 and kind != LNK and opened.has_xattr(name, ACL):
+                self._keep("shared", found.shared, row)
             if uid not in users:
                 self._orphan(row)
         found.entries += count

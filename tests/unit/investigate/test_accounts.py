@@ -107,10 +107,12 @@ def test_what_to_ask(tmp_path: Path) -> None:
 def test_what_sudo_gives(tmp_path: Path) -> None:
     also(tmp_path, "dave:x:1001:1001::/home/dave:/bin/bash")
     put(tmp_path, "/etc/group", "root:x:0:\nops:x:2000:dave\n")
-    put(tmp_path, "/etc/sudoers.d/ops", "%ops ALL=(root) NOPASSWD: /usr/bin/systemctl\n")
+    put(tmp_path, "/etc/sudoers.d/ops", "%ops ALL=(root) NOPASSWD: /usr/bin/systemctl\n@include /opt/ops\n")
+    put(tmp_path, "/opt/ops", "dave ALL=(root) /usr/bin/ls\n")
     sudo = look(tmp_path).named("dave").details["sudo"]
     assert sudo == [
-        "lets group ops run /usr/bin/systemctl as root, without a password (/etc/sudoers.d/ops:1)"
+        "lets dave run /usr/bin/ls as root (/opt/ops:1)",
+        "lets group ops run /usr/bin/systemctl as root, without a password (/etc/sudoers.d/ops:1)",
     ]
 
 

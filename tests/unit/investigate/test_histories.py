@@ -386,9 +386,10 @@ def test_nothing_of_a_history_is_obeyed_by_a_terminal(tmp_path: Path) -> None:
     assert found.named("alice: fetched").evidence
 
 
-def test_a_history_that_leads_to_nowhere(tmp_path: Path) -> None:
+@pytest.mark.parametrize("target", ["/dev/null", "/tmp/h", "/var/tmp/h", "/dev/shm/h", "/run/user/0/h"])
+def test_a_history_that_leads_to_nowhere(tmp_path: Path, target: str) -> None:
     (tmp_path / "root").mkdir()
-    (tmp_path / "root/.bash_history").symlink_to("/dev/null")
+    (tmp_path / "root/.bash_history").symlink_to(target)
     item = look(tmp_path).named("/root/.bash_history")
     assert item.verdict is Verdict.SUSPICIOUS
     assert item.technique == "T1070.003"

@@ -45,6 +45,25 @@ def one(live: FakeLive, exe: bytes, port: int = 31337, **fields: object) -> Item
     return found(live).named(f"tcp 0.0.0.0:{port}")
 
 
+@pytest.mark.parametrize(
+    ("address", "exe", "argv", "verdict"),
+    [
+        (b"@x", b"/usr/bin/python3.11", (b"python3", b"-c", b"import socket"), Verdict.NOTABLE),
+        (b"@a b", b"/usr/bin/perl", (b"perl", b"-e", b"use IO"), Verdict.NOTABLE),
+        (b"/run/x", b"/usr/bin/python3.11", (b"python3", b"-c", b"import socket"), Verdict.FINE),
+        (b"@x", b"/usr/bin/python3.11", (b"python3", b"/usr/bin/tool"), Verdict.FINE),
+        (b"@dbus-x", b"/usr/bin/dbus-daemon", (b"dbus-daemon",), Verdict.FINE),
+    ],
+)
+def test_a_program_on_the_command_line_at_a_socket_that_no_file_shows(
+    live: FakeLive, address: bytes, exe: bytes, argv: tuple[bytes, ...], verdict: Verdict
+) -> None:
+    live.listen("unix", address, 0, live.add_process(exe, age=50, argv=argv))
+    item = found(live).named(f"unix {address.decode()}")
+    assert item.verdict is verdict
+    assert ("given its program on the command line" in item.says) is (verdict is not Verdict.FINE)
+
+
 def test_a_clean_server_has_nothing_but_fine(live: FakeLive) -> None:
     told = found(live)
     assert {item.verdict for item in told.items} == {Verdict.FINE}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 import tempfile
 from dataclasses import replace
@@ -195,3 +197,58 @@ def test_what_was_approved_is_a_grade_less(
     assert ("approved in generation 1" in told.says) == (before is not after)
     moment = Moment(1.0, "file", "x came", "ctime of x", Confidence.LIKELY, before, known=known)
     assert approved.lowered(moment).verdict is after
+
+
+def installed(root: Path, name: str = "hostguardd/diff.py") -> Path:
+    """A file of ours as pip installs it, with its record."""
+    site = root / "usr/local/lib/python3.11/dist-packages"
+    (site / "hostguardd").mkdir(parents=True)
+    (site / "hostguardd-1.0.dist-info").mkdir()
+    (site / name).write_text("def changed(): ...\n")
+    digest = (
+        base64.urlsafe_b64encode(hashlib.sha256((site / name).read_bytes()).digest()).decode().rstrip("=")
+    )
+    (site / "hostguardd-1.0.dist-info/RECORD").write_text(
+        f"{name},sha256={digest},19\n../../../bin/hostguardctl,sha256={digest},19\n"
+        "hostguardd/__pycache__/diff.cpython-311.pyc,,\nhostguardd-1.0.dist-info/RECORD,,\n"
+    )
+    return site / name
+
+
+def test_a_file_of_ours_that_differs_from_pips_record_is_suspicious(tmp_path: Path, root: Path) -> None:
+    own = installed(root)
+    (record,) = [one for one in scenes.looked(alerts.look, scene(tmp_path)).items if "RECORD" in one.name]
+    assert record.verdict is Verdict.FINE
+    own.write_text("def changed(): return ()\n")
+    (root / "usr/local/bin").mkdir()
+    (root / "usr/local/bin/hostguardctl").write_text("exit 0\n")
+    assert scenes.looked(alerts.look, scene(tmp_path)).suspicious == [
+        "/usr/local/lib/python3.11/dist-packages/hostguardd/diff.py",
+        "/usr/local/bin/hostguardctl",
+    ]
+
+
+def test_a_file_of_ours_that_differs_from_the_rpms_manifest_is_suspicious(tmp_path: Path, root: Path) -> None:
+    place = root / "usr/lib/hostguardd"
+    (place / "site/hostguardd").mkdir(parents=True)
+    (place / "site/hostguardd/diff.py").write_text("pass\n")
+    (root / "etc/hostguardd").mkdir()
+    (root / "etc/hostguardd/hostguardd.toml").write_text("# edited, as it may be\n")
+    digest = hashlib.sha256(b"pass\n").hexdigest()
+    (place / "manifest").write_text(
+        f"sha256:{digest} 0644 /etc/hostguardd/hostguardd.toml\n"
+        f"sha256:{digest} 0644 /usr/lib/hostguardd/site/hostguardd/diff.py\n"
+    )
+    assert not scenes.looked(alerts.look, scene(tmp_path)).suspicious
+    (place / "site/hostguardd/diff.py").write_text("return\n")
+    found = scenes.looked(alerts.look, scene(tmp_path))
+    assert found.suspicious == ["/usr/lib/hostguardd/site/hostguardd/diff.py"]
+
+
+@pytest.mark.parametrize(
+    "record", [b"\xff\x00,sha256=,\n", b"x,sha256=!,1\n", b"x\n\n,", b'"', b"\0,sha256=AA\n"]
+)
+def test_a_record_that_says_nothing_harms_nobody(tmp_path: Path, root: Path, record: bytes) -> None:
+    own = installed(root)
+    (own.parents[1] / "hostguardd-1.0.dist-info/RECORD").write_bytes(record)
+    assert not scenes.looked(alerts.look, scene(tmp_path)).suspicious

