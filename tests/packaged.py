@@ -221,10 +221,11 @@ def redhat(folder: Path) -> Path:
     return root
 
 
-def put(root: Path, *packages: Path) -> None:
-    """Install RPMs, or bring installed ones up to them."""
-    debian = ["--force-debian"] if os.path.exists("/etc/debian_version") else []
-    run("rpm", *debian, "--root", root, "--dbpath", f"/{FOLDER}", "--nodeps", "-U", *packages)
+def put(root: Path, *packages: Path, replace: bool = False) -> None:
+    """Install RPMs, or bring installed ones up to them; `replace`: also over what other ones brought."""
+    options = ["--force-debian"] if os.path.exists("/etc/debian_version") else []
+    options += ["--replacefiles"] if replace else []
+    run("rpm", *options, "--root", root, "--dbpath", f"/{FOLDER}", "--nodeps", "-U", *packages)
 
 
 def copied(root: Path, to: Path) -> Path:

@@ -259,6 +259,8 @@ class Bench:
             return _apart(f"{who} owns it, and does not say where it leads", Apart.UNSURE)
         if says := _unfit(after, leads) or _unkept(drift, level):
             return _apart(f"{who} owns it, but {says}", Apart.TAMPERED)
+        if level < Level.SIGNED and _is_shared(drift):
+            return _apart(f"{who} owns it, and does not say which group may write to it", Apart.UNSURE)
         if level < Level.SIGNED and not stat.S_ISREG(after.mode):
             level = Level.LISTED
         return Judged(f"{who} brings it", deed, level)
@@ -282,6 +284,16 @@ def _apart(says: str, which: Apart = Apart.STRAY) -> Judged:
 
 def _within(ctime: int, begin: float, end: float) -> bool:
     return begin - EARLY <= ctime / SECOND <= end + LATE
+
+
+def _is_shared(drift: Drift) -> bool:
+    """Whether it is new, and a group other than root's may write to it."""
+    before, after = drift.before, drift.after
+    assert isinstance(after, FileFact | SetIdFact)
+    was = stat.S_IFMT(before.mode) if isinstance(before, FileFact | SetIdFact) else 0
+    if was == stat.S_IFMT(after.mode) or stat.S_ISLNK(after.mode):
+        return False
+    return after.gid != 0 and bool(after.mode & stat.S_IWGRP)
 
 
 def _is_led(after: FileFact | SetIdFact, target: bytes) -> bool:

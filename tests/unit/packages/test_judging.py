@@ -114,6 +114,9 @@ LABELLED = encode_xattrs([(b"security.selinux", b"bin_t")])
         ({"before": None, "after": replace(AFTER, mode=stat.S_IFREG | 0o4755)}, Apart.TAMPERED),
         ({"before": None, "after": replace(AFTER, mode=stat.S_IFREG | 0o757)}, Apart.TAMPERED),
         ({"before": None, "after": replace(AFTER, uid=1000)}, Apart.TAMPERED),
+        # A new file that a group of accounts may write to: dpkg keeps no owner.
+        ({"before": None, "after": replace(AFTER, gid=42, mode=stat.S_IFREG | 0o664)}, Apart.UNSURE),
+        ({"before": None, "after": replace(AFTER, gid=42, mode=stat.S_IFDIR | 0o775)}, Apart.UNSURE),
         # A link in the place of a file, to nobody's.
         ({"after": replace(AFTER, mode=stat.S_IFLNK | 0o777, target=b"/srv/x")}, Apart.TAMPERED),
         # What was there and is put out of use: dpkg keeps no target of a link, and brings no setting as one.
