@@ -24,7 +24,7 @@ from ..manifest import is_own
 from ..model import FileFact, Row, SetIdFact, Severity, Value
 from ..packages.evidence import Answer, Question, nothing, transactions
 from ..packages.interface import Deed
-from ..packages.judging import Apart, Bench, Judged, asked, is_draft, may_wait
+from ..packages.judging import Apart, Bench, Judged, asked, is_draft, is_urgent, may_wait
 from ..packages.telling import Transaction, identify
 from ..record import escape
 from .held import Held, onto
@@ -45,11 +45,17 @@ POLL: Final = SECOND // 2
 LONGEST: Final = 15 * 60 * SECOND
 """How long anything waits for a manager at most: a question on its terminal may wait for ever."""
 
+LAST_CALL: Final = LONGEST - 60 * SECOND
+"""How long before an answer is asked for that may take until then."""
+
 INTERIM: Final = 60 * SECOND
 """How often what is loud is judged while the manager works, so that it need not wait for the end."""
 
 COMPLETE: Final = 2 * 60 * SECOND
 """How long something must have been there for that: what is being unpacked is not in the database yet."""
+
+URGENT: Final = 5 * SECOND
+"""The same of what packages bring last and intruders want most."""
 
 LOUD: Final = (Apart.TAMPERED, Apart.STRAY)
 """What is told then."""
@@ -128,7 +134,7 @@ class Provenance:
         self._partial = self._interim = False
         self._interim_at = 0
         self._fine: dict[tuple[type, Row], Change] = {}
-        self._renewing = False
+        self._unheard = False  # nobody waits for the answer any more
         self._renew = False
         self._tries: dict[tuple[type, Row], int] = {}
         self._outcome: Outcome | None = None
@@ -194,25 +200,29 @@ class Provenance:
         if self._outcome is not None or self._judge.answered:
             return 1
         if self._judge.busy:
-            return 0
+            return self._opened + LONGEST if self.held else 0
         return self._next if self.held else int(self._renew)
 
     def _overdue(self, now: int) -> bool:
         """Whether nobody waits for the manager that is at work any more."""
-        return max(now - self._opened, now - self._working_since) >= LONGEST
+        return max(now - self._opened, now - self._working_since) >= LAST_CALL
 
     def step(self, now: int) -> Outcome | None:
         """Do what is due. Returns what is to be told, until `told` is called."""
         if self._judge.answered:
             answer = self._judge.take()
-            if not self._renewing:
+            if not self._unheard:
                 self._conclude(answer or nothing("it was not answered"))
-            self._renewing = False
+            self._unheard = False
+        elif self._judge.busy and self.held and now >= self._opened + LONGEST and self._outcome is None:
+            self._unheard, self._partial, self._interim = True, False, False
+            self._note(list(self.held))
+            self._conclude(nothing("the package manager was not heard in time"))
         if self._outcome is None and not self._judge.busy:
             if self.held:
                 self._wait_or_ask(now)
             elif self._renew:
-                self._renew, self._renewing = False, True
+                self._renew, self._unheard = False, True
                 self._judge.ask(Question(self._root, 0.0, [], self._place))
         return self._outcome
 
@@ -220,12 +230,15 @@ class Provenance:
         self._check(now)
         full, waits = len(self.held) >= MOST_HELD, self._working is not None and not self._overdue(now)
         rest = now < self._came + SETTLE or self._looking()
-        late = now - self._opened >= LONGEST  # a lock that comes and goes would keep all waiting for ever
+        late = now - self._opened >= LAST_CALL  # a lock that comes and goes would keep all waiting for ever
         rest = rest and not late and now < max(self._opened, self._worked) + SETTLE_LONGEST
         if not full and (waits or rest):
             self._next = now + (POLL if waits else SETTLE // 4)
-            if waits and now - max(self._interim_at, self._opened) >= INTERIM:
-                self._ask_for([one for one in self.held if self._is_overripe(one, now)], now)
+            if waits:
+                ripe = [one for one in self.held if self._is_overripe(one, now)]
+                pause = URGENT if any(map(_is_urgent, ripe)) else INTERIM
+                if now - max(self._interim_at, self._opened) >= pause:
+                    self._ask_for(ripe, now)
             return
         self._partial = waits
         self._ask_for(list(self.held))
@@ -238,16 +251,20 @@ class Provenance:
             return False
         if self._fine.get((change.fact, change.key)) is change or is_draft(finding.drift.subject.label):
             return False
-        return now - self.held.since(change) >= COMPLETE
+        return now - self.held.since(change) >= (URGENT if _is_urgent(change) else COMPLETE)
 
     def _ask_for(self, changes: list[Change], interim: int = 0) -> None:
         self._interim, self._interim_at = bool(interim), interim or self._interim_at
         if not changes:
             return
-        self._asked = {(one.fact, one.key): one for one in changes}
-        self._asked_marks = self._managers.marks()
+        self._note(changes)
         drifts = [found[0] for one in self._asked.values() if (found := drift_of(one)) is not None]
         self._judge.ask(Question(self._root, self._since(), asked(drifts), self._place))
+
+    def _note(self, changes: list[Change]) -> None:
+        """They are judged next."""
+        self._asked = {(one.fact, one.key): one for one in changes}
+        self._asked_marks = self._managers.marks()
 
     def _since(self) -> float:
         times = [
@@ -397,3 +414,7 @@ class Provenance:
             self._judged_at = float(at)
         except (ValueError, TypeError, RecursionError):
             self._marks, self._spans, self._judged_at = (), [], 0.0
+
+
+def _is_urgent(change: Change) -> bool:
+    return change.finding is not None and is_urgent(change.finding.drift.subject.label)

@@ -400,3 +400,13 @@ def may_wait(fact: FileFact | SetIdFact) -> bool:
     """Whether packages put things there, so that it may wait for the end of a transaction."""
     path = fact.path
     return path.startswith(PLACES) and NEVER.fullmatch(path) is None
+
+
+URGENT: Final = re.compile(rb"/etc/cron\.(?:d|hourly|daily|weekly|monthly)/.*", re.DOTALL)
+"""Packages bring it, so it waits; but cron runs it within a minute, and dpkg has it in its database before it puts
+it there (rpm: soon afterwards)."""
+
+
+def is_urgent(path: bytes) -> bool:
+    """Whether it is asked about as soon as it is there."""
+    return URGENT.fullmatch(path) is not None

@@ -18,11 +18,13 @@ from hostguardd.engine.keeper import Change
 from hostguardd.engine.provenance import (
     COMPLETE,
     INTERIM,
+    LAST_CALL,
     LONGEST,
     POLL,
     SETTLE,
     SETTLE_LONGEST,
     TRIES,
+    URGENT,
     Provenance,
 )
 from hostguardd.host.atwork import AtWork
@@ -248,13 +250,49 @@ def test_a_lock_that_is_never_given_back_silences_nobody(bench: Bench) -> None:
     bench.managers.working = DPKG
     bench.brings(b"/usr/bin/tool")
     bench.add(b"/usr/bin/planted", Severity.MEDIUM)
-    bench.pass_time(LONGEST - SECOND)
+    bench.pass_time(LAST_CALL - SECOND)
     assert bench.told() == []
     bench.pass_time(2 * SECOND)
     assert bench.kinds() == [("transaction", "info"), ("file", "medium")]
     bench.add(b"/usr/bin/second", Severity.CRITICAL)
     bench.pass_time(SETTLE_LONGEST)
     assert bench.kinds() == [("file", "critical")], "of this lock nobody waits for the end any more"
+
+
+def test_a_package_manager_that_never_answers_makes_nothing_wait_longer(bench: Bench) -> None:
+    bench.managers.working = DPKG
+    bench.judge.slow = True
+    bench.brings(b"/usr/bin/tool")
+    began = bench.now
+    bench.add(b"/usr/bin/planted", Severity.MEDIUM)
+    while not (told := bench.told()):
+        bench.pass_time(SECOND)
+        assert bench.now - began <= LONGEST + SECOND
+    assert {one["hostguard"]["kind"] for one in told} <= {"file", "group"}
+    assert "/usr/bin/planted" in json.dumps(told)
+    bench.add(b"/usr/bin/second")
+    bench.judge.slow = False  # the answer to what nobody waits for any more
+    bench.managers.working = None
+    bench.pass_time(SETTLE_LONGEST)
+    (one,) = bench.told()
+    assert one["file"]["path"] == "/usr/bin/second"
+    assert len(bench.judge.asked) >= 2
+
+
+@pytest.mark.parametrize("path", [b"/etc/cron.d/planted", b"/etc/cron.daily/planted"])
+def test_a_crontab_waits_for_nobodys_end(bench: Bench, path: bytes) -> None:
+    bench.managers.working = DPKG
+    bench.judge.tool.add(b"/etc/cron.d/tool")
+    bench.add(b"/etc/cron.d/tool", Severity.CRITICAL)
+    bench.add(path, Severity.CRITICAL)
+    bench.pass_time(URGENT + 2 * POLL)
+    (one,) = bench.told()
+    assert one["file"]["path"] == path.decode()
+    bench.pass_time(60 * SECOND)
+    assert len(bench.judge.asked) == 1
+    bench.managers.working = None
+    bench.pass_time(2 * SETTLE)
+    assert bench.kinds() == [("transaction", "info")]
 
 
 def test_what_is_loud_and_no_packages_is_told_while_the_manager_still_works(bench: Bench) -> None:
