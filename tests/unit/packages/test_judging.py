@@ -14,7 +14,8 @@ from hostguardd.diff import drift as drift_between
 from hostguardd.model import Drift, FileFact, SetIdFact, encode_xattrs, split
 from hostguardd.packages.evidence import Answer, Seen, nothing, same_package, transactions
 from hostguardd.packages.interface import Deed, Level
-from hostguardd.packages.judging import Apart, Became, Bench, Judged, asked, may_wait
+from hostguardd.packages.judging import Apart, Became, Bench, Judged, asked
+from hostguardd.packages.places import may_wait
 from tests.alerts import NOW
 from tests.state import file
 
