@@ -67,8 +67,9 @@ def deb(
     conffiles: str = "",
     sums: bool = True,
     version: str = "1.0-1",
+    scripts: dict[str, str] | None = None,
 ) -> Path:
-    """A Debian package."""
+    """A Debian package. `scripts` are files that dpkg keeps of it."""
     tree = folder / f"{name}-{version}"
     lay(tree, files)
     control = tree / "DEBIAN"
@@ -77,6 +78,9 @@ def deb(
         f"Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: A <a@example.org>\n"
         "Installed-Size: 8\nDescription: test\n"
     )
+    for script, text in (scripts or {}).items():
+        (control / script).write_text(text)
+        (control / script).chmod(0o755 if text.startswith("#!") else 0o644)
     if conffiles:
         (control / "conffiles").write_text(conffiles)
     if sums:
@@ -118,6 +122,7 @@ def dpkg(root: Path, *arguments: str | Path) -> None:
         f"--root={root}",
         "--force-not-root",
         "--force-bad-path",
+        "--force-script-chrootless",  # its root has no shell
         "--log",
         root / "var/log/dpkg.log",
         *arguments,
@@ -221,10 +226,11 @@ def redhat(folder: Path) -> Path:
     return root
 
 
-def put(root: Path, *packages: Path) -> None:
-    """Install RPMs, or bring installed ones up to them."""
-    debian = ["--force-debian"] if os.path.exists("/etc/debian_version") else []
-    run("rpm", *debian, "--root", root, "--dbpath", f"/{FOLDER}", "--nodeps", "-U", *packages)
+def put(root: Path, *packages: Path, replace: bool = False) -> None:
+    """Install RPMs, or bring installed ones up to them; `replace`: also over what other ones brought."""
+    options = ["--force-debian"] if os.path.exists("/etc/debian_version") else []
+    options += ["--replacefiles"] if replace else []
+    run("rpm", *options, "--root", root, "--dbpath", f"/{FOLDER}", "--nodeps", "-U", *packages)
 
 
 def copied(root: Path, to: Path) -> Path:

@@ -106,11 +106,16 @@ class Watched:
         self.managers.moved += 1
         self.look()
 
+    def pass_time(self, seconds: float) -> None:
+        """Let it pass while somebody is at work."""
+        self.skipped += int(seconds * 1e9)
+        self.announcer.flush_due()
+
     def told(self) -> list[dict[str, Any]]:
         """Let time pass until nothing waits; the alerts of that, as they are on the disk."""
 
         def over() -> bool:
-            if (due := self.announcer.due()) and due > self.mono():
+            if not self.judge.busy and (due := self.announcer.due()) and due > self.mono():
                 self.skipped += due - self.mono()
             self.announcer.flush_due()
             return not self.announcer.due() and not self.judge.busy

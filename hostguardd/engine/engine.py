@@ -25,6 +25,7 @@ from ..homes import plausible
 from ..host.atwork import PackageManagers, account_tool
 from ..host.bundle import Host
 from ..host.clock import Clock, read, step_between
+from ..host.clockset import ClockSet
 from ..model import AccountFact, Alert, Generation, Hint, split
 from ..store.alertlog import AlertLog
 from ..store.baseline import Baseline
@@ -50,6 +51,7 @@ from .pulse import Pulse
 from .reboots import note_ending, tell_reboot
 from .rungs import file_systems
 from .signed import SignedPackages
+from .unsteady import Unsteady
 from .update import OwnUpdate
 from .witness import Witness
 from .work import Work
@@ -116,6 +118,7 @@ class Engine:
             last_look=lambda: self.looking.sweep_now("files.quick", "setid"),
             flush=lambda: self.announcer.flush(parked=False),
         )
+        self._clock_set = ClockSet()
         self.provenance = Provenance(
             PackageManagers(),
             Clerks(self.inbox.wake),
@@ -125,6 +128,7 @@ class Engine:
             clock.wall,
             self._approved_at,
             looking=lambda: self.coverage.next_due() is not None or self.looking.hinted,
+            unsteady=Unsteady(clock, self._clock_set.taken),
             root=host.files.root,
             place=os.fsencode(Path(config.paths.state) / OWNERS),
         )
@@ -284,6 +288,7 @@ class Engine:
         if step := step_between(self._clocks, clocks):
             self.tell("clock.stepped", step=step)
             self.windows.stepped()
+        self.provenance.heed_clock()
         self._clocks = clocks
         if self.witness is not None and (lost := self.witness.tend(self.clock.mono())):
             self.tell("actors.lost", what=lost)
@@ -450,6 +455,7 @@ class Engine:
         self.tell("daemon.stopping", reason=self._stopping or "error")
         self.announcer.flush(parked=not self.update.going_on)  # it may be we who were told to be quiet
         self.provenance.stop()
+        self._clock_set.close()
         self._life.note()
         note_ending(self.baseline, self.host)
         for job in waiting:

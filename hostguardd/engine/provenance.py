@@ -24,13 +24,16 @@ from ..manifest import is_own
 from ..model import FileFact, Row, SetIdFact, Severity, Value
 from ..packages.evidence import Answer, Question, nothing, transactions
 from ..packages.interface import Deed
-from ..packages.judging import Apart, Bench, Judged, asked, is_draft, may_wait
+from ..packages.judging import Apart, Bench, Judged, asked, is_draft
+from ..packages.places import is_urgent, may_wait
 from ..packages.telling import Transaction, identify
+from ..packages.zones import in_zone
 from ..record import escape
 from .held import Held, onto
 from .judges import Judge
 from .keeper import Change
 from .outcome import Outcome, beginning, drift_of
+from .sightings import Sightings
 
 SECOND: Final = 1_000_000_000
 
@@ -45,11 +48,17 @@ POLL: Final = SECOND // 2
 LONGEST: Final = 15 * 60 * SECOND
 """How long anything waits for a manager at most: a question on its terminal may wait for ever."""
 
+LAST_CALL: Final = LONGEST - 60 * SECOND
+"""How long before an answer is asked for that may take until then."""
+
 INTERIM: Final = 60 * SECOND
 """How often what is loud is judged while the manager works, so that it need not wait for the end."""
 
 COMPLETE: Final = 2 * 60 * SECOND
 """How long something must have been there for that: what is being unpacked is not in the database yet."""
+
+URGENT: Final = 5 * SECOND
+"""The same of what packages bring last and intruders want most."""
 
 LOUD: Final = (Apart.TAMPERED, Apart.STRAY)
 """What is told then."""
@@ -90,8 +99,8 @@ class Notes(Protocol):
 
 class Provenance:
     """`held` are the changes that wait. `root` is the host's, `place` our file of whose each path was.
-    `approved` is when the baseline was made, `looking` whether hints still wait for somebody to look. Times
-    are nanoseconds."""
+    `approved` is when the baseline was made, `looking` whether hints still wait for somebody to look,
+    `unsteady` until when the wall clock's times are in doubt. Times are nanoseconds."""
 
     def __init__(
         self,
@@ -104,6 +113,7 @@ class Provenance:
         approved: Callable[[], int],
         *,
         looking: Callable[[], bool] = lambda: False,
+        unsteady: Callable[[], int] = lambda: 0,
         root: bytes = b"/",
         place: bytes = b"",
     ) -> None:
@@ -115,6 +125,9 @@ class Provenance:
         self._wall = wall
         self._approved = approved
         self._looking = looking
+        self._unsteady = unsteady
+        self._doubtful = 0
+        self._sightings = Sightings()
         self._root = root
         self._place = place
         self.held = Held()
@@ -125,10 +138,11 @@ class Provenance:
         self._moved = False
         self._asked: dict[tuple[type, Row], Change] = {}
         self._asked_marks: tuple[tuple[str, int], ...] = ()
+        self._asked_since = 0.0
         self._partial = self._interim = False
         self._interim_at = 0
         self._fine: dict[tuple[type, Row], Change] = {}
-        self._renewing = False
+        self._unheard = False  # nobody waits for the answer any more
         self._renew = False
         self._tries: dict[tuple[type, Row], int] = {}
         self._outcome: Outcome | None = None
@@ -184,7 +198,17 @@ class Provenance:
             self._working_since = now
         if self._working is not None:
             self._by, self._worked = self._working, now
-        self._moved = self._managers.marks() != self._marks
+        marks = self._managers.marks()
+        self._moved = marks != self._marks
+        self.heed_clock()
+        self._sightings.see(self._working, marks, self._wall())
+
+    def heed_clock(self) -> None:
+        """Notice whether it was set, and keep that in mind."""
+        if (until := self._unsteady()) > self._doubtful:
+            self._doubtful = until
+            self._sightings.forget()
+            self._remember()
 
     # -- going on --------------------------------------------------------------------------------
 
@@ -194,25 +218,29 @@ class Provenance:
         if self._outcome is not None or self._judge.answered:
             return 1
         if self._judge.busy:
-            return 0
+            return self._opened + LONGEST if self.held else 0
         return self._next if self.held else int(self._renew)
 
     def _overdue(self, now: int) -> bool:
         """Whether nobody waits for the manager that is at work any more."""
-        return max(now - self._opened, now - self._working_since) >= LONGEST
+        return max(now - self._opened, now - self._working_since) >= LAST_CALL
 
     def step(self, now: int) -> Outcome | None:
         """Do what is due. Returns what is to be told, until `told` is called."""
         if self._judge.answered:
             answer = self._judge.take()
-            if not self._renewing:
+            if not self._unheard:
                 self._conclude(answer or nothing("it was not answered"))
-            self._renewing = False
+            self._unheard = False
+        elif self._judge.busy and self.held and now >= self._opened + LONGEST and self._outcome is None:
+            self._unheard, self._partial, self._interim = True, False, False
+            self._note(list(self.held))
+            self._conclude(nothing("the package manager was not heard in time"))
         if self._outcome is None and not self._judge.busy:
             if self.held:
                 self._wait_or_ask(now)
             elif self._renew:
-                self._renew, self._renewing = False, True
+                self._renew, self._unheard = False, True
                 self._judge.ask(Question(self._root, 0.0, [], self._place))
         return self._outcome
 
@@ -220,12 +248,15 @@ class Provenance:
         self._check(now)
         full, waits = len(self.held) >= MOST_HELD, self._working is not None and not self._overdue(now)
         rest = now < self._came + SETTLE or self._looking()
-        late = now - self._opened >= LONGEST  # a lock that comes and goes would keep all waiting for ever
+        late = now - self._opened >= LAST_CALL  # a lock that comes and goes would keep all waiting for ever
         rest = rest and not late and now < max(self._opened, self._worked) + SETTLE_LONGEST
         if not full and (waits or rest):
             self._next = now + (POLL if waits else SETTLE // 4)
-            if waits and now - max(self._interim_at, self._opened) >= INTERIM:
-                self._ask_for([one for one in self.held if self._is_overripe(one, now)], now)
+            if waits:
+                ripe = [one for one in self.held if self._is_overripe(one, now)]
+                pause = URGENT if any(map(_is_urgent, ripe)) else INTERIM
+                if now - max(self._interim_at, self._opened) >= pause:
+                    self._ask_for(ripe, now)
             return
         self._partial = waits
         self._ask_for(list(self.held))
@@ -238,16 +269,21 @@ class Provenance:
             return False
         if self._fine.get((change.fact, change.key)) is change or is_draft(finding.drift.subject.label):
             return False
-        return now - self.held.since(change) >= COMPLETE
+        return now - self.held.since(change) >= (URGENT if _is_urgent(change) else COMPLETE)
 
     def _ask_for(self, changes: list[Change], interim: int = 0) -> None:
         self._interim, self._interim_at = bool(interim), interim or self._interim_at
         if not changes:
             return
+        self._note(changes)
+        drifts = [found[0] for one in self._asked.values() if (found := drift_of(one)) is not None]
+        self._asked_since = self._since()
+        self._judge.ask(Question(self._root, self._asked_since, asked(drifts), self._place))
+
+    def _note(self, changes: list[Change]) -> None:
+        """They are judged next."""
         self._asked = {(one.fact, one.key): one for one in changes}
         self._asked_marks = self._managers.marks()
-        drifts = [found[0] for one in self._asked.values() if (found := drift_of(one)) is not None]
-        self._judge.ask(Question(self._root, self._since(), asked(drifts), self._place))
 
     def _since(self) -> float:
         times = [
@@ -262,8 +298,9 @@ class Provenance:
 
     def _conclude(self, answer: Answer) -> None:
         """Judge by an answer what is still as it was when that was asked for."""
+        self.heed_clock()
         answer = answer._replace(deeds=self._possible(answer.deeds))
-        bench = Bench(answer)
+        bench = Bench(answer, self._doubtful / SECOND)
         judged: list[tuple[Change, Judged]] = []
         for key, change in self._asked.items():
             now, found = self.held.get(*key), drift_of(change)
@@ -298,10 +335,11 @@ class Provenance:
         """What ended before the approval cannot have brought what differs from it, and nothing lasts longer
         than until now, whatever the log says."""
         approved, now = self._approved() / SECOND, self._wall() / SECOND
+        since = max(approved - 1, self._asked_since)
         return tuple(
-            one._replace(unpacked=min(one.unpacked, now), ended=min(one.ended, now))
-            for one in deeds
-            if one.ended + 1 > approved and one.begin <= now + 1
+            one._replace(unpacked=min(one.unpacked, now), ended=min(one.ended, now), over=min(one.over, now))
+            for one in in_zone(deeds, self._sightings.spans, self._spans)
+            if one.ended > since and one.begin <= now + 1
         )
 
     def _sorted(self, answer: Answer, judged: list[tuple[Change, Judged]]) -> Outcome:
@@ -351,8 +389,7 @@ class Provenance:
         self._by, self._marks, self._checked = None, self._asked_marks, 0
         self._judged_at = self._wall() / SECOND
         self._renew = bool(outcome.explained or outcome.keys)
-        with suppress(StoreError):  # a full disk: then it is asked once more after the next start
-            self._notes.remember(NOTE, json.dumps([self._marks, self._spans, self._judged_at]))
+        self._remember()
 
     def release(self) -> list[Change]:
         """Let go of all that waits, to be told as it would have been."""
@@ -384,6 +421,11 @@ class Provenance:
     def _all(outcome: Outcome) -> list[tuple[Change, Judged]]:
         return [*outcome.apart, *(one for _, members in outcome.explained for one in members)]
 
+    def _remember(self) -> None:
+        note = [self._marks, self._spans, self._judged_at, self._doubtful]
+        with suppress(StoreError):  # a full disk: then it is asked once more after the next start
+            self._notes.remember(NOTE, json.dumps(note))
+
     def _recall(self) -> None:
         """What an earlier life of ours knew; what is damaged is nothing."""
         note = self._notes.recall(NOTE)
@@ -391,9 +433,14 @@ class Provenance:
             self._marks = self._managers.marks()
             return
         try:
-            marks, spans, at = json.loads(note if isinstance(note, str) else "[[], [], 0]")
+            marks, spans, at, *more = json.loads(note if isinstance(note, str) else "[[], [], 0]")
             self._marks = tuple((str(path), int(mtime)) for path, mtime in marks)
             self._spans = [(float(begin), float(end)) for begin, end in spans]
             self._judged_at = float(at)
+            self._doubtful = int(more[0]) if more else 0
         except (ValueError, TypeError, RecursionError):
             self._marks, self._spans, self._judged_at = (), [], 0.0
+
+
+def _is_urgent(change: Change) -> bool:
+    return change.finding is not None and is_urgent(change.finding.drift.subject.label)

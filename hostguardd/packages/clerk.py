@@ -25,6 +25,7 @@ from .former import Former, write
 from .interface import Deed, Departure, Owner, PackageHost, PackageLedger
 from .make import packages_of
 from .reader import identity
+from .zones import FARTHEST
 
 NICE: Final = 5
 MOST_DOUBTS: Final = 100
@@ -167,7 +168,7 @@ def _deeds(packages: PackageLedger, since: float, before: Mapping[str, str]) -> 
     """What its log tells. What no log tells of (rpm without dnf) is known from what is installed now and was
     not `before`, or the other way round."""
     found = []
-    for deed in packages.worked(since):
+    for deed in packages.worked(since - FARTHEST):  # its log may be in another zone
         earlier = deed.before or ("" if deed.run else _version(before, deed.package))
         action = "upgrade" if deed.action == "install" and earlier not in ("", deed.after) else deed.action
         found.append(deed._replace(action=action, before=earlier))

@@ -22,6 +22,7 @@ from ..record import escape, unescape
 from . import dpkgdb
 from .aliases import Aliases
 from .checking import compared, meant
+from .evidence import NEXT_RUN
 from .expected import Expected
 from .index import PathIndex
 from .interface import Deed, Departure, Doubt, Installed, Level, Owner, Transaction, at_once
@@ -312,33 +313,41 @@ class Dpkg:
         """By its log and what was rotated of it; times are of this machine's zone, as dpkg writes them."""
         for path in rotated(self._texts, b"dpkg.log", since):
             for number, line in lines(self._texts, path):
-                one = dpkgdb.logged(line, f"{escape(path)}:{number}", time.mktime)  # type: ignore[arg-type]
-                if one is not None and one.at >= since:
+                at = dpkgdb.moment(line, time.mktime)  # type: ignore[arg-type]
+                if at is None or at < since:
+                    continue
+                if (one := dpkgdb.logged(line, f"{escape(path)}:{number}", at)) is not None:
                     yield one
 
     def worked(self, since: float) -> Iterator[Deed]:
         """By what its log says of each package's state. Its files are unpacked by the line that follows the
         one which calls it half installed."""
-        going: dict[str, Deed] = {}
+        found: list[tuple[Deed, int]] = []
+        going: dict[str, int] = {}
         half: set[str] = set()
-        run = 0.0
+        run, over = 0.0, [0.0]
         for path in rotated(self._texts, b"dpkg.log", since):
             for _, line in lines(self._texts, path):
-                if (at := dpkgdb.started(line, time.mktime)) is not None:  # type: ignore[arg-type]
+                if (at := dpkgdb.moment(line, time.mktime)) is None:  # type: ignore[arg-type]
+                    continue
+                if dpkgdb.is_start(line):
                     run = at
-                elif (one := dpkgdb.told(line, time.mktime)) is not None:  # type: ignore[arg-type]
-                    deed = going.get(one.package)
-                    if deed is None:
+                    if not 0 <= at - over[-1] <= NEXT_RUN:
+                        over.append(at)
+                over[-1] = at
+                if (one := dpkgdb.told(line, at)) is not None:
+                    if (number := going.get(one.package)) is None:
                         continue
+                    deed, of = found[number]
                     if one.state == "half-installed" or one.package in half:
                         half ^= {one.package}
-                        deed = deed._replace(unpacked=max(deed.unpacked, one.at))
-                    going[one.package] = deed._replace(ended=max(deed.ended, one.at))
-                elif (done := dpkgdb.logged(line, "", time.mktime)) is not None and done.at >= since:  # type: ignore[arg-type]
-                    if (before := going.get(done.package)) is not None:
-                        yield before
-                    going[done.package] = at_once(done)._replace(run=run)
-        yield from going.values()
+                        deed = deed._replace(unpacked=max(deed.unpacked, at))
+                    found[number] = deed._replace(ended=max(deed.ended, at)), of
+                elif (done := dpkgdb.logged(line, "", at)) is not None and at >= since:
+                    going[done.package] = len(found)
+                    found.append((at_once(done)._replace(run=run), len(over) - 1))
+        for deed, of in found:
+            yield deed._replace(over=over[of])
 
     def keys(self) -> frozenset[str]:
         """It verifies none itself."""

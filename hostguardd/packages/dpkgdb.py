@@ -191,8 +191,25 @@ def excluded(texts: Iterable[bytes]) -> Callable[[bytes], bool]:
 
 
 _AT: Final = rb"(\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d) "
+_DATED: Final = re.compile(_AT)
 _TOLD: Final = re.compile(_AT + rb"status (\S{1,30}) (\S{1,300}) (\S{1,300})")
 _STARTED: Final = re.compile(_AT + rb"startup (?:archives|packages) \S{1,30}")
+_LOGGED: Final = re.compile(_AT + rb"(install|upgrade|remove|purge) (\S{1,300}) (\S{1,300}) (\S{1,300})")
+
+
+def moment(line: bytes, mktime: Callable[[tuple[int, ...]], float]) -> float | None:
+    """When a line of dpkg.log was written, in seconds since the epoch; None for what is no line of it. dpkg
+    writes local time, of which `mktime` makes those."""
+    found = _DATED.match(line)
+    try:
+        return found and mktime((*(int(found[number]) for number in range(1, 7)), 0, 0, -1))
+    except (ValueError, OverflowError):
+        return None
+
+
+def is_start(line: bytes) -> bool:
+    """Whether a line says that dpkg was started."""
+    return _STARTED.fullmatch(line) is not None
 
 
 class Told(NamedTuple):
@@ -204,37 +221,16 @@ class Told(NamedTuple):
     version: str
 
 
-def _moment(found: re.Match[bytes], mktime: Callable[[tuple[int, ...]], float]) -> float | None:
-    try:
-        return mktime((*(int(found[number]) for number in range(1, 7)), 0, 0, -1))
-    except (ValueError, OverflowError):
-        return None
-
-
-def started(line: bytes, mktime: Callable[[tuple[int, ...]], float]) -> float | None:
-    """When dpkg was started, by a line of its log that says so; None for the others."""
-    found = _STARTED.fullmatch(line)
-    return None if found is None else _moment(found, mktime)
-
-
-def told(line: bytes, mktime: Callable[[tuple[int, ...]], float]) -> Told | None:
-    """What a line of dpkg.log tells of a package's state; None for the others."""
+def told(line: bytes, at: float) -> Told | None:
+    """What a line of dpkg.log of that moment tells of a package's state; None for the others."""
     found = _TOLD.fullmatch(line)
-    at = None if found is None else _moment(found, mktime)
-    if found is None or at is None:
-        return None
-    return Told(at, *(escape(found[number]) for number in (7, 8, 9)))
+    return None if found is None else Told(at, *(escape(found[number]) for number in (7, 8, 9)))
 
 
-_LOGGED: Final = re.compile(_AT + rb"(install|upgrade|remove|purge) (\S{1,300}) (\S{1,300}) (\S{1,300})")
-
-
-def logged(line: bytes, source: str, mktime: Callable[[tuple[int, ...]], float]) -> Transaction | None:
-    """What a line of dpkg.log tells of a package; None for the many others. dpkg writes local time, of which
-    `mktime` makes seconds since the epoch."""
+def logged(line: bytes, source: str, at: float) -> Transaction | None:
+    """What a line of dpkg.log of that moment tells of a package; None for the many others."""
     found = _LOGGED.fullmatch(line)
-    at = None if found is None else _moment(found, mktime)
-    if found is None or at is None:
+    if found is None:
         return None
     action, name, before, after = found[7].decode(), *(escape(found[number]) for number in (8, 9, 10))
     before, after = ("" if one == "<none>" else one for one in (before, after))

@@ -85,7 +85,8 @@ class Transaction(NamedTuple):
 class Deed(NamedTuple):
     """What became of one package, in seconds since the epoch: `begin` of the work on it, until when its files
     were `unpacked`, and when the work `ended`. `run` is when the manager was started that did it (0: not
-    told); `action`, `before` and `after` as of a `Transaction`."""
+    told), and `over` when it was through with all that it did then (0: not told); `action`, `before` and
+    `after` as of a `Transaction`."""
 
     package: str
     action: str
@@ -95,6 +96,7 @@ class Deed(NamedTuple):
     unpacked: float
     ended: float
     run: float = 0.0
+    over: float = 0.0
 
 
 def at_once(one: Transaction) -> Deed:
@@ -164,7 +166,8 @@ class PackageLedger(PackageHost, Protocol):
     """The same, with what it takes to say afterwards what a package manager did."""
 
     def worked(self, since: float) -> Iterator[Deed]:
-        """What it did since then, and for how long on each package where its log tells; in no order."""
+        """What it did since then, and for how long on each package where its log tells; in the log's
+        order."""
         ...
 
     def paths(self) -> Iterator[tuple[bytes, str]]:

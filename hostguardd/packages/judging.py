@@ -50,6 +50,9 @@ LABELS: Final = frozenset({b"security.selinux", b"security.ima", b"security.evm"
 OWN: Final = re.compile(rb"/var/lib/dpkg/info/([^/]+)\.([a-z0-9]+)")
 """What dpkg writes down of each package."""
 
+STATUS: Final = b"/var/lib/dpkg/status"
+"""What dpkg writes down of all of them, at the end of each of its runs."""
+
 OWN_RPM: Final = re.compile(
     rb"(?:/usr/lib/sysimage/rpm|/var/lib/rpm)/(?:rpmdb\.sqlite(?:-wal|-shm)?|Packages(?:\.db)?|Index\.db|[A-Z][a-z]+"
     rb"|__db\.\d+|\.rpm\.lock)"
@@ -113,16 +116,29 @@ class Judged(NamedTuple):
 
 
 class Bench:
-    """Judges by one answer."""
+    """Judges by one answer. What was begun until `doubtful` (seconds since the epoch) is in doubt, as far as
+    only its time speaks for it: the clock was set."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, doubtful: float = 0.0) -> None:
         self._answer = answer
+        self._doubtful = doubtful
         self._by_name: dict[str, list[Deed]] = {}
         for deed in answer.deeds:
             self._by_name.setdefault(deed.package.partition(":")[0], []).append(deed)
 
     def judge(self, drift: Drift, became: Became = Became.NEWS) -> Judged:
         """What to make of a change of a file."""
+        found = self._judged(drift, became)
+        if found.apart is not None or found.deed is None or found.level is Level.SIGNED:
+            return found
+        if drift.after is None or became is not Became.NEWS or found.deed.begin > self._doubtful:
+            return found
+        says = f"it is as {found.deed.package} brings it, but the clock was set: nothing says when it came"
+        return _apart(says, Apart.UNSURE)
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _judged(self, drift: Drift, became: Became) -> Judged:
         subject = drift.subject
         assert isinstance(subject, FileFact | SetIdFact)
         path = subject.path
@@ -135,6 +151,8 @@ class Bench:
         found = OWN.fullmatch(path)
         if found is not None and self._answer.manager == "dpkg":
             return self._own(drift, found[1], found[2])
+        if path == STATUS and self._answer.manager == "dpkg":
+            return self._status(drift)
         if OWN_RPM.fullmatch(path) and self._answer.manager == "rpm":
             return self._database(drift)
         seen = self._answer.seen.get(path, Seen())
@@ -143,8 +161,6 @@ class Bench:
         if BY_TRIGGERS.fullmatch(path) and not seen.package:
             return _apart("no package brings it, and packages have it made anew", Apart.SIDE)
         return self._present(drift, path, seen)
-
-    # -- inside ----------------------------------------------------------------------------------
 
     def _deed(self, package: str, ctime: int = 0) -> Deed | None:
         """The deed on a package, by its owner's name: the one of that time, or the latest."""
@@ -209,6 +225,18 @@ class Bench:
             return _apart(says, Apart.TAMPERED)
         return Judged(f"{deed.package} {deed.after or deed.before} brings it", deed)
 
+    def _status(self, drift: Drift) -> Judged:
+        """What dpkg writes also when it only notes what somebody wants of a package."""
+        after = drift.after
+        if not isinstance(after, FileFact):
+            return _apart("dpkg cannot be without it", Apart.TAMPERED)
+        deeds = [one for one in self._answer.deeds if _within(after.ctime, one.begin, one.over or one.ended)]
+        if not deeds:
+            return _apart("it was written, and no package came or went")
+        if says := _unkept(drift, Level.LISTED):
+            return _apart(says, Apart.TAMPERED)
+        return Judged("dpkg writes down there what it does", max(deeds, key=lambda one: one.begin))
+
     def _database(self, drift: Drift) -> Judged:
         """What rpm writes all of its database into: each header answers for itself."""
         after = drift.after
@@ -259,6 +287,8 @@ class Bench:
             return _apart(f"{who} owns it, and does not say where it leads", Apart.UNSURE)
         if says := _unfit(after, leads) or _unkept(drift, level):
             return _apart(f"{who} owns it, but {says}", Apart.TAMPERED)
+        if level < Level.SIGNED and _is_shared(drift):
+            return _apart(f"{who} owns it, and does not say which group may write to it", Apart.UNSURE)
         if level < Level.SIGNED and not stat.S_ISREG(after.mode):
             level = Level.LISTED
         return Judged(f"{who} brings it", deed, level)
@@ -282,6 +312,16 @@ def _apart(says: str, which: Apart = Apart.STRAY) -> Judged:
 
 def _within(ctime: int, begin: float, end: float) -> bool:
     return begin - EARLY <= ctime / SECOND <= end + LATE
+
+
+def _is_shared(drift: Drift) -> bool:
+    """Whether it is new, and a group other than root's may write to it."""
+    before, after = drift.before, drift.after
+    assert isinstance(after, FileFact | SetIdFact)
+    was = stat.S_IFMT(before.mode) if isinstance(before, FileFact | SetIdFact) else 0
+    if was == stat.S_IFMT(after.mode) or stat.S_ISLNK(after.mode):
+        return False
+    return after.gid != 0 and bool(after.mode & stat.S_IWGRP)
 
 
 def _is_led(after: FileFact | SetIdFact, target: bytes) -> bool:
@@ -365,26 +405,3 @@ def asked(drifts: Sequence[Drift]) -> list[bytes]:
 def is_draft(path: bytes) -> bool:
     """Whether a manager unpacks something there, to rename it."""
     return DRAFT.fullmatch(path) is not None
-
-
-# -- what may wait for a package manager -----------------------------------------------------------
-
-PLACES: Final = (
-    b"/usr/", b"/bin/", b"/sbin/", b"/lib/", b"/lib32/", b"/lib64/", b"/libx32/", b"/boot/", b"/etc/",
-    b"/opt/", b"/var/lib/dpkg/info/", b"/var/lib/rpm/",
-)  # fmt: skip
-"""Where packages put things."""
-
-NEVER: Final = re.compile(
-    rb"/usr/local/.*|/etc/ld\.so\.preload.*|/etc/(passwd|shadow|group|gshadow|subuid|subgid)([-+.].*)?"
-    rb"|/etc/(sudoers|doas)(\.conf)?(\.d)?(/.*)?|/etc/sudo\.conf|.*/authorized_keys.*|.*/\.ssh(/.*)?"
-    rb"|/etc/(crontab|rc\.local|hosts|fstab|resolv\.conf)|/etc/cron\.(allow|deny)",
-    re.DOTALL,  # a name may hold a newline
-)
-"""What waits for nobody: no package brings it, or (sudo's) it is told whoever brings it."""
-
-
-def may_wait(fact: FileFact | SetIdFact) -> bool:
-    """Whether packages put things there, so that it may wait for the end of a transaction."""
-    path = fact.path
-    return path.startswith(PLACES) and NEVER.fullmatch(path) is None

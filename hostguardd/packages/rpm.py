@@ -132,11 +132,12 @@ class Rpm:
 
     def _listing(self) -> Iterator[tuple[bytes, int]]:
         """Every path with the number of its package, eight times, one more for settings, two for what no
-        content is compared of, and four for that of which no rights are."""
+        content is compared of, and four for that of which no rights are. What another package put its own
+        in place of is that one's."""
         packages = self._packages[0]
         for fields in self._asked(rpmdump.NAMES, *UNCHECKED, b"-a", stop=self._stop):
             number, flags, state, mode, verify = (rpmdump.number(fields[at]) for at in (0, 2, 3, 4, 5))
-            if number in packages and state not in rpmdump.ABSENT:
+            if number in packages and state in rpmdump.PRESENT:
                 path = self._aliases.real(rpmdump.string(fields[1]))
                 listed = rpmdump.is_listed_only(flags, mode, verify)
                 free = rpmdump.is_free(mode, verify)

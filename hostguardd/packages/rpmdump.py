@@ -146,6 +146,9 @@ NORMAL, REPLACED, NOTINSTALLED, NETSHARED, WRONGCOLOR, MISSING = 0, 1, 2, 3, 4, 
 ABSENT: Final = frozenset((NOTINSTALLED, NETSHARED))
 """States of files that are not this package's: left out, as documents may be, or on a file server."""
 
+PRESENT: Final = frozenset((NORMAL, MISSING))
+"""States of files that are this package's own (MISSING: it keeps no states)."""
+
 
 def is_config(flags: int) -> bool:
     """Whether the path is meant to change here: configuration, and what comes into being later."""
@@ -195,7 +198,7 @@ def expected(
     return Expected(
         path,
         key,
-        type=None if flags & GHOST or state not in (NORMAL, MISSING) else kind,
+        type=None if flags & GHOST or state not in PRESENT else kind,
         mode=mode if verify & MODE and kind != stat.S_IFLNK else None,
         user=users.get(texts["user"], 0) if verify & USER else None,
         group=groups.get(texts["group"], 0) if verify & GROUP else None,

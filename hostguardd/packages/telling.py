@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from ..model import Alert, Finding, Severity
 from ..record import Record, escape, timestamp
 from .interface import Deed, Level
-from .judging import OWN, Became, Judged
+from .judging import OWN, STATUS, Became, Judged
 
 SECOND: Final = 1_000_000_000
 NAMED: Final = 3
@@ -136,7 +136,8 @@ def alerts(
 def _has_content(finding: Finding) -> bool:
     """Whether its explanation is about a content, other than what the manager wrote down itself."""
     after = finding.drift.after
-    own = OWN.fullmatch(finding.drift.subject.label) is not None
+    label = finding.drift.subject.label
+    own = label == STATUS or OWN.fullmatch(label) is not None
     return not own and getattr(after, "sha256", None) not in (None, b"")
 
 

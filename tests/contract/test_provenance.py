@@ -11,6 +11,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +19,7 @@ import pytest
 
 from hostguardd.engine.explaining import evidence
 from hostguardd.engine.outcome import drift_of
+from hostguardd.host.atwork import AtWork
 from hostguardd.host.bundle import image
 from hostguardd.packages.clerk import survey
 from hostguardd.packages.evidence import Question
@@ -397,6 +399,55 @@ class TestDpkg(Updates):
         assert loud(told).keys() == {"/etc/cron.d/trial2"}
         (one,) = (one for one in told if one["hostguard"]["kind"] == "transaction")
         assert {"/etc/cron.d/trial1", "/etc/trial1.conf"} <= paths(one)
+
+    def test_who_brings_a_zone_of_his_own_along_is_as_quiet(
+        self, watched: Watched, root: Path, made: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """dpkg's log does not say in which zone it is."""
+        watched.managers.working = AtWork("dpkg", 1, b"/usr/bin/dpkg", None)
+        (root / "usr/share/trial4/0").write_text("patched\n")
+        watched.look()
+        monkeypatch.setenv("TZ", "Asia/Kathmandu")
+        self.install(root, made, "1.1", *range(3))
+        monkeypatch.delenv("TZ")
+        watched.update()
+        watched.pass_time(3)
+        watched.managers.working = None
+        told = watched.told()
+        assert loud(told) == {"/usr/share/trial4/0": "high"}
+        (one,) = (one for one in told if one["hostguard"]["kind"] == "transaction")
+        transaction = one["hostguard"]["transaction"]
+        assert transaction["package_count"] == 3
+        assert abs(datetime.fromisoformat(transaction["began"]).timestamp() - time.time()) < 60
+
+    def test_what_is_installed_is_not_written_down_by_hand(
+        self, watched: Watched, root: Path, made: Path
+    ) -> None:
+        self.install(root, made, "1.1", 0)
+        watched.update()
+        assert "/var/lib/dpkg/status" in paths(quiet(watched.told()))
+        time.sleep(3.2)
+        status = root / "var/lib/dpkg/status"
+        status.write_text(status.read_text().replace("install ok installed", "hold ok installed"))
+        watched.update()
+        (one,) = watched.told()
+        assert (one["file"]["path"], one["hostguard"]["severity"]) == ("/var/lib/dpkg/status", "medium")
+        assert "no package came or went" in one["message"]
+
+    def test_what_a_trigger_does_long_afterwards_is_still_its_run(
+        self, watched: Watched, root: Path, tmp_path: Path
+    ) -> None:
+        packaged.install(root, packaged.deb(
+            tmp_path, "slow", {"usr/share/slow/1": (0o644, b"1")},
+            scripts={"triggers": "interest /usr/share/trial9\n",
+                     "postinst": "#!/bin/sh\n[ \"$1\" != triggered ] || sleep 4\n"},
+        ))  # fmt: skip
+        watched.update()
+        quiet(watched.told())
+        time.sleep(1.1)
+        deb = packaged.deb(tmp_path, "pulls", {"usr/share/trial9/1": (0o644, b"1")})
+        watched.update(lambda: packaged.install(root, deb))
+        assert "/var/lib/dpkg/status" in paths(quiet(watched.told()))
 
     def test_a_package_that_was_struck_off_the_list_was_not_removed(
         self, watched: Watched, root: Path, made: Path

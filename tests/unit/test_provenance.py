@@ -18,11 +18,13 @@ from hostguardd.engine.keeper import Change
 from hostguardd.engine.provenance import (
     COMPLETE,
     INTERIM,
+    LAST_CALL,
     LONGEST,
     POLL,
     SETTLE,
     SETTLE_LONGEST,
     TRIES,
+    URGENT,
     Provenance,
 )
 from hostguardd.host.atwork import AtWork
@@ -58,6 +60,7 @@ class FakeJudge:
         )
         self.doubts: tuple[tuple[str, str], ...] = ()
         self.ctimes: dict[bytes, int] = {}
+        self.level, self.manager = Level.DIGEST, "dpkg"
 
     @property
     def busy(self) -> bool:
@@ -84,12 +87,12 @@ class FakeJudge:
     def answer(self, question: Question) -> Answer:
         seen = {
             path: Seen(
-                "tool" if path in self.tool else "", "1.1", Level.DIGEST, words=self.words.get(path, ()),
+                "tool" if path in self.tool else "", "1.1", self.level, words=self.words.get(path, ()),
                 inode=77, ctime=self.ctimes.get(path, NOW - SECOND),
             )
             for path in question.paths
         }  # fmt: skip
-        return Answer("dpkg", self.problem, self.deeds, seen, {}, self.doubts)
+        return Answer(self.manager, self.problem, self.deeds, seen, {}, self.doubts)
 
 
 class Managers:
@@ -115,6 +118,7 @@ class Bench:
         self.now = NOW
         self.managers, self.judge = Managers(), FakeJudge()
         self.looking = False
+        self.unsteady = 0
         self.start()
         # The first judging knows how the records stand.
         self.provenance._marks = self.managers.marks()
@@ -124,7 +128,8 @@ class Bench:
         """As the daemon does."""
         self.provenance = Provenance(
             self.managers, self.judge, self.state.baseline, NAMES, lambda: self.now, lambda: self.now,
-            lambda: NOW - 3600 * SECOND, looking=lambda: self.looking, place=b"/owners",
+            lambda: NOW - 3600 * SECOND, looking=lambda: self.looking, unsteady=lambda: self.unsteady,
+            place=b"/owners",
         )  # fmt: skip
         self.announcer = Announcer(
             self.state.database, self.state.baseline, self.state.findings, self.log, NAMES,
@@ -248,13 +253,49 @@ def test_a_lock_that_is_never_given_back_silences_nobody(bench: Bench) -> None:
     bench.managers.working = DPKG
     bench.brings(b"/usr/bin/tool")
     bench.add(b"/usr/bin/planted", Severity.MEDIUM)
-    bench.pass_time(LONGEST - SECOND)
+    bench.pass_time(LAST_CALL - SECOND)
     assert bench.told() == []
     bench.pass_time(2 * SECOND)
     assert bench.kinds() == [("transaction", "info"), ("file", "medium")]
     bench.add(b"/usr/bin/second", Severity.CRITICAL)
     bench.pass_time(SETTLE_LONGEST)
     assert bench.kinds() == [("file", "critical")], "of this lock nobody waits for the end any more"
+
+
+def test_a_package_manager_that_never_answers_makes_nothing_wait_longer(bench: Bench) -> None:
+    bench.managers.working = DPKG
+    bench.judge.slow = True
+    bench.brings(b"/usr/bin/tool")
+    began = bench.now
+    bench.add(b"/usr/bin/planted", Severity.MEDIUM)
+    while not (told := bench.told()):
+        bench.pass_time(SECOND)
+        assert bench.now - began <= LONGEST + SECOND
+    assert {one["hostguard"]["kind"] for one in told} <= {"file", "group"}
+    assert "/usr/bin/planted" in json.dumps(told)
+    bench.add(b"/usr/bin/second")
+    bench.judge.slow = False  # the answer to what nobody waits for any more
+    bench.managers.working = None
+    bench.pass_time(SETTLE_LONGEST)
+    (one,) = bench.told()
+    assert one["file"]["path"] == "/usr/bin/second"
+    assert len(bench.judge.asked) >= 2
+
+
+@pytest.mark.parametrize("path", [b"/etc/cron.d/planted", b"/etc/cron.daily/planted"])
+def test_a_crontab_waits_for_nobodys_end(bench: Bench, path: bytes) -> None:
+    bench.managers.working = DPKG
+    bench.judge.tool.add(b"/etc/cron.d/tool")
+    bench.add(b"/etc/cron.d/tool", Severity.CRITICAL)
+    bench.add(path, Severity.CRITICAL)
+    bench.pass_time(URGENT + 2 * POLL)
+    (one,) = bench.told()
+    assert one["file"]["path"] == path.decode()
+    bench.pass_time(60 * SECOND)
+    assert len(bench.judge.asked) == 1
+    bench.managers.working = None
+    bench.pass_time(2 * SETTLE)
+    assert bench.kinds() == [("transaction", "info")]
 
 
 def test_what_is_loud_and_no_packages_is_told_while_the_manager_still_works(bench: Bench) -> None:
@@ -636,3 +677,66 @@ def test_what_was_done_before_the_first_baseline_is_part_of_it(bench: Bench) -> 
     assert not fresh.admit(change, bench.now)
     bench.managers.moved = 8
     assert fresh.admit(change, bench.now + SECOND)
+
+
+# -- whose clock it is -----------------------------------------------------------------------------------
+
+
+def forged(bench: Bench, path: bytes) -> tuple[str, str]:
+    """Kind and severity of the only alert about a file that is in every way like a package brought it."""
+    bench.managers.moved += 1
+    bench.brings(path)
+    bench.pass_time(10 * SECOND)
+    ((kind, severity),) = bench.kinds()
+    return kind, severity
+
+
+def test_a_clock_that_was_set_back_into_a_transaction_explains_nothing(bench: Bench) -> None:
+    assert forged(bench, b"/usr/bin/tool") == ("transaction", "info")
+    bench.unsteady = NOW + 10 * SECOND
+    assert forged(bench, b"/usr/bin/tool2") == ("file", "high")
+    assert "the clock was set" in bench.story(b"/usr/bin/tool2")[2]
+    bench.unsteady = 0
+    bench.start()
+    assert forged(bench, b"/usr/bin/tool3") == ("file", "high"), "ending the daemon gains nothing"
+    later = (bench.now + 60 * SECOND) / SECOND
+    bench.now += 70 * SECOND
+    bench.judge.deeds = (Deed("tool:all", "upgrade", "1.1", "1.2", later, later + 3, later + 4, later),)
+    bench.judge.ctimes[b"/usr/bin/tool4"] = int((later + 2) * SECOND)
+    bench.managers.moved += 1
+    bench.judge.tool.add(b"/usr/bin/tool4")
+    bench.add(b"/usr/bin/tool4", ctime=int((later + 2) * SECOND))
+    bench.pass_time(10 * SECOND)
+    assert bench.kinds() == [("transaction", "info")]
+
+
+def test_a_signature_does_not_depend_on_the_clock(bench: Bench) -> None:
+    bench.unsteady = NOW + 10 * SECOND
+    bench.judge.level = Level.SIGNED
+    bench.judge.manager = "rpm"
+    assert forged(bench, b"/usr/bin/tool") == ("transaction", "info")
+
+
+@pytest.mark.parametrize("hours", [-11, -0.25, 5.75, 9])
+def test_a_log_in_another_zone_is_joined_by_the_lock(bench: Bench, hours: float) -> None:
+    bench.judge.deeds = tuple(
+        deed._replace(
+            begin=deed.begin + hours * 3600, unpacked=deed.unpacked + hours * 3600,
+            ended=deed.ended + hours * 3600, run=deed.run + hours * 3600,
+        )
+        for deed in bench.judge.deeds
+    )  # fmt: skip
+    bench.managers.working = DPKG
+    bench.brings(b"/usr/bin/tool")
+    bench.pass_time(5 * SECOND)
+    bench.managers.working = None
+    bench.pass_time(10 * SECOND)
+    assert bench.kinds() == [("transaction", "info")]
+
+
+def test_a_log_in_another_zone_that_nobody_saw_at_work_explains_nothing(bench: Bench) -> None:
+    bench.judge.deeds = tuple(
+        deed._replace(begin=deed.begin - 3600, unpacked=deed.unpacked - 3600, ended=deed.ended - 3600)
+        for deed in bench.judge.deeds
+    )
+    assert forged(bench, b"/usr/bin/tool") == ("file", "high")

@@ -295,6 +295,7 @@ SAMPLES: list[tuple[Drift, str, Severity, str]] = [
     (added(file("/var/lib/dpkg/info/x.md5sums")), "package-database", HIGH, "T1565.001 T1554"),
     (added(file("/var/lib/dpkg/info/x.list")), "package-database", HIGH, "T1565.001 T1554"),
     (edited("/var/lib/dpkg/diversions"), "package-database", HIGH, "T1565.001 T1554"),
+    (edited("/var/lib/dpkg/status"), "package-status", MEDIUM, "T1565.001"),
     (added(file("/var/lib/dpkg/info/x.postinst", REG | 0o755)), "package-scripts", LOW, "T1546.016"),
     (edited("/etc/docker/daemon.json"), "containers", HIGH, "T1610"),
     (added(file("/etc/containers/systemd/x.container")), "containers", HIGH, "T1610"),

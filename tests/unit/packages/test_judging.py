@@ -14,7 +14,8 @@ from hostguardd.diff import drift as drift_between
 from hostguardd.model import Drift, FileFact, SetIdFact, encode_xattrs, split
 from hostguardd.packages.evidence import Answer, Seen, nothing, same_package, transactions
 from hostguardd.packages.interface import Deed, Level
-from hostguardd.packages.judging import Apart, Became, Bench, Judged, asked, may_wait
+from hostguardd.packages.judging import Apart, Became, Bench, Judged, asked
+from hostguardd.packages.places import may_wait
 from tests.alerts import NOW
 from tests.state import file
 
@@ -114,6 +115,9 @@ LABELLED = encode_xattrs([(b"security.selinux", b"bin_t")])
         ({"before": None, "after": replace(AFTER, mode=stat.S_IFREG | 0o4755)}, Apart.TAMPERED),
         ({"before": None, "after": replace(AFTER, mode=stat.S_IFREG | 0o757)}, Apart.TAMPERED),
         ({"before": None, "after": replace(AFTER, uid=1000)}, Apart.TAMPERED),
+        # A new file that a group of accounts may write to: dpkg keeps no owner.
+        ({"before": None, "after": replace(AFTER, gid=42, mode=stat.S_IFREG | 0o664)}, Apart.UNSURE),
+        ({"before": None, "after": replace(AFTER, gid=42, mode=stat.S_IFDIR | 0o775)}, Apart.UNSURE),
         # A link in the place of a file, to nobody's.
         ({"after": replace(AFTER, mode=stat.S_IFLNK | 0o777, target=b"/srv/x")}, Apart.TAMPERED),
         # What was there and is put out of use: dpkg keeps no target of a link, and brings no setting as one.

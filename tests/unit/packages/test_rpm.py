@@ -81,6 +81,18 @@ def test_owners(root: Path) -> None:
     assert not manager(root).holds(b"/srv")
 
 
+def test_a_file_that_another_package_replaced_is_that_ones(root: Path, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    packaged.lay(tree, {"usr/bin/tool": (0o755, b"#!/bin/sh\necho other\n")})
+    made = packaged.rpm(tmp_path, "other", tree, "/usr/bin/tool\n")
+    packaged.put(root, made, replace=True)
+    (root / "usr/share/tool/data").write_text("patched\n")
+    packages = manager(root)
+    assert packages.owners([b"/usr/bin/tool"])[b"/usr/bin/tool"][::2] == ("other.noarch", Level.DIGEST)
+    assert departures(packages).keys() == {b"/usr/share/tool/data"}
+    assert dict(Rpm(image(os.fsencode(root))).paths())[b"/usr/bin/tool"] == "other.noarch"
+
+
 def test_what_departs_is_told(root: Path) -> None:
     (root / "usr/bin/plain").write_bytes(b"#!/bin/xx\n")  # as long as it was
     (root / "etc/tool.conf").write_bytes(b"a = 2000\n")
