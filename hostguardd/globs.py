@@ -11,6 +11,10 @@ so neither `fnmatch` (no notion of a folder) nor a text pattern will do. The lan
 
 A leading dot is nothing special: an intruder's `...` is matched by `*` like any other name. Every
 compiled pattern is anchored at both ends, so `match` and `fullmatch` agree.
+
+Whoever may write to a folder chooses names there, so no name may make a glob take long. Where another star
+follows that matches as much, the first place that fits after a star is as good as all later ones, and no
+other is tried.
 """
 
 from __future__ import annotations
@@ -93,11 +97,13 @@ def _translate(glob: bytes, stop: bytes) -> Iterator[bytes]:
         raise GlobError("has a NUL byte, which no name can hold")
     single = rb"[^" + stop + rb"]" if stop else rb"."
     pieces = {
-        "folders": rb"(?:.*/)?",
+        "": b"",
+        "folders": rb"(?:.*?/)?",
         "cross": _ANY_BYTES,
         "star": single + rb"*",
         "one": rb"(?:" + _SEQUENCE + rb"|" + single + rb")",
     }
+    star, after = "", b""  # the last star, and what came after it
     at = 0
     while at < len(glob):
         token = _TOKEN.match(glob, at)
@@ -105,12 +111,17 @@ def _translate(glob: bytes, stop: bytes) -> Iterator[bytes]:
             raise GlobError('ends in a lone "\\"' if glob[at:] == b"\\" else 'has a "[" without its "]"')
         at = token.end()
         kind = token.lastgroup or ""
-        if kind in pieces:
-            yield pieces[kind]
+        if kind in ("star", "cross", "folders"):
+            first = star and (kind != "star" or star == "star" or not stop)
+            yield b"(?>" + pieces[star] + b"?" + after + b")" if first else pieces[star] + after
+            star, after = kind, b""
         elif token["set"]:
-            yield _set(token["body"], negated=bool(token["not"]), stop=stop)
+            after += _set(token["body"], negated=bool(token["not"]), stop=stop)
+        elif kind in pieces:
+            after += pieces[kind]
         else:
-            yield re.escape(token["itself"] or token["plain"])
+            after += re.escape(token["itself"] or token["plain"])
+    yield pieces[star] + after
 
 
 def _set(body: bytes, *, negated: bool, stop: bytes) -> bytes:

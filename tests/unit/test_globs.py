@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import fnmatch
 import re
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import given
@@ -20,7 +23,24 @@ from hostguardd.globs import (
     unquoted,
 )
 
+PATIENCE = 10.0
 NAMES = st.binary(min_size=1, max_size=12).filter(lambda name: b"/" not in name and b"\0" not in name)
+
+
+@contextmanager
+def patience() -> Iterator[None]:
+    """Break off what takes too long; the matching of a pattern looks for signals."""
+
+    def over(number: int, frame: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, over)
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 @pytest.mark.parametrize(
@@ -153,3 +173,32 @@ def test_names_agree_with_fnmatch(glob: str, name: str) -> None:
     except GlobError:
         return
     assert mine == bool(re.fullmatch(fnmatch.translate(glob), name))
+
+
+@pytest.mark.parametrize(
+    ("glob", "name"),
+    [
+        (b"/srv/" + b"*-" * 9 + b"*.log", b"/srv/" + b"-" * 255),
+        (b"/srv/" + b"*?-" * 9 + b"*.log", b"/srv/" + b"-" * 255),
+        (b"/srv/" + b"*[!b]" * 9 + b"*.log/**", b"/srv/" + b"-" * 255),
+        (b"/srv/" + b"**-" * 9 + b"**.log", b"/srv/" + b"-" * 255),
+        (b"/srv/" + b"**/-/" * 9 + b"*.log", b"/srv" + b"/-" * 2000),
+    ],
+)
+def test_no_name_makes_a_glob_take_long(glob: bytes, name: bytes) -> None:
+    """Whoever names a file would else hold up whoever matches it: for years, with nine stars."""
+    for pattern in (compile_path(glob), compile_texts([glob])):
+        with patience():
+            assert not pattern.match(name)
+            assert pattern.match(name + b".log" + b"/x" * glob.endswith(b"/**"))
+
+
+@given(
+    st.lists(st.sampled_from(["a", "*", "**", "**/", "?", "/"]), min_size=1, max_size=9).map("".join),
+    st.text("ab/", max_size=12),
+)
+def test_stars_find_what_trying_everything_finds(glob: str, path: str) -> None:
+    means = {"*": "[^/]*", "?": "[^/]", "**/": "(?:.*/)?"}
+    plain = re.sub(r"\*{3,}", "**", glob)
+    slow = re.sub(r"(?:(?<=/)|^)\*\*+/|\*+|\?", lambda sign: means.get(sign[0], ".*"), plain)
+    assert bool(compile_path(glob.encode()).match(path.encode())) is bool(re.fullmatch(slow, path))

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 
@@ -33,12 +33,14 @@ def test_an_image_has_its_own_baseline_and_never_ours(tmp_path: Path) -> None:
     state = tmp_path / "root" / CONFIG.paths.state.lstrip("/")
     state.parent.mkdir(parents=True)
     state.symlink_to(tmp_path)  # absolute: within the image there is no such folder
-    assert prepare(Wanted(root=str(tmp_path / "root"))).approved.generation is None
+    with closing(prepare(Wanted(root=str(tmp_path / "root"))).approved) as approved:
+        assert approved.generation is None
     state.unlink()
     state.symlink_to("../own")
     (state.parent.parent / "own").mkdir()
     (tmp_path / "baseline.db").rename(state.parent.parent / "own/baseline.db")
-    assert prepare(Wanted(root=str(tmp_path / "root"))).approved.generation is not None
+    with closing(prepare(Wanted(root=str(tmp_path / "root"))).approved) as approved:
+        assert approved.generation is not None
 
 
 def test_what_was_not_finished_is_removed(tmp_path: Path) -> None:

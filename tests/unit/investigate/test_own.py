@@ -6,6 +6,8 @@ import base64
 import hashlib
 import os
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from tests.alerts import IDENTITY, alert
 from tests.fakelive import FakeLive
 from tests.state import State, file
 
+Opened = Callable[[Path], Approved]
 HOSTS = file(b"/etc/hosts")
 
 
@@ -40,6 +43,13 @@ def scene(tmp_path: Path, approved: Approved | None = None) -> Scene:
 
 
 @pytest.fixture
+def opened() -> Iterator[Opened]:
+    """What is approved, by the database's path; let go of after the test."""
+    with ExitStack() as stack:
+        yield lambda path: stack.enter_context(closing(Approved(path)))
+
+
+@pytest.fixture
 def root(tmp_path: Path) -> Path:
     (tmp_path / "root/etc").mkdir(parents=True)
     return tmp_path / "root"
@@ -52,12 +62,11 @@ def state(tmp_path: Path) -> State:
     return made
 
 
-def test_the_baseline_knows_what_is_known_changed_and_new(state: State) -> None:
-    approved = Approved(state.path)
+def test_the_baseline_knows_what_is_known_changed_and_new(state: State, opened: Opened) -> None:
+    approved = opened(state.path)
     assert approved.known(HOSTS) is Known.KNOWN
     assert approved.known(replace(HOSTS, mode=0o100666)) is Known.CHANGED
     assert approved.known(file(b"/etc/other")) is Known.NEW
-    approved.close()
 
 
 def test_without_a_baseline_nobody_is_asked(tmp_path: Path) -> None:
@@ -66,19 +75,19 @@ def test_without_a_baseline_nobody_is_asked(tmp_path: Path) -> None:
     assert "no baseline" in approved.problem
 
 
-def test_a_damaged_baseline_is_said_and_stops_nothing(tmp_path: Path, root: Path) -> None:
+def test_a_damaged_baseline_is_said_and_stops_nothing(tmp_path: Path, root: Path, opened: Opened) -> None:
     path = tmp_path / "baseline.db"
     path.write_bytes(os.urandom(9000))
-    approved = Approved(path)
+    approved = opened(path)
     found = scenes.looked(drift.look, scene(tmp_path, approved))
     assert str(path) in found.unseen[0].reason
     assert not found.items
 
 
-def test_drift_is_told_by_how_loud_it_is(tmp_path: Path, state: State, root: Path) -> None:
+def test_drift_is_told_by_how_loud_it_is(tmp_path: Path, state: State, root: Path, opened: Opened) -> None:
     (root / "etc/hosts").write_text("127.0.0.1 localhost\n")
     (root / "etc/ld.so.preload").write_text("/tmp/x.so\n")
-    found = scenes.looked(drift.look, scene(tmp_path, Approved(state.path)))
+    found = scenes.looked(drift.look, scene(tmp_path, opened(state.path)))
     assert "file /etc/ld.so.preload" in found.suspicious
     hosts = found.named("file /etc/hosts")
     assert hosts.known is Known.CHANGED
@@ -86,13 +95,13 @@ def test_drift_is_told_by_how_loud_it_is(tmp_path: Path, state: State, root: Pat
     assert any("/etc/ld.so.preload" in one.says for one in found.moments)
 
 
-def test_a_baseline_that_nobody_reviewed_is_notable(tmp_path: Path, root: Path) -> None:
+def test_a_baseline_that_nobody_reviewed_is_notable(tmp_path: Path, root: Path, opened: Opened) -> None:
     made = State(tmp_path / "baseline.db")
     number = made.baseline.begin_capture()
     made.baseline.add(number, FileFact, [HOSTS.row()])
     made.baseline.finish_capture(number, 1, "hostguardd", "first start", reviewed=False)
     made.close()
-    found = scenes.looked(drift.look, scene(tmp_path, Approved(made.path)))
+    found = scenes.looked(drift.look, scene(tmp_path, opened(made.path)))
     assert "nobody reviewed" in found.named("generation 1").says
 
 
@@ -166,9 +175,9 @@ def test_a_link_in_an_image_leads_to_no_alerts_of_ours(tmp_path: Path, root: Pat
 
 
 def test_a_daemon_with_a_baseline_that_does_not_run_is_notable(
-    tmp_path: Path, state: State, root: Path
+    tmp_path: Path, state: State, root: Path, opened: Opened
 ) -> None:
-    found = scenes.looked(alerts.look, scene(tmp_path, Approved(state.path)))
+    found = scenes.looked(alerts.look, scene(tmp_path, opened(state.path)))
     assert found.named("hostguardd").verdict is Verdict.NOTABLE
 
 
@@ -185,13 +194,13 @@ def test_a_daemon_with_a_baseline_that_does_not_run_is_notable(
     ],
 )
 def test_what_was_approved_is_a_grade_less(
-    tmp_path: Path, root: Path, reviewed: bool, known: Known, before: Verdict, after: Verdict
+    tmp_path: Path, root: Path, reviewed: bool, known: Known, before: Verdict, after: Verdict, opened: Opened
 ) -> None:
     made = State(tmp_path / "baseline.db")
     number = made.baseline.begin_capture()
     made.baseline.finish_capture(number, 1, "alice", "", reviewed=reviewed)
     made.close()
-    approved = Approved(made.path)
+    approved = opened(made.path)
     told = approved.lowered(Item("x", before, "x is odd", "means", "next", known))
     assert told.verdict is after
     assert ("approved in generation 1" in told.says) == (before is not after)
