@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hostguardd.actors.fanevents import FanEvent, Mask
-from hostguardd.actors.model import Actor, Answer, Change, Rung, Unattributed
+from hostguardd.actors.model import Actor, Answer, Change, Confidence, Rung, Unattributed
 from hostguardd.actors.table import ENDED, LIVING, Table
 from hostguardd.engine.witness import Witness
 from hostguardd.host.audit import Status
@@ -531,3 +531,95 @@ def test_any_messages_in_any_order(steps: list[tuple[str, int, int]]) -> None:
                 process, reason = table.find(pid, at - other, at)
                 assert (process is None) == bool(reason)
                 assert process is None or (process.pid == pid and process.started <= at)
+
+
+# -- others who did something to it, too -----------------------------------------------------------------
+
+
+def at_once(scene: Scene, *deeds: tuple[int, bytes, int, bytes]) -> int:
+    """Deeds (pid, path, mask, file) within one reading; the wall-clock time of it."""
+    for pid, path, mask, file in deeds:
+        folder, _, name = path.rpartition(b"/")
+        scene.host.events.append(FanEvent(mask, pid, (b"fs", 1, folder), name, file=(1, file)))
+    return scene.host.clock.wall()
+
+
+def test_by_another_name_of_the_file(scene: Scene) -> None:
+    """Nobody asks about that name, and the change may be by it."""
+    scene.run(70)
+    scene.run(71)
+    at = at_once(scene, (70, PATH, MODIFY, PATH), (71, b"/home/x", MODIFY, PATH))
+    assert "by another name" in reason(scene.ask(at, Change.CONTENT))
+
+
+@pytest.mark.parametrize(
+    ("mask", "file"), [(MODIFY, b"/home/x"), (int(Mask.CLOSE_WRITE), PATH)], ids=["file", "deed"]
+)
+def test_what_cannot_have_made_the_change(scene: Scene, mask: int, file: bytes) -> None:
+    scene.run(70)
+    scene.run(71)
+    at = at_once(scene, (70, PATH, ATTRIB, PATH), (71, b"/home/x", mask, file))
+    assert actor(scene.ask(at)).who.pid == 70
+
+
+def test_another_name_used_long_before(scene: Scene) -> None:
+    scene.run(71)
+    at_once(scene, (71, b"/home/x", MODIFY | int(Mask.CLOSE_WRITE), PATH))
+    scene.witness.drain()
+    scene.run(70)
+    at = scene.host.touch(70, PATH, MODIFY)
+    assert actor(scene.ask(at, Change.CONTENT)).who.pid == 70
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_who_still_has_it_open_may_have_written_to_it(scene: Scene, own: bool) -> None:
+    """As memory: nothing is told of it yet."""
+    at = scene.host.touch(61, PATH, MODIFY)
+    assert actor(scene.ask(at, Change.CONTENT)).confidence is Confidence.CERTAIN
+    scene.host.written.add(PATH)
+    scene.host.places[PATH] = (1, 2), None
+    if own:
+        scene.host.held.add((61, (1, 2)))
+        assert actor(scene.ask(at, Change.CONTENT)).confidence is Confidence.LIKELY
+    else:
+        assert "open for writing" in reason(scene.ask(at, Change.CONTENT))
+    assert actor(scene.ask(at, Change.ATTRIBUTES)).confidence is Confidence.CERTAIN
+
+
+@pytest.mark.parametrize("what", ["touches", "files"])
+def test_a_flood_after_which_another_would_be_named(scene: Scene, what: str) -> None:
+    """Whoever did it has what tells of it pushed out."""
+    for pid in (70, 71):
+        scene.run(pid)
+    if what == "touches":
+        flood = [(70, b"/etc/%d" % number, MODIFY, PATH) for number in range(5000)]
+        first = (70, PATH, MODIFY, PATH)
+    else:
+        flood = [(70, b"/home/%d" % number, MODIFY, b"%d" % number) for number in range(5000)]
+        first = (70, b"/home/x", MODIFY, PATH)
+    innocent = FanEvent(MODIFY, 71, (b"fs", 1, b"/etc"), b"passwd")
+    at = at_once(scene, first, *flood)
+    scene.host.events.append(innocent)
+    assert "flooded" in reason(scene.ask(at, Change.CONTENT))
+    scene.host.clock.now += SECOND
+    scene.witness.drain()
+    assert actor(scene.ask(scene.host.touch(71, PATH, ATTRIB), since=at)).who.pid == 71
+
+
+def test_a_flood_of_one_name(scene: Scene) -> None:
+    scene.run(70)
+    deeds = [(70, PATH, MODIFY, b"")]
+    for pid in range(100, 200):
+        scene.run(pid)
+        deeds.append((pid, PATH, ATTRIB, b""))
+    scene.run(71)
+    at = at_once(scene, *deeds, (71, PATH, MODIFY, b""))
+    assert "flooded" in reason(scene.ask(at, Change.CONTENT))
+
+
+def test_a_flood_of_one_file(scene: Scene) -> None:
+    """By another name, and many more processes that have it open."""
+    scene.run(71)
+    others = [(pid, b"/home/x", int(Mask.CLOSE_WRITE), PATH) for pid in range(100, 200)]
+    at = at_once(scene, (70, b"/home/x", ATTRIB, PATH), *others, (71, PATH, ATTRIB, PATH))
+    assert "another process" in reason(scene.ask(at))

@@ -191,7 +191,10 @@ def test_the_rules_are_about_what_is_watched() -> None:
 def test_the_drop_in_adds_calls_and_takes_nothing() -> None:
     unit = configparser.RawConfigParser()
     unit.read(ROOT / "packaging/actors/fanotify.conf")
-    assert dict(unit["Service"]) == {"systemcallfilter": "fanotify_init fanotify_mark open_by_handle_at"}
+    assert dict(unit["Service"]) == {
+        "capabilityboundingset": "CAP_LEASE",
+        "systemcallfilter": "fanotify_init fanotify_mark open_by_handle_at",
+    }
 
 
 # -- what is kept of it ------------------------------------------------------------------------------
