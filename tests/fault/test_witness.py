@@ -397,6 +397,16 @@ def test_rules_that_come_and_go() -> None:
     scene.witness.close()
 
 
+def test_a_host_on_which_root_may_set_logins() -> None:
+    scene = Scene("audit")
+    assert not scene.witness.rungs.forgeable  # not known
+    for immutable in (False, True):
+        scene.host.state = scene.host.state._replace(immutable=immutable)
+        scene.tend()
+        assert scene.witness.rungs.forgeable is not immutable
+    scene.witness.close()
+
+
 # -- audit -------------------------------------------------------------------------------------------
 
 
