@@ -357,6 +357,8 @@ def test_what_is_in_force_here_stands_still_and_costs_little() -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may look")
 def test_without_rights_the_firewall_is_blind_and_not_gone() -> None:
-    sensor = SettingsSensor(LinuxKernel(), 0.0, time.time_ns)
+    kernel = LinuxKernel()
+    sensor = SettingsSensor(kernel, 0.0, time.time_ns)
     blinds = {blind.scope for sweep in sensor.sweep(Depth.FULL, never) for blind in sweep.blinds}
+    kernel.close()
     assert b"firewall" in blinds

@@ -130,7 +130,7 @@ def test_rights_beyond_the_mode(tmp_path: Path, rights: int, verdict: Verdict) -
         )
     except OSError:
         pytest.skip("this file system keeps no ACLs")
-    (item,) = look(tmp_path).of(verdict)
-    assert item.name == "/etc/shadow"
+    item = look(tmp_path).named("/etc/shadow")
+    assert item.verdict is verdict
     assert "an ACL lets others than its mode says" in item.says
     assert item.evidence[-1].source == "getfacl /etc/shadow"
