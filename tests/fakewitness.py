@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hostguardd.actors.fanevents import FanEvent, Handle
-from hostguardd.actors.model import Details, Presence
+from hostguardd.actors.model import Details, Peer, Presence
 from hostguardd.actors.procevents import EXEC, EXIT, FORK, SID, UID, ProcEvent
 from hostguardd.host.audit import Status
 from hostguardd.host.kernel import Audit
@@ -135,7 +135,7 @@ class FakeWitnesses:
     messages: list[ProcEvent] = field(default_factory=list)
     messages_lost: bool = False
     events: list[FanEvent] = field(default_factory=list)
-    connected: dict[int, list[bytes]] = field(default_factory=dict)
+    connected: dict[int, list[Peer]] = field(default_factory=dict)
     sessions: dict[int, bytes] = field(default_factory=dict)
     held: set[tuple[int, tuple[int, int]]] = field(default_factory=set)
     written: set[bytes] = field(default_factory=set)
@@ -183,7 +183,7 @@ class FakeWitnesses:
         """As `WitnessHost.pids`."""
         return [*self.alive]
 
-    def peers(self, pid: int) -> Sequence[bytes]:
+    def peers(self, pid: int) -> Sequence[Peer]:
         """As `WitnessHost.peers`."""
         return self.connected.get(pid, [])
 

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from ..actors.fanevents import FanEvent, Handle
 from ..actors.lineage import presence
-from ..actors.model import Details, Presence
+from ..actors.model import Details, Peer, Presence
 from ..actors.procevents import ProcEvent
 from ..utmp import USER_PROCESS, logins
 from .audit import AUDIT_GET, lost
@@ -128,8 +128,8 @@ class WitnessHost(Protocol):
         """Every process there is."""
         ...
 
-    def peers(self, pid: int) -> Sequence[bytes]:
-        """Remote addresses of a process's established connections."""
+    def peers(self, pid: int) -> Sequence[Peer]:
+        """Where a process's established connections lead to."""
         ...
 
     def holds(self, pid: int, file: tuple[int, int]) -> bool:

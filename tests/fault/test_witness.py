@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hostguardd.actors.fanevents import FanEvent, Mask
-from hostguardd.actors.model import Actor, Answer, Change, Confidence, Rung, Unattributed
+from hostguardd.actors.model import Actor, Answer, Change, Confidence, Peer, Rung, Unattributed
 from hostguardd.actors.table import ENDED, LIVING, Table
 from hostguardd.engine.witness import Witness
 from hostguardd.host.audit import Status
@@ -32,7 +32,7 @@ class Scene:
         host.process(1, 0, b"/usr/lib/systemd/systemd")
         host.process(50, 1, b"/usr/sbin/sshd", unit=b"ssh.service")
         host.process(60, 50, b"/usr/sbin/sshd", unit=b"session-3.scope", login=1000, session=3)
-        host.connected[60] = [b"192.0.2.7"]
+        host.connected[60] = [Peer(b"192.0.2.7", 4242)]
         host.process(
             61, 60, b"/bin/bash", uid=1000, euid=1000, login=1000, session=3, unit=b"session-3.scope"
         )
@@ -88,7 +88,7 @@ def test_a_program_that_is_gone_is_known(scene: Scene) -> None:
     )
     assert found.command is None  # nobody could read it
     assert [one.exe for one in found.parents][:3] == [b"/bin/bash", b"/usr/sbin/sshd", b"/usr/sbin/sshd"]
-    assert found.source == b"192.0.2.7"
+    assert found.source == Peer(b"192.0.2.7", 4242)
     assert found.unit == b"session-3.scope"
 
 
@@ -99,7 +99,7 @@ def test_the_address_is_known_after_the_session_ended(scene: Scene) -> None:
     at = scene.host.touch(70, PATH, ATTRIB)
     for pid in (70, 61, 60):
         scene.host.exit(pid)
-    assert actor(scene.ask(at)).who.source == b"192.0.2.7"
+    assert actor(scene.ask(at)).who.source == Peer(b"192.0.2.7", 4242)
 
 
 def test_a_pid_that_was_used_again_is_not_named_by_its_new_owner(scene: Scene) -> None:
@@ -182,7 +182,7 @@ def test_the_login_of_a_program_of_root_that_is_gone_is_that_of_its_shell(scene:
     at = scene.host.touch(70, PATH, ATTRIB)
     scene.host.exit(70)
     found = actor(scene.ask(at)).who
-    assert (found.uid, found.login, found.session, found.source) == (0, 1000, 3, b"192.0.2.7")
+    assert (found.uid, found.login, found.session, found.source) == (0, 1000, 3, Peer(b"192.0.2.7", 4242))
 
 
 def test_a_shell_that_logged_in_anew_meanwhile_says_nothing_of_its_child(scene: Scene) -> None:
@@ -303,7 +303,7 @@ def test_without_reports_of_processes_a_pid_is_asked_for_each_time() -> None:
 def test_an_sshd_that_is_not_root_s_says_nothing_of_addresses(scene: Scene) -> None:
     """Anybody may mount whatever they like at /usr/sbin/sshd, in a namespace of their own."""
     scene.host.process(80, 61, b"/usr/sbin/sshd", uid=1000, euid=1000, login=1000, session=4)
-    scene.host.connected[80] = [b"198.51.100.1"]
+    scene.host.connected[80] = [Peer(b"198.51.100.1", 4242)]
     scene.host.clock.now += SECOND
     scene.run(81, parent=80)
     at = scene.host.touch(81, PATH, ATTRIB)
@@ -432,7 +432,7 @@ def test_audit_names_whoever_the_record_names() -> None:
     assert found.rung is Rung.AUDIT
     assert (found.who.pid, found.who.exe, found.who.command) == (70, b"/usr/bin/chmod", b"chmod")
     assert (found.who.uid, found.who.login, found.who.session, found.who.tty) == (1000, 1000, 3, b"pts1")
-    assert found.who.source == b"192.0.2.7"
+    assert found.who.source == Peer(b"192.0.2.7", 4242)
     assert found.who.parents[0].exe == b"/bin/bash"
     scene.witness.close()
 
