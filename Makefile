@@ -14,7 +14,7 @@ PY := $(VENV)/bin/python
 export PYTHON
 .SILENT:
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench techniques rpm rpm-check central-check report-check venv pins clean
+.PHONY: help demo test test-rungless lint format bench techniques rpm rpm-check central-check report-check venv pins clean
 
 help: ## This list
 	awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,10 @@ test: $(VENV)/.dev ## The whole test suite
 	tools/system-packages test
 	tools/log-samples
 	$(PY) -m pytest $(ARGS)
+
+test-rungless: $(VENV)/.dev ## The whole suite as nobody, and as root with fewer capabilities
+	tools/without-rungs nobody $(ARGS)
+	tools/without-rungs bare $(ARGS)
 
 lint: $(VENV)/.dev ## ruff, mypy --strict, import-linter
 	$(PY) -m ruff check .

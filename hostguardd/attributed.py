@@ -88,7 +88,7 @@ def clause(answer: Answer, names: Names) -> str:
     if who.login is not None and who.login >= 0:
         said += f", logged in as {attributes.user(who.login, names)}"
     if who.source:
-        said += f" from {short(escape(who.source))}"
+        said += f" from {short(escape(who.source.address))}"
     elif who.cron:
         said += f", run by cron: {short(escape(who.cron))}"
     elif (who.login is None or who.login < 0) and who.unit:
@@ -118,8 +118,9 @@ def ecs(answer: Answer, names: Names) -> Record:
         found["user.id"] = str(who.uid)
         found["user.name"] = names.user(who.uid) or None
     if who.source:
-        found["source.address"] = escape(who.source)
-        found["source.ip"] = _ip(who.source)
+        found["source.address"] = escape(who.source.address)
+        found["source.ip"] = _ip(who.source.address)
+        found["source.port"] = who.source.port
     return {name: value for name, value in found.items() if value}
 
 
@@ -156,7 +157,7 @@ def _who(who: Who, names: Names) -> Record:
         "login": _user(who.login, names),
         "session": who.session if who.session is not None and who.session >= 0 else None,
         "tty": _text(who.tty),
-        "source": _text(who.source),
+        "source": _text(who.source and who.source.address),
         "unit": _text(who.unit),
         "cron": _text(who.cron),
         "parents": [_link(one) for one in who.parents],

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hostguardd.actors.fanevents import FanEvent
-from hostguardd.actors.model import Details, Presence
+from hostguardd.actors.fanevents import FanEvent, Handle
+from hostguardd.actors.model import Details, Peer, Presence
 from hostguardd.actors.procevents import EXEC, EXIT, FORK, SID, UID, ProcEvent
 from hostguardd.host.audit import Status
 from hostguardd.host.kernel import Audit
@@ -112,6 +112,10 @@ class FakeFiles(FakePort):
         """The handle."""
         return folder[2] or None
 
+    def handle(self, path: bytes) -> Handle | None:
+        """The path."""
+        return (1, path)
+
     def moved(self) -> None:
         """Nothing is remembered."""
 
@@ -131,9 +135,11 @@ class FakeWitnesses:
     messages: list[ProcEvent] = field(default_factory=list)
     messages_lost: bool = False
     events: list[FanEvent] = field(default_factory=list)
-    connected: dict[int, list[bytes]] = field(default_factory=dict)
+    connected: dict[int, list[Peer]] = field(default_factory=dict)
     sessions: dict[int, bytes] = field(default_factory=dict)
     held: set[tuple[int, tuple[int, int]]] = field(default_factory=set)
+    written: set[bytes] = field(default_factory=set)
+    """Files that somebody has open for writing."""
     broken: bool = False
     logged_in: list[Presence] = field(default_factory=list)
     places: dict[bytes, tuple[tuple[int, int] | None, tuple[int, int] | None]] = field(default_factory=dict)
@@ -177,13 +183,17 @@ class FakeWitnesses:
         """As `WitnessHost.pids`."""
         return [*self.alive]
 
-    def peers(self, pid: int) -> Sequence[bytes]:
+    def peers(self, pid: int) -> Sequence[Peer]:
         """As `WitnessHost.peers`."""
         return self.connected.get(pid, [])
 
     def holds(self, pid: int, file: tuple[int, int]) -> bool:
         """As `WitnessHost.holds`."""
         return (pid, file) in self.held
+
+    def open_to_write(self, path: bytes) -> bool | None:
+        """As `WitnessHost.open_to_write`."""
+        return path in self.written
 
     def session(self, number: int) -> bytes:
         """As `WitnessHost.session`."""

@@ -66,14 +66,20 @@ def attribute(
     return named
 
 
+def explaining(change: Change) -> Deed:
+    """The deeds that can have made some part of a change."""
+    wanted = Deed(0)
+    for one in change:
+        wanted |= EXPLAIN[one]
+    return wanted
+
+
 def _whos(answer: Answer) -> tuple[Who, ...]:
     return (answer.who,) if isinstance(answer, Actor) else answer.candidates
 
 
 def _by(rung: Rung, touches: Sequence[Touch], change: Change, ctime: int | None) -> Answer:
-    wanted = Deed(0)
-    for one in change:
-        wanted |= EXPLAIN[one]
+    wanted = explaining(change)
     suspects = [one for one in touches if one.deed & wanted]
     if ctime is not None:
         suspects = [one for one in suspects if one.begin <= ctime + SLACK]

@@ -36,16 +36,22 @@ class Mask(IntFlag):
     ONDIR = 0x40000000
 
 
+Handle = tuple[int, bytes]
+"""What the kernel knows a file by, whatever it is called: handle type, handle. On another file system the
+same may be another file."""
+
+
 class FanEvent(NamedTuple):
     """`folder` is (file system id, handle type, handle) of the folder, None when none was reported. `name`
     in it is b"." for the folder itself. `pidfd` is -1 where none came; whoever reads events owns the
-    others."""
+    others. `file` is what was changed, None where that was not told."""
 
     mask: int
     pid: int
     folder: tuple[bytes, int, bytes] | None
     name: bytes
     pidfd: int = NO_PIDFD
+    file: Handle | None = None
 
 
 def events(data: bytes) -> list[FanEvent]:
@@ -63,24 +69,28 @@ def events(data: bytes) -> list[FanEvent]:
 
 
 def _one(data: bytes, at: int, end: int, mask: int, pid: int) -> FanEvent:
-    folder, name, pidfd = None, b"", NO_PIDFD
+    folder, name, pidfd, file = None, b"", NO_PIDFD, None
     while at + _INFO.size <= end:
         kind, _, length = _INFO.unpack_from(data, at)
         stop = at + length
         if length < _INFO.size or stop > end:
             break
         body = at + _INFO.size
-        if kind in (DFID_NAME, DFID) and body + _HANDLE.size <= stop:
+        if kind in (DFID_NAME, DFID, FID) and body + _HANDLE.size <= stop:
             fsid, size, sort = _HANDLE.unpack_from(data, body)
             start = body + _HANDLE.size
             if start + size <= stop:
-                folder = (fsid, sort, data[start : start + size])
+                handle = data[start : start + size]
+                if kind == FID:
+                    file = sort, handle
+                else:
+                    folder = (fsid, sort, handle)
                 if kind == DFID_NAME:
                     name = data[start + size : stop].split(b"\0", 1)[0]
         elif kind == PIDFD and body + 4 <= stop:
             pidfd = max(int.from_bytes(data[body : body + 4], _ORDER, signed=True), NO_PIDFD)
         at = stop
-    return _new(FanEvent, (mask, pid, folder, name, pidfd))
+    return _new(FanEvent, (mask, pid, folder, name, pidfd, file))
 
 
 _ORDER: Final = "little" if struct.pack("=H", 1) == b"\1\0" else "big"

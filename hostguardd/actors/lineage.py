@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from .model import Link, Presence
+from .model import Link, Peer, Presence
 
 SYSTEM: Final = (
     b"/usr/sbin/",
@@ -50,6 +50,13 @@ def _named(exe: bytes | None, names: frozenset[bytes]) -> bool:
         return False
     path = exe.removesuffix(DELETED)  # an update replaced it; its sessions live on
     return path.rpartition(b"/")[2] in names and path.startswith(SYSTEM)
+
+
+def only(peers: Sequence[Peer]) -> Peer | None:
+    """Who is at the other end, if it is one address only: who forwards connections has more."""
+    if len({one.address for one in peers}) != 1:
+        return None
+    return peers[0] if len(peers) == 1 else Peer(peers[0].address)
 
 
 def cron_line(chain: Sequence[Link]) -> bytes | None:

@@ -130,6 +130,13 @@ class Presence(NamedTuple):
     since: int = 0
 
 
+class Peer(NamedTuple):
+    """The other end of a connection; port 0: not known."""
+
+    address: bytes
+    port: int = 0
+
+
 class Link(NamedTuple):
     """One process of a line of parents, as it was at the time of the deed."""
 
@@ -155,7 +162,7 @@ class Who(NamedTuple):
     tty: bytes | None
     unit: bytes | None
     parents: tuple[Link, ...] = ()
-    source: bytes | None = None
+    source: Peer | None = None
     cron: bytes | None = None
     guessed: bool = False
 

@@ -2,8 +2,8 @@
 
 A touch is found by the path it was told with, and, where the kernel told inodes, also by (device, inode) of
 the file and by (device, inode of the folder, name): a path in an audit record is what the caller wrote, which
-links, mounts and another root make another path here. The oldest go first; `since` says from when on
-everything is still here.
+links, mounts and another root make another path here. The oldest go first, and until when something may be
+missing is known: who floods us so that a touch of theirs is dropped has nobody else named.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ class Touches:
         self._most = most
         self._order: dict[tuple[Key, int], Touch] = {}
         self._by_key: dict[Key, deque[Touch]] = {}
+        self._thinned: dict[Key, int] = {}
         self.since = 0
-        """Wall-clock nanoseconds from which on nothing was dropped."""
+        """Wall-clock nanoseconds from which on nothing was dropped, but of `kept_since`'s names."""
 
     def __len__(self) -> int:
         return len(self._order)
@@ -43,7 +44,10 @@ class Touches:
             kept.append(touch)
             self._order[key, id(touch)] = touch
             if len(kept) > PER_KEY:
-                self._order.pop((key, id(_thin(kept))), None)
+                thin = _thin(kept)
+                self._order.pop((key, id(thin)), None)
+                if not any(_as_well(one, thin) for one in kept):
+                    self._thinned[key] = max(self._thinned.get(key, 0), _over(thin))
         while len(self._order) > self._most:
             self._drop()
 
@@ -52,9 +56,14 @@ class Touches:
         touch = self._order.pop((key, number))
         kept = self._by_key[key]
         kept.remove(touch)
-        self.since = max(self.since, touch.end)
+        self.since = max(self.since, _over(touch))
         if not kept:
             del self._by_key[key]
+            self._thinned.pop(key, None)
+
+    def kept_since(self, keys: Iterable[Key]) -> int:
+        """Wall-clock nanoseconds from which on all touches under these keys are here."""
+        return max(self.since, *(self._thinned.get(key, 0) for key in keys))
 
     def of(self, keys: Iterable[Key]) -> list[Touch]:
         """The touches under any of the keys, the oldest first, each once."""
@@ -72,6 +81,16 @@ def _thin(kept: deque[Touch]) -> Touch:
     found = next(one for one in kept if _whose(one) == busiest)
     kept.remove(found)
     return found
+
+
+def _over(touch: Touch) -> int:
+    """When it was over; who held a file open without an end known may hold it still, which is seen."""
+    return touch.begin if touch.holder else touch.end
+
+
+def _as_well(one: Touch, other: Touch) -> bool:
+    """Whether it makes whoever it was a suspect of all that the other touch did."""
+    return (one.deed, one.rung, _whose(one)) == (other.deed, other.rung, _whose(other))
 
 
 def _whose(touch: Touch) -> tuple[int, int] | None:

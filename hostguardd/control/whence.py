@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
 
-from ..actors.lineage import is_sshd, logind
-from ..actors.model import Details
+from ..actors.lineage import is_sshd, logind, only
+from ..actors.model import Details, Peer
 from ..actors.ttys import tty_name
 from ..record import escape
 
@@ -26,8 +26,8 @@ class Processes(Protocol):
         """What /proc says of a process."""
         ...
 
-    def peers(self, pid: int) -> Sequence[bytes]:
-        """Remote addresses of its established connections."""
+    def peers(self, pid: int) -> Sequence[Peer]:
+        """Where its established connections lead to."""
         ...
 
     def session(self, number: int) -> bytes:
@@ -61,9 +61,9 @@ def _peers(caller: Details, host: Processes) -> Iterator[bytes]:
         if above is None:
             return
         if above.uid == 0 and is_sshd(above.exe):
-            found = host.peers(above.pid)
-            if len(found) == 1:
-                yield found[0]
+            found = only(host.peers(above.pid))
+            if found is not None:
+                yield found.address
 
 
 def _told(session: int | None, host: Processes) -> bytes | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..host.sandbox import unseen
@@ -15,6 +15,7 @@ from .forwarded import destinations
 
 if TYPE_CHECKING:
     from .engine import Engine
+    from .witness import Witness
 
 NEEDED_SPACE = 256 * 1024 * 1024
 CAPABILITIES = {
@@ -268,9 +269,13 @@ def _forwarding(engine: Engine) -> Check:
 
 
 def _actors(engine: Engine) -> Check:
+    return actors(engine.witness, engine.config.actors.rungs)
+
+
+def actors(witness: Witness | None, wanted: Sequence[str]) -> Check:
+    """Who made a change is known, from what, and why not from more."""
     name = "actors"
-    witness = engine.witness
-    if witness is None or not engine.config.actors.rungs:
+    if witness is None or not wanted:
         return Check(name, True, "nobody is asked who made a change ([actors] rungs is empty)")
     rungs = witness.rungs
     missing = [rungs.missing[one] for one in ("audit", "files", "processes") if one in rungs.missing]
@@ -280,6 +285,10 @@ def _actors(engine: Engine) -> Check:
         lost = ", ".join(f"{what} lost {count} times" for what, count in sorted(rungs.losses.items()))
         if rungs.calmed:
             missing.append("so much is written here that files are told of only when they are closed")
+        if rungs.forgeable:
+            missing.append(
+                "root may set any login anew (auditctl --loginuid-immutable keeps it until the next boot)"
+            )
         also = "".join(f"; {one}" for one in (lost, *missing) if one)
         return Check(name, True, f"who made a change is known from {found}{also}")
     return Check(

@@ -12,6 +12,7 @@ from typing import Final
 
 from ..actors.deeds import of_mask
 from ..actors.fanevents import FanEvent, Mask
+from ..actors.handles import Handles, Mark
 from ..actors.model import Deed, Image, Rung, Touch
 from ..actors.table import Table
 from ..actors.touches import Touches
@@ -46,6 +47,7 @@ class FileDeeds:
         self._naming = naming
         self._relevant = relevant
         self._hint = hint
+        self.handles = Handles()
         self.seen = 0
         """Deeds that were noted."""
         self._begun = 0
@@ -75,12 +77,14 @@ class FileDeeds:
             if mask & _OVERFLOW:
                 lost += 1
                 continue
+            deed = of_mask(mask)
+            if deed and event.file is not None:
+                self.handles.note(event.file, Mark(event.pid, deed, since + offset, until + offset))
             if event.folder is None:
                 continue
             if mask & _EXEC:
                 still[event.pid] -= 1
                 self._opened(event, since, until)
-            deed = of_mask(mask)
             if not deed:
                 continue
             if mask & _FOLDER and mask & _GOES:

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Final
 
-from ..actors.lineage import logind
-from ..actors.model import Link, Process, Who
+from ..actors.lineage import logind, only
+from ..actors.model import Link, Peer, Process, Who
 from ..actors.table import Table
 from ..host.witnesses import WitnessHost
 
@@ -29,7 +29,7 @@ class Origins:
         self._host = host
         self._table = table
         self._sshd = sshd
-        self._known: OrderedDict[int, bytes] = OrderedDict()
+        self._known: OrderedDict[int, Peer] = OrderedDict()
         self._tried: Counter[int] = Counter()
         self._granted: OrderedDict[int, None] = OrderedDict()
         self._doubted: Counter[int] = Counter()
@@ -74,7 +74,7 @@ class Origins:
             self._granted.popitem(last=False)
         return True
 
-    def of(self, session: int | None, parents: Iterable[Link]) -> bytes | None:
+    def of(self, session: int | None, parents: Iterable[Link]) -> Peer | None:
         """The address behind a session; None when there is none, or none is known."""
         if session is None or session < 0:
             return None
@@ -87,16 +87,17 @@ class Origins:
                 self._known.popitem(last=False)
         return found
 
-    def _peers(self, parents: Iterable[Link]) -> Iterator[bytes]:
-        """What each sshd above is connected to, if it is one address only: a forwarding has more. Only those
-        of root count, so not what somebody calls sshd in a namespace of their own."""
+    def _peers(self, parents: Iterable[Link]) -> Iterator[Peer]:
+        """What each sshd above is connected to. Only those of root count, so not what somebody calls sshd in
+        a namespace of their own."""
         for link in parents:
             if link.uid == 0 and self._sshd(link.exe):
-                peers = self._host.peers(link.pid)
-                if len(peers) == 1:
-                    yield peers[0]
+                peer = only(self._host.peers(link.pid))
+                if peer is not None:
+                    yield peer
 
-    def _told(self, session: int) -> bytes | None:
+    def _told(self, session: int) -> Peer | None:
         """What logind wrote of a session that came from elsewhere."""
         said = logind(self._host.session(session))
-        return said.get(b"REMOTE_HOST") or None if said.get(b"REMOTE") == b"1" else None
+        host = said.get(b"REMOTE_HOST") if said.get(b"REMOTE") == b"1" else None
+        return Peer(host) if host else None

@@ -69,6 +69,8 @@ class Rungs:
         """Whether so much is written here that single writes are no longer told, see `calm`."""
         self.locked = False
         """Whether audit's rules are locked until the next boot."""
+        self.forgeable = False
+        """Whether root may give any process another login."""
         self.losses: Counter[str] = Counter()
         """How often each witness lost something."""
         self._given_up: int | None = None
@@ -124,6 +126,7 @@ class Rungs:
         state = self._host.audit_state()
         enabled = None if state.status is None else state.status.enabled
         self.locked = enabled == obstacles.LOCKED
+        self.forgeable = state.immutable is False
         obstacle = "" if state.problem else obstacles.audit(enabled, state.rules, self._key)
         if state.status is None and not state.problem:
             obstacle = "the kernel has no audit system, or it may not be asked here"

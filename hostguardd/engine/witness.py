@@ -16,13 +16,16 @@ import select
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from ..actors import procevents
-from ..actors.attribution import APPEARS, SLACK, attribute
+from ..actors.attribution import APPEARS, SLACK, attribute, explaining
 from ..actors.auditrecords import KEY
+from ..actors.fanevents import Handle
+from ..actors.handles import FLOODED
 from ..actors.lineage import is_sshd
-from ..actors.model import Actor, Answer, Change, Deed, Presence, Process, Rung, Unattributed
+from ..actors.model import Actor, Answer, Change, Confidence, Deed, Presence, Process, Rung, Unattributed
 from ..actors.procevents import ProcEvent
 from ..actors.table import NOW, Table
 from ..actors.touches import Key, Touches
@@ -303,11 +306,15 @@ class Witness:
             found = sorted([*own, *moved], key=lambda one: one.begin)
             found = [self._audit.bounded(one) for one in found]
             answer = attribute(found, change, ctime, since, seen)
-            return self._doubted(answer, ctime)
+            answer = self._doubted(answer, ctime, self.touches.kept_since(keys))
+            if isinstance(answer, Actor) and ctime is not None and self.rungs.files is not None:
+                return self._alone(answer, self.rungs.files.handle(path), path, change, ctime)
+            return answer
 
-    def _doubted(self, answer: Answer, ctime: int | None) -> Answer:
+    def _doubted(self, answer: Answer, ctime: int | None, kept: int) -> Answer:
         """Nobody is named for a change among deeds that were lost, nor for a removal before them: who made
-        it may be among them. Where nothing was seen at all, that is why."""
+        it may be among them; nor where deeds of that time were dropped here (those since `kept` are there).
+        Where nothing was seen at all, that is why."""
         named = isinstance(answer, Actor)
         if not named and answer.rung is not Rung.NONE:
             return answer
@@ -316,11 +323,29 @@ class Witness:
             self._count_lost()
         first = ctime if ctime is not None else answer.at if isinstance(answer, Actor) else NOW
         last = NOW if ctime is None else ctime
+        if first - SLACK <= kept:
+            return Unattributed(FLOODED, answer.rung, (answer.who,) if isinstance(answer, Actor) else ())
         for rung in rungs:
             if self._gaps.touch(rung, first - SLACK, last + SLACK):
                 reason = f"the kernel's {LOSSES[LOSER[rung]]} were lost at that time"
                 return Unattributed(reason, rung, (answer.who,) if isinstance(answer, Actor) else ())
         return answer
+
+    def _alone(self, answer: Actor, file: Handle | None, path: bytes, change: Change, ctime: int) -> Answer:
+        """Nobody is named for what another may have done right after them: by another name of the file, or
+        in memory, which is told only when it is given back. What comes to a name has changed hands."""
+        who, moved = answer.who, answer.deed & APPEARS
+        if file and not moved and (reason := self._files.handles.doubt(file, who.pid, change, ctime)):
+            return Unattributed(reason, answer.rung, (who,))
+        if not explaining(change) & Deed.HELD:
+            return answer
+        written = self._host.open_to_write(path)
+        if written is False:
+            return answer
+        inode, _ = self._host.place(path)
+        if written and inode and not self._host.holds(who.pid, inode):
+            return Unattributed("another process has it open for writing", answer.rung, (who,))
+        return replace(answer, confidence=Confidence.LIKELY)
 
     def present(self) -> Sequence[Presence]:
         """Who is logged in now."""

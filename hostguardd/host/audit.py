@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 AUDIT_GET: Final = 1000
 AUDIT_LIST_RULES: Final = 1013
+AUDIT_GET_FEATURE: Final = 1019
 
 _STATUS = struct.Struct("=10I")
 _HEAD = struct.Struct("=3I")
@@ -89,6 +90,16 @@ def status(body: bytes) -> Status | None:
 def lost(body: bytes) -> int | None:
     """How many records the kernel lost, of struct audit_status."""
     return int(_STATUS.unpack_from(body)[6]) if len(body) >= _STATUS.size else None
+
+
+def immutable(body: bytes) -> bool | None:
+    """Of struct audit_features: whether nobody, root neither, may change a login once it is set."""
+    if len(body) < 16:
+        return None
+    return bool(struct.unpack_from("=4I", body)[2] & LOGINUID_IMMUTABLE)
+
+
+LOGINUID_IMMUTABLE: Final = 0x2
 
 
 class _Field(NamedTuple):

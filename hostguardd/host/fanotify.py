@@ -1,11 +1,11 @@
-"""The kernel's fanotify: a group that reports folders and names, and the way from a handle to a path.
+"""The kernel's fanotify: a group that reports files, folders and names, and the way from a handle to a path.
 
 Marks are on whole file systems, so that what happens in a private mount namespace (any confined unit) is seen
 as well, and no folder needs a watch of its own. Needs CAP_SYS_ADMIN, CAP_DAC_READ_SEARCH and a kernel
 >= 5.9; the queue is the kernel's usual one, and a full one is told (Q_OVERFLOW). Descriptors are never asked
 for: nothing is opened for an event.
 
-Sources: fanotify_init(2), fanotify_mark(2), fanotify(7), open_by_handle_at(2).
+Sources: fanotify_init(2), fanotify_mark(2), fanotify(7), open_by_handle_at(2), fcntl(2).
 """
 
 from __future__ import annotations
@@ -16,14 +16,16 @@ import struct
 from collections import OrderedDict
 from typing import Final
 
-from ..actors.fanevents import FanEvent, events
+from ..actors.fanevents import FanEvent, Handle, events
 
-CLOEXEC, NONBLOCK, REPORT_DFID_NAME = 0x1, 0x2, 0xC00
+CLOEXEC, NONBLOCK, REPORT_FID, REPORT_DFID_NAME = 0x1, 0x2, 0x200, 0xC00
 ADD, REMOVE, FILESYSTEM = 0x1, 0x2, 0x100
 AT_FDCWD: Final = -100
 READ_SIZE: Final = 64 * 1024
 AT_ONCE: Final = 64
 """Reads of one drain."""
+
+MAX_HANDLE: Final = 128
 
 PATHS: Final = 2048
 """Folders whose path is remembered."""
@@ -39,6 +41,9 @@ def _bind() -> bool:
             ctypes.c_int, ctypes.c_uint, ctypes.c_uint64, ctypes.c_int, ctypes.c_char_p,
         )  # fmt: skip
         _libc.open_by_handle_at.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int)
+        _libc.name_to_handle_at.argtypes = (
+            ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p, ctypes.POINTER(ctypes.c_int), ctypes.c_int,
+        )  # fmt: skip
     except AttributeError:
         return False
     return True
@@ -62,7 +67,8 @@ class Fanotify:
         5.9, ENOSYS, EMFILE."""
         if not _BOUND:
             raise OSError(38, os.strerror(38))
-        self.fd = _checked(_libc.fanotify_init(CLOEXEC | NONBLOCK | REPORT_DFID_NAME, os.O_RDONLY))
+        flags = CLOEXEC | NONBLOCK | REPORT_FID | REPORT_DFID_NAME
+        self.fd = _checked(_libc.fanotify_init(flags, os.O_RDONLY))
         self._mounts: dict[bytes, int] = {}
         self._paths: OrderedDict[tuple[bytes, int, bytes], bytes] = OrderedDict()
 
@@ -121,6 +127,14 @@ class Fanotify:
         if len(self._paths) > PATHS:
             self._paths.popitem(last=False)
         return found
+
+    def handle(self, path: bytes) -> Handle | None:
+        """What events call the file that is there now, see `fanevents`; None when that cannot be told."""
+        room = ctypes.create_string_buffer(struct.pack("=I", MAX_HANDLE), 8 + MAX_HANDLE)
+        if _libc.name_to_handle_at(AT_FDCWD, path, room, ctypes.byref(ctypes.c_int()), 0) < 0:
+            return None
+        size, kind = struct.unpack_from("=Ii", room)
+        return kind, room.raw[8 : 8 + size]
 
     def moved(self) -> None:
         """A folder was renamed: every path that was remembered may be another now."""

@@ -36,11 +36,13 @@ class Seen(NamedTuple):
 
 class Audit(NamedTuple):
     """The audit system: its status (None: there is none, or it may not be asked) and the rules in force,
-    as lines, in the kernel's order. `problem` is a sentence."""
+    as lines, in the kernel's order. `problem` is a sentence. `immutable`: whether a login that is set stays;
+    None when that is not known."""
 
     status: audit.Status | None = None
     rules: tuple[bytes, ...] = ()
     problem: str = ""
+    immutable: bool | None = None
 
 
 class Interfaces(NamedTuple):
@@ -264,12 +266,14 @@ class LinuxKernel:
             found = self._audit.ask(audit.AUDIT_GET, one=audit.AUDIT_GET)
             state = next((audit.status(m.body) for m in found if m.kind == audit.AUDIT_GET), None)
             rules = self._audit.ask(audit.AUDIT_LIST_RULES)
+            found = self._audit.ask(audit.AUDIT_GET_FEATURE, one=audit.AUDIT_GET_FEATURE)
         except OSError as error:
             if error.errno in (errno.EPROTONOSUPPORT, errno.EINVAL, errno.EAFNOSUPPORT):
                 return Audit()
             return Audit(problem=f"the audit system cannot be asked for its rules: {error.strerror}")
         lines = tuple(audit.rule(m.body) for m in rules if m.kind == audit.AUDIT_LIST_RULES)
-        return Audit(state, lines)
+        immutable = next((audit.immutable(m.body) for m in found if m.kind == audit.AUDIT_GET_FEATURE), None)
+        return Audit(state, lines, immutable=immutable)
 
     def firewall_mark(self) -> bytes:
         """As `KernelHost.firewall_mark`."""

@@ -307,12 +307,12 @@ def port_ranges(text: bytes) -> frozenset[int]:
 ESTABLISHED: Final = b"01"
 
 
-def remote_addresses(text: bytes, inodes: Collection[bytes]) -> set[bytes]:
+def remote_ends(text: bytes, inodes: Collection[bytes]) -> set[tuple[bytes, int]]:
     """Where the established connections in /proc/net/tcp{,6} with these socket inodes lead to."""
     found = set()
     for line in text.split(b"\n")[1:]:
         parts = line.split()
         if len(parts) > 9 and parts[9] in inodes and parts[3] == ESTABLISHED:
-            address = _address(parts[2].partition(b":")[0])
-            found.add(address.removeprefix(b"::ffff:"))
+            address, _, port = parts[2].partition(b":")
+            found.add((_address(address).removeprefix(b"::ffff:"), int(port, 16)))
     return found

@@ -10,7 +10,7 @@ import os
 import time
 from typing import Final
 
-from ..actors.model import Details
+from ..actors.model import Details, Peer
 from . import parse
 
 FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC
@@ -85,8 +85,8 @@ class ProcReader:
                 return True
         return False
 
-    def peers(self, pid: int) -> list[bytes]:
-        """Remote addresses of the process's established TCP connections, each once."""
+    def peers(self, pid: int) -> list[Peer]:
+        """Where the process's established TCP connections lead to, each once."""
         base = b"%s/%d" % (self._proc, pid)
         inodes = set()
         try:
@@ -98,8 +98,8 @@ class ProcReader:
             return []
         found = set()
         for table in (b"/net/tcp", b"/net/tcp6"):
-            found |= parse.remote_addresses(_whole(base + table), inodes)
-        return sorted(found)
+            found |= parse.remote_ends(_whole(base + table), inodes)
+        return [Peer(*one) for one in sorted(found)]
 
 
 def _program(base: bytes) -> bytes | None:

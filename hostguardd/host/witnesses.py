@@ -10,15 +10,16 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from ..actors.fanevents import FanEvent
+from ..actors.fanevents import FanEvent, Handle
 from ..actors.lineage import presence
-from ..actors.model import Details, Presence
+from ..actors.model import Details, Peer, Presence
 from ..actors.procevents import ProcEvent
 from ..utmp import USER_PROCESS, logins
 from .audit import AUDIT_GET, lost
 from .auditlink import AuditLink
 from .fanotify import Fanotify
 from .kernel import Audit
+from .leases import open_to_write
 from .netlink import AUDIT, Netlink
 from .proclink import ProcLink
 from .procread import ProcReader
@@ -83,6 +84,10 @@ class FanPort(Protocol):
         """The path of a folder as it is now; None when it is gone."""
         ...
 
+    def handle(self, path: bytes) -> Handle | None:
+        """What events call the file that is there now; None when that cannot be told."""
+        ...
+
     def moved(self) -> None:
         """A folder was renamed."""
         ...
@@ -123,12 +128,16 @@ class WitnessHost(Protocol):
         """Every process there is."""
         ...
 
-    def peers(self, pid: int) -> Sequence[bytes]:
-        """Remote addresses of a process's established connections."""
+    def peers(self, pid: int) -> Sequence[Peer]:
+        """Where a process's established connections lead to."""
         ...
 
     def holds(self, pid: int, file: tuple[int, int]) -> bool:
         """Whether that process may have that file (device, inode) open now: also when it cannot be told."""
+        ...
+
+    def open_to_write(self, path: bytes) -> bool | None:
+        """Whether anybody has that file open for writing now; None when it cannot be told."""
         ...
 
     def session(self, number: int) -> bytes:
@@ -173,6 +182,10 @@ class LinuxWitnesses(ProcReader):
     def files(self) -> FanPort:
         """As `WitnessHost.files`."""
         return Fanotify()
+
+    def open_to_write(self, path: bytes) -> bool | None:
+        """As `WitnessHost.open_to_write`."""
+        return open_to_write(path)
 
     def session(self, number: int) -> bytes:
         """As `WitnessHost.session`: sessions of a login have the kernel's number for it as their name."""

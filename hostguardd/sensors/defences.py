@@ -19,7 +19,7 @@ RULES: Final = 2000
 
 def audit(host: KernelHost) -> Look:
     """Whether audit is on, whether somebody reads it, and every rule."""
-    status, rules, problem = host.audit()
+    status, rules, problem, _ = host.audit()
     if status is None:
         return Look((), problem)
     seen: dict[bytes, int] = {}

@@ -50,7 +50,7 @@ def answer(got: Answer) -> dict[str, Any]:
         "uid": who.uid,
         "login": who.login,
         "session": who.session,
-        "source": text(who.source),
+        "source": text(who.source and who.source.address),
         "parents": [text(one.exe) for one in who.parents],
     }
 

@@ -239,6 +239,38 @@ static void chain(const char *file, int left, const char *self)
     execl(self, self, "chain", file, number, (char *)NULL);
 }
 
+/* An innocent writes to the file. */
+static void innocent(const char *file)
+{
+    pid_t pid = fork();
+    if (!pid) { append(open(file, O_WRONLY | O_APPEND)); _exit(0); }
+    waitpid(pid, NULL, 0);
+}
+
+/* Right after an innocent, and by another name of the same file. */
+static void by_link(const char *file, const char *other, int how)
+{
+    int fd = opened(other);
+    innocent(file);
+    say(getpid());
+    if (how == 'w') append(fd);
+    else if (how == 'a') must(!chmod(other, 0640), "chmod");
+    else *(char *)mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) ^= 1;
+}
+
+/* Right after an innocent as memory, which stays. */
+static void kept(const char *file)
+{
+    int fd = opened(file);
+    char *memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0), byte;
+    must(memory != MAP_FAILED, "mmap");
+    close(fd);
+    innocent(file);
+    memory[0] ^= 1;
+    say(getpid());
+    must(read(0, &byte, 1) == 0, "read");
+}
+
 static void logged_in(const char *file, const char *login)
 {
     int fd = open("/proc/self/loginuid", O_WRONLY);
@@ -272,6 +304,8 @@ int main(int count, char **words)
     IS("traced") traced(file);
     IS("chain") chain(file, atoi(more), words[0]);
     IS("logged-in") logged_in(file, more);
+    IS("by-link") by_link(file, more, *words[4]);
+    IS("kept") kept(file);
     IS("exchanged") { say(getpid()); must(!renameat2(AT_FDCWD, more, AT_FDCWD, file, RENAME_EXCHANGE), more); }
     IS("renamed") { say(getpid()); must(!rename(more, file), more); }
     else _exit(2);

@@ -62,7 +62,7 @@ class Scene:
         self.file.write_text("before")
         self.file.chmod(0o666)
         time.sleep(0.15)
-        self.since = self.file.stat().st_ctime_ns
+        self.since, self.seen = self.file.stat().st_ctime_ns, time.time_ns()
 
     def deed(self, name: str, *more: str, user: int | None = None) -> list[int]:
         """Have it done; the pids that said they did it."""
@@ -84,7 +84,7 @@ class Scene:
     def ask(self, change: Change, *, file: Path | None = None) -> Answer:
         file = file or self.file
         ctime = file.stat().st_ctime_ns if file.exists() else None
-        return self.witness.attribute(os.fsencode(file), change, ctime, self.since)
+        return self.witness.attribute(os.fsencode(file), change, ctime, self.since, self.seen)
 
     def right(self, answer: Answer, pids: list[int], *, exe: str = "", user: int = 0) -> None:
         """Nobody else is named, not even partly."""
@@ -185,6 +185,30 @@ def test_who_closes_last_is_not_who_wrote(scene: Scene, tmp_path: Path) -> None:
         door.bind(str(tmp_path / "door"))
         pids = scene.deed("handed", str(tmp_path / "door"))
         door.recv(10)  # the file comes with it, is not taken, and is closed by us
+        scene.right(scene.ask(Change.CONTENT), pids)
+
+
+@pytest.mark.parametrize("how", ["write", "attributes", "memory"])
+def test_a_change_by_another_name_right_after_an_innocent(scene: Scene, how: str) -> None:
+    """Nobody asks about the folder that name is in."""
+    if scene.witness.rungs.files is None:
+        pytest.skip("the rules of audit are about names, and no other witness is there")
+    other = Path(scene.evader).parent / "another-name"
+    os.link(scene.file, other)
+    time.sleep(0.15)
+    scene.since = scene.file.stat().st_ctime_ns
+    pids = scene.deed("by-link", str(other), how)
+    found = scene.ask(Change.ATTRIBUTES if how == "attributes" else Change.CONTENT)
+    other.unlink()
+    scene.right(found, pids)
+
+
+def test_a_change_in_memory_right_after_an_innocent(scene: Scene) -> None:
+    """The kernel tells of it only when it is given back."""
+    command = [scene.evader, "kept", str(scene.file)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        pids = [int(child.stdout.readline())]
         scene.right(scene.ask(Change.CONTENT), pids)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -18,6 +19,8 @@ from pathlib import Path
 
 import pytest
 
+from hostguardd.actors import obstacles
+from hostguardd.actors.auditrecords import KEY
 from hostguardd.host.kernel import LinuxKernel
 from hostguardd.host.live import Sockets
 from hostguardd.host.sockets import SocketTable
@@ -264,7 +267,8 @@ def auditctl() -> Iterator[LinuxKernel]:
         yield kernel
     finally:
         subprocess.run(["auditctl", "-D"], check=False, capture_output=True)
-        subprocess.run(["auditctl", "-e", str(state.status.enabled)], check=False, capture_output=True)
+        was = ["-e", str(state.status.enabled), "-b", str(state.status.backlog_limit)]
+        subprocess.run(["auditctl", *was], check=False, capture_output=True)
         kernel.close()
 
 
@@ -289,6 +293,43 @@ def test_rules_of_audit_read_as_they_were_written_and_are_missed(auditctl: Linux
     after = _audit(sensor)
     assert not any(name.startswith(b"rule ") for name in after)
     assert after[b"enabled"].value == b"off"
+
+
+OUR_RULES = Path(__file__).parents[2] / "packaging/actors/hostguardd.rules"
+
+
+@needs_root
+@needs("auditctl")
+@pytest.mark.parametrize("by", ["auditctl", "augenrules"])
+def test_our_rules_are_loaded_by_audit_s_own_tools(auditctl: LinuxKernel, by: str, tmp_path: Path) -> None:
+    """Those that are about folders of this host, at least, and with nothing else."""
+    if by == "auditctl":
+        subprocess.run(["auditctl", "-R", OUR_RULES], check=True, capture_output=True)
+    elif shutil.which(by) is None:
+        pytest.skip(f"{by} is not installed")
+    else:
+        (tmp_path / "rules.d").mkdir()
+        shutil.copy(OUR_RULES, tmp_path / "rules.d")
+        load = 'mount --bind "$0" /etc/audit && augenrules --load'
+        done = subprocess.run(["unshare", "-m", "sh", "-c", load, tmp_path], capture_output=True, text=True)
+        if "unshare" in done.stderr or "mount:" in done.stderr:
+            pytest.skip(f"no mount of our own: {done.stderr}")
+        assert done.returncode == 0, done.stderr
+    state = auditctl.audit()
+    folders = re.findall(r"^-a .* -F dir=([^ ]+)", OUR_RULES.read_text(), re.M)
+    there = {b"-w %s/ -p wa -k hostguard" % os.fsencode(one) for one in folders if os.path.isdir(one)}
+    assert there <= set(state.rules)
+    assert all(rule.endswith(b" -p wa -k hostguard") for rule in state.rules)
+    assert obstacles.audit(1, state.rules, KEY) == ""
+    assert state.status is not None
+    assert state.status.backlog_limit == 8192
+
+
+@needs_root
+@needs("auditctl")
+def test_whether_a_login_stays(auditctl: LinuxKernel) -> None:
+    told = subprocess.run(["auditctl", "-s"], check=True, capture_output=True, text=True).stdout
+    assert auditctl.audit().immutable is ("loginuid_immutable 1" in told)
 
 
 def _audit(sensor: SettingsSensor) -> dict[bytes, SettingFact]:
@@ -316,6 +357,8 @@ def test_what_is_in_force_here_stands_still_and_costs_little() -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may look")
 def test_without_rights_the_firewall_is_blind_and_not_gone() -> None:
-    sensor = SettingsSensor(LinuxKernel(), 0.0, time.time_ns)
+    kernel = LinuxKernel()
+    sensor = SettingsSensor(kernel, 0.0, time.time_ns)
     blinds = {blind.scope for sweep in sensor.sweep(Depth.FULL, never) for blind in sweep.blinds}
+    kernel.close()
     assert b"firewall" in blinds

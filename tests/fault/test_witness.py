@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hostguardd.actors.fanevents import FanEvent, Mask
-from hostguardd.actors.model import Actor, Answer, Change, Rung, Unattributed
+from hostguardd.actors.model import Actor, Answer, Change, Confidence, Peer, Rung, Unattributed
 from hostguardd.actors.table import ENDED, LIVING, Table
 from hostguardd.engine.witness import Witness
 from hostguardd.host.audit import Status
@@ -32,7 +32,7 @@ class Scene:
         host.process(1, 0, b"/usr/lib/systemd/systemd")
         host.process(50, 1, b"/usr/sbin/sshd", unit=b"ssh.service")
         host.process(60, 50, b"/usr/sbin/sshd", unit=b"session-3.scope", login=1000, session=3)
-        host.connected[60] = [b"192.0.2.7"]
+        host.connected[60] = [Peer(b"192.0.2.7", 4242)]
         host.process(
             61, 60, b"/bin/bash", uid=1000, euid=1000, login=1000, session=3, unit=b"session-3.scope"
         )
@@ -88,7 +88,7 @@ def test_a_program_that_is_gone_is_known(scene: Scene) -> None:
     )
     assert found.command is None  # nobody could read it
     assert [one.exe for one in found.parents][:3] == [b"/bin/bash", b"/usr/sbin/sshd", b"/usr/sbin/sshd"]
-    assert found.source == b"192.0.2.7"
+    assert found.source == Peer(b"192.0.2.7", 4242)
     assert found.unit == b"session-3.scope"
 
 
@@ -99,7 +99,7 @@ def test_the_address_is_known_after_the_session_ended(scene: Scene) -> None:
     at = scene.host.touch(70, PATH, ATTRIB)
     for pid in (70, 61, 60):
         scene.host.exit(pid)
-    assert actor(scene.ask(at)).who.source == b"192.0.2.7"
+    assert actor(scene.ask(at)).who.source == Peer(b"192.0.2.7", 4242)
 
 
 def test_a_pid_that_was_used_again_is_not_named_by_its_new_owner(scene: Scene) -> None:
@@ -182,7 +182,7 @@ def test_the_login_of_a_program_of_root_that_is_gone_is_that_of_its_shell(scene:
     at = scene.host.touch(70, PATH, ATTRIB)
     scene.host.exit(70)
     found = actor(scene.ask(at)).who
-    assert (found.uid, found.login, found.session, found.source) == (0, 1000, 3, b"192.0.2.7")
+    assert (found.uid, found.login, found.session, found.source) == (0, 1000, 3, Peer(b"192.0.2.7", 4242))
 
 
 def test_a_shell_that_logged_in_anew_meanwhile_says_nothing_of_its_child(scene: Scene) -> None:
@@ -303,7 +303,7 @@ def test_without_reports_of_processes_a_pid_is_asked_for_each_time() -> None:
 def test_an_sshd_that_is_not_root_s_says_nothing_of_addresses(scene: Scene) -> None:
     """Anybody may mount whatever they like at /usr/sbin/sshd, in a namespace of their own."""
     scene.host.process(80, 61, b"/usr/sbin/sshd", uid=1000, euid=1000, login=1000, session=4)
-    scene.host.connected[80] = [b"198.51.100.1"]
+    scene.host.connected[80] = [Peer(b"198.51.100.1", 4242)]
     scene.host.clock.now += SECOND
     scene.run(81, parent=80)
     at = scene.host.touch(81, PATH, ATTRIB)
@@ -397,6 +397,16 @@ def test_rules_that_come_and_go() -> None:
     scene.witness.close()
 
 
+def test_a_host_on_which_root_may_set_logins() -> None:
+    scene = Scene("audit")
+    assert not scene.witness.rungs.forgeable  # not known
+    for immutable in (False, True):
+        scene.host.state = scene.host.state._replace(immutable=immutable)
+        scene.tend()
+        assert scene.witness.rungs.forgeable is not immutable
+    scene.witness.close()
+
+
 # -- audit -------------------------------------------------------------------------------------------
 
 
@@ -422,7 +432,7 @@ def test_audit_names_whoever_the_record_names() -> None:
     assert found.rung is Rung.AUDIT
     assert (found.who.pid, found.who.exe, found.who.command) == (70, b"/usr/bin/chmod", b"chmod")
     assert (found.who.uid, found.who.login, found.who.session, found.who.tty) == (1000, 1000, 3, b"pts1")
-    assert found.who.source == b"192.0.2.7"
+    assert found.who.source == Peer(b"192.0.2.7", 4242)
     assert found.who.parents[0].exe == b"/bin/bash"
     scene.witness.close()
 
@@ -531,3 +541,95 @@ def test_any_messages_in_any_order(steps: list[tuple[str, int, int]]) -> None:
                 process, reason = table.find(pid, at - other, at)
                 assert (process is None) == bool(reason)
                 assert process is None or (process.pid == pid and process.started <= at)
+
+
+# -- others who did something to it, too -----------------------------------------------------------------
+
+
+def at_once(scene: Scene, *deeds: tuple[int, bytes, int, bytes]) -> int:
+    """Deeds (pid, path, mask, file) within one reading; the wall-clock time of it."""
+    for pid, path, mask, file in deeds:
+        folder, _, name = path.rpartition(b"/")
+        scene.host.events.append(FanEvent(mask, pid, (b"fs", 1, folder), name, file=(1, file)))
+    return scene.host.clock.wall()
+
+
+def test_by_another_name_of_the_file(scene: Scene) -> None:
+    """Nobody asks about that name, and the change may be by it."""
+    scene.run(70)
+    scene.run(71)
+    at = at_once(scene, (70, PATH, MODIFY, PATH), (71, b"/home/x", MODIFY, PATH))
+    assert "by another name" in reason(scene.ask(at, Change.CONTENT))
+
+
+@pytest.mark.parametrize(
+    ("mask", "file"), [(MODIFY, b"/home/x"), (int(Mask.CLOSE_WRITE), PATH)], ids=["file", "deed"]
+)
+def test_what_cannot_have_made_the_change(scene: Scene, mask: int, file: bytes) -> None:
+    scene.run(70)
+    scene.run(71)
+    at = at_once(scene, (70, PATH, ATTRIB, PATH), (71, b"/home/x", mask, file))
+    assert actor(scene.ask(at)).who.pid == 70
+
+
+def test_another_name_used_long_before(scene: Scene) -> None:
+    scene.run(71)
+    at_once(scene, (71, b"/home/x", MODIFY | int(Mask.CLOSE_WRITE), PATH))
+    scene.witness.drain()
+    scene.run(70)
+    at = scene.host.touch(70, PATH, MODIFY)
+    assert actor(scene.ask(at, Change.CONTENT)).who.pid == 70
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_who_still_has_it_open_may_have_written_to_it(scene: Scene, own: bool) -> None:
+    """As memory: nothing is told of it yet."""
+    at = scene.host.touch(61, PATH, MODIFY)
+    assert actor(scene.ask(at, Change.CONTENT)).confidence is Confidence.CERTAIN
+    scene.host.written.add(PATH)
+    scene.host.places[PATH] = (1, 2), None
+    if own:
+        scene.host.held.add((61, (1, 2)))
+        assert actor(scene.ask(at, Change.CONTENT)).confidence is Confidence.LIKELY
+    else:
+        assert "open for writing" in reason(scene.ask(at, Change.CONTENT))
+    assert actor(scene.ask(at, Change.ATTRIBUTES)).confidence is Confidence.CERTAIN
+
+
+@pytest.mark.parametrize("what", ["touches", "files"])
+def test_a_flood_after_which_another_would_be_named(scene: Scene, what: str) -> None:
+    """Whoever did it has what tells of it pushed out."""
+    for pid in (70, 71):
+        scene.run(pid)
+    if what == "touches":
+        flood = [(70, b"/etc/%d" % number, MODIFY, PATH) for number in range(5000)]
+        first = (70, PATH, MODIFY, PATH)
+    else:
+        flood = [(70, b"/home/%d" % number, MODIFY, b"%d" % number) for number in range(5000)]
+        first = (70, b"/home/x", MODIFY, PATH)
+    innocent = FanEvent(MODIFY, 71, (b"fs", 1, b"/etc"), b"passwd")
+    at = at_once(scene, first, *flood)
+    scene.host.events.append(innocent)
+    assert "flooded" in reason(scene.ask(at, Change.CONTENT))
+    scene.host.clock.now += SECOND
+    scene.witness.drain()
+    assert actor(scene.ask(scene.host.touch(71, PATH, ATTRIB), since=at)).who.pid == 71
+
+
+def test_a_flood_of_one_name(scene: Scene) -> None:
+    scene.run(70)
+    deeds = [(70, PATH, MODIFY, b"")]
+    for pid in range(100, 200):
+        scene.run(pid)
+        deeds.append((pid, PATH, ATTRIB, b""))
+    scene.run(71)
+    at = at_once(scene, *deeds, (71, PATH, MODIFY, b""))
+    assert "flooded" in reason(scene.ask(at, Change.CONTENT))
+
+
+def test_a_flood_of_one_file(scene: Scene) -> None:
+    """By another name, and many more processes that have it open."""
+    scene.run(71)
+    others = [(pid, b"/home/x", int(Mask.CLOSE_WRITE), PATH) for pid in range(100, 200)]
+    at = at_once(scene, (70, b"/home/x", ATTRIB, PATH), *others, (71, PATH, ATTRIB, PATH))
+    assert "another process" in reason(scene.ask(at))

@@ -117,12 +117,14 @@ def test_a_visitor_is_named(door: Door, rung: str, become: bool) -> None:
         missing: list[set[str]] = []
         for visit, mode in enumerate((0o640, 0o600, 0o640, 0o600), 1):
             shell = "su root -c" if become else "sh -c"
-            done = door.run(f"sleep 0.3; {shell} 'echo $$; exec /bin/chmod {mode:o} {file}'; sleep 1")
+            deed = f"{shell} 'echo $$; exec /bin/chmod {mode:o} {file}'"
+            done = door.run(f"echo $SSH_CONNECTION; sleep 0.3; {deed}; sleep 1")
             assert done.returncode == 0, done.stderr
+            ends, pid = done.stdout.splitlines()
             about = until(lambda visit=visit: guard.about(file)[visit - 1 :], "an alert")  # type: ignore[misc]
             actor = about[-1]["hostguard"]["actor"]
             assert actor["rung"] == rung
-            assert actor["pid"] == int(done.stdout), "nobody else is named, ever"
+            assert actor["pid"] == int(pid), "nobody else is named, ever"
             for name, value in wanted.items():
                 assert actor.get(name, value) in (value, value.replace("/usr/bin", "/bin")), name
             lacks = set(wanted) - set(actor)
@@ -132,5 +134,6 @@ def test_a_visitor_is_named(door: Door, rung: str, become: bool) -> None:
             if not lacks:
                 assert actor["session"] > 0
                 assert about[-1]["source"]["ip"] == "127.0.0.1"
+                assert about[-1]["source"]["port"] == int(ends.split()[1])
                 return
         raise AssertionError(f"never all of it: {missing}")

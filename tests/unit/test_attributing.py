@@ -19,6 +19,7 @@ from hostguardd.actors.model import (
     Confidence,
     Deed,
     Link,
+    Peer,
     Presence,
     Rung,
     Unattributed,
@@ -55,7 +56,7 @@ WHO = Who(
     b"pts1",
     b"session-3.scope",
     (Link(4711, b"/bin/bash", b"bash\0", 0), Link(1, None, None, 0)),
-    b"192.0.2.7",
+    Peer(b"192.0.2.7", 4242),
 )
 
 
@@ -110,6 +111,7 @@ def test_an_actor_is_named_in_the_sentence_and_in_ecs() -> None:
     assert alert.fields["process.pid"] == 4712
     assert alert.fields["process.parent.executable"] == "/bin/bash"
     assert alert.fields["source.ip"] == "192.0.2.7"
+    assert alert.fields["source.port"] == 4242
     assert alert.data["actor"]["confidence"] == "certain"  # type: ignore[index]
     assert attribution.named == 1
 
@@ -191,7 +193,10 @@ def test_the_rules_are_about_what_is_watched() -> None:
 def test_the_drop_in_adds_calls_and_takes_nothing() -> None:
     unit = configparser.RawConfigParser()
     unit.read(ROOT / "packaging/actors/fanotify.conf")
-    assert dict(unit["Service"]) == {"systemcallfilter": "fanotify_init fanotify_mark open_by_handle_at"}
+    assert dict(unit["Service"]) == {
+        "capabilityboundingset": "CAP_LEASE",
+        "systemcallfilter": "fanotify_init fanotify_mark open_by_handle_at",
+    }
 
 
 # -- what is kept of it ------------------------------------------------------------------------------

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from hostguardd.engine.doctor import QUEUE, inotify_limits, time_service
+from hostguardd.engine.doctor import QUEUE, actors, inotify_limits, time_service
+from hostguardd.engine.witness import Witness
+from tests.fakewitness import FakeWitnesses
 
 
 @pytest.mark.parametrize(
@@ -23,6 +25,18 @@ def test_small_limits_of_inotify_are_found(tmp_path: Path, queued: int, instance
 
 def test_a_kernel_that_tells_no_limits_is_none_that_is_wrong(tmp_path: Path) -> None:
     assert inotify_limits(str(tmp_path)).ok
+
+
+def test_logins_that_root_may_set_are_told() -> None:
+    host = FakeWitnesses()
+    witness = Witness(host, lambda folder, name: True)
+    said = []
+    for immutable in (False, True):
+        host.state = host.state._replace(immutable=immutable)
+        witness.open(("audit",), [])
+        said.append(actors(witness, ("audit",)).message)
+    witness.close()
+    assert ["--loginuid-immutable" in one for one in said] == [True, False]
 
 
 def clock(

@@ -6,7 +6,8 @@ import os
 
 import pytest
 
-from hostguardd.actors.model import Details
+from hostguardd.actors.lineage import only
+from hostguardd.actors.model import Details, Peer
 from hostguardd.control.whence import FARTHEST, whence
 from hostguardd.host.kernel import LinuxKernel
 from hostguardd.host.witnesses import LinuxWitnesses
@@ -20,7 +21,7 @@ class Processes:
 
     def __init__(self) -> None:
         self.known: dict[int, Details] = {}
-        self.connections: dict[int, list[bytes]] = {}
+        self.connections: dict[int, list[Peer]] = {}
         self.sessions: dict[int, bytes] = {}
         self.asked = 0
 
@@ -35,7 +36,7 @@ class Processes:
         self.asked += 1
         return self.known.get(pid)
 
-    def peers(self, pid: int) -> list[bytes]:
+    def peers(self, pid: int) -> list[Peer]:
         return self.connections.get(pid, [])
 
     def session(self, number: int) -> bytes:
@@ -52,7 +53,7 @@ def host() -> Processes:
     made.add(20, 10, SSHD, 1000)
     made.add(10, 1, SSHD)
     made.add(1, 0, b"/usr/lib/systemd/systemd")
-    made.connections[10] = [b"192.0.2.7"]
+    made.connections[10] = [Peer(b"192.0.2.7", 4242)]
     return made
 
 
@@ -71,12 +72,20 @@ def test_who_is_gone_or_alone_comes_from_nowhere(host: Processes) -> None:
 @pytest.mark.parametrize(("exe", "uid"), [(b"/home/alice/sshd", 0), (SSHD, 1000), (None, 0)])
 def test_what_only_looks_like_an_ssh_server_names_no_address(host: Processes, exe: bytes, uid: int) -> None:
     host.add(10, 1, exe, uid)
-    host.connections[20] = [b"203.0.113.9"]
+    host.connections[20] = [Peer(b"203.0.113.9", 4242)]
     assert whence(50, host) == "session 3, terminal pts3"
 
 
+def test_two_connections_of_one_address_are_that_address(host: Processes) -> None:
+    host.connections[10] = [Peer(b"192.0.2.7", 4242), Peer(b"192.0.2.7", 4243)]
+    assert whence(50, host).endswith("from 192.0.2.7")
+    found = only(host.connections[10])
+    assert found is not None
+    assert found.port == 0, "which of them is not known"
+
+
 def test_an_ssh_server_with_several_connections_names_none(host: Processes) -> None:
-    host.connections[10] = [b"192.0.2.7", b"203.0.113.9"]
+    host.connections[10] = [Peer(b"192.0.2.7", 4242), Peer(b"203.0.113.9", 4242)]
     assert "from" not in whence(50, host)
     host.sessions[3] = b"REMOTE=1\nREMOTE_HOST=198.51.100.1\n"
     assert whence(50, host).endswith("from 198.51.100.1"), "logind knows"

@@ -118,8 +118,8 @@ def test_no_file_at_all(tmp_path: Path) -> None:
 def test_rights_beyond_the_mode(tmp_path: Path, rights: int, verdict: Verdict) -> None:
     """ls shows no more of them than a plus sign."""
     share(clean(tmp_path) / "etc/shadow", rights)
-    (item,) = look(tmp_path).of(verdict)
-    assert item.name == "/etc/shadow"
+    item = look(tmp_path).named("/etc/shadow")
+    assert item.verdict is verdict
     assert "an ACL lets others than its mode says" in item.says
     assert item.evidence[-1].source == "getfacl /etc/shadow"
 
