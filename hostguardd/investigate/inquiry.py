@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..record import clean
+from ..words.interface import counted
 from .checks import (
     accounts,
     alerts,
@@ -343,7 +344,9 @@ def _ask(check: Check, scene: Scene, moments: _Moments) -> Result:
         said = clean(f"{type(error).__name__}: {error}"[:LONGEST])
         unseen[Unseen(check.title, f"this check failed: {said}")] = None
     if missed > MOST_UNSEEN:
-        unseen[Unseen(check.title, f"{missed - MOST_UNSEEN} more things could not be looked at")] = None
+        unseen[
+            Unseen(check.title, f"{counted(missed - MOST_UNSEEN, 'more thing')} could not be looked at")
+        ] = None
     unseen |= dict.fromkeys(scene.gaps[whole:])
     if cut:
         limit = f"its time of {scene.options.patience:.0f} s ran out"

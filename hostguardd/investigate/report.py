@@ -11,11 +11,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, TypeAlias
 
 from ..record import clean, timestamp
+from ..words.interface import counted
 from .about import About
 from .advice import Results, iso, questions, steps
 from .inquiry import CHECKS, Check, Inquiry
 from .interface import Item, Moment, Result, Unseen, Verdict
 from .scene import SUDO
+from .unseen import Told, together
 
 SCHEMA: Final = 1
 
@@ -50,7 +52,7 @@ def build(inquiry: Inquiry, about: About, checks: Sequence[Check] = CHECKS) -> D
         "headline": [_sentence(results, verdict), _by_name(results, verdict), _trust(results, about)],
         "checks": [_check(check, result) for check, result in results],
         "timeline": {"moments": [_moment(one) for one in inquiry.moments], "lost": inquiry.lost_moments},
-        "unseen": [{"check": name, **_unseen(one)} for one, name in _unseen_by(results).items()],
+        "unseen": [{"check": told.check, **_unseen(told.unseen)} for told in _blind(results)],
         "remedy": "" if about.root else SUDO,
         "ask": questions(results),
         "next_steps": steps(results, verdict, about, inquiry.moments),
@@ -121,13 +123,9 @@ def _item(item: Item) -> Data:
     }
 
 
-def _unseen_by(results: Results) -> dict[Unseen, str]:
-    """What could not be looked at, once, with the first check that wanted to: several read the same logs."""
-    found: dict[Unseen, str] = {}
-    for check, result in results:
-        for one in result.unseen:
-            found.setdefault(one, check.name)
-    return found
+def _blind(results: Results) -> list[Told]:
+    """What could not be looked at, in as few lines as say it: several checks read the same logs."""
+    return together(Told(check.name, one) for check, result in results for one in result.unseen)
 
 
 def _unseen(one: Unseen) -> Data:
@@ -167,18 +165,16 @@ def _sentence(results: Results, verdict: Verdict) -> str:
     """The verdict."""
     found = sum(result.counts.get(verdict, 0) for _, result in results)
     where = sum(1 for _, result in results if result.counts.get(verdict, 0))
-    blind = len(_unseen_by(results))
+    blind = len(_blind(results))
     if verdict is Verdict.SUSPICIOUS:
         return (
-            f"{_count(found, 'sign')} of an intrusion, in {where} of {_count(len(results), 'check')}: "
+            f"{counted(found, 'sign')} of an intrusion, in {where} of {counted(len(results), 'check')}: "
             "treat this host as broken into until each is explained."
         )
     if verdict is Verdict.NOTABLE:
-        return f"No sign of an intrusion; {_count(found, 'thing')} that somebody should be able to explain."
+        return f"No sign of an intrusion; {counted(found, 'thing')} that somebody should be able to explain."
     if verdict is Verdict.UNSEEN:
-        return (
-            f"No sign of an intrusion in what could be seen; {_count(blind, 'thing')} could not be looked at."
-        )
+        return f"No sign of an intrusion in what was seen; {counted(blind, 'thing')} could not be looked at."
     return "No sign of an intrusion was found."
 
 
@@ -200,7 +196,7 @@ def _by_name(results: Results, verdict: Verdict) -> str:
 
 def _trust(results: Results, about: About) -> str:
     """How far it can be trusted."""
-    blind = len(_unseen_by(results))
+    blind = len(_blind(results))
     said = [f"Looked as {about.by}" + ("" if about.root else ", who may not see everything")]
     if about.generation is None:
         said.append("without a baseline, so what is new could not be told from what was always there")
@@ -211,7 +207,7 @@ def _trust(results: Results, about: About) -> str:
         )
     said.append(_verified(about))
     said.append(
-        f"{_count(blind, 'thing')} could not be looked at" if blind else "nothing stayed out of sight"
+        f"{counted(blind, 'thing')} could not be looked at" if blind else "nothing stayed out of sight"
     )
     return clean("; ".join(said)) + "."
 
@@ -227,7 +223,3 @@ def _verified(about: About) -> str:
         "listed": "which keeps no digests",
     }.get(about.level, "")
     return f"packages verified by {about.manager}" + (f", {worth}" if worth else "")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -186,7 +186,11 @@ class Scene:
 
     def _gap(self, number: int, what: str) -> None:
         self.gaps.append(
-            Unseen("processes", f"{number} were not {what}: there was no time", "--patience SECONDS")
+            Unseen(
+                "processes",
+                f"{number:,} {'was' if number == 1 else 'were'} not {what}: there was no time",
+                "--patience SECONDS",
+            )
         )
 
     @property

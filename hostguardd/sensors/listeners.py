@@ -346,7 +346,7 @@ def _age(owner: Owner) -> tuple[bool, int, int]:
 
 
 def _hidden_owners(count: int) -> tuple[Blind, ...]:
-    text = f"the owners of {count} sockets may not be seen with our rights"
+    text = f"the owners of {count} {'socket' if count == 1 else 'sockets'} may not be seen with our rights"
     return (Blind(KIND, b"owners of others", text),)
 
 

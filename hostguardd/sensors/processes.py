@@ -398,10 +398,11 @@ class ProcessesSensor:
         blinds = []
         if inside:
             spaces = len({one.namespace for one in inside})
-            text = f"{len(inside)} processes in {spaces} pid namespaces below ours are not looked into"
+            within = f"{spaces} pid {'namespace' if spaces == 1 else 'namespaces'} below ours"
+            text = f"{_processes(inside)} in {within} {'is' if len(inside) == 1 else 'are'} not looked into"
             blinds.append(Blind(KIND, b"pid namespaces", f"{text}: {_named(inside)}"))
         if hidden:
-            text = f"the programs of {len(hidden)} processes may not be read with our rights"
+            text = f"the programs of {_processes(hidden)} may not be read with our rights"
             blinds.append(Blind(KIND, b"processes of others", f"{text}: {_named(hidden)}"))
         return tuple(blinds)
 
@@ -454,6 +455,10 @@ def _parent_exe(parent: Entry | None) -> bytes:
     if parent is None:
         return b""
     return b"[kernel]" if parent.process.kernel else parent.process.exe or b""
+
+
+def _processes(found: Sequence[Process]) -> str:
+    return "1 process" if len(found) == 1 else f"{len(found)} processes"
 
 
 def _named(processes: list[Process]) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from ..host.kernel import KernelHost
@@ -147,6 +148,10 @@ def _compared(found: Found | None) -> object:
 
 
 def _homes() -> tuple[bytes, ...]:
-    """Where the interpreter and its libraries are installed."""
+    """Where the interpreter and its libraries are installed, and its image: whoever may not enter the folders
+    above it (another account's home) is told a prefix that is not the one it runs from."""
     places = {sys.prefix, sys.base_prefix, sys.exec_prefix, os.path.dirname(os.path.dirname(__file__))}
+    with suppress(OSError):
+        image = os.readlink("/proc/self/exe")
+        places |= {image, os.path.join(os.path.dirname(os.path.dirname(image)), "lib")}
     return tuple(sorted(os.fsencode(os.path.realpath(place)) for place in places if place not in ("", "/")))

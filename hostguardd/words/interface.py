@@ -49,3 +49,12 @@ def said(raw: bytes) -> str:
 def arrow(what: str, before: str, after: str) -> str:
     """`what before → after`."""
     return f"{what} {before or 'none'} → {after or 'none'}"
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """`no logins`, `1 login`, `1,284 entries`; `many` is for what is more than a noun."""
+    if number == 1:
+        return f"1 {one}"
+    if not many:
+        many = one[:-1] + "ies" if one.endswith("ry") else one + ("es" if one.endswith("s") else "s")
+    return f"{number:,} {many}" if number else f"no {many}"

@@ -371,7 +371,7 @@ def test_containers_and_hidden_processes_are_named_once(watcher: Watcher) -> Non
     assert first.reason.startswith("20 processes in 2 pid namespaces")
     assert "redis" in first.reason
     assert "and 12 more" in first.reason
-    assert "1 processes" in second.reason
+    assert "1 process " in second.reason
     assert "secret" in second.reason
     assert len(sweep.rows) == 2
 

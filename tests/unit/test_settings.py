@@ -14,7 +14,7 @@ from hostguardd.host.kernel import Audit, Interfaces
 from hostguardd.host.links import Link, listening
 from hostguardd.model import Depth, Drift, Fact, ModuleFact, SettingFact
 from hostguardd.sensors.modules import ModulesSensor, parse
-from hostguardd.sensors.settings import SettingsSensor
+from hostguardd.sensors.settings import SettingsSensor, _homes
 from hostguardd.sensors.topics import odd_libraries
 from hostguardd.sentences import sentence
 from tests.alerts import NAMES
@@ -139,6 +139,19 @@ def test_who_traces_us_is_named(watcher: Watcher) -> None:
 )
 def test_libraries_in_odd_places(line: bytes, odd: bool) -> None:
     assert bool(odd_libraries(line + b"\n", (b"/opt/.venv",))) is odd
+
+
+def test_the_interpreters_own_image_is_none_whoever_may_not_enter_its_folder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An ordinary user's look by an interpreter in root's home."""
+    for name in ("prefix", "base_prefix", "exec_prefix"):
+        monkeypatch.setattr(f"sys.{name}", "/usr")
+    monkeypatch.setattr("os.readlink", lambda _: "/root/.pyenv/versions/3.11.7/bin/python3.11")
+    homes = _homes()
+    line = b"7f00-7f10 r-xp 00 08:01 12 /root/.pyenv/versions/3.11.7/"
+    assert odd_libraries(line + b"bin/python3.11\n" + line + b"lib/libpython3.11.so.1.0\n", homes) == []
+    assert odd_libraries(line + b"share/x.so\n", homes)
 
 
 @given(st.binary(max_size=300))

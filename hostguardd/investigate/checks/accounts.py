@@ -17,6 +17,7 @@ from ... import accounts
 from ...attributes import moment
 from ...facts.accounts import DAMAGED, GROUPS, USERS, names
 from ...model import AccountFact, KeyFact, join
+from ...words.interface import counted
 from ..files import sudo
 from ..files.belongs import odd_place
 from ..files.deeds import deeds
@@ -171,7 +172,7 @@ def of_many(scene: Scene, lately: Sequence[AccountFact]) -> Item:
     shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
     return Item(
         "accounts that changed", Verdict.NOTABLE,
-        f"the passwords of {len(names)} accounts were changed lately: {shown}", MEANS, NEXT,
+        f"{counted(len(names), 'password was', 'passwords were')} changed lately: {shown}", MEANS, NEXT,
         Known.of_all({scene.known(fact) for fact in lately}), "T1098", {"accounts": names[:200]},
         (Evidence("/etc/shadow", "the third field: days since 1970"),),
     )  # fmt: skip
@@ -275,7 +276,8 @@ def questions(
         until = f" until {moment(int(one.ended * 1e9))[11:16]}" if one.ended else ", and are you still there"
         found.append(f"Did you log in {origin} on {moment(int(one.began * 1e9))[:16]} UTC{until}?")
     if len(sessions) > MOST_SESSIONS:
-        found.append(f"Did you log in {len(sessions)} times since {moment(int(scene.since * 1e9))[:10]}?")
+        times = counted(len(sessions), "time")
+        found.append(f"Did you log in {times} since {moment(int(scene.since * 1e9))[:10]}?")
     if changed is not None:
         found.append(f"Did you change your password on {moment(int(changed * 1e9))[:10]}?")
     own = (join(fact.home, one) for one in OWN) if fact.home.startswith(b"/") and fact.home != b"/" else ()

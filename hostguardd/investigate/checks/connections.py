@@ -14,6 +14,7 @@ from typing import Final
 
 from ...host.live import CONNECTED, Connection, Process
 from ...model import ListenerFact
+from ...words.interface import counted
 from ..interface import Confidence, Evidence, Found, Item, Moment, Unseen, Verdict, text
 from ..live import joined
 from ..live import programs as kith
@@ -134,7 +135,9 @@ def look(scene: Scene) -> Iterator[Found]:
         )
     if hidden and not scene.is_root:
         yield Unseen(
-            "connections of others", f"{hidden} processes may not be looked into by this account", SUDO
+            "connections of others",
+            f"{counted(hidden, 'process')} may not be looked into by this account",
+            SUDO,
         )
     if unowned:
         yield Item(

@@ -14,6 +14,7 @@ from ...engine.once import drifted
 from ...engine.parts import SystemNames
 from ...model import Depth, FileFact, Finding, SetIdFact, Severity, Sweep
 from ...sensors.interface import Sensor
+from ...words.interface import counted
 from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict
 from ..scene import SUDO, Scene
 
@@ -54,7 +55,7 @@ def look(scene: Scene) -> Iterator[Found]:
             yield _moment(finding)
     for blind in blinds:
         yield scene.unseen(blind)
-    changes = "nothing differs" if not found else f"{len(found)} things differ"
+    changes = "nothing differs" if not found else f"{counted(len(found), 'thing differs', 'things differ')}"
     yield Item(
         "compared with the baseline",
         Verdict.FINE,
@@ -78,7 +79,7 @@ def _item(finding: Finding) -> Item:
     verdict = VERDICTS[finding.verdict.severity]
     known = Known.NEW if told["action"] == "added" else Known.CHANGED
     lines = [line for line in str(told["diff"]).splitlines() if line.startswith(("+", "-"))]
-    more = f" … and {len(lines) - LINES} more lines" if len(lines) > LINES else ""
+    more = f" … and {counted(len(lines) - LINES, 'more line')}" if len(lines) > LINES else ""
     return Item(
         f"{told['kind']} {told['label']}",
         verdict,

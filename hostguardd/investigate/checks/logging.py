@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 from ...facts.logs import WHOLE, LogFact
 from ...host.live import Process
 from ...model import SettingFact, join
+from ...words.interface import counted
 from ..interface import Confidence, Evidence, Found, Item, Moment, Unseen, Verdict, text, word
 from ..logs.logfiles import LOGINS, Reading, reading
 from ..logs.pulse import Gap, Pulse, spoke
@@ -90,7 +91,11 @@ def look(scene: Scene) -> Iterator[Found]:
     for path, log in found.logs.items():
         if log.parts and not any(one.name.startswith(text(path)) for one in bad):
             lines = found.passages[path].pulse.lines if path in found.passages else 0
-            yield Item(text(path), Verdict.FINE, f"{lines} lines in {len(log.parts)} files were read")
+            yield Item(
+                text(path),
+                Verdict.FINE,
+                f"read: {counted(lines, 'line')} in {counted(len(log.parts), 'file')}",
+            )
     yield from found.unseen
     yield from scene.blind(LogFact)
 
@@ -157,7 +162,7 @@ def _hole(path: bytes, gap: Gap, sure: bool, lines: int, alive: bool) -> Iterato
     if gap.started:
         says += "; what follows tells of a start, so that the host or its log service was down"
     elif lines:
-        says += f"; other logs got {lines} lines in that time"
+        says += f"; other logs got {counted(lines, 'line')} in that time"
     verdict = Verdict.SUSPICIOUS if suspicious else Verdict.NOTABLE
     name = "silent" if lasting else f"silent until {gap.until}"
     yield Item(
@@ -349,7 +354,7 @@ def _audit(scene: Scene, running: dict[Service, Process]) -> Iterator[Found]:
     yield Item(
         "audit",
         Verdict.SUSPICIOUS if bad else Verdict.FINE,
-        f"The kernel's audit is {text(enabled.value)}, with {rules} rules"
+        f"The kernel's audit is {text(enabled.value)}, with {counted(rules, 'rule')}"
         + (", although its service runs" if bad else ""),
         DEAF if bad else "",
         AGAIN if bad else "",

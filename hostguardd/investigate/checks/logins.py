@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from ...words.interface import counted
 from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict, text, word
 from ..logins.attendance import WTMPDB, Attendance, attendance, near
 from ..logins.habits import LOCAL, Oddity
@@ -66,7 +67,7 @@ def _summary(past: Attendance) -> Item:
     """How much history there is."""
     register = past.register
     count = len(past.sessions) + register.dropped
-    says = f"{count} logins are recorded"
+    says = f"{counted(count, 'login is', 'logins are')} recorded"
     if register.since:
         says += f", from {stamp(register.since)} on"
     if register.dropped:
@@ -102,7 +103,8 @@ def _pairs(scene: Scene, past: Attendance, uses: Usage) -> Iterator[Found]:
         yield _pair(user, source, sessions, uses.known(user, source), odd, len(recent))
     if len(latest) > PAIRS:
         yield Unseen(
-            "login history", f"{len(latest) - PAIRS} more accounts and origins are not told one by one"
+            "login history",
+            f"not told one by one: {counted(len(latest) - PAIRS, 'more account', 'more accounts')} by origin",
         )
     window = [one for one in past.sessions if (one.ended or scene.now) >= scene.since]
     for one in window[-MOMENTS:]:
@@ -112,7 +114,10 @@ def _pairs(scene: Scene, past: Attendance, uses: Usage) -> Iterator[Found]:
         says = f"{one.user} logged in {_from(one.origin)} on {one.line}"
         yield Moment(one.began, "login", says, one.source, Confidence.LIKELY, verdict, one.user, until, known)
     if len(window) > MOMENTS:
-        yield Unseen("time line", f"{len(window) - MOMENTS} older logins of this time are not put on it")
+        yield Unseen(
+            "time line",
+            f"without {counted(len(window) - MOMENTS, 'older login')} of this time",
+        )
 
 
 def _pair(
@@ -178,7 +183,7 @@ def _heard(scene: Scene, past: Attendance) -> Iterator[Item]:
         yield Item(
             "logins without a terminal",
             Verdict.FINE,
-            f"{len(plain)} logins are in the log only, as those without a terminal (sftp, commands) are",
+            f"{counted(len(plain), 'login')} in the log only, as those without terminal (sftp, commands) are",
             details={"count": len(plain), "logins": plain[-SHOWN:]},
             evidence=(
                 Evidence("journalctl -g Accepted; grep -a Accepted /var/log/auth.log /var/log/secure"),
@@ -210,7 +215,8 @@ def _refused(scene: Scene) -> Iterator[Found]:
         yield Item(
             "refused logins in btmp",
             Verdict.FINE,
-            f"{register.count} refused logins are recorded, {recent} of them in the time that is looked at",
+            f"{counted(register.count, 'refused login is', 'refused logins are')} recorded, "
+            f"{recent or 'none'} of them in the time that is looked at",
             details={
                 "count": register.count,
                 "recent": recent,

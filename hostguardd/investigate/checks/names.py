@@ -17,6 +17,7 @@ from ...fact import TEMPORARY
 from ...facts.hidden import HIDDEN_FILE, HIDDEN_FOLDER, IN_DEV, ODD_NAME
 from ...model import HiddenFact, join, path_traits, split
 from ...sensors.hidden import FILES, is_place
+from ...words.interface import counted
 from ..files.belongs import Belongs, belongs, in_home, outer_root, some
 from ..files.gathered import Odd, in_system
 from ..files.walk import unseen, walked
@@ -80,7 +81,7 @@ def look(scene: Scene) -> Iterator[Found]:
                     Confidence.LIKELY, name.verdict, scene.user(name.odd.entry.uid), known=name.known,
                 )  # fmt: skip
     if (more := found.counts["odd"] - len(found.odd)) > 0:
-        says = f"{more} more names are odd than those that were looked at"
+        says = f"{counted(more, 'more name is', 'more names are')} odd than those that were looked at"
         yield Item("more odd names", Verdict.NOTABLE, says, MEANS, "find / -xdev -name '..*' shows them all.")
     yield from unseen(scene)
 
@@ -177,10 +178,10 @@ def together(scene: Scene, names: Sequence[Name]) -> Item:
     )
     return Item(
         f"names below {top}: {one.sign or 'like-parent'} of {who}", names[0].verdict,
-        f"{len(names)} names below {top}, such as {shown}: {one.clause}; no package owns them",
+        f"{counted(len(names), 'name')} below {top}, such as {shown}: {one.clause}; no package owns them",
         MEANS, NEXT, names[0].known, TECHNIQUE,
         {"sign": one.sign or "like-parent", "owner": who, "count": len(names), "paths": some(paths, 200)},
-        (Evidence(f"find {word(top)} -name '.*'", f"{len(names)} names"),),
+        (Evidence(f"find {word(top)} -name '.*'", counted(len(names), "name")),),
     )  # fmt: skip
 
 

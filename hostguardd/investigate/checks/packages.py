@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from ...manifest import is_own
 from ...model import split
 from ...packages.interface import Departure, Doubt, Level, Owner, PackageHost
+from ...words.interface import counted
 from ..files import places
 from ..files.standing import standing
 from ..interface import Confidence, Evidence, Found, Item, Moment, Unseen, Verdict, text, word
@@ -92,7 +93,7 @@ def _levels(packages: PackageHost) -> Item:
     return Item(
         "package database",
         Verdict.FINE,
-        f"{len(installed)} packages by {packages.name} ({told}): {limit}",
+        f"{counted(len(installed), 'package')} by {packages.name} ({told}): {limit}",
         details={"packages": len(installed)} | {level.label: counts[level] for level in Level},
         evidence=(Evidence("rpm -qa -vv" if packages.name == "rpm" else "/var/lib/dpkg/status"),),
     )
@@ -119,7 +120,8 @@ def _doubts(found: Iterable[Doubt]) -> Iterator[Item]:
         yield Item(
             f"package database: {says}",
             Verdict.NOTABLE,
-            f"{len(ones)} packages ({', '.join(names[:3])}{', …' if len(names) > 3 else ''}): {says}",
+            f"{counted(len(ones), 'package')} "
+            f"({', '.join(names[:3])}{', …' if len(names) > 3 else ''}): {says}",
             FORGED,
             "Find out where these packages came from; compare their files with those of a clean mirror.",
             technique="T1554",

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ...model import ListenerFact
+from ...words.interface import counted
 from ..interface import Evidence, Found, Item, Unseen, Verdict, text, word
 from ..scene import Scene
 
@@ -68,7 +69,10 @@ def look(scene: Scene) -> Iterator[Found]:
             ends.setdefault((_reached(fact), fact.port), fact)
     wanted = sorted(ends)[:MOST]
     if len(ends) > len(wanted):
-        yield Unseen("probes", f"{len(ends) - len(wanted)} ports were not connected to: there are too many")
+        yield Unseen(
+            "probes",
+            f"{counted(len(ends) - len(wanted), 'port was', 'ports were')} not tried: there are too many",
+        )
     told = scene.host.views.greetings(wanted, SECONDS, True)
     for end in wanted:
         accepted, said = told[end]

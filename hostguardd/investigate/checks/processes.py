@@ -15,6 +15,7 @@ from typing import Final
 from ...facts.live import SIGNS, ProcessFact
 from ...host.live import Process
 from ...sensors.commands import script
+from ...words.interface import counted
 from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict, text
 from ..live import programs as kith
 from ..live.programs import Odd, Programs
@@ -101,7 +102,7 @@ def look(scene: Scene) -> Iterator[Found]:
     if hidden:
         yield Unseen(
             "processes of others",
-            f"the programs of {hidden} processes may not be seen by this account",
+            f"the programs of {counted(hidden, 'process')} may not be seen by this account",
             "" if scene.is_root else SUDO,
         )
 

@@ -14,6 +14,7 @@ from ...accounts import group
 from ...packages.interface import Transaction
 from ...sensors.wtmp import WTMP
 from ...utmp import BOOT_TIME
+from ...words.interface import counted
 from ..interface import Confidence, Evidence, Found, Item, Moment, Unseen, Verdict, text
 from ..logins.attendance import Attendance, attendance
 from ..logins.boots import JOURNAL, KERNEL, KERNEL_LOG, RECORDS, SAME, Boots, CameUp, Order, boots
@@ -92,7 +93,7 @@ def _current(found: Boots) -> CameUp | None:
 def _summary(found: Boots, current: CameUp | None) -> Item:
     up = f"up since {stamp(current.at)}" if current else "there is no running kernel to ask"
     count = sum(1 for one in found.found if KERNEL not in one.told or len(one.told) > 1)
-    says = f"{up}; {count} boots are on record"
+    says = f"{up}; {counted(count, 'boot is', 'boots are')} on record"
     if count > SHOWN:
         says += f", the newest {SHOWN} are told"
     evidence = (Evidence("uptime -s; last -x reboot shutdown; journalctl --list-boots"),)
@@ -183,7 +184,7 @@ def _unknown(scene: Scene, current: CameUp | None, past: Attendance) -> Iterator
     verdict = Verdict.SUSPICIOUS if others else Verdict.NOTABLE
     says = f"the host came up at {stamp(current.at)}, and wtmp does not have that boot"
     if later:
-        says += f", though it has {len(later)} later logins"
+        says += f", though it has {counted(len(later), 'later login')}"
     means = "Whoever takes records out of wtmp, or begins it anew, often takes this one, too."
     sources = (Evidence("uptime -s", stamp(current.at)), Evidence("last -x reboot", "not there"))
     yield Item("this boot, unrecorded", verdict, says, means, SAVE, technique="T1070", evidence=sources)

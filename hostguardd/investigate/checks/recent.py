@@ -18,6 +18,7 @@ from ...globs import compile_paths
 from ...model import split
 from ...packages.interface import Owner
 from ...packages.logfiles import unread
+from ...words.interface import counted
 from ..files.belongs import Belongs, belongs
 from ..files.explained import Run, Span, deployed, is_program, owned_newest, recorded, spans, within
 from ..files.gathered import Entry
@@ -124,12 +125,12 @@ def look(scene: Scene) -> Iterator[Found]:
             yield from moments(scene, group, item)
     yield from elsewhere(scene, itself, groups[MOST_GROUPS:])
     if (more := found.counts["system"] - len(found.newest)) > 0:
-        says = f"{more} more entries of the system's folders changed than the newest {MOST_CHANGED}"
+        says = f"{counted(more, 'more entry')} of the system's folders changed than the newest {MOST_CHANGED}"
         yield Item(
             "more changes", Verdict.NOTABLE, says, MEANS, "Ask for fewer days (--days), or find -cmin."
         )
     if left and not scene.options.packages:
-        reason = f"{left} packaged files that changed lately were not compared with their packages"
+        reason = f"{counted(left, 'packaged file')} that changed lately: not compared with the package"
         yield Unseen("packaged files", reason, "hostguardctl investigate, without --quick")
     for path in unread(scene.host.texts, scene.since):
         reason = "nothing here can unpack it, so that what it says of packages explains nothing"
@@ -155,10 +156,8 @@ def of_deployment(span: Span, came: Sequence[Entry], owners: Mapping[bytes, Owne
     programs = [one for one in strays if is_program(one)]
     at = moment(int(span.began * 1e9))
     says = f"{span.packaged} packaged paths changed in one go at {at}: "
-    says += (
-        f"the host was installed, copied or restored; {len(strays)} entries of no package came with them, "
-    )
-    says += f"{len(programs)} of them programs"
+    says += f"the host was installed, copied or restored; {counted(len(strays), 'entry')} of no package came "
+    says += f"with them, {len(programs) or 'none'} of them programs"
     return Item(
         f"the host was put here at {at[:16]}", Verdict.NOTABLE, says,
         "What an intruder put into the image, or did within that time, bears no time of its own.",
@@ -232,16 +231,16 @@ def before_records(
     if strays:
         top = Counter(place_of(one.path) for one in strays)
         shown = ", ".join(f"{text(place)} ({count})" for place, count in top.most_common(SHOWN))
-        says = f"{len(strays)} entries that no package owns changed before the records of packages begin"
-        says += f" ({moment(int(first * 1e9))}), so that nothing explains them: {shown}"
+        says = f"{counted(len(strays), 'entry')} that no package owns changed before the records of packages "
+        says += f"begin ({moment(int(first * 1e9))}), so that nothing explains them: {shown}"
         yield Item(
             "changes before the records", Verdict.NOTABLE, says, MEANS,
             "Find out whether the host was installed then; if not, ask who took the records away.",
             details={"folders": [f"{text(place)}: {count}" for place, count in top.most_common(200)]},
-            evidence=(Evidence("find /usr /etc -cnewer", f"{len(strays)} entries"),),
+            evidence=(Evidence("find /usr /etc -cnewer", counted(len(strays), "entry")),),
         )  # fmt: skip
     if more := len(entries) - len(strays):
-        says = f"{more} packaged entries changed before the records of packages begin"
+        says = f"{counted(more, 'packaged entry')} changed before the records of packages begin"
         yield Item("packaged before the records", Verdict.FINE, says, details={"entries": more})
 
 
@@ -294,9 +293,9 @@ def of_runs(runs: Iterable[Run]) -> Iterator[Item]:
             yield Item(
                 f"packages at {at}",
                 Verdict.FINE,
-                f"{run.entries} entries changed by the package manager's work from {at} on: {shown}",
+                f"{counted(run.entries, 'entry')} changed by the package manager from {at} on: {shown}",
                 details={"packages": names[:200], "entries": run.entries},
-                evidence=(Evidence(run.source, f"{len(names)} packages"),),
+                evidence=(Evidence(run.source, counted(len(names), "package")),),
             )
 
 
@@ -309,7 +308,7 @@ def of_group(scene: Scene, group: Group, sessions: Sequence[Session], *, covered
     who = presence(sessions, covered)
     worst = group.verdict  # once: it goes through all entries, which may be tens of thousands
     reasons = list(dict.fromkeys(why for _, verdict, why in group.entries if verdict is worst and why))
-    says = f"{counted(len(names))} below {text(group.folder)} changed at {at}: {shown}"
+    says = f"{counted(len(names), 'entry')} below {text(group.folder)} changed at {at}: {shown}"
     says += f" ({'; '.join(reasons[:3])}); no package was being installed; {who}"
     fine = worst is Verdict.FINE
     telling = [entry for entry, verdict, _ in group.entries if verdict > Verdict.FINE]
@@ -332,11 +331,6 @@ def of_group(scene: Scene, group: Group, sessions: Sequence[Session], *, covered
     )  # fmt: skip
 
 
-def counted(count: int) -> str:
-    """`1 entry`, `2 entries`."""
-    return f"{count} {'entry' if count == 1 else 'entries'}"
-
-
 def session_words(one: Session) -> str:
     """A session in words."""
     return f"{one.user} from {one.origin or 'the console'} on {one.line}"
@@ -353,7 +347,8 @@ def presence(sessions: Sequence[Session], covered: bool) -> str:
 
 def moments(scene: Scene, group: Group, item: Item) -> Iterator[Moment]:
     """The changes of a group for the time line: its inodes' time, and what its files say themselves."""
-    says = f"{counted(len(group.entries))} below {text(group.folder)} changed: {item.details['names'][0]}…"  # type: ignore[index]
+    first = item.details["names"][0]  # type: ignore[index]
+    says = f"{counted(len(group.entries), 'entry')} below {text(group.folder)} changed: {first}…"
     owners = {entry.uid for entry, _, _ in group.entries}
     who = scene.user(next(iter(owners))) if len(owners) == 1 else ""
     source = f"ctime of {text(group.entries[0][0].path)}"
@@ -374,17 +369,17 @@ def elsewhere(scene: Scene, itself: int, more: Sequence[Group]) -> Iterator[Item
     """Numbers of what need not be told one by one."""
     found = walked(scene)
     if itself or found.counts["own"]:
-        says = f"{itself + found.counts['own']} entries changed that the system writes by itself as it runs"
+        count = counted(itself + found.counts["own"], "entry")
+        says = f"{count} changed that the system writes by itself as it runs"
         yield Item("what writes itself", Verdict.FINE, says)
     if more:
         worst = max(group.verdict for group in more)
-        says = f"{len(more)} more groups of changes, in folders such as {text(more[0].folder)}"
+        says = f"{counted(len(more), 'more group')} of changes, in folders such as {text(more[0].folder)}"
         fine = worst is Verdict.FINE
         yield Item("more groups", worst, says, "" if fine else MEANS, "" if fine else NEXT)
     for top, one in sorted(found.tops.items(), key=lambda pair: -pair[1].count)[:50]:
         newest = max(one.newest)[1]
         name = text(top) or "/"
-        says = (
-            f"{counted(one.count)} below {name} changed, last {text(newest.path)} at {moment(newest.ctime)}"
-        )
+        last = f"last {text(newest.path)} at {moment(newest.ctime)}"
+        says = f"{counted(one.count, 'entry')} below {name} changed, {last}"
         yield Item(f"{name} in all", Verdict.FINE, says, details={"entries": one.count})

@@ -13,6 +13,7 @@ from typing import Final
 
 from ...facts.logs import EventFact
 from ...loglines import CONSOLE
+from ...words.interface import counted
 from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Verdict, text
 from ..logs.ledger import OTHERS, Source, Success, together
 from ..logs.logfiles import reading
@@ -104,8 +105,8 @@ def _sum(sources: dict[tuple[bytes, bytes], Source], names: set[bytes], since: i
     yield Item(
         "refused logins",
         Verdict.FINE,
-        f"{total} logins were refused, from {len(origins)} sources, to {len(accounts)} accounts"
-        + (f"; {root} of them to root" if root else ""),
+        f"{counted(total, 'login was', 'logins were')} refused, from {counted(len(origins), 'source')}, "
+        f"to {counted(len(accounts), 'account')}" + (f"; {root} of them to root" if root else ""),
         details={
             "refusals": total,
             "sources": len(origins),
@@ -144,9 +145,9 @@ def _item(
     known = next((asked[key] for service in services if (key := (service, origin)) in asked), Known.NOT_ASKED)
     tried = ", ".join(text(user) for user in there[:5])
     says = (
-        f"{count} logins {_origin(origin)} were refused by {', '.join(sorted(map(text, services)))}"
+        f"{counted(count, 'refused login')} {_origin(origin)} by {', '.join(sorted(map(text, services)))}"
         + (f"; accounts of this host: {tried}" if tried else "")
-        + (f"; root {root} times" if root else "")
+        + (f"; root {counted(root, 'time')}" if root else "")
     )
     return Item(
         _origin(origin),
@@ -208,6 +209,6 @@ def _moments(sources: dict[tuple[bytes, bytes], Source]) -> Iterator[Found]:
     )
     for burst, service, source, where in bursts[:MOMENTS]:
         if burst.count > 0:
-            says = f"{text(service)} refused {burst.count} logins {_origin(source)}"
+            says = f"{text(service)} refused {counted(burst.count, 'login')} {_origin(source)}"
             until = burst.last if burst.last > burst.first else 0.0
             yield Moment(burst.first, "refusal", says, text(where.path), Confidence.LIKELY, until=until)

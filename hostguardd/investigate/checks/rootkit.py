@@ -16,6 +16,7 @@ from typing import Final
 from ...model import ModuleFact, MountFact, SettingFact, path_traits
 from ...packages.interface import Departure
 from ...sensors.signs import PRELOADS
+from ...words.interface import counted
 from ..interface import Evidence, Found, Item, Verdict, text, word
 from ..live import kernel, kits
 from ..live.kits import sign
@@ -177,7 +178,11 @@ def _mounts(scene: Scene) -> Iterator[Found]:
         else:
             whole += 1
     if whole:
-        yield Item("mounts", Verdict.FINE, f"{whole} mounts cover no process and no system folder")
+        yield Item(
+            "mounts",
+            Verdict.FINE,
+            f"{counted(whole, 'mount covers', 'mounts cover')} no process and no system folder",
+        )
 
 
 def _covers(fact: MountFact) -> bool:
@@ -254,5 +259,7 @@ def _tools(scene: Scene) -> Iterator[Found]:
                        package=one.owner.package)  # fmt: skip
     if owned and not wrong and not scene.stop():
         yield Item(
-            "system tools", Verdict.FINE, f"{len(owned)} tools for looking and logging in are as packaged"
+            "system tools",
+            Verdict.FINE,
+            f"{counted(len(owned), 'tool')} for looking and logging in: as packaged",
         )

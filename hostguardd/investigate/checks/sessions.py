@@ -14,6 +14,7 @@ from typing import Final
 from ...facts.logs import LoginFact
 from ...host.live import Process
 from ...sensors.logins import UTMP
+from ...words.interface import counted
 from ..interface import Evidence, Found, Item, Unseen, Verdict, text, word
 from ..live.programs import words
 from ..logins.attendance import NEAR, Attendance, attendance
@@ -126,13 +127,14 @@ def _item(
 def _summary(scene: Scene, now: Presence, windows: list[Seat]) -> Item:
     """How many there are, and terminals that are no logins."""
     count = sum(seat.is_login for seat in now.seats.values()) + len(now.bare) + len(now.silent)
-    parts = [f"{count} logged in"]
+    parts = [f"{count or 'nobody'} logged in"]
     if now.records is None:
         parts.append("this host keeps no utmp")
     if not now.managed:
         parts.append("no logind keeps sessions here")
     if windows:
-        parts.append(f"{len(windows)} more terminals are in use by programs (windows, tmux, sudo)")
+        more = counted(len(windows), "more terminal is", "more terminals are")
+        parts.append(f"{more} in use by programs (windows, tmux, sudo)")
     used = [
         f"{text(seat.line)}: {scene.user(seat.running[0].uid)}, {text(seat.running[0].comm)}"
         for seat in windows[:SHOWN]

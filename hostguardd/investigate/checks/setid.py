@@ -12,6 +12,7 @@ from typing import Final
 
 from ...attributes import capabilities, mode, moment
 from ...model import SetIdFact, split
+from ...words.interface import counted
 from ..files.belongs import Belongs, belongs, in_home, odd_place, outer_root, some
 from ..files.gathered import Lending
 from ..files.walk import unseen, walked
@@ -99,7 +100,7 @@ def look(scene: Scene) -> Iterator[Found]:
         says = f"{layered} set-uid files in the image layers of containers, which belong to other systems"
         yield Item("container layers", Verdict.FINE, says, details={"files": layered})
     if (more := found.counts["lending"] - len(found.lending)) > 0:
-        says = f"{more} more files lend rights than those that are shown"
+        says = f"{counted(more, 'more file lends', 'more files lend')} rights than those that are shown"
         yield Item("more set-id files", Verdict.SUSPICIOUS, says, "So many hide one among them.", NEXT)
     yield from unseen(scene)
 
@@ -229,7 +230,8 @@ def script_of(scene: Scene, fact: SetIdFact) -> bool:
 def another_system(root: bytes, files: list[Lending]) -> Item:
     """The files of what looks like another system's root."""
     name = text(root)
-    says = f"{len(files)} files below {name}, which looks like another system's root, lend rights"
+    says = f"{counted(len(files), 'file lends', 'files lend')} rights below {name}, which looks like another "
+    says += "system's root"
     return Item(
         f"another system in {name}",
         Verdict.NOTABLE,
@@ -238,5 +240,5 @@ def another_system(root: bytes, files: list[Lending]) -> Item:
         f"Know who made {name} and what for. Let only root enter it (chmod 0700 {word(name)}).",
         technique=TECHNIQUE,
         details={"files": len(files), "paths": some(one.fact.path for one in files)},
-        evidence=(Evidence(f"find {word(name)} -perm /6000", f"{len(files)} files"),),
+        evidence=(Evidence(f"find {word(name)} -perm /6000", counted(len(files), "file")),),
     )

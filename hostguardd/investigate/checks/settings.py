@@ -17,6 +17,7 @@ from ...globs import quoted
 from ...host.globbing import glob_paths
 from ...host.mounts import MountMap
 from ...model import join
+from ...words.interface import counted
 from ..files import sudo
 from ..files.belongs import Belongs, belongs, odd_place
 from ..files.deeds import code, deeds, program
@@ -121,7 +122,7 @@ def read(scene: Scene, unseen: list[Unseen]) -> list[File]:
     size = 0
     for path, kind, owner in places(scene, unseen):
         if scene.stop() or len(found) >= MOST_FILES or size > MOST_BYTES:
-            reason = f"{len(found)} files of {size} bytes were looked at, and there are more"
+            reason = f"{counted(len(found), 'file')} of {size:,} bytes were looked at, and there are more"
             unseen.append(Unseen("settings", reason))
             break
         file = read_one(scene, path, kind, owner, unseen) if path not in found else None
@@ -278,7 +279,7 @@ def whole(scene: Scene, file: File, lines: list[Entry], source: Belongs, standin
         worse, reason = Verdict.FINE, ""  # everybody writes their own
     verdict = max(verdict, worse)
     reasons += [reason] if reason else []
-    says = f"{place}: {file.kind.what}, {len(lines)} line{'' if len(lines) == 1 else 's'} of code"
+    says = f"{place}: {file.kind.what}, {counted(len(lines), 'line')} of code"
     return finished(file, place, says, verdict, reasons, standing, technique, shown, {"file": source.says})
 
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from ...attributes import mode, moment
 from ...fact import TEMPORARY
+from ...words.interface import counted
 from ..files.belongs import belongs, outer_root, some
 from ..files.gathered import Entry, in_system
 from ..files.standing import standing
@@ -67,15 +68,14 @@ def programs(scene: Scene) -> Iterator[Found]:
     for top, entries in others.items():
         newest = max(entries, key=lambda one: one.ctime)
         more = found.counts["temporary"] - len(found.temporary)
-        says = (
-            f"{len(entries)}{' or more' if more else ''} files below {text(top)} can be executed, the newest "
-        )
+        count = f"{'at least ' if more else ''}{counted(len(entries), 'file')}"
+        says = f"{count} below {text(top)} can be executed, the newest "
         says += f"{text(newest.path)} ({scene.user(newest.uid)}, {moment(newest.ctime)})"
         yield Item(
             f"programs below {text(top)}", Verdict.NOTABLE, says, means,
             "See whose they are and whether those know of them; builds and installers leave such files, too.",
             technique="T1059", details={"files": len(entries), "paths": some(one.path for one in entries)},
-            evidence=(Evidence(f"find {word(text(top))} -type f -perm /111", f"{len(entries)} files"),),
+            evidence=(Evidence(f"find {word(text(top))} -type f -perm /111", counted(len(entries), "file")),),
         )  # fmt: skip
 
 
@@ -104,15 +104,17 @@ def devices(scene: Scene) -> Iterator[Item]:
                 (Evidence(f"stat {word(name)}", f"ctime {moment(entry.ctime)}"),),
             )  # fmt: skip
     for root, paths in roots.items():
-        says = f"{len(paths)} devices in {text(root)}, which looks like another system's root"
+        says = f"{counted(len(paths), 'device')} in {text(root)}, which looks like another system's root"
         means = "In a chroot that others enter they open the host's disk."
         yield Item(
             f"devices in {text(root)}", Verdict.NOTABLE, says, means, "Know who made it and what for.",
             technique="T1006", details={"paths": some(paths)},
-            evidence=(Evidence(f"find {word(text(root))} -type b -o -type c", f"{len(paths)} devices"),),
+            evidence=(
+                Evidence(f"find {word(text(root))} -type b -o -type c", counted(len(paths), "device")),
+            ),
         )  # fmt: skip
     if harmless:
-        says = f"{len(harmless)} harmless devices (null, random and their like) in chroots"
+        says = f"{counted(len(harmless), 'harmless device')} (null, random and their like) in chroots"
         yield Item("devices of chroots", Verdict.FINE, says, details={"paths": some(harmless)})
 
 
@@ -167,12 +169,15 @@ def orphans(scene: Scene) -> Iterator[Item]:
         verdict = Verdict.NOTABLE if inside and uid not in CONTAINERS else Verdict.FINE
         shown = (inside or examples)[0]
         who = f"uid {uid}" if uid >= 0 else "further uids"
-        says = f"{count} files belong to {who}, which no account of this host has, such as {text(shown.path)}"
+        says = (
+            f"{counted(count, 'file belongs', 'files belong')} to {who}, which no account of this host has, "
+        )
+        says += f"such as {text(shown.path)}"
         fine = verdict is Verdict.FINE
         yield Item(
             f"files of {who}", verdict, says,
             "" if fine else "An account that was removed after it was used, or an archive from elsewhere.",
             "" if fine else "Look for that uid in old copies of /etc/passwd and in the logs.",
             details={"files": count, "paths": some(one.path for one in examples)},
-            evidence=(Evidence(f"find / -uid {uid}", f"{count} files"),),
+            evidence=(Evidence(f"find / -uid {uid}", counted(count, "file")),),
         )  # fmt: skip

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 
 from ...host.files import Folder
 from ...model import Row, join, split
+from ...words.interface import counted
 from ..files import places
 from ..files.explained import deployed, recorded, within
 from ..files.gathered import Entry
@@ -85,7 +86,9 @@ def look(scene: Scene) -> Iterator[Found]:
     owned = packages.owners(asked)
     problem = scene.packages.problem  # it may have come up while it answered
     if problem or (found and not owned):
-        yield Unseen("unowned files", problem or f"{packages.name} owns none of {len(found)} files")
+        yield Unseen(
+            "unowned files", problem or f"{packages.name} owns none of {counted(len(found), 'file')}"
+        )
         return
     # A package may claim the name of a link that alternatives make (%ghost): a program there is not its own.
     claimed = {path for path, owner in owned.items() if owner.config and path.startswith(places.BIN)}
@@ -304,7 +307,7 @@ def _together(tree: bytes, verdict: Verdict, strays: list[Stray]) -> Item:
     return Item(
         f"files of no package: {text(tree)}",
         verdict,
-        f"{text(tree)}: {len(strays)} files ({', '.join(kinds)}) belong to no package",
+        f"{text(tree)}: no package brought {counted(len(strays), 'file')} ({', '.join(kinds)})",
         MEANS if bad else "",
         INSTALLER if bad else "",
         details={

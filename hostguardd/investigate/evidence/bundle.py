@@ -27,6 +27,7 @@ from ...record import clean, escape, timestamp
 from ...render.html import html
 from ...render.inquiry import page
 from ...render.paper import Paper
+from ...words.interface import counted
 from ..interface import Verdict
 from ..scene import Scene
 from .archive import Archive, stored
@@ -74,8 +75,8 @@ class Bundle:
     def says(self, where: str) -> list[str]:
         """What to tell whoever asked for it. `where` it went ("" for standard output)."""
         lines = [
-            f"The evidence: {self.files:,} files and {self.processes:,} processes, {self.size:,} bytes"
-            + (f", in {where}." if where else "."),
+            f"The evidence: {counted(self.files, 'file')} and {counted(self.processes, 'process')}, "
+            f"{self.size:,} bytes" + (f", in {where}." if where else "."),
             f"SHA-256 {self.sha256}",
         ]
         if self.left_out:

@@ -22,6 +22,7 @@ from ...host.mounts import Mount, MountMap
 from ...model import Row, SetIdFact, decode_xattrs, join, under
 from ...sensors.oddnames import DT_DIR, DT_REG, oddity
 from ...sensors.setid import CAPABILITY, LARGEST, LAYERS, LENDING
+from ...words.interface import counted
 from ..interface import Unseen, text
 from ..scene import SUDO, Scene
 from .gathered import NEWEST, SYSTEM_BELOW, Entry, Lending, Odd, Top, Walked, entry_of, keep_newest
@@ -148,10 +149,10 @@ class _Walk:
             self.found.unseen.append(Unseen(f"files below {text(mount.point)}", reason))
         if self._closed_count:
             shown = ", ".join(text(path) for path in sorted(self._closed, key=len)[:5])
-            reason = f"{self._closed_count} folders or entries cannot be looked at, such as {shown}"
+            reason = f"{counted(self._closed_count, 'place')} cannot be looked at, such as {shown}"
             self.found.unseen.append(Unseen("files", reason, self._remedy))
         if stop():
-            reason = f"the walk was broken off after {self.found.entries} entries: its time ran out"
+            reason = f"the walk was broken off after {counted(self.found.entries, 'entry')}: its time ran out"
             self.found.unseen.append(Unseen("files", reason, "--patience SECONDS"))
 
     def _is_closed(self, path: bytes, error: OSError) -> None:

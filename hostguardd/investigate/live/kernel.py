@@ -12,6 +12,7 @@ from typing import Final
 
 from ...model import ModuleFact, SettingFact, path_traits
 from ...sensors.modules import parse as parse_modules
+from ...words.interface import counted
 from ..interface import Evidence, Found, Item, Unseen, Verdict, text
 from ..scene import SUDO, Scene
 from . import kits
@@ -93,7 +94,9 @@ def _modules(scene: Scene) -> Iterator[Found]:
         loud += 1
     if facts and not loud:
         yield Item(
-            "kernel modules", Verdict.FINE, f"{len(facts)} modules are loaded, all of them the kernel's own"
+            "kernel modules",
+            Verdict.FINE,
+            f"{counted(len(facts), 'module is', 'modules are')} loaded, and none but the kernel's own",
         )
 
 

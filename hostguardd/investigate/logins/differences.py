@@ -14,6 +14,7 @@ from ...host.live import Process
 from ...sensors.logins import SESSIONS, UNRECORDED, UTMP, terminal
 from ...sensors.wtmp import WTMP
 from ...utmp import SIZE, WIDE, flaws
+from ...words.interface import counted
 from ..interface import Evidence, Item, Verdict, text, word
 from ..scene import Scene
 from .attendance import NEAR, Attendance
@@ -78,7 +79,7 @@ def _broken(scene: Scene, now: Presence, past: Attendance) -> Iterator[Item]:
             SAVE,
             "T1070",
             (
-                Evidence(where, f"{len(now.records)} records, none of the boot"),
+                Evidence(where, f"{counted(len(now.records), 'record')}, none of the boot"),
                 Evidence(booted.source, "the boot"),
             ),
         )

@@ -21,6 +21,7 @@ from typing import Final, NamedTuple
 
 from ...accounts import User
 from ...loglines import CONSOLE
+from ...words.interface import counted
 from ..interface import Verdict, text
 from .register import DAY, Session
 
@@ -81,7 +82,7 @@ class Habits:
         hour = self._hour(at)
         if any(habit.hours[(hour + near) % 24] for near in range(-NEAR, NEAR + 1)):
             return ""
-        return f"none of {habit.count} logins before began within {NEAR} hours of {hour:02}:00"
+        return f"none of {counted(habit.count, 'login')} before began within {NEAR} hours of {hour:02}:00"
 
 
 def network(source: str) -> str:

@@ -16,6 +16,7 @@ from ...host.texts import TextHost
 from ...model import join, split
 from ...sensors.archives import OPAQUE, contents
 from ...utmp import LAYOUTS, Login, logins, stride
+from ...words.interface import counted
 from ..interface import text
 
 LARGEST: Final = 16 << 20
@@ -168,7 +169,7 @@ def rows(
     if stop():
         late = "was not read to its end: the time ran out"
     elif count > len(values):
-        late = f"has {count} rows, of which the last {ROWS} were read"
+        late = f"has {counted(count, 'row')}, of which the last {ROWS} were read"
     return count - len(values) + 1, values, late
 
 

@@ -157,7 +157,7 @@ def test_a_rotated_log_is_one_with_its_archives(host: Host) -> None:
     found = host.look()
     assert not found.of(Verdict.NOTABLE)
     assert not found.suspicious
-    assert found.named("/var/log/syslog").says.endswith("in 2 files were read")
+    assert found.named("/var/log/syslog").says.endswith("lines in 2 files")
 
 
 def test_an_emptied_log_is_found(host: Host) -> None:

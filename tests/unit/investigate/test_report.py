@@ -15,7 +15,7 @@ from hostguardd.investigate.about import about
 from hostguardd.investigate.inquiry import CHECKS, inquire
 from hostguardd.investigate.interface import MOMENTS, Item, Known, Unseen, Verdict
 from hostguardd.investigate.report import build
-from hostguardd.investigate.scene import Options
+from hostguardd.investigate.scene import SUDO, Options
 from tests import inquiries
 from tests.scenes import scene
 
@@ -196,3 +196,26 @@ def test_about_an_image(tmp_path: Path) -> None:
 def test_a_real_inquiry_keeps_the_schema() -> None:
     where = scene(uid=1000)
     valid(build(inquire(where, CHECKS[:1]), about(where, {}), CHECKS[:1]))
+
+
+def test_what_root_alone_may_look_at_is_one_line_for_each_kind_of_place() -> None:
+    denied = [
+        Unseen(scope, "Permission denied", SUDO)
+        for scope in ("hidden /root", "/root", "/home/a b/.ssh", *(f"hidden /tmp/x{n}" for n in range(50)))
+    ]
+    whose = Unseen("sshkey root", "/root/.ssh/authorized_keys cannot be read: Permission denied", SUDO)
+    alone = Unseen("log /var/log/btmp", "this log cannot be read: Permission denied", SUDO)
+    away = Unseen("/root/far", "it lies on the network")
+    found = inquiries.inquiry({}, unseen={"hidden": denied, "accounts": [whose, alone, away]})
+    report = build(found, inquiries.about(root=False), inquiries.CHECKS)
+    told = {one["scope"]: one for one in report["unseen"]}
+    assert list(told) == ["homes", "log /var/log/btmp", "/root/far", "temporary folders"]
+    assert told["log /var/log/btmp"]["reason"] == alone.reason
+    assert told["homes"]["reason"] == (
+        "3 places that root alone may look into: /root, /home/a b/.ssh, /root/.ssh/authorized_keys"
+    )
+    assert told["temporary folders"]["reason"].startswith("50 places that root alone may look into: /tmp/x0")
+    assert told["temporary folders"]["reason"].endswith(" and 46 more")
+    assert {one["remedy"] for one in report["unseen"]} == {SUDO, ""}
+    assert "4 things could not be looked at" in report["headline"][2]
+    assert sum(len(check["unseen"]) for check in report["checks"]) == 56

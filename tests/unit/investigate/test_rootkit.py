@@ -73,7 +73,7 @@ def test_a_clean_host(rig: Rig) -> None:
     assert {item.verdict for item in told.items} == {Verdict.FINE}
     assert not told.unseen
     assert "sd_fw_ingress" in told.named("eBPF programs").says
-    assert told.named("system tools").says.startswith("1 tools")
+    assert told.named("system tools").says.startswith("1 tool ")
     assert told.named("kernel modules").says.startswith("2 modules")
 
 

@@ -184,7 +184,7 @@ def test_what_cannot_be_listed_is_told_once_with_how_many() -> None:
     files.write(b"/srv/b/x")
     files.refused |= {b"/srv/a": 13, b"/srv/b": 13}
     (unseen,) = walked(scene(b"/", files=files, uid=1000)).unseen
-    assert "2 folders" in unseen.reason
+    assert "2 places" in unseen.reason
     assert unseen.remedy == "sudo hostguardctl investigate"
 
 
@@ -196,7 +196,7 @@ def test_an_entry_that_cannot_be_looked_at_does_not_end_its_folder() -> None:
     host.refused[b"/usr/bin/a"] = 13
     found = walked(scene(b"/", files=host))
     assert [one.fact.path for one in found.lending] == [b"/usr/bin/b"]
-    assert "1 folders or entries" in found.unseen[0].reason
+    assert "1 place cannot" in found.unseen[0].reason
 
 
 def test_a_capability_is_seen_without_any_bit() -> None:
