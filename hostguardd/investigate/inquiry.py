@@ -84,7 +84,7 @@ CHECKS: Final[tuple[Check, ...]] = (
         "alerts",
         "hostguardd's own record",
         "the administrator's notes",
-        "Whether the daemon runs, whether its alert log is whole, and what it told",
+        "Whether the daemon runs, whether its alert log and its own files are whole, and what it told",
         alerts.look,
     ),
     Check(
@@ -114,7 +114,7 @@ CHECKS: Final[tuple[Check, ...]] = (
         "connections",
         "Who talks to whom",
         "netstat -an",
-        "Every connection by program and peer, and shells whose terminal is one",
+        "Every connection by program and peer, and shells that are joined to one",
         connections.look,
     ),
     Check(
@@ -135,7 +135,7 @@ CHECKS: Final[tuple[Check, ...]] = (
         "folders",
         "Settings and their folders",
         "/etc/rc.d/init.d, rc2.d to rc5.d, cron.d, xinetd.d",
-        "Unknown files among the settings, and time stamps that do not fit",
+        "Unknown files among the settings and what they run, and time stamps that do not fit",
         folders.look,
     ),
     Check(
@@ -243,7 +243,7 @@ CHECKS: Final[tuple[Check, ...]] = (
         "strays",
         "Things out of their place",
         "find /tmp -perm /111; find / -type b; find / -nouser",
-        "Programs among temporary files, devices outside /dev, what anybody may write to, files of nobody",
+        "Programs among temporary files, devices outside /dev, what others may write to, files of nobody",
         strays.look,
     ),
     Check(

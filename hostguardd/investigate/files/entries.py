@@ -102,6 +102,8 @@ _UNIT: Final = re.compile(
     rb"(Exec[A-Za-z]+|User|OnCalendar|On[A-Za-z]+Sec|Environment|EnvironmentFile|Persistent)\s*=\s*(.*)"
 )
 
+_QUOTED: Final = re.compile(rb"\"([^\"]*)\"|'([^']*)'|([^\s\"']+)")
+
 
 def unit(text: bytes) -> Iterator[Entry]:
     """The Exec lines of a unit of systemd, and the times of a timer."""
@@ -113,8 +115,10 @@ def unit(text: bytes) -> Iterator[Entry]:
             yield Entry(number, who, UNIT_TIMES.get(key, key.decode()), value)
         elif key.startswith(b"On") and value:
             yield Entry(number, b"", f"{key.decode()}={value.decode('utf-8', 'backslashreplace')}", b"")
-        elif key == b"Environment" and (b"LD_" in value or deeds(value.strip(b"\"'"))):
-            yield Entry(number, who, "for its programs", value.strip(b"\"'"))
+        elif key == b"Environment":
+            for word in map(b"".join, _QUOTED.findall(value)):
+                if b"LD_" in word or deeds(word):
+                    yield Entry(number, who, "for its programs", word)
 
 
 def desktop(text: bytes) -> Iterator[Entry]:

@@ -176,7 +176,7 @@ OF_ACCOUNT: Final[tuple[Kind, ...]] = (
     Kind("what starts with a desktop", (b"/.config/autostart/*.desktop",), desktop, "T1547.013"),
     Kind("a start-up hook of Python", (b"/.local/lib/python3*/site-packages/*.pth",
         b"/.local/lib/python3*/site-packages/*customize.py"), script, "T1546.018", scripts=True),
-    Kind("ssh's settings", (b"/.ssh/config",), ssh, "T1546", own=True),
+    Kind("ssh's settings", (b"/.ssh/config", b"/.ssh/config.d/*"), ssh, "T1546", own=True),
     Kind("git's settings", (b"/.gitconfig", b"/.config/git/config"), git, "T1546", own=True),
 )  # fmt: skip
 """Tables below an account's home; what they run, runs as that account, whoever wrote it."""

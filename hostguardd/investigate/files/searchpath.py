@@ -46,7 +46,8 @@ TECHNIQUE: Final = "T1574.007"
 def first(command: bytes, home: bytes) -> Iterator[bytes]:
     """The folders that a line has searched before the system's own. Pure."""
     for found in _PATH.finditer(command[:LONGEST]):
-        for folder in found[1].translate(None, b"\"'").split(b":"):
+        value = found[1].translate(None, b"\"'")
+        for folder in value.split(b":") if value else ():
             if _SYSTEM.fullmatch(folder):
                 break
             yield _HOME.sub(home or b"$HOME", folder, count=1)

@@ -51,8 +51,9 @@ def _joined(scene: Scene) -> dict[int, tuple[Verdict, int]]:
                 found[pid] = Verdict.SUSPICIOUS, shell.pid
                 pending += [other for end in _ends(scene, pid) for other in at[end]]
         # A pair of sockets has two numbers, and whoever made it is the parent: so is a program that only
-        # works its own shell.
-        found.setdefault(shell.parent, (Verdict.NOTABLE, shell.pid))
+        # works its own shell. Init is everybody's in the end.
+        if shell.parent > 1:
+            found.setdefault(shell.parent, (Verdict.NOTABLE, shell.pid))
     return found
 
 

@@ -166,7 +166,9 @@ def test_a_shell_behind_a_fifo_and_a_tool_that_is_none(live: FakeLive) -> None:
 def test_a_shell_behind_a_pair_of_sockets_of_its_parent(live: FakeLive) -> None:
     agent = live.add_process(b"/usr/bin/python3.11", age=30, argv=(b"python3", b"/opt/agent.py"))
     live.connect("tcp", 41000, b"203.0.113.66", 443, agent)
-    piped(live, (b"sh", b"-i"), b"socket:[5]", b"socket:[5]", parent=agent)
+    live.connect("tcp", 41001, b"203.0.113.66", 443, 1)
+    for parent in (agent, 1):
+        piped(live, (b"sh", b"-i"), b"socket:[5]", b"socket:[5]", parent=parent)
     (item,) = found(live).of(Verdict.NOTABLE)
     assert item.name.startswith("outbound tcp /usr/bin/python3.11")
 
