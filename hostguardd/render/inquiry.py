@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from .alike import Alike, alike
+from .alike import Alike, alike, apart
 from .moments import runs_of
 from .paper import Data, Paper, cells, count, duration
 from .trees import Node, is_tree, natural, tree
@@ -144,7 +144,7 @@ def _full(paper: Paper, title: str, sort: Alike) -> Iterator[str]:
         yield from paper.wrap(f"{item['name']}", 2, STYLES[verdict], _mark(paper, verdict) + " ")
         if tags:
             yield from paper.wrap(tags, 2, "dim")
-        yield from _row(paper, "what", item["says"])
+        yield from _row(paper, "what", apart(item))
         for number, one in enumerate(item["evidence"][:EVIDENCE]):
             said = f"{one['source']}: {one['text']}" if one["text"] else one["source"]
             yield from _row(paper, "" if number else "evidence", said)
