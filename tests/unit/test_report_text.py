@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hostguardd.investigate.interface import Confidence, Item, Moment, Verdict
+from hostguardd.investigate.interface import Confidence, Item, Known, Moment, Verdict
 from hostguardd.investigate.report import build
 from hostguardd.render.alike import apart
 from hostguardd.render.inquiry import page
@@ -206,3 +206,15 @@ def test_what_is_to_be_done_may_differ_where_all_else_is_alike() -> None:
 )
 def test_a_name_is_not_said_again_below_it(name: str, says: str, left: str) -> None:
     assert apart({"name": name, "says": says}) == left
+
+
+def test_what_is_said_of_the_one_above_is_not_said_again() -> None:
+    items = [
+        Item(f"/tmp/{n}", Verdict.SUSPICIOUS, f"/tmp/{n} lends rights", "why", "next", known=Known.NEW)
+        for n in range(3)
+    ]
+    report = build(inquiries.inquiry({"setid": items}), inquiries.about(), inquiries.CHECKS)
+    told = "\n".join(lines(report)).partition("WHAT IS SUSPICIOUS")[2]
+    assert told.count("what  lends rights") == 1
+    assert told.count("Set-id programs, new") == 1
+    assert all(f"/tmp/{n}\n" in told for n in range(3))
