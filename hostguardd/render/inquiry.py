@@ -143,11 +143,11 @@ def _full(paper: Paper, title: str, sort: Alike) -> Iterator[str]:
         tags = ", ".join(tag for tag in (title, item["known"], item["technique"]) if tag)
         verdict = str(item["verdict"])
         yield from paper.wrap(f"{item['name']}", 2, STYLES[verdict], _mark(paper, verdict) + " ")
-        said = (tags, apart(item))
-        if said != before:
+        about = (tags, apart(item))
+        if about != before:
             yield from paper.wrap(tags, 2, "dim") if tags else ()
-            yield from _row(paper, "what", said[1])
-        before = said
+            yield from _row(paper, "what", about[1])
+        before = about
         for number, one in enumerate(item["evidence"][:EVIDENCE]):
             said = f"{one['source']}: {one['text']}" if one["text"] else one["source"]
             yield from _row(paper, "" if number else "evidence", said)
