@@ -191,7 +191,8 @@ def _by_name(results: Results, verdict: Verdict) -> str:
         worst.setdefault(says if len(says) <= BRIEF else says[: BRIEF - 1] + "…")
         if len(worst) == WORST:
             break
-    return "; ".join(worst) + "."
+    said = "; ".join(worst)
+    return said if said.endswith("…") else f"{said}."
 
 
 def _trust(results: Results, about: About) -> str:

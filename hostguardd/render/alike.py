@@ -6,9 +6,12 @@ Thirty hidden folders under thirty times the same sentence are read by nobody.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 Data: TypeAlias = Mapping[str, Any]
+
+WORDS: Final = 3
+"""Words of a name that a sentence may begin without, and one more."""
 
 
 class Alike(NamedTuple):
@@ -33,6 +36,12 @@ def alike(found: Iterable[tuple[Data, Data]]) -> list[Alike]:
 
 
 def apart(item: Data) -> str:
-    """What is said of an item, for where its name stands already."""
-    said = str(item["says"])
-    return said.removeprefix(item["name"]).lstrip(" :,") or said
+    """What is said of an item, for where its name stands already: without that name, or the end of it (`pid 7
+    /bin/x` runs as root, and says so of /bin/x)."""
+    said, name = str(item["says"]), str(item["name"])
+    for _ in range(WORDS):
+        rest = said.removeprefix(name)
+        if rest and rest != said and rest[0] in " :,;":
+            return rest.lstrip(" :,;") or said
+        name = name.partition(" ")[2] or name
+    return said

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from .alike import Alike, alike
+from .alike import Alike, alike, apart
 from .moments import runs_of
 from .paper import Data, Paper, cells, count, duration
 from .trees import Node, is_tree, natural, tree
@@ -137,14 +137,17 @@ def _suspicious(paper: Paper, report: Data, everything: bool) -> Iterator[str]:
 
 
 def _full(paper: Paper, title: str, sort: Alike) -> Iterator[str]:
-    """Things that mean the same: what, evidence, why, next."""
+    """Things that mean the same: what, evidence, why, next. What the one above says is not said twice."""
+    before = ("", "")
     for item in sort.items:
         tags = ", ".join(tag for tag in (title, item["known"], item["technique"]) if tag)
         verdict = str(item["verdict"])
         yield from paper.wrap(f"{item['name']}", 2, STYLES[verdict], _mark(paper, verdict) + " ")
-        if tags:
-            yield from paper.wrap(tags, 2, "dim")
-        yield from _row(paper, "what", item["says"])
+        about = (tags, apart(item))
+        if about != before:
+            yield from paper.wrap(tags, 2, "dim") if tags else ()
+            yield from _row(paper, "what", about[1])
+        before = about
         for number, one in enumerate(item["evidence"][:EVIDENCE]):
             said = f"{one['source']}: {one['text']}" if one["text"] else one["source"]
             yield from _row(paper, "" if number else "evidence", said)
@@ -195,7 +198,8 @@ def _checks(paper: Paper, report: Data) -> Iterator[str]:
         ]
         told += [f"{len(one['unseen'])} not seen"] if one["unseen"] else []
         told.append(f"{sum(one['counts'].values()):,} looked at")
-        says = f"{verdict:<15}{', '.join(told)}; {duration(one['took'])}{', cut off' if one['cut'] else ''}"
+        told += ["cut off"] if one["cut"] else []
+        says = f"{verdict:<15}{duration(one['took']):>6}  {', '.join(told)}"
         first = f"{_mark(paper, verdict)} {paper.paint('strong', one['name'].ljust(width))}  "
         yield from paper.wrap(says, width + 4, first=first)
     yield from paper.wrap("--check NAME shows one of them, --all shows all", 2, "dim")

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from hostguardd.investigate.interface import text
+from hostguardd.investigate.interface import Item, Verdict, text
+from hostguardd.investigate.report import build
 from hostguardd.render.html import html
 from tests import inquiries
 from tests.browser import Browser
@@ -123,7 +124,7 @@ def test_every_text_has_contrast_enough(page: Browser, tmp_path: Path, name: str
     assert dark == (scheme == "dark")
 
 
-@pytest.mark.parametrize("width", [360, 768, 1280])
+@pytest.mark.parametrize("width", [360, 390, 768, 1280])
 @pytest.mark.parametrize("name", ["broken into", "hostile"])
 def test_it_fits_the_screen(page: Browser, tmp_path: Path, name: str, width: int) -> None:
     show(page, tmp_path, REPORTS[name]())
@@ -153,6 +154,40 @@ def test_the_time_line_is_narrowed_without_a_script(page: Browser, tmp_path: Pat
     assert page.run(ROWS) == 7
     assert "lane l-file" not in page.run(LANES)
     assert len(page.run(LANES)) == 11
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("number", [3, 3000])
+def test_each_mark_of_the_time_line_can_be_seen(
+    page: Browser, tmp_path: Path, number: int, width: int
+) -> None:
+    """However many there are, they neither become hairs nor run over the edge, and the file stays small."""
+    report = inquiries.broken_into()
+    some = [one for one in report["timeline"]["moments"] if one["verdict"] == "suspicious"]
+    report["timeline"]["moments"] = sorted(
+        ({**some[n % len(some)], "says": f"sign {n}", "until": ""} for n in range(number)),
+        key=lambda one: str(one["at"]),
+    )
+    show(page, tmp_path, report)
+    page.screen(width)
+    marks = page.run(
+        "[...document.querySelectorAll('rect')].filter(one => one.checkVisibility())"
+        ".map(one => one.getBoundingClientRect()).map(one => [one.left, one.right, one.height])"
+    )
+    assert 1 <= len(marks) <= 12 * 150
+    assert min(right - left for left, right, _ in marks) >= 1
+    assert min(height for _, _, height in marks) >= 20  # a suspicious one is as high as its lane
+    assert 0 <= min(left for left, _, _ in marks) <= max(right for _, right, _ in marks) <= width
+    assert min(number, 900) <= page.run(ROWS) <= 1000
+
+
+def test_a_link_to_what_is_folded_away_opens_it(page: Browser, tmp_path: Path) -> None:
+    items = [Item(f"/tmp/.{n}", Verdict.SUSPICIOUS, f"odd {n}", "why it is", "what to do") for n in range(30)]
+    show(page, tmp_path, build(inquiries.inquiry({"hidden": items}), inquiries.about(), inquiries.CHECKS))
+    last = "document.getElementById('thing-30')"
+    assert page.run(f"{last}.checkVisibility()") is False
+    page.run("document.querySelector('a[href=\"#thing-30\"]').click()")
+    assert page.run(f"new Promise(done => setTimeout(() => done({last}.checkVisibility()), 200))") is True
 
 
 def test_it_is_used_by_keyboard(page: Browser, tmp_path: Path) -> None:

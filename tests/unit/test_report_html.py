@@ -245,6 +245,7 @@ def test_what_is_alike_is_explained_once() -> None:
     shown = check(html(report)).text
     assert shown.count("why it is") == 1
     assert "30 × Hidden things" in shown
+    assert "24 more of the same" in shown
     assert all(f"odd {n}" in shown for n in range(30))
 
 

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hostguardd.investigate.interface import Confidence, Item, Moment, Verdict
+from hostguardd.investigate.interface import Confidence, Item, Known, Moment, Verdict
 from hostguardd.investigate.report import build
+from hostguardd.render.alike import apart
 from hostguardd.render.inquiry import page
 from hostguardd.render.paper import Paper, cells, visible
 from hostguardd.render.trees import DEEPEST, natural, pruned, tree
@@ -74,8 +75,8 @@ def test_what_is_suspicious_is_told_with_why_evidence_and_what_to_do() -> None:
     for check in report["checks"]:
         for item in check["items"]:
             if item["verdict"] == "suspicious":
-                for part in ("name", "says", "means", "next"):
-                    assert item[part] in text
+                for part in (item["name"], apart(item), item["means"], item["next"]):
+                    assert part in text
                 assert item["evidence"][0]["text"] in text
 
 
@@ -191,3 +192,29 @@ def test_what_is_to_be_done_may_differ_where_all_else_is_alike() -> None:
     text = "\n".join(lines(report))
     assert text.count("why  why") == 1
     assert all(f"save {n}" in text for n in range(3))
+
+
+@pytest.mark.parametrize(
+    ("name", "says", "left"),
+    [
+        ("/etc/x", "/etc/x: odd", "odd"),
+        ("pid 7 /bin/x -m y", "/bin/x -m y runs as root; it is odd", "runs as root; it is odd"),
+        ("tcp :22", "/bin/x waits", "/bin/x waits"),
+        ("/etc/x", "/etc/xyz is odd", "/etc/xyz is odd"),
+        ("x", "x", "x"),
+    ],
+)
+def test_a_name_is_not_said_again_below_it(name: str, says: str, left: str) -> None:
+    assert apart({"name": name, "says": says}) == left
+
+
+def test_what_is_said_of_the_one_above_is_not_said_again() -> None:
+    items = [
+        Item(f"/tmp/{n}", Verdict.SUSPICIOUS, f"/tmp/{n} lends rights", "why", "next", known=Known.NEW)
+        for n in range(3)
+    ]
+    report = build(inquiries.inquiry({"setid": items}), inquiries.about(), inquiries.CHECKS)
+    told = "\n".join(lines(report)).partition("WHAT IS SUSPICIOUS")[2]
+    assert told.count("what  lends rights") == 1
+    assert told.count("Set-id programs, new") == 1
+    assert all(f"/tmp/{n}\n" in told for n in range(3))

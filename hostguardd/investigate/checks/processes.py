@@ -60,10 +60,10 @@ MEANS: Final = {
 }
 NEXT: Final = {
     Verdict.SUSPICIOUS: (
-        "Do not kill it and do not reboot: copy /proc/{pid}/exe, maps and environ away first, look at what "
-        "it talks to (connections), and ask the owner of the account {who}."
+        "Do not kill it and do not reboot: copy /proc/PID/exe, maps and environ away first, look at what "
+        "it talks to (connections), and ask the owner of its account."
     ),
-    Verdict.NOTABLE: "Ask the owner of the account {who} what pid {pid} is for, and note its command line.",
+    Verdict.NOTABLE: "Ask the owner of its account what it is for, and note its command line.",
 }
 
 
@@ -111,7 +111,8 @@ def _likeness(process: Process) -> object:
     """What makes siblings alike."""
     if process.kernel:
         return "kernel"
-    return kith.program(process), process.uid, process.namespace
+    runs = script(process.exe or b"", process.argv, process.cwd)
+    return kith.program(process), runs, process.uid, process.namespace
 
 
 # -- items ---------------------------------------------------------------------------------------------
@@ -176,7 +177,7 @@ def _item(
         verdict,
         kith.sentence(subject, odd),
         MEANS.get(verdict, ""),
-        NEXT[verdict].format(pid=first.pid, who=who) if verdict in NEXT else "",
+        NEXT.get(verdict, ""),
         known,
         kith.technique(odd) if verdict is not Verdict.FINE else "",
         more,

@@ -169,11 +169,17 @@ def _script(process: Process) -> bytes:
     return script(process.exe, process.argv, process.cwd) if process.exe else b""
 
 
+CODE: Final = 60
+"""Characters of code on a command line that name its process: all of it stands in the evidence, once."""
+
+
 def program(process: Process) -> str:
-    """What runs, as people name it: the image and, of an interpreter, the script; `[name]` without one."""
+    """What runs, as people name it: the image and, of an interpreter, the script or how its code begins;
+    `[name]` without one."""
     exe = process.exe if process.exe else b"[" + process.comm + b"]"
     words = _script(process)
-    return text(exe + (b" " + words if words and words != b"-" else b""), 300)
+    said = text(words, 300 if words.startswith(b"/") else CODE)
+    return text(exe, 300) + (f" {said}" if words and words != b"-" else "")
 
 
 def called(process: Process) -> str:

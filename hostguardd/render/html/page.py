@@ -34,6 +34,9 @@ ODD_ROWS: Final = 400
 FINE_ROWS: Final = 200
 TREE: Final = 1200
 QUESTIONS: Final = 20
+ALIKE: Final = 6
+"""Items of one card that are not folded away."""
+
 EVIDENCE: Final = 4
 
 COLUMNS: Final = 4
@@ -129,6 +132,7 @@ def page(report: Data) -> dict[str, Any]:
         "suspicious": suspicious,
         "notable": notable,
         "alike": alike,
+        "unfolded": ALIKE,
         "apart": apart,
         "number": lambda item: cards[id(item)],
         "found": {word: sum(check["counts"][word] for check in report["checks"]) for word in MARKS},
@@ -248,7 +252,7 @@ def _seat(item: Data, columns: Sequence[str], card: int, clock: Clock) -> Seat:
     details = item["details"]
     return Seat(
         item,
-        "" if item["says"].rstrip(".") == item["name"] else cut(item["says"], SHORT if card else LONG),
+        "" if item["says"].rstrip(".") == item["name"] else cut(apart(item), SHORT if card else LONG),
         [cut(value(name, details.get(name), clock), 120) for name in columns],
         [
             (label(name), cut(value(name, found, clock), SHORT))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -130,3 +131,16 @@ def test_an_installed_configuration_that_is_broken_stops_no_inquiry(
     assert str(broken) in problem.reason
     with pytest.raises(ConfigError):
         prepare(Wanted(config=str(broken)))
+
+
+def test_an_uncompiled_installation_is_not_compiled_by_an_inquiry(tmp_path: Path) -> None:
+    """What nobody compiled would be at the first run of root's: files on a host that nothing is to change."""
+    package = Path(command.__file__).parents[1]
+    shutil.copytree(package, tmp_path / "hostguardd", ignore=shutil.ignore_patterns("__pycache__"))
+    ask = [sys.executable, "-m", "hostguardd.cli", "investigate", "--check", "probes", "--root", "."]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    told = subprocess.run(ask, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert "What the ports say" in told.stdout
+    compiled = [path.relative_to(tmp_path) for path in tmp_path.rglob("*.pyc")]
+    assert [path.parent for path in compiled] == [Path("hostguardd/__pycache__")]  # before it can say so
+    assert compiled[0].name.startswith("__init__.")

@@ -82,7 +82,7 @@ def test_a_disguise(live: FakeLive, exe: bytes, fields: dict[str, object], claus
     assert item.verdict is Verdict.SUSPICIOUS
     assert clause in item.says
     assert item.means
-    assert f"/proc/{pid}/exe" in item.next
+    assert "/proc/PID/exe" in item.next
     assert item.technique
     (moment,) = found(live).moments
     assert moment.says == f"{item.name} began"
@@ -249,3 +249,16 @@ def test_a_real_one(kind: str, tmp_path: Path, running: Callable[..., subprocess
     (item,) = [one for one in told.items if one.name.startswith(f"pid {process.pid} ")]
     assert item.verdict is Verdict.SUSPICIOUS
     assert {"deleted": "deleted", "memory": "memory", "thread": "kworker/3:1"}[kind] in item.says
+
+
+def test_a_program_on_the_command_line_stands_in_the_evidence_and_names_the_process_by_its_beginning(
+    live: FakeLive,
+) -> None:
+    code = b"import os; " + b"os.getpid(); " * 30 + b"the_end()"
+    pid = live.add_process(b"/tmp/python3", argv=(b"python3", b"-c", code), age=30)
+    item = of(live, pid)
+    assert len(item.name) < 100
+    assert item.name in (f"pid {pid} {item.says.partition(' runs as ')[0]}",)
+    assert "-c import os; " in item.name
+    assert item.evidence[0].text.startswith("python3 -c import os; os.getpid(); os.getpid(); ")
+    assert len(item.evidence[0].text) > 300
