@@ -265,6 +265,7 @@ class Announcer:
             self._waiting.put(change)
             if not self._rest_due:
                 self._rest_due, self._rest_since = now, now
+        outcome.ask(self._composer.answer)
         alerts = outcome.alerts(
             self._wall(),
             self._names,

@@ -132,6 +132,11 @@ class Attribution:
             for alert in alerts
         ]
 
+    def answer(self, finding: Finding) -> Answer | None:
+        """Who made a change; None for what nobody is asked about."""
+        said = self._say(finding)
+        return None if said is None else said.answer
+
     def take(self, id: str) -> Record:
         """What was said of a finding since it was last asked for; nothing if nothing was."""
         said = self._said.pop(id, None)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from ..actors.model import Answer
 from ..describe import Event, Names, act_alerts, finding_alert, group_alerts
 from ..model import Alert, Finding
 from .acts import Told
@@ -84,6 +85,10 @@ class Composer:
     ) -> Alert:
         """The alert of one finding, or act, with its actor."""
         return alert if self._attribution is None else self._attribution.one(alert, finding, event, parts)
+
+    def answer(self, finding: Finding) -> Answer | None:
+        """Who made a change, as far as somebody is asked."""
+        return None if self._attribution is None else self._attribution.answer(finding)
 
     def attributed_group(
         self, alerts: Sequence[Alert], findings: Sequence[Finding], event: Event

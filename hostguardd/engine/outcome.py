@@ -12,17 +12,24 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from ..actors.model import Answer
 from ..describe import TELLING, Event, Names, finding_alert, group_alerts
 from ..health import alert as health_alert
 from ..model import Alert, Drift, Finding, Severity
 from ..packages.judging import Apart, Became, Judged
-from ..packages.telling import Transaction, alerts, because, sentence
+from ..packages.telling import NAMED, Transaction, alerts, because, sentence
 from ..story import Cause, Story
 from .company import to_tell
 from .expected import window_of
 from .keeper import Change
+from .scripted import script
 
 LEAST_TAMPERED: Final = Severity.HIGH
+
+OF_SCRIPTS: Final = (Apart.STRAY, Apart.SIDE)
+"""What a script of a package may have made."""
+
+Told = tuple[Finding, Event, Judged]
 
 
 @dataclass(slots=True)
@@ -37,6 +44,27 @@ class Outcome:
     keys: tuple[str, ...] = ()
     deed: str = ""
     """What the manager did, as the beginning of a sentence; "" where nothing is known of it."""
+    holders: frozenset[int] = frozenset()
+    """The processes that were seen to hold the manager's lock."""
+    scripts: list[str] = field(default_factory=list)
+    """The packages whose scripts made what is SCRIPT."""
+
+    def ask(self, who: Callable[[Finding], Answer | None]) -> None:
+        """Find out what of it scripts of packages made."""
+        if not self.holders:
+            return
+        apart = []
+        for change, judged in self.apart:
+            package, finding = "", change.finding
+            if finding is not None and change.event in TELLING and judged.apart in OF_SCRIPTS:
+                answer = who(finding)
+                package = script(answer, self.holders) if answer is not None else ""
+            if package:
+                says = f"{judged.says}; a script of {package} made it"
+                judged = judged._replace(apart=Apart.SCRIPT, says=says)
+                self.scripts = list(dict.fromkeys([*self.scripts, package]))
+            apart.append((change, judged))
+        self.apart = apart
 
     def alerts(
         self,
@@ -51,23 +79,23 @@ class Outcome:
         found += [health_alert("package.key-added", at, manager=self.manager, key=key) for key in self.keys]
         for transaction, members in self.explained:
             told = [(_subject(change), judged) for change, judged in members]
-            made = alerts(transaction, told, len(self.apart), at)
-            found += group(made, [finding for finding, _ in told], "opened")
-        alone, rest = self._shared_out(most)
+            lines = alerts(transaction, told, len(self.apart), at)
+            found += group(lines, [finding for finding, _ in told], "opened")
+        alone, made, rest = self._shared_out(most)
         for finding, event, judged in alone:
             found.append(_why(one(finding_alert(finding, event, at, names), finding, event), judged, event))
-        by_event: dict[Event, list[Finding]] = {}
-        for finding, event, _ in rest:
-            by_event.setdefault(event, []).append(finding)
-        for event, findings in by_event.items():
-            deed = f"While {self.deed}, " if self.deed else ""
-            found += group(group_alerts(findings, at, names, event, deed), findings, event)
+        by_scripts = f"Made by scripts of {_several(self.scripts)}, and no package vouches for it: "
+        while_it = f"While {self.deed}, " if self.deed else ""
+        for deed, ones in ((by_scripts, made), (while_it, rest)):
+            by_event: dict[Event, list[Finding]] = {}
+            for finding, event, _ in ones:
+                by_event.setdefault(event, []).append(finding)
+            for event, findings in by_event.items():
+                found += group(group_alerts(findings, at, names, event, deed), findings, event)
         return found
 
-    def _shared_out(
-        self, most: int
-    ) -> tuple[list[tuple[Finding, Event, Judged]], list[tuple[Finding, Event, Judged]]]:
-        """What is apart: alone, and in groups."""
+    def _shared_out(self, most: int) -> tuple[list[Told], list[Told], list[Told]]:
+        """What is apart: alone, what scripts of packages made, and the rest."""
         told = [(*one, judged) for change, judged in self.apart for one in to_tell(change)]
         turn: Counter[str] = Counter()
         order = []
@@ -76,14 +104,18 @@ class Outcome:
             turn[says] += bool(says)
             order.append((turn[says], -finding.verdict.severity, number))
         told = [told[number] for *_, number in sorted(order)]
-        alone: list[tuple[Finding, Event, Judged]] = []
-        rest: list[tuple[Finding, Event, Judged]] = []
+        alone: list[Told] = []
+        made: list[Told] = []
+        rest: list[Told] = []
         for one in told:
+            if one[2].apart is Apart.SCRIPT and one[1] in TELLING:
+                made.append(one)
+                continue
             loud = one[1] in TELLING and _stands_alone(one[0], one[2])
             (alone if loud and len(alone) < most else rest).append(one)
-        several = Counter(event for _, event, _ in rest)
-        alone += [one for one in rest if several[one[1]] == 1]  # a group of one would only hide its name
-        return alone, [one for one in rest if several[one[1]] > 1]
+        single, made = _single(made)
+        lone, rest = _single(rest)
+        return [*alone, *single, *lone], made, rest
 
     def part(self, which: Callable[[Change, Judged], bool]) -> list[Change]:
         """Take some of what is apart out of it."""
@@ -99,6 +131,17 @@ class Outcome:
                 yield replace(change, story=Story(Cause.PACKAGE, says, transaction.id, judged.level.label))
         for change, judged in self.apart:
             yield replace(change, story=Story(because=judged.says))
+
+
+def _single(told: list[Told]) -> tuple[list[Told], list[Told]]:
+    """Those that are the only ones of their event, of which a group would only hide the name; the others."""
+    several = Counter(event for _, event, _ in told)
+    return [one for one in told if several[one[1]] == 1], [one for one in told if several[one[1]] > 1]
+
+
+def _several(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
 
 def announced(change: Change, judged: Judged) -> bool:

@@ -135,6 +135,7 @@ class Provenance:
         self._working: AtWork | None = None
         self._working_since = self._worked = 0
         self._by: AtWork | None = None
+        self._holders: set[int] = set()
         self._moved = False
         self._asked: dict[tuple[type, Row], Change] = {}
         self._asked_marks: tuple[tuple[str, int], ...] = ()
@@ -198,6 +199,7 @@ class Provenance:
             self._working_since = now
         if self._working is not None:
             self._by, self._worked = self._working, now
+            self._holders.add(self._working.pid)
         marks = self._managers.marks()
         self._moved = marks != self._marks
         self.heed_clock()
@@ -343,7 +345,7 @@ class Provenance:
         )
 
     def _sorted(self, answer: Answer, judged: list[tuple[Change, Judged]]) -> Outcome:
-        found = Outcome(answer.manager)
+        found = Outcome(answer.manager, holders=frozenset(self._holders))
         found.apart = [one for one in judged if one[1].apart is not None]
         by = self._who()
         several = transactions(answer.deeds, self._spans)
@@ -386,6 +388,7 @@ class Provenance:
         if self._partial or self._interim:
             return
         self._fine.clear()
+        self._holders.clear()
         self._by, self._marks, self._checked = None, self._asked_marks, 0
         self._judged_at = self._wall() / SECOND
         self._renew = bool(outcome.explained or outcome.keys)

@@ -85,12 +85,13 @@ BACKUP: Final = b".dpkg-tmp"
 
 class Apart(Enum):
     """What is not explained: TAMPERED is of a package and not as packaged; SIDE comes with transactions (a
-    configuration file that differs, what triggers make) or cannot be compared any more; STRAY is anybody's;
-    UNSURE is a package's, and nothing says whether it is as packaged. AGAIN changed while it was compared,
-    and may be judged once more."""
+    configuration file that differs, what triggers make) or cannot be compared any more; SCRIPT no package
+    brings, and a script of one made it; STRAY is anybody's; UNSURE is a package's, and nothing says whether
+    it is as packaged. AGAIN changed while it was compared, and may be judged once more."""
 
     TAMPERED = "tampered"
     SIDE = "side"
+    SCRIPT = "script"
     STRAY = "stray"
     UNSURE = "unsure"
     AGAIN = "again"

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hostguardd.actors.model import Actor, Confidence, Link, Presence, Rung, Unattributed, Who
+from hostguardd.actors.model import Answer as Answer_
+from hostguardd.actors.model import Deed as Done
 from hostguardd.describe import Event
 from hostguardd.engine import provenance as room
 from hostguardd.engine.announcer import HOLD, RETRY, Announcer
+from hostguardd.engine.attributing import Attribution
 from hostguardd.engine.keeper import Change
 from hostguardd.engine.provenance import (
     COMPLETE,
@@ -119,10 +123,18 @@ class Bench:
         self.managers, self.judge = Managers(), FakeJudge()
         self.looking = False
         self.unsteady = 0
+        self.actors: dict[bytes, Actor] = {}
         self.start()
         # The first judging knows how the records stand.
         self.provenance._marks = self.managers.marks()
         self.provenance._renew = False
+
+    def attribute(self, path: bytes, *_: object) -> Answer_:
+        """Who did it, as a test says."""
+        return self.actors.get(path, Unattributed("nobody was seen"))
+
+    def present(self) -> Sequence[Presence]:
+        return ()
 
     def start(self) -> None:
         """As the daemon does."""
@@ -134,7 +146,7 @@ class Bench:
         self.announcer = Announcer(
             self.state.database, self.state.baseline, self.state.findings, self.log, NAMES,
             lambda: self.now, lambda: self.now, storm=20, diagnose=lambda what, about: None,
-            provenance=self.provenance,
+            provenance=self.provenance, attribution=Attribution(self, NAMES, lambda: 1, lambda: self.now),
         )  # fmt: skip
 
     def add(
@@ -677,6 +689,62 @@ def test_what_was_done_before_the_first_baseline_is_part_of_it(bench: Bench) -> 
     assert not fresh.admit(change, bench.now)
     bench.managers.moved = 8
     assert fresh.admit(change, bench.now + SECOND)
+
+
+# -- what scripts of packages make -----------------------------------------------------------------------
+
+
+def by_script(package: str, holder: int = DPKG.pid) -> Actor:
+    parents = (
+        Link(
+            813, b"/usr/bin/dash", f"/bin/sh\0/var/lib/dpkg/info/{package}.postinst\0configure\0".encode(), 0
+        ),
+        Link(holder, b"/usr/bin/dpkg", b"dpkg\0", 0),
+    )
+    who = Who((900, 1), 900, b"/usr/bin/ln", b"ln\0", 0, 0, 1000, 3, None, None, parents)
+    return Actor(Rung.AUDIT, Confidence.CERTAIN, who, Done.CREATED, NOW)
+
+
+def test_what_scripts_make_is_one_alert_as_loud_as_the_loudest(bench: Bench) -> None:
+    made = (
+        b"/etc/ssl/certs/ca-certificates.crt", b"/etc/ld.so.cache", b"/etc/systemd/system/x.wants/tool.service",
+    )  # fmt: skip
+    for path in made:
+        bench.actors[path] = by_script("tool" if b"tool" in path else "ca-certificates")
+    bench.actors[b"/usr/lib/planted"] = by_script("tool", holder=4711)
+    bench.managers.working = DPKG
+    bench.brings(b"/usr/bin/tool")
+    for path in made:
+        bench.add(path, Severity.CRITICAL if path.endswith(b"crt") else Severity.HIGH)
+    bench.add(b"/usr/lib/planted")
+    bench.add(b"/usr/lib/planted2")
+    bench.pass_time(5 * SECOND)
+    bench.managers.working = None
+    bench.pass_time(2 * SETTLE)
+    told = bench.told()
+    assert {one["file"]["path"] for one in told if "file" in one and one["hostguard"]["kind"] == "file"} == {
+        "/usr/lib/planted", "/usr/lib/planted2",
+    }  # fmt: skip
+    (group,) = (one for one in told if one["hostguard"]["kind"] == "group")
+    assert group["message"].startswith(
+        "Made by scripts of ca-certificates, tool, and no package vouches for it: 3 findings at once"
+    )
+    assert group["hostguard"]["severity"] == "critical"
+    assert {one["key"].encode() for one in group["hostguard"]["members"]} == set(made)
+    assert bench.story(made[0])[0] == "unexplained"
+    assert bench.found(made[0]).verdict.severity is Severity.CRITICAL
+
+
+def test_the_only_one_that_a_script_made_stands_alone(bench: Bench) -> None:
+    bench.actors[b"/usr/lib/made"] = by_script("tool")
+    bench.managers.working = DPKG
+    bench.add(b"/usr/lib/made")
+    bench.pass_time(5 * SECOND)
+    bench.managers.working = None
+    bench.pass_time(2 * SETTLE)
+    (one,) = bench.told()
+    assert one["file"]["path"] == "/usr/lib/made"
+    assert "no package brings it; a script of tool made it" in one["message"]
 
 
 # -- whose clock it is -----------------------------------------------------------------------------------
