@@ -131,7 +131,7 @@ class Rpms(Inside):
         packaged.run("rpmkeys", "--dbpath", self.root / packaged.FOLDER, "--import", folder / "key.asc")
 
     @contextmanager
-    def watching(self) -> Iterator[None]:
+    def noted(self) -> Iterator[None]:
         """As `running`, from when it knows which keys were believed before."""
         with self.running():
             self.engine.provenance._managers = self.managers
@@ -165,7 +165,7 @@ def rpms(tmp_path: Path, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 def test_exactly_what_is_signed_and_as_packaged_is_accepted(rpms: Rpms) -> None:
     root = rpms.root
-    with rpms.watching():
+    with rpms.noted():
         rpms.update()
         (root / "usr/lib/tool/planted").write_text("#!/bin/sh\n")
         with (root / "usr/bin/patched").open("a") as file:
@@ -186,7 +186,7 @@ def test_exactly_what_is_signed_and_as_packaged_is_accepted(rpms: Rpms) -> None:
 
 
 def test_a_key_that_came_with_it_vouches_for_nothing(rpms: Rpms) -> None:
-    with rpms.watching():
+    with rpms.noted():
         rpms.believe(rpms.shelf.other)
         rpms.update()
         assert rpms.look() >= {"/usr/bin/as-packaged", "/usr/bin/strange"}
