@@ -1,6 +1,7 @@
 """Findings into a new generation, and the alerts that say so, whoever asked for it.
 
-The rule kept here: every approval is itself an alert with its actor.
+The rule kept here: every approval is itself an alert with its actor. While alerts cannot be written, none is
+given.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from ..attributes import Names
 from ..causes import NOTHING, Key, group
 from ..config import Config
 from ..describe import finding_alert, group_alerts
+from ..errors import HostguardError
 from ..host.clock import Clock
 from ..model import Alert, Finding, Generation, Severity
 from ..store.baseline import Baseline
@@ -48,7 +50,9 @@ class State(Protocol):
 def accept(
     engine: State, chosen: Sequence[Finding], actor: str, reason: str, code: str = "baseline.accepted"
 ) -> Generation:
-    """Make some open findings the truth. `code` is the condition that tells of it."""
+    """Make some open findings the truth. `code` is the condition that tells of it. HostguardError where
+    nobody would be told."""
+    tellable(engine)
     keys = [(f.drift.fact, f.drift.subject.row()[: len(f.drift.fact.KEY)]) for f in chosen]
     at = engine.clock.wall()
     told = counted(chosen, {one.id: group(engine.stories.of(one.id)) for one in chosen})
@@ -74,6 +78,12 @@ def accept(
         digest=made.digest,
     )
     return made
+
+
+def tellable(engine: State) -> None:
+    """HostguardError while alerts cannot be written: a restart meanwhile would leave an approval untold."""
+    if problem := engine.announcer.unwritable:
+        raise HostguardError(f"alerts cannot be written ({problem}): nothing was approved")
 
 
 def moved(engine: State) -> None:

@@ -14,7 +14,7 @@ from ..errors import HostguardError, UsageError
 from ..model import FileFact, Finding, Value
 from ..store.findings import ACCEPTED, OPEN
 from .announced import WindowCalls
-from .approving import accept, counted, moved
+from .approving import accept, counted, moved, tellable
 from .coverage import SECOND
 from .engine import Engine
 from .forwarded import destinations
@@ -72,6 +72,7 @@ class Commands:
     def _approve(self, job: Job) -> None:
         engine = self._engine
         engine.announcer.flush()
+        tellable(engine)
         review = self._shown
         if (
             review is None
@@ -121,6 +122,7 @@ class Commands:
     def _rollback(self, job: Job) -> None:
         engine = self._engine
         engine.announcer.flush()
+        tellable(engine)
         number, at = job.args["number"], engine.clock.wall()
         if number == self._queries.current().number:
             raise UsageError(f"generation {number} is the one in force")

@@ -369,7 +369,7 @@ def test_what_cannot_be_told_is_not_in_force(inside: Inside) -> None:
     with inside.running():
         until(inside.engine._nothing_unseen, "all was looked at")
         before = inside.engine.log.append
-        inside.engine.log.append = _full  # type: ignore[method-assign]
+        inside.engine.log.append = full  # type: ignore[method-assign]
         refusal = ask(inside, "window-open", length=60, reason="x", paths=[])
         assert "cannot be announced" in refusal["error"]["message"]
         assert not windows(inside)
@@ -378,7 +378,7 @@ def test_what_cannot_be_told_is_not_in_force(inside: Inside) -> None:
         assert inside.hears(inside.tree / "app" / "new", "opened")["hostguard"]["severity"] == "medium"
 
 
-def _full(alerts: Any) -> list[int]:
+def full(alerts: Any) -> list[int]:
     from hostguardd.errors import AlertLogError
 
     if alerts:

@@ -138,6 +138,10 @@ class Inside(Guard):
         for number in range(5):
             (self.tree / f"file{number}").write_text(f"{number}\n")
 
+    def host(self) -> Host:
+        """What it watches."""
+        return Host(self.files, NoLiveHost(), self.texts, self.views, boots=self.boots)
+
     @contextmanager
     def running(self) -> Iterator[None]:
         """From its start until it watches, and to its end."""
@@ -150,7 +154,7 @@ class Inside(Guard):
             lambda: config,
             database,
             log,
-            Host(self.files, NoLiveHost(), self.texts, self.views, boots=self.boots),
+            self.host(),
             self.clock,
             self.words_heard,
             lambda message, fields: None,
