@@ -17,6 +17,7 @@ from hostguardd.actors.model import (
     Confidence,
     Deed,
     Link,
+    Peer,
     Presence,
     Rung,
     Unattributed,
