@@ -1,10 +1,9 @@
 """The guide's settings and folders themselves: unknown files among them, and time stamps that do not fit.
 
 What each entry runs is said by `settings`; here is asked whether it belongs there: which package brought it,
-where a link leads, who may write to it, and whether the times it bears can be true; what nobody brought is
-told with what it runs. A file's own time
-(mtime) is set by whoever owns it; the inode's (ctime) is not, so a file that says it is years older than
-its inode was made so.
+where a link leads, who may write to it, and whether the times it bears can be true. What nobody brought is
+told with what it runs. A file's own time (mtime) is set by whoever owns it; the inode's (ctime) is not, so a
+file that says it is years older than its inode was made so.
 """
 
 from __future__ import annotations

@@ -269,7 +269,7 @@ def whole(scene: Scene, file: File, lines: list[Entry], source: Belongs, standin
     shown = b""
     user = next((one for one in scene.users if file.owner and one.name == file.owner), None)
     for line in lines if not source.as_brought else ():
-        paths = searched(scene, line.command, user) if technique == AT_LOGIN else ()
+        paths = searched(scene, line.command, user) if file.kind.technique == AT_LOGIN else ()
         for deed in (*deeds(line.command), *paths):
             if deed.verdict > verdict:
                 verdict, shown, technique = deed.verdict, redact(line.command), deed.technique or technique

@@ -47,25 +47,13 @@ AT_LOGIN: Final = "T1546.004"
 
 _UNIT_NAMES: Final = tuple(b"/*." + kind for kind in (b"service", b"timer", b"socket", b"path", b"conf"))
 _UNITS: Final = tuple(
-    top + below + name
-    for tops, below in (
-        (
-            (
-                b"/etc/systemd/system", b"/etc/systemd/user", b"/run/systemd/system",
-                b"/run/systemd/transient", b"/usr/local/lib/systemd/system",
-            ),
-            b"",
-        ),
-        (
-            (
-                b"/etc/systemd/system", b"/etc/systemd/system.control", b"/etc/systemd/user",
-                b"/run/systemd/system", b"/run/systemd/system.control", b"/run/systemd/transient",
-                b"/usr/local/lib/systemd/system", b"/usr/lib/systemd/system",
-            ),
-            b"/*.d",
-        ),
+    top + name
+    for top in (
+        b"/etc/systemd/system", b"/etc/systemd/user", b"/run/systemd/system", b"/run/systemd/transient",
+        b"/usr/local/lib/systemd/system", b"/etc/systemd/system/*.d", b"/etc/systemd/system.control/*.d",
+        b"/etc/systemd/user/*.d", b"/run/systemd/system/*.d", b"/run/systemd/system.control/*.d",
+        b"/run/systemd/transient/*.d", b"/usr/local/lib/systemd/system/*.d", b"/usr/lib/systemd/system/*.d",
     )
-    for top in tops
     for name in _UNIT_NAMES
 )  # fmt: skip
 

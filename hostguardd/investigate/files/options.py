@@ -72,7 +72,7 @@ SSHD: Final[tuple[_Rule, ...]] = (
     (b"forcecommand", rb"(?!internal-sftp|none$).*", "runs this at each login", NOTABLE,
      "It runs whatever it is given."),
     (b"subsystem",
-     rb"(?!sftp\s+(?:internal-sftp|/usr/lib(?:exec)?/(?:openssh|ssh)/sftp-server)\b).*",
+     rb"(?!sftp\s+(?:internal-sftp|/usr/lib(?:exec)?/(?:openssh/|ssh/)?sftp-server)\b).*",
      "runs this for whoever logs in and asks for it", NOTABLE, "A door of its own behind the usual one."),
     (b"authorizedkeysfile",
      rb"(?!(?:%h/)?\.ssh/authorized_keys2?(?:\s+(?:%h/)?\.ssh/authorized_keys2?)?$|none$).*",

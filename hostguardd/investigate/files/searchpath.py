@@ -7,6 +7,7 @@ that anybody may write to, a hidden one that no installer makes, or one that hol
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ _PATH: Final = re.compile(
     rb"((?:\"[^\"\n]*\"|'[^'\n]*'|[^\s;&|\"'])+)"
 )
 _HOME: Final = re.compile(rb"(?:~|\$HOME|\$\{HOME\}|@\{HOME\})(?=/|\Z)")
-_SYSTEM: Final = re.compile(rb"\$\{?PATH\b.*|(?:/usr|/usr/local)?/s?bin/*|/usr/.*", re.DOTALL)
+_SYSTEM: Final = re.compile(rb"\$\{?PATH\b.*|(?:/usr|/usr/local)?/s?bin|/usr/.*", re.DOTALL)
 """From where on what follows is found behind the system's own."""
 
 INSTALLERS: Final = frozenset(
@@ -48,16 +49,19 @@ def first(command: bytes, home: bytes) -> Iterator[bytes]:
     for found in _PATH.finditer(command[:LONGEST]):
         value = found[1].translate(None, b"\"'")
         for folder in value.split(b":") if value else ():
+            folder = _HOME.sub(home or b"$HOME", folder, count=1)
+            if folder.startswith(b"/"):
+                folder = b"/" + os.path.normpath(folder).lstrip(b"/")  # `/usr/../tmp` is none of the system's
             if _SYSTEM.fullmatch(folder):
                 break
-            yield _HOME.sub(home or b"$HOME", folder, count=1)
+            yield folder
 
 
 def searched(scene: Scene, command: bytes, user: User | None) -> Iterator[Deed]:
     """What there is to say against these. `user`: whose login it is, None for everybody's."""
     home = user.home.rstrip(b"/") if user is not None else b""
     for folder in dict.fromkeys(first(command, home)):
-        verdict, clause = _judged(scene, folder.rstrip(b"/") or folder, home, user)
+        verdict, clause = _judged(scene, folder, home, user)
         if verdict > Verdict.FINE:
             name = f"in {text(folder, 200)}, which" if folder else "in the folder where one stands, which"
             yield Deed(verdict, f"finds programs first {name} {clause}", TECHNIQUE)

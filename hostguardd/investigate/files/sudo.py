@@ -8,11 +8,12 @@ from ...model import join, split
 from ..interface import Unseen, text
 from ..scene import SUDO, Scene
 from .options import included
+from .running import LARGEST
 
 USUAL: Final = b"/etc/sudoers"
 FOLDER: Final = b"/etc/sudoers.d"
 MOST: Final = 200
-LARGEST: Final = 1024**2
+"""Files of one folder that are read, and of what is included from elsewhere."""
 
 
 def usual(scene: Scene) -> list[bytes]:

@@ -13,7 +13,7 @@ from typing import Final
 from ...host.live import Process
 from ..interface import Verdict
 from ..scene import Scene
-from .programs import SHELLS, Odd, base
+from .programs import SHELLS, SYSTEM, Odd, base
 
 CARRIERS: Final = (b"sshd", b"dropbear", b"emacs", b"tmux", b"screen", b"dtach", b"script", b"expect")
 """Programs that carry a shell for whoever logged in."""
@@ -42,7 +42,7 @@ def _joined(scene: Scene) -> dict[int, tuple[Verdict, int]]:
     found: dict[int, tuple[Verdict, int]] = {}
     for shell in shells:
         parent = scene.processes.get(shell.parent)
-        if parent is not None and base(parent).startswith(CARRIERS):
+        if parent and base(parent).startswith(CARRIERS) and (parent.exe or b"").startswith(SYSTEM):
             continue
         pending = [shell.pid]
         while pending:
