@@ -12,7 +12,7 @@ import stat
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from ...host.texts import mark
+from ...host.texts import TextHost, mark
 from ...record import escape
 from ..logs.redact import logged, typed
 from ..scene import Scene
@@ -35,9 +35,11 @@ class Copies:
     """Files of one host into one archive. `own` is the archive's (device, inode), so that it does not become
     a part of itself."""
 
-    def __init__(self, scene: Scene, books: Books, secrets: bool, own: tuple[int, int] | None) -> None:
+    def __init__(
+        self, scene: Scene, texts: TextHost, books: Books, secrets: bool, own: tuple[int, int] | None
+    ) -> None:
         self._scene = scene
-        self._texts = scene.host.texts
+        self._texts = texts
         self._books = books
         self._secrets = secrets
         self._own = own

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from ...homes import plausible
 from ...host.mounts import MountMap
+from ...host.texts import TextHost
 from ...model import join, split
 from ...record import unescape
 from ...sensors.histories import NAMES as HISTORIES
@@ -134,8 +135,8 @@ class Walk:
     """Everything of some places, each path once over all of them. `left` is told what is not gone into, and
     why."""
 
-    def __init__(self, scene: Scene, left: Callable[[bytes, str], None]) -> None:
-        self._texts = scene.host.texts
+    def __init__(self, scene: Scene, texts: TextHost, left: Callable[[bytes, str], None]) -> None:
+        self._texts = texts
         self._stop = scene.stop
         self._mounts = MountMap(scene.host.files.mounts)
         self._left = left
