@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -24,7 +25,7 @@ from hypothesis import strategies as st
 from hostguardd.host.bundle import image, this_host
 from hostguardd.host.proc import ProcHost
 from hostguardd.host.texts import Text, TextHost
-from hostguardd.investigate.evidence import bundle, gathering
+from hostguardd.investigate.evidence import bundle, gathering, packed
 from hostguardd.investigate.evidence.archive import LONGEST, LONGEST_PART, Archive, TooLarge, stored
 from hostguardd.investigate.evidence.copies import CHUNK, Cleared
 from hostguardd.investigate.evidence.patient import Patient
@@ -773,3 +774,34 @@ def test_processes_that_hung_a_check_are_left_out_of_the_evidence(root: Path) ->
     _, opened = gathered(where)
     assert opened.left["processes"] == "it could not be had in time"
     assert "files/etc/crontab" in opened.files
+
+
+def test_secrets_are_taken_out_of_packed_logs_and_where_they_are_not_it_is_said(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dull = b"Nov 22 20:02:00 web1 sshd[1]: Accepted publickey for alice\n"
+    secret = dull + b"Nov 22 20:02:01 web1 CRON[2]: (root) CMD (mysql -u root -pSECRET x)\n" + dull
+    long = gzip.compress(dull * 40_000)
+    logs = root / "var/log"
+    (logs / "dull.gz").write_bytes(gzip.compress(dull, mtime=7))
+    (logs / "secret.gz").write_bytes(
+        gzip.compress(secret) + gzip.compress(dull)
+    )  # appended to, as gzip(1) may
+    (logs / "cut.gz").write_bytes(gzip.compress(secret)[:-20])
+    (logs / "long.gz").write_bytes(long)
+    (logs / "other.xz").write_bytes(b"\xfd7zXZ\0 -pSECRET")
+    monkeypatch.setattr(packed, "MOST", 2 * 1024**2)
+    found = of(root)
+    assert found.of("/var/log/dull.gz") == (logs / "dull.gz").read_bytes()
+    assert "searched" not in found.manifest["/var/log/dull.gz"]
+    assert re.sub(rb" +\n", b"\n", gzip.decompress(found.of("/var/log/secret.gz"))) == (
+        secret.replace(b"SECRET", b"***") + dull
+    )
+    assert found.manifest["/var/log/secret.gz"]["without"] == ["passwords"]
+    for name in ("cut.gz", "long.gz", "other.xz", "wtmp"):
+        assert found.of(f"/var/log/{name}") == (logs / name).read_bytes()
+        assert found.manifest[f"/var/log/{name}"]["searched"] is False
+        assert "without" not in found.manifest[f"/var/log/{name}"]
+    asked = of(root, secrets=True)
+    assert asked.of("/var/log/secret.gz") == (logs / "secret.gz").read_bytes()
+    assert not any("searched" in one for one in asked.manifest.values())
