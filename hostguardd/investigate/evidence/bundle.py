@@ -29,12 +29,14 @@ from ...render.inquiry import page
 from ...render.paper import Paper
 from ...words.interface import counted
 from ..interface import Verdict
+from ..patience import Late, at_most
 from ..scene import Scene
 from .archive import Archive, stored
 from .books import Books
 from .copies import Copies
 from .gathering import KERNEL, LOGINS, LOGS, MIB, NAMED, SETTINGS, Place, Walk, homes, named
 from .living import Living
+from .patient import SECONDS, Patient
 
 LIMIT: Final = 2048 * MIB
 """Bytes of an archive, if nothing else is asked for."""
@@ -56,7 +58,8 @@ every byte that is not plain.
 
 shows whether these files are what was gathered. {secrets}
 Logs, histories and command lines may hold passwords that people typed in the wrong place. {words}
-Journals and what is packed are as they were. Keep all of this under lock.
+Journals, records of logins, and packed files but those of gzip are as they were: manifest.json says
+"searched": false of each. Keep all of this under lock.
 """
 
 
@@ -125,9 +128,13 @@ class _Writer:
         host = stored(str(report["host"]["hostname"] or "host").encode()).replace("/", "_")[:100]
         name = f"evidence-{host}-{self._when:%Y%m%dT%H%M%SZ}"
         self._books = Books(Archive(target, name, limit, scene.now))
-        self._copies = Copies(scene, self._books, secrets, _identity(target))
-        self._living = Living(scene, self._books, secrets)
-        self._walk = Walk(scene, lambda path, why: self._books.leave(escape(path), why))
+        texts = Patient(scene.host.texts, self._left)
+        self._copies = Copies(scene, texts, self._books, secrets, _identity(target))
+        self._living = Living(scene, texts, self._books, secrets)
+        self._walk = Walk(scene, texts, self._left)
+
+    def _left(self, path: bytes, why: str) -> None:
+        self._books.leave(escape(path), why)
 
     def write(self, progress: Callable[[str], None]) -> Bundle:
         """Everything, the most fleeting first."""
@@ -150,7 +157,12 @@ class _Writer:
             for what, step in steps:
                 progress(what)
                 self._scene.begin()
-                step()
+                try:
+                    step()
+                except (
+                    Late
+                ):  # in what is gathered before it is written, or was hung when a check asked for it
+                    books.leave(what, "it could not be had in time")
                 if self._scene.stop():
                     books.leave(what, f"the rest: the time of {self._scene.options.patience:.0f} s ran out")
             size, sha256 = books.close(
@@ -200,6 +212,8 @@ class _Writer:
         if packages.problem:
             self._books.leave("packages", packages.problem)
             return
+        with at_most(max(SECONDS, self._scene.options.patience)):
+            installed = packages.installed()
         lines = (
             "\t".join(
                 (
@@ -211,7 +225,7 @@ class _Writer:
                     clean(one.signature),
                 )
             )
-            for one in packages.installed()
+            for one in installed
         )
         self._books.text(
             "packages.txt",

@@ -12,13 +12,14 @@ import stat
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from ...host.texts import mark
+from ...host.texts import TextHost, mark
 from ...record import escape
 from ..logs.redact import logged, typed
 from ..scene import Scene
 from .archive import TooLarge, stored
 from .books import Books
-from .gathering import LOGGED, MIB, TYPED, Found, Place
+from .gathering import GZIP, LOGGED, MIB, TYPED, Found, Place
+from .packed import repacked
 from .secrets import PROGRAM, anywhere, without_secrets
 
 WHOLE: Final = 16 * MIB
@@ -35,9 +36,11 @@ class Copies:
     """Files of one host into one archive. `own` is the archive's (device, inode), so that it does not become
     a part of itself."""
 
-    def __init__(self, scene: Scene, books: Books, secrets: bool, own: tuple[int, int] | None) -> None:
+    def __init__(
+        self, scene: Scene, texts: TextHost, books: Books, secrets: bool, own: tuple[int, int] | None
+    ) -> None:
         self._scene = scene
-        self._texts = scene.host.texts
+        self._texts = texts
         self._books = books
         self._secrets = secrets
         self._own = own
@@ -86,17 +89,44 @@ class Copies:
             return
         data = read.data
         cleared: list[str] = []
-        if place.cleared and not self._secrets:  # before it is cut: half a key looks like none
-            data, cleared = without_secrets(path, data)
-            data = _worded(path, data, cleared)
+        searched = place.cleared
+        if searched and not self._secrets:  # before it is cut: half a key looks like none
+            if path.endswith(GZIP):
+                data, searched = self._unpacked(path, data, cleared)
+            else:
+                data, cleared = without_secrets(path, data)
+                data = _worded(path, data, cleared)
         offset = _start(place, len(data), place.most)
         cut = len(data) > place.most
         data = data[offset : offset + place.most]
         member = self._books.archive.add(f"files/{stored(path)}", data, seen.st_mtime)
         told: dict[str, Any] = {"sha256": member.sha256, "offset": offset, "bytes": len(data), "cut": cut}
-        if cleared:
-            told["without"] = cleared
+        told |= self._said(searched, cleared)
         self._stored(path, member.name, read.stat, told)
+
+    def _unpacked(self, path: bytes, data: bytes, cleared: list[str]) -> tuple[bytes, bool]:
+        """A packed file without secrets, and whether they were looked for; `cleared` is told."""
+        if self._scene.hurry():  # what comes late is worth more as it was than not at all
+            return data, False
+        clear = self._clear(path, cleared)
+        again = repacked(data, lambda read: Cleared(read, clear).read)
+        return again if cleared and again is not None else data, again is not None
+
+    def _clear(self, path: bytes, cleared: list[str]) -> Callable[[bytes], bytes]:
+        """What takes the secrets out of a part; `cleared` is told."""
+
+        def clear(part: bytes) -> bytes:
+            data, found = anywhere(part)
+            cleared.extend(found)
+            return _worded(path, data, cleared)
+
+        return clear
+
+    def _said(self, searched: bool, cleared: list[str]) -> dict[str, Any]:
+        """What the manifest says of secrets."""
+        if cleared and searched:
+            return {"without": sorted(set(cleared))}
+        return {} if searched or self._secrets else {"searched": False}
 
     def _large(self, path: bytes, place: Place, seen: os.stat_result) -> None:
         if place.cleared and not self._secrets and place.most <= WHOLE:
@@ -123,15 +153,11 @@ class Copies:
             offset += len(part.data)
             return part.data
 
-        def clear(part: bytes) -> bytes:
-            data, found = anywhere(part)
-            cleared.extend(found)
-            return _worded(path, data, cleared)
-
         program = self._texts.read(path, len(PROGRAM)).data == PROGRAM
         source = read
-        if place.cleared and not self._secrets and not program:
-            source = Cleared(read, clear).read
+        searched = place.cleared and not path.endswith(GZIP)
+        if searched and not self._secrets and not program:
+            source = Cleared(read, self._clear(path, cleared)).read
         member, short = self._books.archive.stream(f"files/{stored(path)}", size, source, seen.st_mtime)
         told: dict[str, Any] = {
             "sha256": member.sha256,
@@ -139,8 +165,7 @@ class Copies:
             "bytes": size,
             "cut": size < seen.st_size,
         }
-        if cleared:
-            told["without"] = sorted(set(cleared))
+        told |= self._said(searched, cleared)
         if short:
             note = "another file took its place" if swapped else "it was cut"
             told["problem"] = f"{note} while it was read: zeros stand for what is missing"

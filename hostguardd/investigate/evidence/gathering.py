@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from ...homes import plausible
 from ...host.mounts import MountMap
+from ...host.texts import TextHost
 from ...model import join, split
 from ...record import unescape
 from ...sensors.histories import NAMES as HISTORIES
@@ -43,7 +44,7 @@ class Place(NamedTuple):
     head: bool = False
     whole: bool = False
     cleared: bool = True
-    """Whether secrets are looked for in it: in all but records and what is packed."""
+    """Whether secrets are looked for in it: in all but records and what cannot be unpacked."""
     record: int = 1
     """Bytes of one record, so that a part begins with a whole one."""
 
@@ -114,7 +115,10 @@ SETTINGS: Final = (
 
 LOGS: Final = (Place(b"/var/log", 6, 64 * MIB),)
 
-JOURNALS: Final = (b".journal", b".journal~", b".gz", b".xz", b".zst", b".bz2", b".db")
+GZIP: Final = b".gz"
+"""What logrotate(8) packs by. Whoever made an xz file decides how much memory it takes to unpack."""
+
+JOURNALS: Final = (b".journal", b".journal~", GZIP, b".xz", b".zst", b".bz2", b".db")
 """Ends of names of which a part is worth nothing, and which would be none any more without a part."""
 
 
@@ -134,8 +138,8 @@ class Walk:
     """Everything of some places, each path once over all of them. `left` is told what is not gone into, and
     why."""
 
-    def __init__(self, scene: Scene, left: Callable[[bytes, str], None]) -> None:
-        self._texts = scene.host.texts
+    def __init__(self, scene: Scene, texts: TextHost, left: Callable[[bytes, str], None]) -> None:
+        self._texts = texts
         self._stop = scene.stop
         self._mounts = MountMap(scene.host.files.mounts)
         self._left = left
@@ -162,7 +166,8 @@ class Walk:
                 continue
             if not stat.S_ISDIR(found.st_mode):
                 packed = path.endswith(JOURNALS)
-                one = place._replace(whole=place.whole or packed, cleared=place.cleared and not packed)
+                searched = place.cleared and (not packed or path.endswith(GZIP))
+                one = place._replace(whole=place.whole or packed, cleared=searched)
                 yield Found(path, one._replace(path=path))
             elif depth:
                 waiting += [(below, depth - 1) for below in self._below(path)]

@@ -14,13 +14,16 @@ from typing import Any, Final
 
 from ...host.live import PROTOCOLS, RUNNING, Process
 from ...host.running import open_image
+from ...host.texts import TextHost
 from ...model import join
 from ...record import escape, timestamp
 from ..logs.redact import arguments
+from ..patience import Late, at_most
 from ..scene import Scene
 from .archive import TooLarge
 from .books import Books
 from .gathering import MIB
+from .patient import SECONDS
 
 PROCESSES: Final = 50_000
 DESCRIPTORS: Final = 2000
@@ -35,9 +38,9 @@ LARGEST: Final = 64 * MIB
 class Living:
     """Processes and sockets of one host into one archive."""
 
-    def __init__(self, scene: Scene, books: Books, secrets: bool) -> None:
+    def __init__(self, scene: Scene, texts: TextHost, books: Books, secrets: bool) -> None:
         self._scene = scene
-        self._texts = scene.host.texts
+        self._texts = texts
         self._books = books
         self._secrets = secrets
 
@@ -66,7 +69,9 @@ class Living:
     def processes(self) -> None:
         """Every process."""
         images = 0
-        for number, (pid, process) in enumerate(self._scene.processes.items()):
+        with at_most(max(SECONDS, self._scene.options.patience)):
+            found = self._scene.processes
+        for number, (pid, process) in enumerate(found.items()):
             if number >= PROCESSES or self._scene.stop():
                 self._books.leave("processes", f"all after the first {number}")
                 return
@@ -138,8 +143,9 @@ class Living:
             def read(count: int) -> bytes:
                 nonlocal offset
                 try:
-                    data = os.pread(fd, min(count, MIB), offset)
-                except OSError:  # what is missing is zeros; an error of the target is another matter
+                    with at_most(SECONDS):
+                        data = os.pread(fd, min(count, MIB), offset)
+                except (OSError, Late):  # what is missing is zeros; an error of the target is another matter
                     return b""
                 offset += len(data)
                 return data

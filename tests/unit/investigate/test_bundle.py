@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -24,9 +25,10 @@ from hypothesis import strategies as st
 from hostguardd.host.bundle import image, this_host
 from hostguardd.host.proc import ProcHost
 from hostguardd.host.texts import Text, TextHost
-from hostguardd.investigate.evidence import bundle, gathering
+from hostguardd.investigate.evidence import bundle, gathering, packed
 from hostguardd.investigate.evidence.archive import LONGEST, LONGEST_PART, Archive, TooLarge, stored
 from hostguardd.investigate.evidence.copies import CHUNK, Cleared
+from hostguardd.investigate.evidence.patient import Patient
 from hostguardd.investigate.evidence.secrets import without_secrets
 from hostguardd.investigate.interface import Item, Verdict, text
 from hostguardd.investigate.report import build
@@ -713,3 +715,93 @@ def test_clearing_is_quick_on_what_resembles_a_key_again_and_again() -> None:
     without_secrets(b"x", b"a:b:" + b"1:" * 2_000_000)
     without_secrets(b"shadow", b":" * 4_000_000)
     assert time.process_time() - began < 20
+
+
+class Hanging:
+    """A file system of which a dead program holds some paths."""
+
+    def __init__(self, texts: TextHost, *held: bytes) -> None:
+        self._texts = texts
+        self._held = held
+
+    def _wait(self, path: bytes) -> None:
+        if path in self._held:
+            time.sleep(60)
+
+    def read(self, path: bytes, limit: int, offset: int = 0) -> Text:
+        if offset or not path.endswith(b"/messages"):
+            self._wait(path)
+        return self._texts.read(path, limit, offset)
+
+    def lstat(self, path: bytes) -> os.stat_result | None:
+        if path.endswith(b"/crontab"):
+            self._wait(path)
+        return self._texts.lstat(path)
+
+    def link(self, path: bytes) -> bytes:
+        return self._texts.link(path)
+
+    def names(self, folder: bytes, limit: int) -> list[bytes] | None:
+        self._wait(folder)
+        return self._texts.names(folder, limit)
+
+
+def test_what_does_not_answer_costs_itself_and_nothing_else(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even the archive, where it fell silent in the midst of a large file."""
+    monkeypatch.setattr(Patient.__init__, "__defaults__", (0.2,))
+    (root / "var/log/messages").write_bytes(b"a line\n" * (17 * CHUNK // 7))
+    host = image(bytes(root))
+    held = (b"/etc/crontab", b"/etc/shadow", b"/var/log/old", b"/var/log/messages")
+    began = time.monotonic()
+    where = scene(replace(host, texts=Hanging(host.texts, *held)), packages=NoPackages())
+    _, opened = gathered(where)
+    assert time.monotonic() - began < 20
+    assert "files/etc/shadow" not in opened.files
+    assert "did not answer" in opened.manifest["/etc/shadow"]["problem"]
+    assert "did not answer" in opened.left["/etc/crontab"]
+    assert "/var/log/old" in opened.left
+    assert opened.files["files/var/log/messages"].startswith(b"a line\n")
+    assert opened.files["files/var/log/messages"].endswith(b"\0\0")
+    assert "zeros stand" in opened.manifest["/var/log/messages"]["problem"]
+    assert "files/var/log/secure" in opened.files
+
+
+def test_processes_that_hung_a_check_are_left_out_of_the_evidence(root: Path) -> None:
+    where = scene(bytes(root), packages=NoPackages())
+    where._hung.add(Scene._processes)
+    _, opened = gathered(where)
+    assert opened.left["processes"] == "it could not be had in time"
+    assert "files/etc/crontab" in opened.files
+
+
+def test_secrets_are_taken_out_of_packed_logs_and_where_they_are_not_it_is_said(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dull = b"Nov 22 20:02:00 web1 sshd[1]: Accepted publickey for alice\n"
+    secret = dull + b"Nov 22 20:02:01 web1 CRON[2]: (root) CMD (mysql -u root -pSECRET x)\n" + dull
+    long = gzip.compress(dull * 40_000)
+    logs = root / "var/log"
+    (logs / "dull.gz").write_bytes(gzip.compress(dull, mtime=7))
+    (logs / "secret.gz").write_bytes(
+        gzip.compress(secret) + gzip.compress(dull)
+    )  # appended to, as gzip(1) may
+    (logs / "cut.gz").write_bytes(gzip.compress(secret)[:-20])
+    (logs / "long.gz").write_bytes(long)
+    (logs / "other.xz").write_bytes(b"\xfd7zXZ\0 -pSECRET")
+    monkeypatch.setattr(packed, "MOST", 2 * 1024**2)
+    found = of(root)
+    assert found.of("/var/log/dull.gz") == (logs / "dull.gz").read_bytes()
+    assert "searched" not in found.manifest["/var/log/dull.gz"]
+    assert re.sub(rb" +\n", b"\n", gzip.decompress(found.of("/var/log/secret.gz"))) == (
+        secret.replace(b"SECRET", b"***") + dull
+    )
+    assert found.manifest["/var/log/secret.gz"]["without"] == ["passwords"]
+    for name in ("cut.gz", "long.gz", "other.xz", "wtmp"):
+        assert found.of(f"/var/log/{name}") == (logs / name).read_bytes()
+        assert found.manifest[f"/var/log/{name}"]["searched"] is False
+        assert "without" not in found.manifest[f"/var/log/{name}"]
+    asked = of(root, secrets=True)
+    assert asked.of("/var/log/secret.gz") == (logs / "secret.gz").read_bytes()
+    assert not any("searched" in one for one in asked.manifest.values())
