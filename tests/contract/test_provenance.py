@@ -386,6 +386,17 @@ class TestDpkg(Updates):
         watched.update()
         assert loud(watched.told())["/usr/bin/trial1"] == "high"
 
+    def test_a_diversion_of_settings_vouches_for_nothing_that_differs(
+        self, watched: Watched, root: Path, made: Path
+    ) -> None:
+        """Not even as settings of an administrator's: he leads the package's own out of the way of his."""
+        self.install(root, made, "1.1", 1)
+        (root / "var/lib/dpkg/diversions").write_text("/etc/trial1.conf\n/etc/cron.d/planted\n:\n")
+        (root / "etc/cron.d/planted").write_text("* * * * * root /tmp/evil\n")
+        (root / "etc/trial1.conf").write_text("mine\n")
+        watched.update()
+        assert "/etc/cron.d/planted" in loud(watched.told())
+
     def test_settings_that_were_left_are_purged_quietly(
         self, watched: Watched, root: Path, made: Path
     ) -> None:
