@@ -47,7 +47,7 @@ class Outcome:
     holders: frozenset[int] = frozenset()
     """The processes that were seen to hold the manager's lock."""
     scripts: list[str] = field(default_factory=list)
-    """The packages whose scripts made what is SCRIPT."""
+    """The packages whose scripts made some of what FOLLOWS."""
 
     def ask(self, who: Callable[[Finding], Answer | None]) -> None:
         """Find out what of it scripts of packages made."""
@@ -61,7 +61,7 @@ class Outcome:
                 package = script(answer, self.holders) if answer is not None else ""
             if package:
                 says = f"{judged.says}; a script of {package} made it"
-                judged = judged._replace(apart=Apart.SCRIPT, says=says)
+                judged = judged._replace(apart=Apart.FOLLOWS, says=says)
                 self.scripts = list(dict.fromkeys([*self.scripts, package]))
             apart.append((change, judged))
         self.apart = apart
@@ -84,7 +84,8 @@ class Outcome:
         alone, made, rest = self._shared_out(most)
         for finding, event, judged in alone:
             found.append(_why(one(finding_alert(finding, event, at, names), finding, event), judged, event))
-        by_scripts = f"Made by scripts of {_several(self.scripts)}, and no package vouches for it: "
+        by_scripts = f"Made by scripts of {_several(self.scripts)}" if self.scripts else "Led to packages"
+        by_scripts += ", and no package vouches for it: "
         while_it = f"While {self.deed}, " if self.deed else ""
         for deed, ones in ((by_scripts, made), (while_it, rest)):
             by_event: dict[Event, list[Finding]] = {}
@@ -95,7 +96,7 @@ class Outcome:
         return found
 
     def _shared_out(self, most: int) -> tuple[list[Told], list[Told], list[Told]]:
-        """What is apart: alone, what scripts of packages made, and the rest."""
+        """What is apart: alone, what follows from packages, and the rest."""
         told = [(*one, judged) for change, judged in self.apart for one in to_tell(change)]
         turn: Counter[str] = Counter()
         order = []
@@ -108,7 +109,7 @@ class Outcome:
         made: list[Told] = []
         rest: list[Told] = []
         for one in told:
-            if one[2].apart is Apart.SCRIPT and one[1] in TELLING:
+            if one[2].apart is Apart.FOLLOWS and one[1] in TELLING:
                 made.append(one)
                 continue
             loud = one[1] in TELLING and _stands_alone(one[0], one[2])

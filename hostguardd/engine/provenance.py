@@ -12,16 +12,13 @@ before it was told, so that a restart in between finds it again; the loop never 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Final, Protocol
 
 from ..describe import TELLING, Names
-from ..errors import StoreError
 from ..host.atwork import AtWork
 from ..manifest import is_own
-from ..model import FileFact, Row, SetIdFact, Severity, Value
+from ..model import FileFact, Row, SetIdFact, Severity
 from ..packages.evidence import Answer, Question, nothing, transactions
 from ..packages.interface import Deed
 from ..packages.judging import Apart, Bench, Judged, asked, is_draft
@@ -30,6 +27,7 @@ from ..packages.telling import Transaction, identify
 from ..packages.zones import in_zone
 from ..record import escape
 from .held import Held, onto
+from .judged import Known, Notes
 from .judges import Judge
 from .keeper import Change
 from .outcome import Outcome, beginning, drift_of
@@ -78,8 +76,6 @@ MOST_SPANS: Final = 16
 BEFORE: Final = 900.0
 """Seconds before the first change from which on the manager's log counts: its scripts may take as long."""
 
-NOTE: Final = "packages"
-
 
 class Managers(Protocol):
     """What is asked of the host about its package managers."""
@@ -87,14 +83,6 @@ class Managers(Protocol):
     def at_work(self) -> AtWork | None: ...
 
     def marks(self) -> tuple[tuple[str, int], ...]: ...
-
-
-class Notes(Protocol):
-    """Small values that survive a restart."""
-
-    def recall(self, name: str) -> Value: ...
-
-    def remember(self, name: str, value: Value) -> None: ...
 
 
 class Provenance:
@@ -197,6 +185,8 @@ class Provenance:
         before, self._working = self._working, self._managers.at_work()
         if self._working is None or before is None or before.pid != self._working.pid:
             self._working_since = now
+        if before is None and not self.held:
+            self._holders.clear()
         if self._working is not None:
             self._by, self._worked = self._working, now
             self._holders.add(self._working.pid)
@@ -425,24 +415,16 @@ class Provenance:
         return [*outcome.apart, *(one for _, members in outcome.explained for one in members)]
 
     def _remember(self) -> None:
-        note = [self._marks, self._spans, self._judged_at, self._doubtful]
-        with suppress(StoreError):  # a full disk: then it is asked once more after the next start
-            self._notes.remember(NOTE, json.dumps(note))
+        Known(self._marks, tuple(self._spans), self._judged_at, self._doubtful).remember(self._notes)
 
     def _recall(self) -> None:
-        """What an earlier life of ours knew; what is damaged is nothing."""
-        note = self._notes.recall(NOTE)
-        if note is None and not self._approved():  # what they did until now is about to be captured
-            self._marks = self._managers.marks()
-            return
-        try:
-            marks, spans, at, *more = json.loads(note if isinstance(note, str) else "[[], [], 0]")
-            self._marks = tuple((str(path), int(mtime)) for path, mtime in marks)
-            self._spans = [(float(begin), float(end)) for begin, end in spans]
-            self._judged_at = float(at)
-            self._doubtful = int(more[0]) if more else 0
-        except (ValueError, TypeError, RecursionError):
-            self._marks, self._spans, self._judged_at = (), [], 0.0
+        """What an earlier life of ours knew."""
+        known = Known.recall(self._notes)
+        if known is None and not self._approved():  # what they did until now is about to be captured
+            known = Known(self._managers.marks())
+        known = known or Known()
+        self._marks, self._spans = known.marks, list(known.spans)
+        self._judged_at, self._doubtful = known.at, known.doubtful
 
 
 def _is_urgent(change: Change) -> bool:

@@ -21,6 +21,7 @@ from ..model import Blind, join, split
 from ..record import escape
 from .evidence import Answer, Question, Seen, nothing, same_package
 from .expected import ANOTHER
+from .following import Follows, following
 from .former import Former, write
 from .interface import Deed, Departure, Owner, PackageHost, PackageLedger
 from .make import packages_of
@@ -80,9 +81,10 @@ def survey(
     if all_of_it:
         return nothing(all_of_it)
     leads = _leading(host, packages, [path for path, one in owners.items() if not one.config])
+    follow = following(host, packages, [path for path in question.paths if path not in owners])
     seen: dict[bytes, Seen] = {}
     for path in question.paths:
-        owner, departure = owners.get(path), words.get(path)
+        owner, departure, follows = owners.get(path), words.get(path), follow.get(path, Follows(""))
         now = None if problems.get(path, "").endswith(ANOTHER) else there[path]
         seen[path] = Seen(
             package=owner.package if owner else "",
@@ -95,7 +97,9 @@ def survey(
             inode=now.st_ino if now else 0,
             ctime=now.st_ctime_ns if now else 0,
             former=former.owner(path),
-            leads=leads.get(path, b""),
+            leads=leads.get(path, follows.leads),
+            follows=follows.says,
+            of=follows.package,
         )
     deeds = _deeds(packages, question.since, former.versions)
     concerned = {one.package for one in owners.values()}

@@ -197,7 +197,9 @@ class Dpkg:
             digests = dpkgdb.digests(self._info(entry.base, b"md5sums") or b"")[0]
             for placed, path in own.items():
                 level = Level.DIGEST if path in digests or path in config else Level.LISTED
-                owner = Owner(entry.name, escape(package.version), level, path in config)
+                # Put aside it is nobody's to edit: whoever edits has another file in its place.
+                edited = path in config and placed == self._aliases.real(path)
+                owner = Owner(entry.name, escape(package.version), level, edited)
                 found.setdefault(placed, (entry, owner))
         return found
 

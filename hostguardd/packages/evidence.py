@@ -33,7 +33,8 @@ class Seen(NamedTuple):
     `package` owns it now ("": nobody), `former` did before. `level` is a `Level`. `words` and `detail` are
     how it departs from the package, `problem` (a clause) why it could not be compared. `inode` and `ctime`
     (nanoseconds) are those of what was compared (0: it was gone, or became another meanwhile). `leads` is
-    the target of a link that leads to a packaged path.
+    the target of a link that leads to a packaged path. `follows` is a clause about what no package brings and
+    yet follows from the package `of` ("": from all of them).
     """
 
     package: str = ""
@@ -47,6 +48,8 @@ class Seen(NamedTuple):
     ctime: int = 0
     former: str = ""
     leads: bytes = b""
+    follows: str = ""
+    of: str = ""
 
 
 class Answer(NamedTuple):

@@ -85,13 +85,14 @@ BACKUP: Final = b".dpkg-tmp"
 
 class Apart(Enum):
     """What is not explained: TAMPERED is of a package and not as packaged; SIDE comes with transactions (a
-    configuration file that differs, what triggers make) or cannot be compared any more; SCRIPT no package
-    brings, and a script of one made it; STRAY is anybody's; UNSURE is a package's, and nothing says whether
-    it is as packaged. AGAIN changed while it was compared, and may be judged once more."""
+    configuration file that differs, what triggers make) or cannot be compared any more; FOLLOWS no package
+    brings, but a script of one made it, or it leads to nothing else than packages bring; STRAY is anybody's;
+    UNSURE is a package's, and nothing says whether it is as packaged. AGAIN changed while it was compared,
+    and may be judged once more."""
 
     TAMPERED = "tampered"
     SIDE = "side"
-    SCRIPT = "script"
+    FOLLOWS = "follows"
     STRAY = "stray"
     UNSURE = "unsure"
     AGAIN = "again"
@@ -159,7 +160,7 @@ class Bench:
         seen = self._answer.seen.get(path, Seen())
         if drift.after is None:
             return self._gone(path, seen)
-        if BY_TRIGGERS.fullmatch(path) and not seen.package:
+        if BY_TRIGGERS.fullmatch(path) and not seen.package and not seen.follows:
             return _apart("no package brings it, and packages have it made anew", Apart.SIDE)
         return self._present(drift, path, seen)
 
@@ -258,7 +259,10 @@ class Bench:
         if not seen.inode or seen.inode != after.inode or (not folder and seen.ctime != after.ctime):
             return _apart("it changed again while it was compared", Apart.AGAIN)
         if not seen.package:
-            return _apart("no package brings it")
+            which = Apart.SIDE if BY_TRIGGERS.fullmatch(path) else Apart.STRAY
+            if seen.follows and self._follows(after, seen):
+                return _apart(f"no package brings it, but {seen.follows}", Apart.FOLLOWS)
+            return _apart("no package brings it", which)
         who = f"{seen.package} {seen.version}"
         deed = self._deed(seen.package, after.ctime)
         if seen.words and seen.config:
@@ -293,6 +297,17 @@ class Bench:
         if level < Level.SIGNED and not stat.S_ISREG(after.mode):
             level = Level.LISTED
         return Judged(f"{who} brings it", deed, level)
+
+    def _follows(self, after: FileFact | SetIdFact, seen: Seen) -> bool:
+        """Whether it came with the work on the package that it follows from, and is no more than that."""
+        deeds = self._answer.deeds if not seen.of else filter(None, [self._deed(seen.of)])
+        if not any(_within(after.ctime, one.begin, one.over or one.ended) for one in deeds):
+            return False
+        if after.uid or isinstance(after, SetIdFact) or after.unstable:
+            return False
+        if stat.S_ISLNK(after.mode):
+            return _is_led(after, seen.leads)
+        return stat.S_IMODE(after.mode) == 0o644 and not after.gid and not seen.of
 
     def _forged(self, package: str, deed: Deed) -> str:
         """A clause, if the digests of a package are not those that came with it."""

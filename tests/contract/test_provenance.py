@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import json
 import os
 import shutil
 import time
@@ -22,7 +23,7 @@ from hostguardd.engine.outcome import drift_of
 from hostguardd.host.atwork import AtWork
 from hostguardd.host.bundle import image
 from hostguardd.packages.clerk import survey
-from hostguardd.packages.evidence import Question
+from hostguardd.packages.evidence import NEXT_RUN, Question
 from hostguardd.packages.judging import Apart, Bench, asked
 from hostguardd.packages.make import packages_of
 from tests import packaged, rights
@@ -385,6 +386,17 @@ class TestDpkg(Updates):
         watched.update()
         assert loud(watched.told())["/usr/bin/trial1"] == "high"
 
+    def test_a_diversion_of_settings_vouches_for_nothing_that_differs(
+        self, watched: Watched, root: Path, made: Path
+    ) -> None:
+        """Not even as settings of an administrator's: he leads the package's own out of the way of his."""
+        self.install(root, made, "1.1", 1)
+        (root / "var/lib/dpkg/diversions").write_text("/etc/trial1.conf\n/etc/cron.d/planted\n:\n")
+        (root / "etc/cron.d/planted").write_text("* * * * * root /tmp/evil\n")
+        (root / "etc/trial1.conf").write_text("mine\n")
+        watched.update()
+        assert "/etc/cron.d/planted" in loud(watched.told())
+
     def test_settings_that_were_left_are_purged_quietly(
         self, watched: Watched, root: Path, made: Path
     ) -> None:
@@ -448,6 +460,57 @@ class TestDpkg(Updates):
         deb = packaged.deb(tmp_path, "pulls", {"usr/share/trial9/1": (0o644, b"1")})
         watched.update(lambda: packaged.install(root, deb))
         assert "/var/lib/dpkg/status" in paths(quiet(watched.told()))
+
+    def test_what_follows_from_packages_alone_is_one_alert(
+        self, watched: Watched, root: Path, tmp_path: Path
+    ) -> None:
+        """Links that its script makes, and the linker's cache; and links like these that lead elsewhere."""
+        unit = b"[Service]\n[Install]\nWantedBy=multi-user.target\nAlias=other.service\n"
+        library = next(Path("/usr/lib").glob("*-linux-gnu*/libresolv.so.2")).read_bytes()
+        system = "$DPKG_ROOT/etc/systemd/system"
+        script = f"""#!/bin/sh
+set -e
+mkdir -p {system}/multi-user.target.wants {system}/sysinit.target.wants
+for at in multi-user.target.wants/linked.service sysinit.target.wants/linked.service other.service; do
+    ln -sf /lib/systemd/system/linked.service {system}/$at
+done
+ln -sf /etc/systemd/system/evil.service {system}/multi-user.target.wants/evil.service
+ln -sf /usr/lib/systemd/system/old.service {system}/multi-user.target.wants/old.service
+update-alternatives --root $DPKG_ROOT --install /usr/bin/pick pick /usr/bin/linked 10
+ln -sf /usr/bin/site-tool $DPKG_ROOT/etc/alternatives/evil
+ldconfig -r $DPKG_ROOT
+"""
+        old = packaged.deb(tmp_path, "old", {"usr/lib/systemd/system/old.service": (0o644, unit)})
+        packaged.install(root, old)
+        watched.update()
+        quiet(watched.told())
+        time.sleep(NEXT_RUN + 2.2)
+        tree = {
+            "usr/bin/linked": (0o755, b"#!/bin/sh\n"),
+            "lib/systemd/system/linked.service": (0o644, unit),
+            "usr/lib/libresolv.so.2": (0o644, library),
+        }
+        deb = packaged.deb(tmp_path, "linked", tree, scripts={"postinst": script})
+        watched.update(lambda: packaged.install(root, deb))
+        told = watched.told()
+        (group,) = (
+            one for one in told if one["message"].startswith("Led to packages, and no package vouches")
+        )
+        assert {one["key"] for one in group["hostguard"]["members"]} == {
+            "/etc/systemd/system/multi-user.target.wants/linked.service", "/etc/systemd/system/other.service",
+            "/etc/alternatives/pick", "/usr/bin/pick", "/etc/ld.so.cache",
+        }  # fmt: skip
+        assert group["hostguard"]["severity"] in ("high", "critical")
+        others = json.dumps(
+            [one for one in told if one is not group and one["hostguard"]["kind"] != "transaction"]
+        )
+        for path in (
+            "/etc/systemd/system/multi-user.target.wants/evil.service",
+            "/etc/systemd/system/multi-user.target.wants/old.service",
+            "/etc/systemd/system/sysinit.target.wants/linked.service", "/etc/alternatives/evil",
+        ):  # fmt: skip
+            assert f'"{path}"' in others, path
+        assert {"unexplained"} == {watched.stories()[one["key"]][0] for one in group["hostguard"]["members"]}
 
     def test_a_package_that_was_struck_off_the_list_was_not_removed(
         self, watched: Watched, root: Path, made: Path

@@ -127,6 +127,12 @@ def test_what_scripts_made_and_what_the_administrator_keeps_is_told_beside(
     for path in ("/usr/lib/trial-made", "/etc/trial-made.conf", "/etc/trial-00.conf"):
         assert f'"{path}"' in named, path
     assert own(found)["/usr/lib/trial-made"] == "high"
+    (follows,) = (one for one in found if one["message"].startswith("Led to packages"))
+    assert {one["key"] for one in follows["hostguard"]["members"]} >= {
+        "/etc/alternatives/trial-pick",
+        "/usr/bin/trial-pick",
+        "/etc/systemd/system/multi-user.target.wants/trial-00.service",
+    }
 
 
 def test_without_a_package_manager_each_is_loud_at_once(told: dict[str, list[dict[str, Any]]]) -> None:

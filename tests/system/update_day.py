@@ -24,7 +24,13 @@ LAST = f"trial-{COUNT - 1:02d}"
 PATIENCE = 60.0
 
 SLOW = "#!/bin/sh\ntouch /run/reached\nwhile [ -e /run/wait ]; do sleep 0.1; done\n"
-MAKES = "#!/bin/sh\necho made > /usr/lib/trial-made\necho made > /etc/trial-made.conf\n"
+MAKES = """#!/bin/sh
+echo made > /usr/lib/trial-made
+echo made > /etc/trial-made.conf
+update-alternatives --install /usr/bin/trial-pick trial-pick /usr/bin/trial-00 10
+deb-systemd-helper enable trial-00.service
+ldconfig
+"""
 
 result: dict[str, Any] = {"parts": {}}
 
@@ -50,7 +56,7 @@ def package(name: str, version: str, postinst: str = "", files: int = FILES) -> 
         f"usr/bin/{name}": (f"#!/bin/sh\necho {name} {version}\n", 0o755),
         f"usr/lib/{name}/lib.so.{version}": (f"\x7fELF {version}", 0o644),
         f"usr/lib/systemd/system/{name}.service": (
-            f"[Service]\nExecStart=/usr/bin/{name} {version}\n",
+            f"[Service]\nExecStart=/usr/bin/{name} {version}\n[Install]\nWantedBy=multi-user.target\n",
             0o644,
         ),
         f"etc/{name}.conf": (f"version = {version}\n", 0o644),

@@ -695,10 +695,9 @@ def test_what_was_done_before_the_first_baseline_is_part_of_it(bench: Bench) -> 
 
 
 def by_script(package: str, holder: int = DPKG.pid) -> Actor:
+    command = f"/bin/sh\0/var/lib/dpkg/info/{package}.postinst\0configure\0".encode()
     parents = (
-        Link(
-            813, b"/usr/bin/dash", f"/bin/sh\0/var/lib/dpkg/info/{package}.postinst\0configure\0".encode(), 0
-        ),
+        Link(813, b"/usr/bin/dash", command, 0),
         Link(holder, b"/usr/bin/dpkg", b"dpkg\0", 0),
     )
     who = Who((900, 1), 900, b"/usr/bin/ln", b"ln\0", 0, 0, 1000, 3, None, None, parents)
@@ -707,10 +706,10 @@ def by_script(package: str, holder: int = DPKG.pid) -> Actor:
 
 def test_what_scripts_make_is_one_alert_as_loud_as_the_loudest(bench: Bench) -> None:
     made = (
-        b"/etc/ssl/certs/ca-certificates.crt", b"/etc/ld.so.cache", b"/etc/systemd/system/x.wants/tool.service",
+        b"/etc/ssl/certs/ca-certificates.crt", b"/etc/ld.so.cache", b"/etc/systemd/system/x.wants/a.service",
     )  # fmt: skip
     for path in made:
-        bench.actors[path] = by_script("tool" if b"tool" in path else "ca-certificates")
+        bench.actors[path] = by_script("tool" if b"systemd" in path else "ca-certificates")
     bench.actors[b"/usr/lib/planted"] = by_script("tool", holder=4711)
     bench.managers.working = DPKG
     bench.brings(b"/usr/bin/tool")
