@@ -17,6 +17,7 @@ from hostguardd.actors.model import (
     Confidence,
     Deed,
     Link,
+    Peer,
     Presence,
     Rung,
     Unattributed,
@@ -41,7 +42,7 @@ def somebody(
     uid = {"root": 0}.get(user, 1000)
     who = Who(
         (pid, 1), pid, b"/usr/bin/vim", b"vim\0x\0", 0, 0, uid, session, b"pts0", unit or b"session-3.scope",
-        (Link(pid - 1, b"/usr/bin/sudo", b"sudo\0", 0), Link(1, None, None, 0)), b"192.0.2.7",
+        (Link(pid - 1, b"/usr/bin/sudo", b"sudo\0", 0), Link(1, None, None, 0)), Peer(b"192.0.2.7"),
     )  # fmt: skip
     return lambda: Actor(Rung.AUDIT, Confidence.CERTAIN, who, Deed.WRITTEN, 1)
 
