@@ -23,7 +23,7 @@ class Confidence(Enum):
     LIKELY = "likely"
     """Only this process had the file open for writing at the time of its last change; or it ran another
     program about then, and which of them did it is told by what it opened to run, which it need not have
-    run."""
+    run, or by what it is called in a root that may be one of its own."""
     CIRCUMSTANCE = "circumstance"
     """Nobody is named: who was logged in then."""
     NONE = "none"

@@ -50,10 +50,11 @@ class Naming:
             if above is not None:
                 links = (table.link(above), *table.links(above))
                 below = below or above
+        seen = _called_so(event, process)
         who = Who(
             (event.pid, process.started if process is not None else _alike(event)),
             event.pid,
-            event.exe if _called_so(event, process) else None,
+            event.exe or None if seen is not False else None,
             command or event.title,
             event.uid,
             event.euid,
@@ -62,6 +63,7 @@ class Naming:
             event.tty,
             unit,
             links,
+            guessed=seen is None,
         )
         return self._with_origin(who, below)
 
@@ -75,13 +77,13 @@ class Naming:
         return self._whos.setdefault(who, who)  # one process touches much
 
 
-def _called_so(event: Event, process: Process | None) -> bool:
-    """Whether nothing speaks against the program's name: the record has it as the caller's own root has
-    it."""
+def _called_so(event: Event, process: Process | None) -> bool | None:
+    """Whether the program has that name here: the record has it as the caller's own root has it, who may
+    have made a root in which any program has any name. None: it was gone before that could be seen."""
     if process is None or process.image.exe is None:
-        return bool(event.exe)
+        return None
     before = None if process.before is None else process.before.exe
-    return bool(event.exe) and event.exe in (process.image.exe, before)
+    return event.exe in (process.image.exe, before)
 
 
 def _alike(event: Event) -> int:

@@ -182,6 +182,29 @@ static void inherited(const char *file, int through)
     waitpid(pid, NULL, 0);
 }
 
+/* Whoever opened it has it taken out of their hands, and closes it last. */
+static void taken(const char *file)
+{
+    int ready[2], ask[2], fd;
+    char byte;
+    must(!pipe(ready) && !pipe(ask), "pipe");
+    pid_t pid = fork();
+    if (!pid) {
+        close(ask[1]);
+        fd = open(file, O_RDWR);
+        must(write(ready[1], &fd, sizeof fd) == sizeof fd && read(ask[0], &byte, 1) == 0, "pipe");
+        _exit(0);
+    }
+    must(read(ready[0], &fd, sizeof fd) == sizeof fd, "pipe");
+    fd = syscall(SYS_pidfd_getfd, syscall(SYS_pidfd_open, pid, 0), fd, 0);
+    if (fd < 0) _exit(77);
+    say(getpid());
+    append(fd);
+    close(fd);
+    close(ask[1]);
+    waitpid(pid, NULL, 0);
+}
+
 /* The change is made, and then another program runs under the same pid: what it is now did not do it. */
 static void then_another(const char *file)
 {
@@ -212,12 +235,12 @@ static void phantom_before(const char *file, const char *innocent)
 }
 
 /* In a mount namespace of our own we are called as another program is. */
-static void mounted_over(const char *file, const char *innocent, const char *self)
+static void mounted_over(const char *file, const char *innocent, const char *self, const char *how)
 {
     if (unshare(CLONE_NEWUSER | CLONE_NEWNS) && unshare(CLONE_NEWNS)) _exit(77);
     must(!mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL), "private");
     must(!mount(self, innocent, NULL, MS_BIND, NULL), "bind");
-    execl(innocent, innocent, "slowly", file, (char *)NULL);
+    execl(innocent, innocent, how, file, (char *)NULL);
     must(0, innocent);
 }
 
@@ -300,7 +323,8 @@ int main(int count, char **words)
     IS("then-another") then_another(file);
     IS("phantom") phantom(file, more);
     IS("phantom-before") phantom_before(file, more);
-    IS("mounted-over") mounted_over(file, more, words[0]);
+    IS("mounted-over") mounted_over(file, more, words[0], words[4]);
+    IS("taken") taken(file);
     IS("traced") traced(file);
     IS("chain") chain(file, atoi(more), words[0]);
     IS("logged-in") logged_in(file, more);
