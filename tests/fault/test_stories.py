@@ -29,7 +29,7 @@ from hostguardd.store.database import Database
 from hostguardd.store.stories import Stories
 from hostguardd.story import Cause, Story
 from tests.daemon import guarding, until
-from tests.fault.test_change_windows import ask, expect
+from tests.fault.test_change_windows import ask, expect, full
 from tests.fault.test_engine import Inside
 
 NOT_SEEN = Unattributed("2 processes could have made this change", Rung.FANOTIFY)
@@ -247,6 +247,29 @@ def test_a_finding_that_was_shown_in_another_group_is_not_accepted_with_it(insid
         assert done["left"] == 1
         assert found(inside).keys() == {"b"}
         assert "(1 changes: 1 medium; 1 in login sessions)" in inside.told("baseline.approved")["message"]
+
+
+def test_nothing_is_approved_that_nobody_would_be_told_of(inside: Inside) -> None:
+    with inside.running():
+        by = told(inside).by
+        by |= {"a": somebody()}
+        write(inside, "new\n", "a")
+        id, session = id_of(inside, "a"), found(inside)["a"]["story"]["group"]
+        token, shown = ask(inside, "review")["token"], ask(inside, "group", ids=[session])["token"]
+        before, inside.engine.log.append = inside.engine.log.append, full  # type: ignore[method-assign]
+        (inside.tree / "b").write_text("new\n")
+        until(lambda: inside.engine.announcer.unwritable, "the log cannot be written")
+        for call, args in (
+            ("approve", {"token": token}),
+            ("accept", {"ids": [id]}),
+            ("group-accept", {"ids": [session], "token": shown}),
+            ("rollback", {"number": 1}),
+        ):
+            assert "alerts cannot be written" in ask(inside, call, **args)["error"]["message"]
+        assert [one["number"] for one in ask(inside, "history")["generations"]] == [1]
+        inside.engine.log.append = before  # type: ignore[method-assign]
+        inside.hears(inside.tree / "b", "opened")
+        assert ask(inside, "accept", ids=[id])["accepted"] == [id]
 
 
 def write_story(inside: Inside, id: str, story: Story) -> None:
