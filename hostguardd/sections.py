@@ -140,7 +140,15 @@ class ListenersConfig:
 
     unix: bool = field(default=True, metadata=reads(boolean))
     ignore_unix: tuple[bytes, ...] = field(
-        default=(b"/tmp/ssh-*/**", b"/run/user/**", b"@/tmp/**"), metadata=reads(many(path_glob))
+        # Of abstract names only those of desktops: whoever may listen may choose a name.
+        default=(
+            b"/tmp/ssh-*/**",
+            b"/run/user/**",
+            b"@/tmp/.X11-unix/X*",
+            b"@/tmp/.ICE-unix/*",
+            b"@/tmp/dbus-*",
+        ),
+        metadata=reads(many(path_glob)),
     )
     udp_settle: float = field(default=5.0, metadata=reads(duration(0, 3600)))
     missing: float = field(default=30.0, metadata=reads(duration(0, 3600)))

@@ -279,9 +279,15 @@ def test_an_owner_we_may_not_see_is_unknown_and_blind(watcher: Watcher) -> None:
 def test_ignored_unix_sockets_are_no_facts(watcher: Watcher) -> None:
     watcher.host.listen("unix", b"/tmp/ssh-XYZ/agent.1", 0, watcher.sshd)
     watcher.host.listen("unix", b"/run/user/1000/bus", 0, watcher.sshd)
+    watcher.host.listen("unix", b"@/tmp/.X11-unix/X0", 0, watcher.sshd)
     watcher.host.listen("unix", b"/run/docker.sock", 0, watcher.sshd)
+    watcher.host.listen("unix", b"@/tmp/.hidden/X0", 0, watcher.sshd)
     watcher.wait(POLL)
-    assert sorted(watcher.facts) == [b"tcp 0.0.0.0:22", b"unix /run/docker.sock"]
+    assert sorted(watcher.facts) == [
+        b"tcp 0.0.0.0:22",
+        b"unix /run/docker.sock",
+        b"unix @/tmp/.hidden/X0",
+    ]
 
 
 def test_unix_sockets_can_be_left_out() -> None:
