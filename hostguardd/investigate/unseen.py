@@ -34,7 +34,7 @@ DENIED: Final = (os.strerror(errno.EACCES), os.strerror(errno.EPERM))
 (too many names, a damaged file), and those stand for themselves: root may see no more."""
 
 _PATH = re.compile(r"(?:\A|\s)(/.*)", re.DOTALL)
-_FIRST = re.compile(r"/\S*")
+_FIRST = re.compile(r"(?<!\S)/[^\s:,;]*")
 
 
 class Told(NamedTuple):
@@ -59,10 +59,10 @@ def together(found: Iterable[Told]) -> list[Told]:
 
 
 def _place(one: Unseen) -> str:
-    """The path that it is about, "" for none: the end of its scope, or where its reason begins."""
+    """The path that it is about, "" for none: the end of its scope, or the first in its reason."""
     if found := _PATH.search(one.scope):
         return found[1]
-    found = _FIRST.match(one.reason)
+    found = _FIRST.search(one.reason)
     return found[0] if found else ""
 
 
