@@ -7,6 +7,8 @@ check itself tells of names them all.
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple
@@ -27,8 +29,12 @@ KINDS: Final = (
 )
 """(what places are called, how their paths begin), the first that fits."""
 
+DENIED: Final = (os.strerror(errno.EACCES), os.strerror(errno.EPERM))
+"""What the kernel says to whoever may not. An ordinary user is sent to root for other reasons as well
+(too many names, a damaged file), and those stand for themselves: root may see no more."""
+
 _PATH = re.compile(r"(?:\A|\s)(/.*)", re.DOTALL)
-_FIRST = re.compile(r"/\S*")
+_FIRST = re.compile(r"(?<!\S)/[^\s:,;]*")
 
 
 class Told(NamedTuple):
@@ -45,17 +51,18 @@ def together(found: Iterable[Told]) -> list[Told]:
         once.setdefault(told.unseen, told)
     groups: dict[object, list[Told]] = {}
     for one, told in once.items():
-        path = _place(one) if one.remedy == SUDO else ""
+        refused = one.remedy == SUDO and any(word in one.reason for word in DENIED)
+        path = _place(one) if refused else ""
         kind: object = next((kind for kind, pattern in KINDS if pattern.match(path)), one)
         groups.setdefault(kind, []).append(told)
     return [group[0] if len(group) == 1 else _line(str(key), group) for key, group in groups.items()]
 
 
 def _place(one: Unseen) -> str:
-    """The path that it is about, "" for none: the end of its scope, or where its reason begins."""
+    """The path that it is about, "" for none: the end of its scope, or the first in its reason."""
     if found := _PATH.search(one.scope):
         return found[1]
-    found = _FIRST.match(one.reason)
+    found = _FIRST.search(one.reason)
     return found[0] if found else ""
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 Data: TypeAlias = Mapping[str, Any]
 
 WORDS: Final = 3
-"""Words of a name that a sentence may begin without, and one more."""
+"""How often a name is looked for, each time without its first word."""
 
 
 class Alike(NamedTuple):

@@ -206,10 +206,11 @@ def test_what_root_alone_may_look_at_is_one_line_for_each_kind_of_place() -> Non
     whose = Unseen("sshkey root", "/root/.ssh/authorized_keys cannot be read: Permission denied", SUDO)
     alone = Unseen("log /var/log/btmp", "this log cannot be read: Permission denied", SUDO)
     away = Unseen("/root/far", "it lies on the network")
-    found = inquiries.inquiry({}, unseen={"hidden": denied, "accounts": [whose, alone, away]})
+    many = Unseen("/home/b", "holds more than 5000 names", SUDO)  # which root would not see, either
+    found = inquiries.inquiry({}, unseen={"hidden": denied, "accounts": [whose, alone, away, many]})
     report = build(found, inquiries.about(root=False), inquiries.CHECKS)
     told = {one["scope"]: one for one in report["unseen"]}
-    assert list(told) == ["homes", "log /var/log/btmp", "/root/far", "temporary folders"]
+    assert list(told) == ["homes", "log /var/log/btmp", "/root/far", "/home/b", "temporary folders"]
     assert told["log /var/log/btmp"]["reason"] == alone.reason
     assert told["homes"]["reason"] == (
         "3 places that root alone may look into: /root, /home/a b/.ssh, /root/.ssh/authorized_keys"
@@ -217,5 +218,6 @@ def test_what_root_alone_may_look_at_is_one_line_for_each_kind_of_place() -> Non
     assert told["temporary folders"]["reason"].startswith("50 places that root alone may look into: /tmp/x0")
     assert told["temporary folders"]["reason"].endswith(" and 46 more")
     assert {one["remedy"] for one in report["unseen"]} == {SUDO, ""}
-    assert "4 things could not be looked at" in report["headline"][2]
-    assert sum(len(check["unseen"]) for check in report["checks"]) == 56
+    assert told["/home/b"]["reason"] == many.reason
+    assert "5 things could not be looked at" in report["headline"][2]
+    assert sum(len(check["unseen"]) for check in report["checks"]) == 57
