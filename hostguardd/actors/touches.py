@@ -30,7 +30,7 @@ class Touches:
         self._by_key: dict[Key, deque[Touch]] = {}
         self._thinned: dict[Key, int] = {}
         self.since = 0
-        """Wall-clock nanoseconds from which on nothing was dropped, but of `kept_since`'s names."""
+        """Wall-clock nanoseconds from which on nothing was dropped to make room for other names."""
 
     def __len__(self) -> int:
         return len(self._order)

@@ -54,7 +54,7 @@ class Naming:
         who = Who(
             (event.pid, process.started if process is not None else _alike(event)),
             event.pid,
-            event.exe or None if seen is not False else None,
+            None if seen is False else event.exe or None,
             command or event.title,
             event.uid,
             event.euid,

@@ -22,7 +22,6 @@ from typing import Final
 from ..actors import procevents
 from ..actors.attribution import APPEARS, SLACK, attribute, explaining
 from ..actors.auditrecords import KEY
-from ..actors.fanevents import Handle
 from ..actors.handles import FLOODED
 from ..actors.lineage import is_sshd
 from ..actors.model import Actor, Answer, Change, Confidence, Deed, Presence, Process, Rung, Unattributed
@@ -307,8 +306,8 @@ class Witness:
             found = [self._audit.bounded(one) for one in found]
             answer = attribute(found, change, ctime, since, seen)
             answer = self._doubted(answer, ctime, self.touches.kept_since(keys))
-            if isinstance(answer, Actor) and ctime is not None and self.rungs.files is not None:
-                return self._alone(answer, self.rungs.files.handle(path), path, change, ctime)
+            if isinstance(answer, Actor) and ctime is not None:
+                return self._alone(answer, path, change, ctime)
             return answer
 
     def _doubted(self, answer: Answer, ctime: int | None, kept: int) -> Answer:
@@ -331,16 +330,17 @@ class Witness:
                 return Unattributed(reason, rung, (answer.who,) if isinstance(answer, Actor) else ())
         return answer
 
-    def _alone(self, answer: Actor, file: Handle | None, path: bytes, change: Change, ctime: int) -> Answer:
+    def _alone(self, answer: Actor, path: bytes, change: Change, ctime: int) -> Answer:
         """Nobody is named for what another may have done right after them: by another name of the file, or
-        in memory, which is told only when it is given back. What comes to a name has changed hands."""
+        in memory, which is told only when it is given back. What was moved here, others may have made."""
         who, moved = answer.who, answer.deed & APPEARS
-        if file and not moved and (reason := self._files.handles.doubt(file, who.pid, change, ctime)):
+        file = None if moved or self.rungs.files is None else self.rungs.files.handle(path)
+        if file and (reason := self._files.handles.doubt(file, who.pid, change, ctime)):
             return Unattributed(reason, answer.rung, (who,))
         if not explaining(change) & Deed.HELD:
             return answer
         written = self._host.open_to_write(path)
-        if written is False:
+        if written is False or (written is None and answer.rung is Rung.AUDIT):
             return answer
         inode, _ = self._host.place(path)
         if written and inode and not self._host.holds(who.pid, inode):

@@ -14,14 +14,15 @@ import stat
 
 
 def open_to_write(path: bytes) -> bool | None:
-    """None when it cannot be told: not a regular file, nor ours (CAP_LEASE), a file system without leases."""
+    """None when it cannot be told: it is not ours (CAP_LEASE), or its file system has no leases. What is no
+    regular file has no content to write."""
     try:
         place = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return None
     try:
         if not stat.S_ISREG(os.fstat(place).st_mode):
-            return None
+            return False
         flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOATIME | os.O_CLOEXEC
         file = os.open(b"/proc/self/fd/%d" % place, flags)
     except OSError:

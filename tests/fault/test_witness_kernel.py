@@ -20,6 +20,7 @@ from hostguardd.engine.witness import Witness
 from hostguardd.host import auditlink, proclink
 from hostguardd.host.audit import Status
 from hostguardd.host.kernel import Audit, LinuxKernel
+from hostguardd.host.leases import open_to_write
 from hostguardd.host.proclink import CONNECTOR, ProcLink
 from hostguardd.host.procread import ProcReader
 from hostguardd.host.witnesses import LinuxWitnesses
@@ -124,6 +125,18 @@ def test_what_is_held_open(tmp_path: Path) -> None:
         seen = path.stat()
         assert ProcReader().holds(os.getpid(), (seen.st_dev, seen.st_ino))
     assert not ProcReader().holds(os.getpid(), (seen.st_dev, seen.st_ino))
+
+
+def test_what_is_open_for_writing(tmp_path: Path) -> None:
+    path, link = tmp_path / "file", tmp_path / "link"
+    link.symlink_to(path)
+    with path.open("w"):
+        assert open_to_write(os.fsencode(path))
+        assert open_to_write(os.fsencode(link)) is False, "no file"
+    with path.open():
+        assert open_to_write(os.fsencode(path)) is False
+    path.unlink()
+    assert open_to_write(os.fsencode(path)) is None
 
 
 # -- losses ------------------------------------------------------------------------------------------

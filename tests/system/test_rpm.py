@@ -225,6 +225,14 @@ def test_rpmlint_has_no_complaint(package: Path) -> None:
     assert " 0 errors, 0 warnings" in ran.stdout, ran.stdout
 
 
+def test_what_lets_alerts_name_somebody_is_there_and_in_force_for_nobody(package: Path) -> None:
+    """Whether the kernel is asked who did what is the administrator's to say."""
+    listed = subprocess.run(["rpm", "-qlp", package], capture_output=True, text=True, check=True).stdout
+    for name in ("hostguardd.rules", "fanotify.conf"):
+        places = [one for one in listed.splitlines() if name in one]
+        assert places == [f"/usr/share/doc/hostguardd/{name}"]
+
+
 def test_it_is_installed_whole(result: dict[str, Any]) -> None:
     assert result["install"]["code"] == 0, result["install"]["said"]
     assert not result["install"]["said"]
