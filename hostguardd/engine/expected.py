@@ -185,7 +185,8 @@ class Windows:
         now, own = self._clock.wall(), tuple(self._own())
         for window in live:
             if window.id in possible and (change.event == "cleared" or covers(window, finding, now, own)):
-                return replace(change, story=Story(Cause.WINDOW, f"expected: {window.reason}", window.id))
+                because = f"{window.reason} (window {window.id})"
+                return replace(change, story=Story(Cause.WINDOW, because, window.id))
         return change
 
     def quiet(self, alerts: Iterable[Alert], window: str) -> list[Alert]:
