@@ -48,8 +48,8 @@ class Window:
 
     `opened`, `until` (when it is to end) and `closed` (when it did, 0: not yet) are wall-clock nanoseconds.
     `whole`: nothing was left unseen when it opened, and since then nothing could become news by itself.
-    `boot` and `deadline`: until which CLOCK_BOOTTIME of which boot it lasts. `left`: how much of it was left
-    when that was last written down. `outside`: how many findings were told outside it meanwhile.
+    `begun` and `deadline`: from and until which CLOCK_BOOTTIME of which `boot` it lasts. `left`: how much of it
+    was left when that was last written down. `outside`: how many findings were told outside it meanwhile.
     """
 
     id: str
@@ -60,6 +60,7 @@ class Window:
     until: int
     whole: bool
     boot: str = ""
+    begun: int = 0
     deadline: int = 0
     left: int = 0
     closed: int = 0
@@ -175,15 +176,15 @@ def pack(window: Window) -> str:
         {
             "id": window.id, "actor": window.actor, "reason": window.reason,
             "paths": [path.hex() for path in window.paths], "opened": window.opened, "until": window.until,
-            "whole": window.whole, "boot": window.boot, "deadline": window.deadline, "left": window.left,
-            "closed": window.closed, "outside": window.outside, "ended": window.ended,
+            "whole": window.whole, "boot": window.boot, "begun": window.begun, "deadline": window.deadline,
+            "left": window.left, "closed": window.closed, "outside": window.outside, "ended": window.ended,
         }
     )  # fmt: skip
 
 
 _TYPES: Final = {
     "id": str, "actor": str, "reason": str, "opened": int, "until": int, "whole": bool, "boot": str,
-    "deadline": int, "left": int, "closed": int, "outside": int, "ended": bool,
+    "begun": int, "deadline": int, "left": int, "closed": int, "outside": int, "ended": bool,
 }  # fmt: skip
 
 

@@ -33,7 +33,12 @@ TOLD = 1_795_442_550 * 10**9
 SESSION = Story(Cause.SESSION, "root by sudo, logged in as alice from 192.0.2.7", actor=ALICE, told=TOLD)
 UNKNOWN = Story(actor=NOBODY, told=TOLD)
 PACKAGE = Story(Cause.PACKAGE, "curl 8.1-2 brings it", "t4f1", "signed", ALICE, TOLD)
-WINDOW = Story(Cause.WINDOW, "expected: deploy 42", "w3f2c1a", actor=NOBODY, told=TOLD)
+WINDOW = Story(Cause.WINDOW, "deploy 42 (window w3f2c1a)", "w3f2c1a", actor=NOBODY, told=TOLD)
+OPEN_WINDOW: Mapping[str, Any] = {
+    "id": "w3f2c1a", "actor": "root (uid 0), login uid 1000 alice", "reason": "deploy 42",
+    "paths": ["/srv/app"],
+    "opened": ago(minutes=9), "until": ago(minutes=-21), "state": "open", "outside": 0,
+}  # fmt: skip
 MIXED = after(UNKNOWN, replace(SESSION, told=TOLD + 10**9))
 
 

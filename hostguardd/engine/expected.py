@@ -108,6 +108,7 @@ class Windows:
             until=now + length,
             whole=self._whole(),
             boot=self._boot(),
+            begun=self._clock.boot(),
             deadline=self._clock.boot() + length,
             left=length,
         )
@@ -123,7 +124,7 @@ class Windows:
         """Let a window be open for so long from now. All in all it is open no longer than one may be."""
         window, length = self._still_open(id), self._length(seconds)
         now = self._clock.wall()
-        if now < window.opened or now - window.opened + length > self._longest() * SECOND:
+        if self._clock.boot() - window.begun + length > self._longest() * SECOND:
             raise UsageError(
                 f"window {id} would be open for longer since it was opened than [windows] longest allows"
                 f" ({self._longest():g} s): announce the rest anew"
@@ -185,7 +186,8 @@ class Windows:
         now, own = self._clock.wall(), tuple(self._own())
         for window in live:
             if window.id in possible and (change.event == "cleared" or covers(window, finding, now, own)):
-                return replace(change, story=Story(Cause.WINDOW, f"expected: {window.reason}", window.id))
+                because = f"{window.reason} (window {window.id})"
+                return replace(change, story=Story(Cause.WINDOW, because, window.id))
         return change
 
     def quiet(self, alerts: Iterable[Alert], window: str) -> list[Alert]:
@@ -221,15 +223,22 @@ class Windows:
             self._ended(window)  # before its last look: what that would have found is told as ever
             return
         if boot and boot == window.boot:
-            left = window.deadline - self._clock.boot()
+            begun, left = window.begun, window.deadline - self._clock.boot()
         else:
+            begun = self._clock.boot() - (now - window.opened)
             left = min(window.until - now, window.left) if now >= window.opened else 0
         left = min(left, int(self._longest() * SECOND))
         if left <= 0:
             self._ended(replace(window, closed=min(window.until, now)))
             return
         window = replace(
-            window, until=now + left, deadline=self._clock.boot() + left, left=left, boot=boot, whole=False
+            window,
+            until=now + left,
+            begun=begun,
+            deadline=self._clock.boot() + left,
+            left=left,
+            boot=boot,
+            whole=False,
         )
         try:
             self._announce("window.resumed", window, window.actor, left)

@@ -20,8 +20,9 @@ from ..model import FileFact, Finding, SetIdFact
 from ..packages.evidence import Question, Seen
 from ..packages.interface import Level
 from ..record import clean, escape, timestamp
-from ..store.findings import OPEN
+from ..store.findings import ACCEPTED, OPEN
 from ..story import Story
+from ..windows import window_json
 from .engine import Engine
 from .judges import answer
 from .reading import aside
@@ -55,6 +56,8 @@ def explain(engine: Engine, job: Job) -> None:
         "techniques": named(finding.verdict.technique),
         "related": related,
         "more_related": more,
+        "window": _window(engine, story),
+        "accepted": _accepted(engine, id) if status == ACCEPTED else None,
     }
     subject, root = finding.drift.subject, engine.host.files.root
     if not isinstance(subject, FileFact | SetIdFact):
@@ -62,6 +65,25 @@ def explain(engine: Engine, job: Job) -> None:
         return
     path = subject.path
     aside(job, lambda: job.finish({**known, "package": evidence(root, path)}))
+
+
+def _window(engine: Engine, story: Story) -> Mapping[str, Any] | None:
+    """The change window that it is part of, as long as that is listed."""
+    return next((window_json(one) for one in engine.windows.all() if one.id == story.act), None)
+
+
+def _accepted(engine: Engine, id: str) -> Mapping[str, Any] | None:
+    """The generation into which somebody took it, as long as that is kept."""
+    at = engine.findings.closed(id)
+    for made in engine.baseline.history():
+        if made.at == at:
+            return {
+                "number": made.number,
+                "at": timestamp(made.at),
+                "actor": made.actor,
+                "reason": made.reason,
+            }
+    return None
 
 
 def story_json(story: Story) -> dict[str, Any]:

@@ -40,6 +40,12 @@ ACCEPT: Final[Mapping[str, str]] = {
     "session": "--session {group}",
 }  # fmt: skip
 
+UNASKED: Final[Mapping[str, str]] = {
+    "listener": "the program that listens is named below",
+    "process": "the program is named below",
+    "account": "who wrote the table is told of the file that differs, such as /etc/passwd",
+}
+
 MOST_PARENTS: Final = 12
 
 
@@ -57,6 +63,7 @@ def explain(paper: Paper, data: Data) -> list[str]:
     rows = [
         ("id", finding.get("id")),
         ("status", f"{finding.get('status', 'open')}, against generation {finding.get('generation')}"),
+        ("accepted", _accepted(paper, as_map(data.get("accepted")))),
         ("explained", _explained(story)),
     ]
     lines += ["", *_rows(paper, rows)]
@@ -64,11 +71,11 @@ def explain(paper: Paper, data: Data) -> list[str]:
     if changed:
         lines += ["", title(paper, "What differs"), *changes(paper, finding, changed, 2, whole=True)]
     lines += _section(paper, "When", _when(paper, data))
-    lines += _who(paper, story)
+    lines += _who(paper, story, str(finding.get("kind")))
     lines += _section(paper, "Part of", _part(paper, data))
     lines += _section(paper, "Package", _package(finding, data.get("package"), story))
     lines += _section(paper, "What it may mean", _meaning(finding))
-    lines += ["", title(paper, "What to do"), *_next(paper, finding, story)]
+    lines += ["", title(paper, "What to do"), *_next(paper, finding, story, as_map(data.get("window")))]
     lines += everything(paper, finding, changed)
     if finding.get("diff"):
         lines += ["", title(paper, "Text"), *unified(paper, str(finding["diff"]))]
@@ -85,6 +92,13 @@ def _rows(paper: Paper, rows: Rows) -> list[str]:
 def _section(paper: Paper, name: str, rows: Rows) -> list[str]:
     lines = _rows(paper, rows)
     return ["", title(paper, name), *lines] if lines else []
+
+
+def _accepted(paper: Paper, made: Data) -> str:
+    if not made:
+        return ""
+    reason = f": {made['reason']}" if made.get("reason") else ""
+    return f"{paper.when(made.get('at'))} by {made.get('actor')}, as generation {made.get('number')}{reason}"
 
 
 def _explained(story: Data) -> str:
@@ -119,7 +133,7 @@ def _when(paper: Paper, data: Data) -> Rows:
 # -- who ---------------------------------------------------------------------------------------------
 
 
-def _who(paper: Paper, story: Data) -> list[str]:
+def _who(paper: Paper, story: Data, kind: str) -> list[str]:
     last = as_map(story.get("last"))
     actor = as_map(last.get("actor"))
     if not story:
@@ -127,7 +141,7 @@ def _who(paper: Paper, story: Data) -> list[str]:
     if not actor and not last.get("told"):
         lines = paper.wrap("Nothing is written down of it: it was not told yet, or by an older version.", 2)
     elif not actor:
-        lines = paper.wrap("Nobody was asked: only who changed a file is.", 2)
+        lines = paper.wrap(f"Nobody was asked: {UNASKED.get(kind, 'only who changed a file is')}.", 2)
     elif "unattributed" in actor:
         lines = _nobody(paper, actor)
     else:
@@ -210,6 +224,10 @@ def _part(paper: Paper, data: Data) -> Rows:
     rows: list[tuple[str, object]] = []
     if last.get("act"):
         rows.append((words.get(str(last.get("cause")), "act"), last["act"]))
+    if window := as_map(data.get("window")):
+        rows.append(("announced", f"{paper.when(window.get('opened'))} by {window.get('actor')}"))
+        paths = ", ".join(map(str, as_list(window.get("paths")))) or "all files"
+        rows.append(("for", f"{paths}; {window.get('state')}, until {paper.stamp(window.get('until'))}"))
     related = [as_map(one) for one in as_list(data.get("related"))]
     by = {"act": "same act", "session": "same session", "pid": "same process"}
     for n, one in enumerate(related):
@@ -254,17 +272,17 @@ def _meaning(finding: Data) -> Rows:
     return rows
 
 
-def _next(paper: Paper, finding: Data, story: Data) -> list[str]:
-    lines = paper.wrap(str(finding["advice"]), 2) if finding.get("advice") else []
-    if finding.get("status", "open") != "open":
-        return [
-            *lines,
-            *paper.wrap(f"It is over ({finding.get('status')}): nothing waits for a decision.", 2),
-        ]
+def _next(paper: Paper, finding: Data, story: Data, window: Data) -> list[str]:
+    advice = paper.wrap(str(finding["advice"]), 2) if finding.get("advice") else []
+    status = finding.get("status", "open")
+    if status != "open":
+        over = paper.wrap(f"It is over ({status}): nothing waits for a decision.", 2)
+        return over if status == "accepted" else [*over, *advice]
     accept = [f"hostguardctl accept {finding.get('id')} -m WHY"]
     if (group := ACCEPT.get(str(story.get("cause")))) is not None:
         unsigned = story.get("cause") == "package" and story.get("group") != "packages"
         option = group.format(group=story.get("group")) + (" --unsigned" if unsigned else "")
+        option += " (when it has ended)" if window and window.get("state") != "ended" else ""
         accept.append(f"with all that has the same explanation hostguardctl accept {option}")
-    lines += paper.wrap(f"If it is meant to be: {', '.join(accept)}.", 2)
+    lines = [*advice, *paper.wrap(f"If it is meant to be: {', '.join(accept)}.", 2)]
     return lines + paper.wrap("If nobody knows of it: hostguardctl investigate.", 2)

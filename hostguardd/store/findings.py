@@ -69,6 +69,11 @@ class Findings:
         row = self._run("SELECT * FROM finding WHERE id = ?", (id,)).fetchone()
         return (_finding(row), row[3]) if row else None
 
+    def closed(self, id: str) -> int:
+        """When a finding was accepted or over, in wall-clock nanoseconds; 0 for one that is not."""
+        row = self._run("SELECT closed FROM finding WHERE id = ?", (id,)).fetchone()
+        return int(row[0]) if row else 0
+
     def open_one(self, id: str) -> Finding | None:
         """An open finding by id."""
         row = self._run("SELECT * FROM finding WHERE id = ? AND status = ?", (id, OPEN)).fetchone()

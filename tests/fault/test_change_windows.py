@@ -267,6 +267,20 @@ def test_extending_makes_no_window_longer_than_one_may_be(inside: Inside) -> Non
         assert "since it was opened" in refused
 
 
+def test_a_clock_that_is_set_back_extends_no_window_beyond_that(inside: Inside) -> None:
+    with inside.running():
+        id = expect(inside)
+        inside.clock.slept, inside.clock.set = 1000 * SECOND, -1000 * SECOND
+        refused = ask(inside, "window-extend", id=id, length=86_400 - 900)["error"]["message"]
+        assert "since it was opened" in refused
+    inside.clock.slept, inside.clock.set, inside.boots.boot = 1500 * SECOND, -1000 * SECOND, "two"
+    with inside.running():
+        inside.told("window.resumed")
+        refused = ask(inside, "window-extend", id=id, length=86_400 - 400)["error"]["message"]
+        assert "since it was opened" in refused
+        assert ask(inside, "window-extend", id=id, length=80_000)["window"]["state"] == "open"
+
+
 def test_a_last_look_that_does_not_end_keeps_no_window_open(
     inside: Inside, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -300,7 +300,12 @@ def test_what_was_announced_is_accepted_by_its_window_only(inside: Inside) -> No
         for ids in ([window], ["window"]):
             assert ask(inside, "group", ids=ids)["findings"] == []
         related = ask(inside, "explain", id=id_of(inside, "a"))
-        assert related["story"]["last"]["act"] == window
+        assert related["story"]["last"]["act"] == related["window"]["id"] == window
+        assert (related["window"]["actor"], related["window"]["state"]) == ("alice (uid 1000)", "open")
+        assert related["accepted"] is None
+        ask(inside, "accept", ids=[id_of(inside, "a")], reason="as announced")
+        over = ask(inside, "explain", id=related["finding"]["id"])["accepted"]
+        assert {"number": 2, "actor": "alice (uid 1000)", "reason": "as announced"}.items() <= over.items()
 
 
 def test_packages_are_accepted_by_their_level(inside: Inside) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from hostguardd.render.paper import Paper, cells, visible
 from hostguardd.story import Cause, Story
 from tests import tales
 from tests.fakeengine import NOW, generation
-from tests.tales import MIXED, PACKAGE, SESSION, UNKNOWN, WINDOW, explained, listed, review
+from tests.tales import MIXED, OPEN_WINDOW, PACKAGE, SESSION, UNKNOWN, WINDOW, explained, listed, review
 from tests.unit.test_render import HARMLESS, harmless, poison
 
 PLAIN = Paper(0, False, NOW)
@@ -31,7 +32,7 @@ PAGES: dict[str, Callable[[Paper], list[str]]] = {
     "nobody": lambda p: explaining.explain(p, explained(UNKNOWN, package=None)),
     "mixed": lambda p: explaining.explain(p, explained(MIXED)),
     "package": lambda p: explaining.explain(p, explained(PACKAGE)),
-    "window": lambda p: explaining.explain(p, explained(WINDOW)),
+    "window": lambda p: explaining.explain(p, explained(WINDOW, window=OPEN_WINDOW)),
     "drift": lambda p: findings.drift(p, DRIFT),
     "review": lambda p: findings.review(p, DRIFT | {"generation": generation()}),
     "group": lambda p: findings.group(p, DRIFT),
@@ -144,7 +145,16 @@ def test_what_to_do_names_the_group() -> None:
     id = tales.explained(SESSION)["story"]["group"]
     places("session", f"hostguardctl accept --session {id}")
     places("package", "hostguardctl accept --packages.", "as told", "curl 8.1-2 brings it (signed)")
-    places("window", "hostguardctl accept --window w3f2c1a", "change window  w3f2c1a")
+    places(
+        "window",
+        "it was announced: deploy 42 (window w3f2c1a)",
+        "hostguardctl accept --window w3f2c1a (when it has ended)",
+        "change window  w3f2c1a",
+        "9 min ago, 13:56:30 by root (uid 0), login uid 1000 alice",
+        "/srv/app; open, until 2026-11-23 14:26:30",
+    )
+    ended = explaining.explain(PLAIN, explained(WINDOW, window={**OPEN_WINDOW, "state": "ended"}))
+    assert "hostguardctl accept --window w3f2c1a." in "\n".join(ended)
 
 
 @pytest.mark.parametrize(
@@ -164,11 +174,27 @@ def test_what_the_package_manager_says_now(package: dict[str, Any], said: str) -
 
 
 def test_what_is_over_is_not_to_be_decided() -> None:
-    data = explained(SESSION)
+    made = {"number": 8, "at": "2026-11-23T14:00:00Z", "actor": "alice (uid 1000)", "reason": "my work"}
+    data = explained(SESSION, accepted=made)
     data["finding"]["status"] = "accepted"
     page = "\n".join(explaining.explain(PLAIN, data))
     assert "It is over (accepted)" in page
     assert "hostguardctl accept" not in page
+    assert data["finding"]["advice"] not in page
+    assert "by alice (uid 1000), as generation 8: my work" in page
+    data["finding"]["status"] = "cleared"
+    page = "\n".join(explaining.explain(PLAIN, data | {"accepted": None}))
+    assert data["finding"]["advice"] in page, "what came and went may still be somebody's"
+
+
+def test_of_what_is_no_file_it_is_said_where_to_look() -> None:
+    data = explained(replace(SESSION, actor={}))
+    for kind, said in (("listener", "named below"), ("account", "/etc/passwd"), ("log", "a file is.")):
+        data["finding"]["kind"] = kind
+        assert (
+            said
+            in "\n".join(explaining.explain(PLAIN, data)).partition("Nobody was asked:")[2].partition("\n")[0]
+        )
 
 
 def test_a_word_from_a_newer_daemon_is_shown_as_it_is() -> None:
