@@ -48,9 +48,8 @@ class Window:
 
     `opened`, `until` (when it is to end) and `closed` (when it did, 0: not yet) are wall-clock nanoseconds.
     `whole`: nothing was left unseen when it opened, and since then nothing could become news by itself.
-    `begun` and `deadline`: from and until which CLOCK_BOOTTIME of which `boot` it lasts. `left`: how much
-    of it was left when that was last written down. `outside`: how many findings were told outside it
-    meanwhile.
+    `begun` and `deadline`: from and until which CLOCK_BOOTTIME of which `boot` it lasts. `left`: how much of
+    it was left when that was last written down. `outside`: how many findings were told outside it meanwhile.
     """
 
     id: str

@@ -200,6 +200,7 @@ def test_explain_tells_when_and_what_else_the_same_session_did(inside: Inside) -
         explained = ask(inside, "explain", id=id_of(inside, "a"))
         assert explained.keys() == {
             "finding", "story", "times", "techniques", "related", "more_related", "package",
+            "window", "accepted",
         }  # fmt: skip
         times = explained["times"]
         assert 0 <= times["late"] < 30
