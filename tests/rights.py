@@ -20,6 +20,11 @@ ROOT = os.geteuid() == 0 and _capabilities() & NEEDED == NEEDED
 """Whether we are root, and may do what root does with files and users."""
 
 
+NAMESPACES = os.geteuid() == 0 and bool(_capabilities() >> 21 & 1)
+"""Whether we are root with CAP_SYS_ADMIN, and may mount and have namespaces of our own: root of a container
+often may not."""
+
+
 def give(path: Path, uid: int) -> None:
     """Make it somebody's, where it is not yet."""
     if path.stat().st_uid == uid:

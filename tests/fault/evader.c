@@ -244,6 +244,45 @@ static void mounted_over(const char *file, const char *innocent, const char *sel
     must(0, innocent);
 }
 
+/* A while after we were started, none of our memory is of our program's file any more, and then it is said that we
+ * are another program's. */
+static void said_to_be(const char *file, const char *innocent)
+{
+    struct { char *at; size_t size; int may; } part[16];
+    struct prctl_mm_map map = {.brk = (unsigned long)sbrk(0), .exe_fd = open(innocent, O_RDONLY)};
+    char self[4096] = {0}, line[8192], may[8];
+    unsigned long from, to;
+    int count = 0;
+    usleep(500000);
+    must(readlink("/proc/self/exe", self, sizeof self - 1) > 0, "readlink");
+    FILE *maps = fopen("/proc/self/maps", "r"), *stat = fopen("/proc/self/stat", "r");
+    while (fgets(line, sizeof line, maps))
+        if (strstr(line, self) && sscanf(line, "%lx-%lx %7s", &from, &to, may) == 3) {
+            part[count].at = (char *)from;
+            part[count].size = to - from;
+            part[count++].may = (may[0] == 'r') | (may[1] == 'w') << 1 | (may[2] == 'x') << 2;
+        }
+    must(fgets(line, sizeof line, stat) != NULL, "stat");
+    char *word = strrchr(line, ')') + 2;
+    __u64 *into[52] = {[26] = &map.start_code, [27] = &map.end_code, [28] = &map.start_stack,
+                       [45] = &map.start_data, [46] = &map.end_data, [47] = &map.start_brk,
+                       [48] = &map.arg_start, [49] = &map.arg_end, [50] = &map.env_start, [51] = &map.env_end};
+    for (int at = 3; at < 52; at++, word = strchr(word, ' ') + 1)
+        if (into[at]) *into[at] = strtoul(word, NULL, 10);
+    for (int at = 0; at < count; at++) {
+        void *copy = mmap(NULL, part[at].size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        must(copy != MAP_FAILED, "mmap");
+        memcpy(copy, part[at].at, part[at].size);
+        must(!mprotect(copy, part[at].size, part[at].may), "mprotect");
+        must(mremap(copy, part[at].size, part[at].size, MREMAP_MAYMOVE | MREMAP_FIXED, part[at].at) != MAP_FAILED,
+             "mremap");
+    }
+    if (prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof map, 0)) { perror("prctl"); _exit(77); }
+    usleep(50000);
+    change(file);
+    usleep(300000);
+}
+
 static void traced(const char *file)
 {
     pid_t pid = fork();
@@ -325,6 +364,7 @@ int main(int count, char **words)
     IS("phantom-before") phantom_before(file, more);
     IS("mounted-over") mounted_over(file, more, words[0], words[4]);
     IS("taken") taken(file);
+    IS("said-to-be") said_to_be(file, more);
     IS("traced") traced(file);
     IS("chain") chain(file, atoi(more), words[0]);
     IS("logged-in") logged_in(file, more);

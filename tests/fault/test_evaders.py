@@ -248,6 +248,12 @@ def test_a_program_mounted_over_another_that_is_gone_at_once(scene: Scene) -> No
         scene.since = scene.file.stat().st_ctime_ns
 
 
+def test_a_program_that_says_it_is_another(scene: Scene) -> None:
+    """/proc and audit believe it: what it was when it started is what it is."""
+    pids = scene.deed("said-to-be", INNOCENT)
+    scene.right(scene.ask(Change.ATTRIBUTES), pids)
+
+
 def test_a_chain_of_programs(scene: Scene) -> None:
     pids = scene.deed("chain", "20")
     scene.right(scene.ask(Change.ATTRIBUTES), pids)

@@ -20,6 +20,7 @@ from hostguardd.forward import ENDED
 from tests.certificates import Authority, Issued
 from tests.daemon import until
 from tests.logservers import Rsyslog, rsyslog_lacks
+from tests.rights import NAMESPACES
 from tests.sending import sending
 
 pytestmark = [
@@ -101,7 +102,8 @@ def test_ten_thousand_alerts_whoever_is_killed(
 
 
 @pytest.mark.skipif(
-    os.geteuid() != 0 or shutil.which("ip") is None, reason="networks of one's own need root and ip(8)"
+    not NAMESPACES or shutil.which("ip") is None,
+    reason="networks of one's own need root with CAP_SYS_ADMIN, and ip(8)",
 )
 def test_a_network_that_is_cut_ten_times(tmp_path: Path, ca: Path, server_certificate: Issued) -> None:
     """Two network namespaces with a cable between them, which is pulled while alerts are on it."""

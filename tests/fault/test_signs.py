@@ -21,6 +21,7 @@ from hostguardd.host.proc import ProcHost
 from hostguardd.model import Depth, ProcessFact
 from hostguardd.sections import ProcessesConfig
 from hostguardd.sensors.processes import ROUNDS, ProcessesSensor
+from tests.rights import NAMESPACES
 
 SLEEP = shutil.which("sleep") or "/bin/sleep"
 
@@ -223,7 +224,7 @@ def test_who_traces(watching: Watching) -> None:
     assert process.tracer == tracer
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+@pytest.mark.skipif(not NAMESPACES, reason="mounting needs root with CAP_SYS_ADMIN")
 @pytest.mark.parametrize("other", [True, False], ids=["another-program", "a-copy-of-it"])
 def test_a_program_mounted_over_another_in_a_namespace_of_its_own(
     watching: Watching, tmp_path: Path, *, other: bool

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import time
@@ -25,6 +24,7 @@ from tests.alerts import IDENTITY, alert
 from tests.certificates import Authority, Issued
 from tests.ear import eventually
 from tests.logservers import CLIENT, LogServer, Rsyslog, SyslogNg, rsyslog_lacks, syslog_ng
+from tests.rights import NAMESPACES
 
 COUNT, BATCH = 600, 50
 PATIENCE = 20.0
@@ -320,7 +320,7 @@ def journald(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             process.terminate()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.skipif(not NAMESPACES, reason="needs root with CAP_SYS_ADMIN")
 @pytest.mark.skipif(not JOURNALD or not shutil.which("unshare"), reason="needs systemd-journald and unshare")
 def test_journald_keeps_every_field(journald: Path) -> None:
     sent = JournalSink(
