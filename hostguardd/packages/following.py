@@ -1,8 +1,10 @@
 """What no package brings and yet follows from packages alone: the links of alternatives, those that enable a
-unit, and the cache of the dynamic linker. Never believed for its name: each must lead to what packages bring,
-as the database of alternatives, the unit's own `[Install]` or the cache itself say.
+unit or have an init script run, those to certificates, and the cache of the dynamic linker. Never believed
+for its name: each must lead to what packages bring, as the database of alternatives, the unit's own
+`[Install]`, the link or the cache itself say.
 
-Sources: update-alternatives(1), systemd.unit(5), glibc's sysdeps/generic/dl-cache.h.
+Sources: update-alternatives(1), systemd.unit(5), update-rc.d(8), update-ca-certificates(8), glibc's
+sysdeps/generic/dl-cache.h.
 """
 
 from __future__ import annotations
@@ -25,6 +27,9 @@ MOST_NAMES: Final = 5_000
 ADMIN: Final = (b"/var/lib/dpkg/alternatives", b"/var/lib/alternatives")
 CHOSEN: Final = b"/etc/alternatives/"
 CACHE: Final = b"/etc/ld.so.cache"
+RUNS: Final = re.compile(rb"/etc/rc[0-6S]\.d/[SK]\d\d([^/]+)")
+CERTIFICATES: Final = b"/etc/ssl/certs/"
+BROUGHT: Final = b"/usr/share/ca-certificates/"
 MAGIC: Final = b"glibc-ld.so.cache1.1"
 HEAD: Final = struct.Struct("=20sII20x")
 ENTRY: Final = struct.Struct("=iIIIQ")
@@ -62,12 +67,24 @@ class _Looked:
             return self._alternative(path.removeprefix(CHOSEN), target)
         if target.startswith(CHOSEN):
             return self._named(path, target)
+        if path.startswith(CERTIFICATES) and target:
+            return self._certificate(target)
+        if (runs := RUNS.fullmatch(path)) is not None and target == b"../init.d/" + runs[1]:
+            package = self._owner(b"/etc/init.d/" + runs[1])
+            return Follows(f"it runs what {package} brings", package, target) if package else None
         enabled = ENABLED.fullmatch(path) if target else None
         return None if enabled is None else self._enabled(enabled, target)
 
     def _owner(self, path: bytes) -> str:
         found = self._packages.owners([path])
         return found[path].package if path in found else ""
+
+    def _certificate(self, target: bytes) -> Follows | None:
+        """Of a link by its name, or by the hash of its subject to one by its name."""
+        place = target if b"/" in target else self._host.texts.link(CERTIFICATES + target)
+        if not place.startswith(BROUGHT) or b"/../" in place or not (package := self._owner(place)):
+            return None
+        return Follows(f"it leads to a certificate that {package} brings", package, target)
 
     def _alternative(self, name: bytes, target: bytes) -> Follows | None:
         if target not in self._alternatives[1].get(name, ()) or not (package := self._owner(target)):

@@ -16,7 +16,7 @@ PLACES: Final = (
 
 NEVER: Final = re.compile(
     rb"/usr/local/.*|/etc/ld\.so\.preload.*|/etc/(passwd|shadow|group|gshadow|subuid|subgid)([-+.].*)?"
-    rb"|/etc/(sudoers|doas)(\.conf)?(\.d)?(/.*)?|/etc/sudo\.conf|.*/authorized_keys.*|.*/\.ssh(/.*)?"
+    rb"|/etc/(sudoers|doas)(\.conf)?(\.d)?(/.*)?|/etc/sudo\.conf|(?!/usr/share/man/).*/authorized_keys.*|.*/\.ssh(/.*)?"
     rb"|/etc/(crontab|rc\.local|hosts|fstab|resolv\.conf)|/etc/cron\.(allow|deny)",
     re.DOTALL,  # a name may hold a newline
 )

@@ -478,6 +478,13 @@ ln -sf /etc/systemd/system/evil.service {system}/multi-user.target.wants/evil.se
 ln -sf /usr/lib/systemd/system/old.service {system}/multi-user.target.wants/old.service
 update-alternatives --root $DPKG_ROOT --install /usr/bin/pick pick /usr/bin/linked 10
 ln -sf /usr/bin/site-tool $DPKG_ROOT/etc/alternatives/evil
+mkdir -p $DPKG_ROOT/etc/rc2.d $DPKG_ROOT/etc/ssl/certs
+ln -s ../init.d/linked $DPKG_ROOT/etc/rc2.d/S01linked
+ln -s ../init.d/linked $DPKG_ROOT/etc/rc2.d/S01evil
+ln -s /usr/share/ca-certificates/a.crt $DPKG_ROOT/etc/ssl/certs/a.pem
+ln -s a.pem $DPKG_ROOT/etc/ssl/certs/01234567.0
+ln -s /usr/share/ca-certificates/evil.crt $DPKG_ROOT/etc/ssl/certs/evil.pem
+ln -s evil.pem $DPKG_ROOT/etc/ssl/certs/89abcdef.0
 ldconfig -r $DPKG_ROOT
 """
         old = packaged.deb(tmp_path, "old", {"usr/lib/systemd/system/old.service": (0o644, unit)})
@@ -489,6 +496,8 @@ ldconfig -r $DPKG_ROOT
             "usr/bin/linked": (0o755, b"#!/bin/sh\n"),
             "lib/systemd/system/linked.service": (0o644, unit),
             "usr/lib/libresolv.so.2": (0o644, library),
+            "usr/share/ca-certificates/a.crt": (0o644, b"certificate"),
+            "etc/init.d/linked": (0o755, b"#!/bin/sh\n"),
         }
         deb = packaged.deb(tmp_path, "linked", tree, scripts={"postinst": script})
         watched.update(lambda: packaged.install(root, deb))
@@ -498,7 +507,8 @@ ldconfig -r $DPKG_ROOT
         )
         assert {one["key"] for one in group["hostguard"]["members"]} == {
             "/etc/systemd/system/multi-user.target.wants/linked.service", "/etc/systemd/system/other.service",
-            "/etc/alternatives/pick", "/usr/bin/pick", "/etc/ld.so.cache",
+            "/etc/alternatives/pick", "/usr/bin/pick", "/etc/ld.so.cache", "/etc/rc2.d/S01linked",
+            "/etc/ssl/certs/a.pem", "/etc/ssl/certs/01234567.0",
         }  # fmt: skip
         assert group["hostguard"]["severity"] in ("high", "critical")
         others = json.dumps(
@@ -508,6 +518,7 @@ ldconfig -r $DPKG_ROOT
             "/etc/systemd/system/multi-user.target.wants/evil.service",
             "/etc/systemd/system/multi-user.target.wants/old.service",
             "/etc/systemd/system/sysinit.target.wants/linked.service", "/etc/alternatives/evil",
+            "/etc/rc2.d/S01evil", "/etc/ssl/certs/evil.pem", "/etc/ssl/certs/89abcdef.0",
         ):  # fmt: skip
             assert f'"{path}"' in others, path
         assert {"unexplained"} == {watched.stories()[one["key"]][0] for one in group["hostguard"]["members"]}

@@ -338,6 +338,12 @@ def test_a_draft_is_of_its_time_and_comes_into_its_place(
     assert Bench(answer).judge(drift, Became.PASSED).apart is apart
 
 
+def test_a_page_of_the_manual_about_keys_is_none() -> None:
+    assert may_wait(at(b"/usr/share/man/man5/authorized_keys.5.gz", AFTER))
+    assert not may_wait(at(b"/etc/ssh/authorized_keys.d/root", AFTER))
+    assert not may_wait(at(b"/usr/share/authorized_keys", AFTER))
+
+
 def test_a_name_may_hold_a_newline() -> None:
     assert not may_wait(at(b"/etc/sudoers.d/a\nb", AFTER))
     assert not may_wait(at(b"/usr/local/bin/a\nb", AFTER))
