@@ -73,7 +73,7 @@ COMMANDS: Mapping[str, Command] = {
             ),
             _option("--automation", action="store_true", help="all that configuration management made"),
             _option("--window", metavar="ID", help="all that lay inside a change window that has ended"),
-            _option("--yes", action="store_true", help="with these: accept without asking"),
+            _option("--yes", action="store_true", help="accept without asking"),
             _REASON,
         ),
     ),

@@ -104,8 +104,23 @@ def accept(s: Session) -> Exit:
         return _accept_groups(s, ids)
     if not s.options.ids:
         raise UsageError("say which: ID..., --packages, --session ID, --automation or --window ID")
-    data = s.ask("accept", {"ids": s.options.ids, "reason": s.options.reason})
-    s.show(data, lambda: pages.approved(s.paper, data))
+    return _accept_findings(s)
+
+
+def _accept_findings(s: Session) -> Exit:
+    """At a terminal accepted is what was shown, as whoever made a change may make another meanwhile. A script
+    has named what it wants, and gets it as it is."""
+    asked = {"ids": s.options.ids, "reason": s.options.reason}
+    if s.terminal.attended and not s.options.yes:
+        data = s.ask("findings", {"ids": s.options.ids})
+        if not s.options.json:
+            s.terminal.print(findings.grouped(s.paper, data["findings"], True))
+        if not s.terminal.confirm(f"Accept {len(data['findings']):,} as the truth about this host?"):
+            s.show(data, lambda: ["Nothing was accepted."])
+            return Exit.DRIFT
+        asked["token"] = data["token"]
+    done = s.ask("accept", asked)
+    s.show(done, lambda: pages.approved(s.paper, done))
     return Exit.OK
 
 

@@ -155,10 +155,15 @@ CALLS: Mapping[str, Call] = {
         {"token": Arg(_ID, required=True), "reason": Arg(_REASON, ""), "trust": Arg(_REASON, "")},
         patience=None,
     ),
+    "findings": Call(
+        Who.READ,
+        "open findings by their ids, with the token to accept them",
+        {"ids": Arg(_ids, required=True)},
+    ),
     "accept": Call(
         Who.ADMIN,
-        "take single findings into a new generation",
-        {"ids": Arg(_ids, required=True), "reason": Arg(_REASON, "")},
+        "take single findings into a new generation: as they are, or as they were shown where a token says so",
+        {"ids": Arg(_ids, required=True), "token": Arg(_ID), "reason": Arg(_REASON, "")},
         patience=None,
     ),
     "windows": Call(Who.READ, "the change windows that are open, and those that ended last"),

@@ -7,7 +7,7 @@ what that was, and its token names it); and every approval is itself an alert wi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from ..control.job import Job
 from ..errors import HostguardError, UsageError
@@ -38,6 +38,7 @@ class Commands:
             **GroupCalls(engine, self._queries).calls,
             "review": self._review,
             "approve": self._approve,
+            "findings": self._findings,
             "accept": self._accept,
             "rollback": self._rollback,
             "updating": self._updating,
@@ -112,11 +113,15 @@ class Commands:
         self._shown = None
         job.finish({"generation": generation_json(made) | {"trust": trust}, "left": len(later)})
 
+    def _findings(self, job: Job) -> None:
+        chosen = self._chosen(job)
+        job.finish({"findings": self._queries.listed(chosen), "token": self._token(chosen)})
+
     def _accept(self, job: Job) -> None:
-        engine = self._engine
-        engine.announcer.flush()
-        chosen = [self._open_one(id) for id in dict.fromkeys(job.args["ids"])]
-        made = accept(engine, chosen, job.actor, job.args["reason"])
+        chosen = self._chosen(job)
+        if job.args["token"] not in {None, self._token(chosen)}:
+            raise UsageError("it changed since it was shown: look again; nothing was accepted")
+        made = accept(self._engine, chosen, job.actor, job.args["reason"])
         job.finish({"generation": generation_json(made), "accepted": [finding.id for finding in chosen]})
 
     def _rollback(self, job: Job) -> None:
@@ -141,6 +146,13 @@ class Commands:
         )
         engine.looking.sweep_now("files.quick", "setid", "live")
         job.finish({"generation": generation_json(made)})
+
+    def _chosen(self, job: Job) -> list[Finding]:
+        self._engine.announcer.flush()
+        return [self._open_one(id) for id in dict.fromkeys(job.args["ids"])]
+
+    def _token(self, chosen: Iterable[Finding]) -> str:
+        return shown(self._queries.current().number, chosen).token
 
     def _open_one(self, id: str) -> Finding:
         found = self._engine.findings.get(id)

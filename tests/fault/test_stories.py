@@ -250,6 +250,21 @@ def test_a_finding_that_was_shown_in_another_group_is_not_accepted_with_it(insid
         assert "(1 changes: 1 medium; 1 in login sessions)" in inside.told("baseline.approved")["message"]
 
 
+def test_a_finding_that_changed_since_it_was_shown_is_not_accepted(inside: Inside) -> None:
+    with inside.running():
+        write(inside, "new\n", "a", "b")
+        ids = [id_of(inside, "a"), id_of(inside, "b")]
+        shown = ask(inside, "findings", ids=ids)
+        assert [one["id"] for one in shown["findings"]] == ids
+        write(inside, "another\n", "b")
+        until(lambda: ask(inside, "findings", ids=ids)["token"] != shown["token"], "the change is seen")
+        refused = ask(inside, "accept", ids=ids, token=shown["token"])["error"]["message"]
+        assert refused == "it changed since it was shown: look again; nothing was accepted"
+        assert found(inside).keys() == {"a", "b"}
+        token = ask(inside, "findings", ids=ids)["token"]
+        assert ask(inside, "accept", ids=ids, token=token)["accepted"] == ids
+
+
 def test_nothing_is_approved_that_nobody_would_be_told_of(inside: Inside) -> None:
     with inside.running():
         by = told(inside).by

@@ -78,7 +78,7 @@ def test_what_is_asked_of_the_daemon(run: Run, engine: FakeEngine) -> None:
         "follow": False, "since": 1795442400 * 10**9, "severity": Severity.HIGH, "limit": 0,
     }  # fmt: skip
     assert engine.seen[1].args["limit"] == 50
-    assert engine.seen[2].args == {"ids": ("a", "b"), "reason": "why"}
+    assert engine.seen[2].args == {"ids": ("a", "b"), "token": None, "reason": "why"}
 
 
 def test_no_drift_is_fine(run: Run, engine: FakeEngine) -> None:

@@ -66,6 +66,24 @@ def test_somebody_is_asked(engine: FakeEngine, answer: str, code: Exit) -> None:
     assert ("group-accept" in [job.call for job in engine.seen]) is (code is Exit.OK)
 
 
+@pytest.mark.parametrize(("answer", "code"), [("y\n", Exit.OK), ("\n", Exit.DRIFT)])
+def test_at_a_terminal_a_finding_is_shown_and_accepted_as_shown(
+    engine: FakeEngine, answer: str, code: Exit
+) -> None:
+    id = engine.findings[0]["id"]
+    screen = Screen("--config", str(engine.config), "accept", id)
+    screen.read_until("Accept 1 as the truth about this host? [y/N]")
+    assert "/etc/passwd" in screen.text
+    assert screen.finish(answer) == code
+    accepted = [job.args for job in engine.seen if job.call == "accept"]
+    assert accepted == ([{"ids": (id,), "token": "sh0wn", "reason": ""}] if code is Exit.OK else [])
+
+
+def test_a_script_is_not_asked(run: Run, engine: FakeEngine) -> None:
+    run("accept", "a")
+    assert [(job.call, job.args["token"]) for job in engine.seen] == [("accept", None)]
+
+
 @pytest.mark.parametrize(
     "argv",
     [

@@ -67,7 +67,11 @@ def parsed(line: bytes) -> tuple[str, dict[str, Any]]:
         ("drift", {}, {"severity": Severity.INFO, "offset": 0}),
         ("drift", {"severity": "high"}, {"severity": Severity.HIGH, "offset": 0}),
         ("check", {"full": True}, {"full": True}),
-        ("accept", {"ids": ["a", "b"], "reason": "fine"}, {"ids": ("a", "b"), "reason": "fine"}),
+        (
+            "accept",
+            {"ids": ["a", "b"], "reason": "fine"},
+            {"ids": ("a", "b"), "token": None, "reason": "fine"},
+        ),
         ("diff", {"a": 3, "b": None}, {"a": 3, "b": None, "offset": 0}),
         (
             "alerts",
