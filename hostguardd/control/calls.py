@@ -162,7 +162,7 @@ CALLS: Mapping[str, Call] = {
     ),
     "accept": Call(
         Who.ADMIN,
-        "take single findings into a new generation: as they are, or as they were shown where a token says so",
+        "take single findings into a new generation; with a token: as they were shown",
         {"ids": Arg(_ids, required=True), "token": Arg(_ID), "reason": Arg(_REASON, "")},
         patience=None,
     ),
