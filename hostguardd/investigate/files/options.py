@@ -72,7 +72,7 @@ SSHD: Final[tuple[_Rule, ...]] = (
     (b"forcecommand", rb"(?!internal-sftp|none$).*", "runs this at each login", NOTABLE,
      "It runs whatever it is given."),
     (b"subsystem",
-     rb"(?!sftp\s+(?:internal-sftp|/usr/lib(?:exec)?/(?:openssh/|ssh/)?sftp-server)\b).*",
+     rb"(?!sftp\s+(?:internal-sftp|/usr/lib(?:exec)?/(?:openssh/|ssh/)?sftp-server)(?:\s|$)).*",
      "runs this for whoever logs in and asks for it", NOTABLE, "A door of its own behind the usual one."),
     (b"authorizedkeysfile",
      rb"(?!(?:%h/)?\.ssh/authorized_keys2?(?:\s+(?:%h/)?\.ssh/authorized_keys2?)?$|none$).*",
@@ -249,12 +249,28 @@ def resolver(text: bytes) -> Iterator[Option]:
             yield Option(number, line, "answers for all names", FINE)
 
 
-pam = _each(
+_everybody = _each(
     rb"\A-?auth\s+(?:sufficient|\[[^\]\n]{0,200}\b(?:success|default)=done\b[^\]\n]{0,200}\])\s+"
     rb"(?:/\S{0,200}/)?pam_permit\.so",
     "lets everybody in, whatever they type", SUSPICIOUS, "Any password opens any account.",
 )  # fmt: skip
-"""Of pam.d(5): what lets in whoever asks."""
+
+
+_some = _each(
+    rb"\A-?auth\s+(?:sufficient|\[[^\]\n]{0,200}\b(?:success|default)=(?:done|\d)[^\]\n]{0,200}\])\s+"
+    rb"(?:/\S{0,200}/)?pam_(?:succeed_if|rhosts|listfile)\.so",
+    "lets some in, whatever they type", NOTABLE, "Any password opens these accounts.",
+)  # fmt: skip
+_told = _each(
+    rb"\A-?(?:auth|password)\s.{0,300}\bpam_exec\.so\s.{0,300}\bexpose_authtok\b",
+    "hands what is typed as a password to a program", NOTABLE, "So are passwords gathered.",
+)  # fmt: skip
+
+
+def pam(text: bytes) -> Iterator[Option]:
+    """Of pam.d(5): what lets in whoever asks, and who hears the passwords."""
+    for look in (_everybody, _some, _told):
+        yield from look(text)
 
 
 environment = _each(
@@ -262,6 +278,14 @@ environment = _each(
     "Root kits hide processes, files and connections this way.",
 )  # fmt: skip
 """Of pam_env.conf(5) and systemd-system.conf(5): variables that everything starts with."""
+
+
+services = _each(
+    rb"\A(?:export\s+)?(?:LD_(?:PRELOAD|AUDIT)|BASH_ENV)\s*=\s*[\"']?[^\s\"']|\ASSHD_OPTS\s*=[^\n]*-[fo]",
+    "changes what a service loads or reads", NOTABLE,
+    "Its unit and its program stay as they were packaged, and it does something else.",
+)  # fmt: skip
+"""Of the files of variables that units start with; another allocator is loaded in this way, too."""
 
 
 def trusted(text: bytes) -> Iterator[Option]:
@@ -290,6 +314,11 @@ _POWER: Final = re.compile(
     rb"/etc/(?:cron|ld\.so|sudoers|passwd|shadow|systemd/|profile|rc|init|pam\.d|ssh/)|/root/\.ssh|/usr/s?bin/|/var/spool/cron"
 )
 
+_DOORS: Final = re.compile(
+    rb"/etc/(?:cron\.d/|crontab|ld\.so\.preload|sudoers|passwd|shadow)|.*/authorized_keys|/var/spool/cron"
+)
+"""Where no package writes lines of its own at each start."""
+
 
 def tmpfiles(text: bytes) -> Iterator[Option]:
     """Of tmpfiles.d(5): files that are made again at each start."""
@@ -310,6 +339,8 @@ def tmpfiles(text: bytes) -> Iterator[Option]:
                 SUSPICIOUS,
                 "A root shell that comes back.",
             )
+        elif kind in (b"f", b"F", b"w") and len(fields) == 7 and b"^" not in fields[0] and _DOORS.match(path):
+            yield Option(number, line, "writes there at each start", SUSPICIOUS, "A way in that comes back.")
         elif kind in (b"f", b"F", b"w", b"C", b"L") and _POWER.match(path):
             yield Option(number, line, "writes there at each start", NOTABLE, "What was removed comes back.")
 
@@ -338,11 +369,19 @@ def binfmt(text: bytes) -> Iterator[Option]:
                          "With the flag C it has the rights of set-uid files of that kind.")  # fmt: skip
 
 
-polkit = _each(
-    rb"polkit\.Result\.YES", "lets somebody do it without a password", NOTABLE,
-    "By it an account starts services, and so anything, as root.",
-)  # fmt: skip
-"""Of polkit(8): rules that ask for no password."""
+_UNCONDITIONAL: Final = re.compile(rb"addRule\(\s*function\s*\([^)]*\)\s*\{\s*return\s+polkit\.Result\.YES")
+
+
+def polkit(text: bytes) -> Iterator[Option]:
+    """Of polkit(8): rules that ask for no password."""
+    everything = _UNCONDITIONAL.search(text) is not None
+    clause = "lets everybody do everything" if everything else "lets somebody do it"
+    means = "By it an account starts services, and so anything, as root."
+    for number, line in _lines(text):
+        if b"polkit.Result.YES" in line:
+            yield Option(
+                number, line, f"{clause} without a password", SUSPICIOUS if everything else NOTABLE, means
+            )
 
 
 LOOKS: Final[tuple[Look, ...]] = (
@@ -351,6 +390,7 @@ LOOKS: Final[tuple[Look, ...]] = (
     Look("PAM", (b"/etc/pam.d/*", b"/etc/pam.conf"), pam, "T1556.003"),
     Look("what all is started with", (b"/etc/security/pam_env.conf", b"/etc/systemd/*.conf",
         b"/etc/systemd/system.conf.d/*.conf", b"/etc/systemd/user.conf.d/*.conf"), environment, "T1574.006"),
+    Look("what services are started with", (b"/etc/default/*", b"/etc/sysconfig/*"), services, "T1574.006"),
     Look("the dynamic linker", (b"/etc/ld.so.preload",), preload, "T1574.006"),
     Look("the dynamic linker", (b"/etc/ld.so.conf", b"/etc/ld.so.conf.d/*"), libraries, "T1574.006"),
     Look("the table of hosts", (b"/etc/hosts",), hosts, "T1565.001"),
@@ -365,5 +405,6 @@ LOOKS: Final[tuple[Look, ...]] = (
     Look("formats of programs", (b"/etc/binfmt.d/*", b"/run/binfmt.d/*"), binfmt, "T1546"),
     Look("polkit", (b"/etc/polkit-1/rules.d/*", b"/run/polkit-1/rules.d/*",
         b"/usr/local/share/polkit-1/rules.d/*"), polkit, "T1548"),
-    Look("files made at start", (b"/etc/tmpfiles.d/*", b"/run/tmpfiles.d/*"), tmpfiles, "T1546"),
+    Look("files made at start", (b"/etc/tmpfiles.d/*", b"/run/tmpfiles.d/*",
+        b"/usr/lib/tmpfiles.d/*", b"/usr/local/lib/tmpfiles.d/*"), tmpfiles, "T1546"),
 )  # fmt: skip

@@ -25,6 +25,8 @@ def test_variables_of_a_table_of_cron_that_lead_elsewhere() -> None:
         b"PATH=/usr/bin:/bin\nPATH=/usr/bin:/tmp\nSHELL=/bin/sh\nSHELL=/dev/shm/x\nLD_PRELOAD=/usr/lib/x.so\n"
     )
     assert [one.line for one in entries.crontab(text)] == [2, 4, 5]
+    text = b"SHELL=/usr/bin/bash\nSHELL = /usr/share/x\nBASH_ENV='/opt/y'\nENVIRON=/z\nSHELL=/bin/sh.x\n"
+    assert [one.command for one in entries.crontab(text)] == [b"/usr/share/x", b"/opt/y", b"/bin/sh.x"]
 
 
 def test_a_table_of_cron_of_an_account() -> None:
