@@ -172,6 +172,13 @@ def _named(process: Process, inside: Inside, script: bytes) -> Signs:
         yield "false-name", b'"%s"' % blank
     elif process.comm in DAEMONS and not _may_be(process.comm, image, script):
         yield "false-name", process.comm
+    elif (shown := _shown(process)) in DAEMONS and language(image) and not _may_be(shown, image, script):
+        yield "false-name", process.argv[0]
+
+
+def _shown(process: Process) -> bytes:
+    """The name under which ps(1) shows it: `$0 = "…"` in Perl and `exec -a` set that one only."""
+    return re.split(rb"[\s:]", process.argv[0] if process.argv else b"", maxsplit=1)[0].rpartition(b"/")[2]
 
 
 def _may_be(comm: bytes, image: bytes, script: bytes) -> bool:
