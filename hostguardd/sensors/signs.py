@@ -202,8 +202,11 @@ def _placed(process: Process, inside: Inside, script: bytes) -> Signs:
     cwd = process.cwd.removesuffix(DELETED)
     if is_hidden(cwd + b"/") and not cwd.startswith(b"/tmp/.mount_"):
         yield "working-hidden", cwd
-    if process.uid == 0 and inside.mode & 0o002:
-        yield "writable", process.exe or b""
+    image = process.exe or b""
+    if (
+        process.uid == 0 and inside.mode & 0o002 and not image.startswith(b"/memfd:")
+    ):  # of which there is none
+        yield "writable", image
     if process.tracer:
         yield "traced", b"by pid %d" % process.tracer
 

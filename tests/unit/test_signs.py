@@ -106,6 +106,7 @@ def maps(*paths: bytes, **more: Any) -> dict[str, Any]:
         ({"comm": b"crond", "exe": b"/bin/busybox"}, ""),
         ({"comm": b"systemd-udevd", "exe": b"/usr/bin/udevadm"}, ""),
         ({"comm": b"mysqld", "exe": b"/usr/sbin/mariadbd"}, ""),
+        ({"uid": 0, "mode": 0o100777, "exe": b"/memfd:x"}, ""),
         ({"comm": b"app "}, "false-name"),
         ({"exe": b"/usr/bin/sshd "}, "false-name"),
         ({"comm": b"kworker/0:1"}, "false-name"),

