@@ -369,7 +369,9 @@ def binfmt(text: bytes) -> Iterator[Option]:
                          "With the flag C it has the rights of set-uid files of that kind.")  # fmt: skip
 
 
-_UNCONDITIONAL: Final = re.compile(rb"addRule\(\s*function\s*\([^)]*\)\s*\{\s*return\s+polkit\.Result\.YES")
+_UNCONDITIONAL: Final = re.compile(
+    rb"addRule\(\s{0,99}function\s{0,99}\([^)]{0,99}\)\s{0,99}\{\s{0,99}return\s+polkit\.Result\.YES"
+)
 
 
 def polkit(text: bytes) -> Iterator[Option]:
