@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from hostguardd.investigate.files import entries, options
 from hostguardd.investigate.files.entries import Entry
+from hostguardd.investigate.files.lines import Option
+from hostguardd.investigate.files.sudoers import sudoers
 from hostguardd.investigate.interface import Verdict
 
 
@@ -92,7 +94,7 @@ def test_udev_pam_apt_modprobe_git() -> None:
     assert [one.command for one in entries.git(text)] == [b"less", b"/tmp/x", b"/tmp/y"]
 
 
-def worst(found: list[options.Option]) -> list[Verdict]:
+def worst(found: list[Option]) -> list[Verdict]:
     return [one.verdict for one in found]
 
 
@@ -114,7 +116,7 @@ def test_rules_of_sudo() -> None:
         b"ALL ALL=(ALL) NOPASSWD: ALL\ndave ALL=/usr/bin/less\nDefaults timestamp_timeout=-1\n@includedir "
         b"/etc/sudoers.d\n"
     )
-    found = {one.line: one for one in options.sudoers(text)}
+    found = {one.line: one for one in sudoers(text)}
     assert {line: one.verdict.name for line, one in found.items()} == {
         2: "FINE", 3: "FINE", 4: "NOTABLE", 5: "SUSPICIOUS", 6: "FINE", 7: "NOTABLE",
     }  # fmt: skip

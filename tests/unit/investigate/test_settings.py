@@ -323,6 +323,12 @@ def test_a_unit_in_a_home_runs_as_whose_home_it_is(tmp_path: Path) -> None:
 def test_what_everybody_writes_for_themselves_is_no_sign(tmp_path: Path) -> None:
     put(clean(tmp_path), "/home/carol/.ssh/config", "Host x\n  ProxyCommand ssh -W %h:%p gate\n")
     put(tmp_path, "/etc/vim/vimrc.local", "set background=dark\n")
+    put(
+        tmp_path,
+        "/etc/rsyslog.d/21-cloudinit.conf",
+        ':syslogtag, isequal, "[CLOUDINIT]" /var/log/x\n& stop\n',
+    )
+    put(tmp_path, "/etc/systemd/journald.conf", "[Journal]\n#Storage=none\nStorage=auto\n")
     put(tmp_path, "/etc/default/redis-server", "# LD_PRELOAD=/usr/lib/x.so\nULIMIT=65536\n")
     put(tmp_path, "/home/carol/.gitconfig", "[alias]\n\tst = !git status\n[core]\n\tpager = less\n")
     found = look(tmp_path)
@@ -342,6 +348,9 @@ OPTIONS = {
     "/etc/binfmt.d/x.conf": ":x:M::MZ::/opt/x:\n",
     "/etc/polkit-1/rules.d/x.rules": "polkit.addRule(function(a, s) {\n"
     '  if (s.isInGroup("x")) {\n    return polkit.Result.YES;\n  }\n});\n',
+    "/etc/rsyslog.d/y.conf": ':msg, contains, "203.0.113.66" stop\n',
+    "/etc/rsyslog.d/00-z.conf": 'if $programname == "sshd" then stop\n',
+    "/etc/systemd/journald.conf.d/x.conf": "[Journal]\nStorage=none\n",
     "/etc/default/cron": "LD_PRELOAD=/usr/lib/x.so\n",
     "/etc/sysconfig/crond": "BASH_ENV=/usr/share/x\n",
     "/etc/default/ssh": 'SSHD_OPTS="-f /var/lib/x"\n',
