@@ -172,6 +172,13 @@ def _named(process: Process, inside: Inside, script: bytes) -> Signs:
         yield "false-name", b'"%s"' % blank
     elif process.comm in DAEMONS and not _may_be(process.comm, image, script):
         yield "false-name", process.comm
+    elif (shown := _shown(process)) in DAEMONS and language(image) and not _may_be(shown, image, script):
+        yield "false-name", process.argv[0]
+
+
+def _shown(process: Process) -> bytes:
+    """The name under which ps(1) shows it: `$0 = "…"` in Perl and `exec -a` set that one only."""
+    return re.split(rb"[\s:]", process.argv[0] if process.argv else b"", maxsplit=1)[0].rpartition(b"/")[2]
 
 
 def _may_be(comm: bytes, image: bytes, script: bytes) -> bool:
@@ -195,8 +202,11 @@ def _placed(process: Process, inside: Inside, script: bytes) -> Signs:
     cwd = process.cwd.removesuffix(DELETED)
     if is_hidden(cwd + b"/") and not cwd.startswith(b"/tmp/.mount_"):
         yield "working-hidden", cwd
-    if process.uid == 0 and inside.mode & 0o002:
-        yield "writable", process.exe or b""
+    image = process.exe or b""
+    if (
+        process.uid == 0 and inside.mode & 0o002 and not image.startswith(b"/memfd:")
+    ):  # of which there is none
+        yield "writable", image
     if process.tracer:
         yield "traced", b"by pid %d" % process.tracer
 

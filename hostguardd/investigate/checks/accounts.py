@@ -21,7 +21,7 @@ from ...words.interface import counted
 from ..files import sudo
 from ..files.belongs import odd_place
 from ..files.deeds import deeds
-from ..files.options import sudoers
+from ..files.sudoers import sudoers
 from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict, text
 from ..logins.attendance import attendance
 from ..logins.register import Session

@@ -28,12 +28,15 @@ from ..scene import SUDO, Scene
 LOUD: Final = {"critical": Verdict.SUSPICIOUS, "high": Verdict.SUSPICIOUS, "medium": Verdict.NOTABLE}
 QUIET: Final = frozenset({"info"})
 MOST: Final = 5000
+LOOKS_AWAY: Final = "Whoever changes the watchman has it look away, and runs as root whenever it does."
+ELSEWHERE: Final = "Save the file as evidence; look at this host with hostguardd from elsewhere (--root)."
 """Alerts that become moments, the newest."""
 
 
 def look(scene: Scene) -> Iterator[Found]:
     """The daemon, the chain, and what the log told in the days that are looked at."""
     yield from _files(scene)
+    yield from _bytecode(scene)
     folder = scene.config.paths.log
     if scene.host.live.blind:
         yield Unseen("hostguardd", scene.host.live.blind)
@@ -75,14 +78,29 @@ def _files(scene: Scene) -> Iterator[Item]:
                 name,
                 Verdict.SUSPICIOUS,
                 f"{name}, a part of hostguardd itself, was changed: {record} has another digest",
-                "Whoever changes the watchman has it look away, and runs as root whenever it does.",
-                "Save the file as evidence; look at this host with hostguardd from elsewhere (--root).",
+                LOOKS_AWAY,
+                ELSEWHERE,
                 standing(scene, path),
                 "T1554",
                 evidence=(Evidence(f"sha256sum {word(name)}"), Evidence(record)),
             )
         if not changed and said:
             yield Item(record, Verdict.FINE, f"{len(said)} files of hostguardd itself are as {record} says")
+
+
+def _bytecode(scene: Scene) -> Iterator[Item]:
+    """Whether our modules were run as their sources say."""
+    for path in ourselves.replaced(scene):
+        name = text(path)
+        yield Item(
+            name,
+            Verdict.SUSPICIOUS,
+            f"{name} is run in place of a module of hostguardd, and is not what its source says",
+            LOOKS_AWAY,
+            ELSEWHERE,
+            technique="T1554",
+            evidence=(Evidence(f"stat {word(name)}", "the module lies beside its folder"),),
+        )
 
 
 def _within(scene: Scene, folder: str) -> str:

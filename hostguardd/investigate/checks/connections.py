@@ -15,6 +15,7 @@ from typing import Final
 from ...host.live import CONNECTED, Connection, Process
 from ...model import ListenerFact
 from ...words.interface import counted
+from ..files.deeds import deeds
 from ..interface import Confidence, Evidence, Found, Item, Moment, Unseen, Verdict, text
 from ..live import joined
 from ..live import programs as kith
@@ -31,6 +32,9 @@ MOST_PEERS: Final = 5000
 """Different peers of one group that are counted one by one."""
 
 NAMED: Final = 8
+
+MOMENT: Final = 60.0
+"""Seconds for which a shell that only tries whether a port is open may hold its connection."""
 
 Holders = Mapping[int, Sequence[int]]
 """Inode -> the pids that hold it."""
@@ -315,7 +319,12 @@ def _odd(scene: Scene, programs: Programs, process: Process, group: Group) -> It
         if programs.is_owned(process.exe or b"") is False:
             yield Odd(Verdict.NOTABLE, "is root's, belongs to no package, and talks to others")
     elif away and kith.base(process) in kith.SHELLS:
-        yield Odd(Verdict.NOTABLE, "is a shell that holds a connection", "T1059.004")
+        worst = next(iter(deeds(b" ".join(process.argv))), None)
+        lasting = scene.now - scene.began(process) > MOMENT
+        bad = worst is not None and worst.verdict is Verdict.SUSPICIOUS and lasting
+        clause = f" and {worst.clause}" if worst is not None and bad else ""
+        kind = Verdict.SUSPICIOUS if bad else Verdict.NOTABLE
+        yield Odd(kind, f"is a shell that holds a connection{clause}", "T1059.004")
     elif away and kith.is_told_what_to_do(process):
         says = "is an interpreter that was given its program on the command line"
         yield Odd(Verdict.NOTABLE, says, "T1059")

@@ -53,6 +53,8 @@ SETTINGS: Final = tuple(
 """Files whose times are looked at. That no package owns one of them says nothing: many are made at
 installation."""
 
+HASHES: Final = (b"/etc/shadow", b"/etc/gshadow")
+
 FOLDERS: Final = (
     b"/etc/init.d", b"/etc/rc.d", b"/etc/rc.d/init.d", b"/etc/rc.d/rc?.d", b"/etc/rc?.d", b"/etc/rc.boot",
     b"/etc/cron.d", b"/etc/cron.hourly", b"/etc/cron.daily", b"/etc/cron.weekly", b"/etc/cron.monthly",
@@ -166,6 +168,8 @@ def judged(scene: Scene, entry: Entry, owned: Mapping[bytes, Belongs], leads: by
             told(worse, reason)
     elif entry.mode & 0o002:
         told(Verdict.SUSPICIOUS, f"anybody may write to it ({mode(entry.mode)})")
+    elif entry.mode & 0o004 and path in HASHES:
+        told(Verdict.SUSPICIOUS, f"anybody may read the hashes of passwords in it ({mode(entry.mode)})")
     if shared := not link and has_acl(scene, path):
         writes = entry.mode & 0o020  # with an ACL these bits are the most that it gives, acl(5)
         told(

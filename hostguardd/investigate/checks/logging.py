@@ -66,6 +66,8 @@ SERVICES: Final = (
 JOURNALD: Final = SERVICES[2]
 AUDITD: Final = SERVICES[3]
 UNITS: Final = b"/etc/systemd/system"
+CONTAINER: Final = b"/run/systemd/container"
+"""What systemd writes where it was booted in one."""
 
 ALWAYS: Final = (b"/var/log/messages", b"/var/log/syslog")
 """Logs to which something is written each day, where a service writes them at all."""
@@ -222,20 +224,32 @@ def _services(scene: Scene, running: dict[Service, Process]) -> Iterator[Found]:
     booted, texts = _booted(scene), scene.host.texts
     for service in SERVICES:
         name = text(service.unit.removesuffix(b".service"))
+        masked = texts.link(join(UNITS, service.unit)) == b"/dev/null"
         if service in running:
-            yield Item(name, Verdict.FINE, f"{name} runs (pid {running[service].pid})")
+            runs = f"{name} runs (pid {running[service].pid})"
+            if masked:
+                yield Item(
+                    name, Verdict.NOTABLE, f"{runs}, and is masked, so that nothing starts it again", DEAF,
+                    "Find out who masked it, and when (the history of root, its link's times).",
+                    technique="T1562.001", evidence=(Evidence(f"systemctl status {word(name)}"),),
+                )  # fmt: skip
+            else:
+                yield Item(name, Verdict.FINE, runs)
             continue
         path = next((one for one in service.programs if texts.lstat(one) is not None), None)
-        masked = texts.link(join(UNITS, service.unit)) == b"/dev/null"
         if path is None and not masked:
             continue
         enabled = service == JOURNALD or _enabled(scene, service.unit)
         if not booted:
             continue
         stands = "is masked, so that nobody can start it" if masked else "does not run"
+        bad = (enabled and not masked) or service == JOURNALD
+        if service == AUDITD and texts.lstat(CONTAINER) is not None:
+            stands += ", as in containers, whose kernel is audited from outside"
+            bad = False
         yield Item(
             name,
-            Verdict.SUSPICIOUS if (enabled and not masked) or service == JOURNALD else Verdict.NOTABLE,
+            Verdict.SUSPICIOUS if bad else Verdict.NOTABLE,
             f"{name} is installed{' and enabled' if enabled else ''}, and {stands}",
             DEAF,
             AGAIN,

@@ -156,8 +156,12 @@ def of_deployment(span: Span, came: Sequence[Entry], owners: Mapping[bytes, Owne
     programs = [one for one in strays if is_program(one)]
     at = moment(int(span.began * 1e9))
     says = f"{span.packaged} packaged paths changed in one go at {at}: "
-    says += f"the host was installed, copied or restored; {counted(len(strays), 'entry')} of no package came "
-    says += f"with them, {len(programs) or 'none'} of them programs"
+    says += "the host was installed, copied or restored; "
+    if strays:
+        says += f"{counted(len(strays), 'entry')} of no package came with them, "
+        says += f"{len(programs) or 'none'} of them programs"
+    else:
+        says += "nothing came with them that no package owns"
     return Item(
         f"the host was put here at {at[:16]}", Verdict.NOTABLE, says,
         "What an intruder put into the image, or did within that time, bears no time of its own.",

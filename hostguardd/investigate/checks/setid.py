@@ -36,6 +36,8 @@ INTERPRETERS: Final = tuple(
         b"sh", b"bash", b"dash", b"zsh", b"ksh", b"mksh", b"csh", b"tcsh", b"fish", b"busybox", b"python3",
         b"perl", b"ruby", b"lua", b"awk", b"gawk", b"mawk", b"env", b"find", b"vim", b"nano", b"less", b"tar",
         b"nc", b"gdb", b"node", b"php", b"cp", b"dd", b"cat", b"tclsh", b"expect", b"socat",
+        b"vi", b"vim.basic", b"vim.tiny", b"nvim", b"emacs", b"ed", b"sed", b"head", b"tail", b"tac", b"tee",
+        b"od", b"base64", b"cpio", b"rsync", b"mv", b"install", b"chmod", b"chown", b"xargs", b"strace",
     )
 )  # fmt: skip
 """Programs that do whatever they are told: with another's rights each is that one's shell."""

@@ -33,10 +33,12 @@ from ..files.kinds import (
     SPOOLS,
     Kind,
 )
-from ..files.options import LOOKS, Option, sudoers
+from ..files.lines import Option
+from ..files.options import LOOKS
 from ..files.running import LARGEST
 from ..files.searchpath import searched
 from ..files.standing import standing as known
+from ..files.sudoers import sudoers
 from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict, text
 from ..logs.redact import redact
 from ..scene import SUDO, Scene

@@ -28,15 +28,21 @@ CONTAINERS: Final = range(60_000, 2**32)
 """Uids that containers, user namespaces and services with accounts of the moment have."""
 
 OPEN: Final = "Others than root can change what root runs or reads."
+RUN: Final = tuple(
+    top + name for top in (b"/", b"/usr/", b"/usr/local/") for name in (b"bin/", b"sbin/", b"lib/systemd/")
+)
+"""Folders whose entries root runs."""
+
 NEXT: Final = "Save it as evidence with its times, and see what it is (file, strings; run nothing of it)."
 
 
 def look(scene: Scene) -> Iterator[Found]:
-    """All five kinds."""
+    """All six kinds."""
     yield from programs(scene)
     yield from devices(scene)
     yield from writable(scene)
     yield from shared(scene)
+    yield from given(scene)
     yield from orphans(scene)
     yield from unseen(scene)
 
@@ -123,11 +129,12 @@ def writable(scene: Scene) -> Iterator[Item]:
     entries = [one for one in walked(scene).writable if one.is_file or stat.S_ISDIR(one.mode)]
     owned = belongs(scene, [one.path for one in entries])
     for entry in entries:
-        if owned[entry.path].as_brought:
+        if owned[entry.path].as_brought and scene.packages.name != "dpkg":  # which keeps no modes
             continue
         name = text(entry.path)
         says = f"anybody may write to {name} ({mode(entry.mode)}); {owned[entry.path].says}"
-        grave = entry.is_file and (entry.mode & 0o111 != 0 or entry.path.startswith(b"/etc/"))
+        run = entry.mode & 0o111 != 0 if entry.is_file else (entry.path + b"/").startswith(RUN)
+        grave = run or entry.path.startswith(b"/etc/")
         yield Item(
             name, Verdict.SUSPICIOUS if grave else Verdict.NOTABLE, says,
             OPEN,
@@ -156,6 +163,26 @@ def shared(scene: Scene) -> Iterator[Item]:
                 Evidence(f"getfacl {word(name)}"),
                 Evidence(f"stat {word(name)}", f"{mode(entry.mode)} ctime {moment(entry.ctime)}"),
             ),
+        )  # fmt: skip
+
+
+def given(scene: Scene) -> Iterator[Item]:
+    """Parts of the system that belong to somebody who logs in, and who so may change them. dpkg does not say
+    whose its files are; what no package brought may have been unpacked as is."""
+    entries = defaultdict[int, list[Entry]](list)
+    for entry in walked(scene).given:
+        entries[entry.uid].append(entry)
+    for uid, ones in entries.items():
+        owned = belongs(scene, [one.path for one in ones])
+        packaged = [one for one in ones if owned[one.path].owner is not None]
+        shown, who = (packaged or ones)[0], scene.user(uid)
+        count = counted(len(packaged or ones), "packaged path" if packaged else "path")
+        yield Item(
+            f"of the system, and of {who}", Verdict.SUSPICIOUS if packaged else Verdict.NOTABLE,
+            f"{who} owns {count} in the system's folders, such as {text(shown.path)}", OPEN,
+            "Find out who gave it away and when (its ctime); compare it with its package, then take it back.",
+            technique="T1222.002", details={"paths": some(one.path for one in packaged or ones)},
+            evidence=(Evidence(f"find /usr /etc -user {word(who)}", f"ctime {moment(shown.ctime)}"),),
         )  # fmt: skip
 
 

@@ -2,14 +2,15 @@
 out.
 
 Formats: crontab(5), anacrontab(5), at(1)'s job files, systemd.exec(5) and systemd.timer(5), inittab(5),
-inetd.conf(5), xinetd.conf(5), udev(7), pam.conf(5), apt.conf(5), modprobe.d(5), git-config(1).
+inetd.conf(5), xinetd.conf(5), udev(7), pam.conf(5), apt.conf(5), dpkg.cfg(5), interfaces(5),
+auditd-plugins(5), modprobe.d(5), git-config(1).
 A line that a format does not know is no entry; nothing raises.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -29,6 +30,11 @@ class Entry(NamedTuple):
 
 
 _VARIABLE: Final = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*\s*=")
+_READER: Final = re.compile(
+    rb"(?:SHELL|BASH_ENV|ENV)\s*=\s*[\"']?(/(?!(?:usr/)?bin/(?:ba|da)?sh(?:[\s\"']|$))[^\s\"']+)"
+)
+"""A variable by which another program reads every line of a table."""
+
 NICKNAMES: Final = {
     b"@reboot": "at every start", b"@yearly": "once a year", b"@annually": "once a year",
     b"@monthly": "once a month", b"@weekly": "once a week", b"@daily": "once a day",
@@ -43,6 +49,8 @@ def crontab(text: bytes, owner: bytes = b"") -> Iterator[Entry]:
         if _VARIABLE.match(line):
             if deeds(line):
                 yield Entry(number, owner, "for every line below", line)
+            elif found := _READER.match(line):
+                yield Entry(number, owner, "for every line below", found[1])
             continue
         fields = line.split(None, 1 if line.startswith(b"@") else 5)
         if len(fields) != (2 if line.startswith(b"@") else 6):
@@ -231,6 +239,28 @@ def apt(text: bytes) -> Iterator[Entry]:
             yield Entry(
                 text.count(b"\n", 0, found.start(1)) + 1, b"root", "when packages are installed", command
             )
+
+
+def _runs(pattern: bytes, when: str) -> Callable[[bytes], Iterator[Entry]]:
+    """A reader of lines that name what root runs: the pattern's groups are a key and the command."""
+    compiled = re.compile(pattern)
+
+    def read(text: bytes) -> Iterator[Entry]:
+        for number, line in code(text)[:MOST]:
+            if found := compiled.match(line[:LONGEST]):
+                yield Entry(number, b"root", when.format(found[1].decode()), found[2].strip(b" \"'"))
+
+    return read
+
+
+dpkg = _runs(rb"(pre-invoke|post-invoke|status-logger)(?:\s*=\s*|\s+)(\S.*)", "when dpkg works ({})")
+"""Of dpkg.cfg(5): what runs beside every installation."""
+
+interfaces = _runs(rb"((?:pre-|post-)?(?:up|down))\s+(\S.*)", "when a network interface changes ({})")
+"""Of interfaces(5), as ifupdown has it."""
+
+audit = _runs(rb"(path)\s*=\s*(/\S.*)", "when auditd starts")
+"""Of auditd-plugins(5)."""
 
 
 def modprobe(text: bytes) -> Iterator[Entry]:

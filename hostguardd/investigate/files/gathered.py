@@ -89,6 +89,8 @@ class Walked:
     writable: list[Entry] = field(default_factory=list)
     shared: list[Entry] = field(default_factory=list)
     """Those to which an ACL lets others write."""
+    given: list[Entry] = field(default_factory=list)
+    """Those of the system's that belong to people."""
     temporary: list[Entry] = field(default_factory=list)
     telling: list[Entry] = field(default_factory=list)
     """Those programs among temporary files that hide, or lie in memory that programs share."""

@@ -14,11 +14,14 @@ from .entries import (
     anacrontab,
     apt,
     at_job,
+    audit,
     crontab,
     desktop,
+    dpkg,
     git,
     inetd,
     inittab,
+    interfaces,
     modprobe,
     pam,
     script,
@@ -69,6 +72,12 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind("a rule of udev", (b"/etc/udev/rules.d/*", b"/run/udev/rules.d/*"), udev, "T1546.017"),
     Kind("a module of PAM", (b"/etc/pam.d/*", b"/etc/pam.conf"), pam, "T1556.003"),
     Kind("a hook of the package manager", (b"/etc/apt/apt.conf", b"/etc/apt/apt.conf.d/*"), apt, "T1546.016"),
+    Kind("a hook of the package manager", (b"/etc/dpkg/dpkg.cfg", b"/etc/dpkg/dpkg.cfg.d/*"), dpkg,
+        "T1546.016"),
+    Kind("a network interface", (b"/etc/network/interfaces", b"/etc/network/interfaces.d/*"), interfaces,
+        "T1546"),
+    Kind("a plugin of auditd", (b"/etc/audit/plugins.d/*.conf", b"/etc/audisp/plugins.d/*.conf"), audit,
+        "T1543"),
     Kind("an order to modprobe", (b"/etc/modprobe.d/*", b"/run/modprobe.d/*", b"/usr/lib/modprobe.d/*"),
         modprobe, "T1547.006"),
     Kind("git's settings", (b"/etc/gitconfig",), git, "T1546"),
@@ -137,6 +146,13 @@ KINDS: Final[tuple[Kind, ...]] = (
         script, "T1546.016", scripts=True,
     ),
     Kind(
+        "a script that makes what the host starts from",
+        (b"/etc/initramfs-tools/hooks/*", b"/etc/initramfs-tools/scripts/*/*", b"/etc/grub.d/*"),
+        script, "T1542", scripts=True,
+    ),
+    Kind("what an editor starts with", (b"/etc/vimrc.local", b"/etc/vim/vimrc.local"), script, "T1546",
+        scripts=True, own=True),
+    Kind(
         "a start-up hook of Python",
         (
             b"/usr/local/lib/python3*/*-packages/*.pth", b"/usr/local/lib/python3*/*-packages/*customize.py",
@@ -153,9 +169,11 @@ HOMES: Final = tuple(
         b".bashrc", b".bash_profile", b".bash_login", b".bash_logout", b".profile", b".zshrc", b".zshenv",
         b".zprofile", b".zlogin", b".kshrc", b".cshrc", b".tcshrc", b".login", b".xprofile", b".xinitrc",
         b".xsession", b".ssh/rc", b".pam_environment", b".forward", b".procmailrc", b".vimrc", b".inputrc",
+        b".bash_aliases", b".xsessionrc", b".config/fish/config.fish", b".tmux.conf", b".screenrc", b".exrc",
+        b".gdbinit", b".psqlrc", b".selected_editor", b".lessfilter",
     )
 )  # fmt: skip
-"""What runs when an account logs in, below its home."""
+"""What runs when an account logs in or starts one of its tools, below its home."""
 
 OF_ACCOUNT: Final[tuple[Kind, ...]] = (
     Kind("a unit of systemd", tuple(
@@ -172,7 +190,7 @@ OF_ACCOUNT: Final[tuple[Kind, ...]] = (
 SPOOLS: Final = (b"/var/spool/cron/crontabs", b"/var/spool/cron", b"/var/spool/fcron", b"/var/spool/incron")
 
 CRON_OF_ACCOUNT: Final = Kind("an account's table of cron", (), crontab, "T1053.003")
-LOGIN_OF_ACCOUNT: Final = Kind("a script run at an account's login", (), script, AT_LOGIN, scripts=True)
+LOGIN_OF_ACCOUNT: Final = Kind("a script run at a login or by a tool", (), script, AT_LOGIN, scripts=True)
 
 MADE_BY_SCRIPTS: Final = compile_paths(
     [

@@ -12,21 +12,11 @@ from typing import Final, NamedTuple
 
 from ...fact import TEMPORARY
 from ..interface import Verdict
-from .deeds import LONGEST, code, deeds
-
-MOST: Final = 2000
+from .deeds import deeds
+from .lines import MOST, Option, counting, each
+from .sudoers import sudoers
 
 FINE, NOTABLE, SUSPICIOUS = Verdict.FINE, Verdict.NOTABLE, Verdict.SUSPICIOUS
-
-
-class Option(NamedTuple):
-    """One line. `clause` completes "`LINE` …"; `means` is what an intruder would have it for."""
-
-    line: int
-    shown: bytes
-    clause: str
-    verdict: Verdict
-    means: str = ""
 
 
 class Look(NamedTuple):
@@ -39,23 +29,6 @@ class Look(NamedTuple):
 
 
 _Rule = tuple[bytes, bytes, str, Verdict, str]
-
-
-def _lines(text: bytes) -> list[tuple[int, bytes]]:
-    """The lines that count, as far as they are looked at."""
-    return [(number, line[:LONGEST]) for number, line in code(text)[:MOST]]
-
-
-def _each(pattern: bytes, clause: str, verdict: Verdict, means: str) -> Callable[[bytes], Iterator[Option]]:
-    """A look at a file of which each line that bears a pattern is told alike."""
-    told = re.compile(pattern)
-
-    def look(text: bytes) -> Iterator[Option]:
-        return (
-            Option(number, line, clause, verdict, means) for number, line in _lines(text) if told.search(line)
-        )
-
-    return look
 
 
 SSHD: Final[tuple[_Rule, ...]] = (
@@ -72,7 +45,7 @@ SSHD: Final[tuple[_Rule, ...]] = (
     (b"forcecommand", rb"(?!internal-sftp|none$).*", "runs this at each login", NOTABLE,
      "It runs whatever it is given."),
     (b"subsystem",
-     rb"(?!sftp\s+(?:internal-sftp|/usr/lib(?:exec)?/(?:openssh/|ssh/)?sftp-server)\b).*",
+     rb"(?!sftp\s+(?:internal-sftp|/usr/lib(?:exec)?/(?:openssh/|ssh/)?sftp-server)(?:\s|$)).*",
      "runs this for whoever logs in and asks for it", NOTABLE, "A door of its own behind the usual one."),
     (b"authorizedkeysfile",
      rb"(?!(?:%h/)?\.ssh/authorized_keys2?(?:\s+(?:%h/)?\.ssh/authorized_keys2?)?$|none$).*",
@@ -104,7 +77,7 @@ _DIRECTIVE: Final = re.compile(rb"([A-Za-z]+)(?:\s*=\s*|\s+)(\S.*)")
 
 def sshd(text: bytes) -> Iterator[Option]:
     """Of sshd_config(5)."""
-    for number, line in _lines(text):
+    for number, line in counting(text):
         found = _DIRECTIVE.fullmatch(line)
         if found is None:
             continue
@@ -119,80 +92,6 @@ def sshd(text: bytes) -> Iterator[Option]:
                     yield Option(number, line, clause, verdict, means)
 
 
-_SUDO: Final = re.compile(rb"(\S+)\s+(\S+?)\s*=\s*(?:\(([^)]*)\)\s*)?(.*)", re.DOTALL)
-_ALIAS: Final = re.compile(rb"(?:User|Runas|Host|Cmnd|Cmd)_Alias\b")
-_OLD_INCLUDE: Final = re.compile(rb"^[ \t]*#include(?=(?:dir)?[ \t])", re.MULTILINE)
-_INCLUDED: Final = re.compile(rb"@include(dir)?\s+(?:\"([^\"\n]+)\"|((?:\\.|[^\s\\])+))")
-_FOREIGN: Final = re.compile(rb"/(?:tmp|var/tmp|dev|run|home|root)/|.*/\.(?!\.?/)")
-GRANTED: Final = frozenset({b"root", b"%sudo", b"%wheel", b"%admin", b"%adm"})
-
-
-def included(text: bytes) -> Iterator[tuple[bool, bytes]]:
-    """(whether it is a folder, its path) of what sudoers(5) reads as well."""
-    for _, line in _lines(_OLD_INCLUDE.sub(b"@include", text)):
-        if found := _INCLUDED.match(line):
-            yield found[1] is not None, found[2] or re.sub(rb"\\(.)", rb"\1", found[3])
-
-
-def sudoers(text: bytes) -> Iterator[Option]:
-    """Of sudoers(5): every rule in words, and the defaults that weaken it."""
-    text = _OLD_INCLUDE.sub(b"@include", text)  # which looks like a comment, and is none
-    for number, line in _lines(text):
-        for _, path in included(line):
-            if path.rstrip(b"/") not in (b"/etc/sudoers.d", b"sudoers.d"):
-                verdict = SUSPICIOUS if _FOREIGN.match(path) else NOTABLE
-                clause = "takes rules from other files than usual"
-                yield Option(number, line, clause, verdict, "Rules that nobody looks at.")
-        if line.startswith(b"@"):
-            continue
-        if _ALIAS.match(line):
-            continue
-        if line.startswith(b"Defaults"):
-            yield from _defaults(number, line)
-            continue
-        found = _SUDO.fullmatch(line)
-        if found is None:
-            continue
-        who, runas, what = found[1], found[3], found[4]
-        named = ("group " + _words(who[1:])) if who.startswith(b"%") else _words(who)
-        target = "anybody" if runas and b"ALL" in runas else _words(runas or b"root")
-        free = b"NOPASSWD" in what or b"!authenticate" in what
-        everything = re.search(rb"(?:^|[:,]\s*|\s)ALL\s*(?:,|$)", what) is not None
-        commands = "everything" if everything else _words(re.sub(rb"[A-Z]+:", b"", what))
-        clause = f"lets {named} run {commands} as {target}"
-        clause += ", without a password" if free else ""
-        verdict = FINE
-        if free or (everything and who not in GRANTED):
-            verdict = NOTABLE
-        if who == b"ALL" and everything and free:
-            verdict = SUSPICIOUS
-        yield Option(number, line, clause, verdict, "Whoever has that account has root.")
-
-
-def _words(raw: bytes) -> str:
-    return (
-        raw.strip()[:120].decode("utf-8", "backslashreplace")
-        if raw.isascii() and raw.strip().isascii()
-        else repr(raw[:120])
-    )
-
-
-def _defaults(number: int, line: bytes) -> Iterator[Option]:
-    for pattern, clause, verdict in (
-        (rb"!authenticate", "asks nobody for a password", NOTABLE),
-        (rb"timestamp_timeout\s*=\s*-", "asks for the password once and never again", NOTABLE),
-        (rb"!tty_tickets|timestamp_type\s*=\s*(?:global|ppid)", "lets one login use another one's password",
-         NOTABLE),
-        (rb"env_keep[^\n]*\b(?:LD_|PYTHON|PERL5|BASH_ENV|ENV\b)", "lets callers load what they like into it",
-         SUSPICIOUS),
-        (rb"secure_path\s*=\s*[\"']?[^\n]*(?:/tmp|/var/tmp|/dev/shm|/home/|:\.(?::|\"|$))",
-         "finds programs in folders of others", SUSPICIOUS),
-        (rb"!(?:syslog|logfile)\b", "keeps no log", NOTABLE),
-    ):  # fmt: skip
-        if re.search(pattern, line):
-            yield Option(number, line, clause, verdict, "Weakens what stands between an account and root.")
-
-
 def preload(text: bytes) -> Iterator[Option]:
     """Of /etc/ld.so.preload: it has no comments, and every word is a library."""
     for number, line in enumerate(text.split(b"\n")[:MOST], 1):
@@ -203,7 +102,7 @@ def preload(text: bytes) -> Iterator[Option]:
 
 def libraries(text: bytes) -> Iterator[Option]:
     """Of ld.so.conf(5): folders in which libraries are looked for."""
-    for number, line in _lines(text):
+    for number, line in counting(text):
         path = line.split(b"#")[0].strip()
         if not path.startswith(b"/"):
             continue
@@ -231,7 +130,7 @@ _UPDATES: Final = re.compile(
 
 def hosts(text: bytes) -> Iterator[Option]:
     """Of hosts(5): names that are answered here and not by the name service."""
-    for number, line in _lines(text):
+    for number, line in counting(text):
         fields = line.split(b"#")[0].split()
         if len(fields) < 2:
             continue
@@ -244,43 +143,67 @@ def hosts(text: bytes) -> Iterator[Option]:
 
 def resolver(text: bytes) -> Iterator[Option]:
     """Of resolv.conf(5): who answers for all names."""
-    for number, line in _lines(text):
+    for number, line in counting(text):
         if line.startswith(b"nameserver"):
             yield Option(number, line, "answers for all names", FINE)
 
 
-pam = _each(
+_everybody = each(
     rb"\A-?auth\s+(?:sufficient|\[[^\]\n]{0,200}\b(?:success|default)=done\b[^\]\n]{0,200}\])\s+"
     rb"(?:/\S{0,200}/)?pam_permit\.so",
     "lets everybody in, whatever they type", SUSPICIOUS, "Any password opens any account.",
 )  # fmt: skip
-"""Of pam.d(5): what lets in whoever asks."""
 
 
-environment = _each(
+_some = each(
+    rb"\A-?auth\s+(?:sufficient|\[[^\]\n]{0,200}\b(?:success|default)=(?:done|\d)[^\]\n]{0,200}\])\s+"
+    rb"(?:/\S{0,200}/)?pam_(?:succeed_if|rhosts|listfile)\.so",
+    "lets some in, whatever they type", NOTABLE, "Any password opens these accounts.",
+)  # fmt: skip
+_told = each(
+    rb"\A-?(?:auth|password)\s.{0,300}\bpam_exec\.so\s.{0,300}\bexpose_authtok\b",
+    "hands what is typed as a password to a program", NOTABLE, "So are passwords gathered.",
+)  # fmt: skip
+
+
+def pam(text: bytes) -> Iterator[Option]:
+    """Of pam.d(5): what lets in whoever asks, and who hears the passwords."""
+    for look in (_everybody, _some, _told):
+        yield from look(text)
+
+
+environment = each(
     rb"\bLD_(?:PRELOAD|AUDIT|LIBRARY_PATH)\b", "loads libraries into what is started", SUSPICIOUS,
     "Root kits hide processes, files and connections this way.",
 )  # fmt: skip
 """Of pam_env.conf(5) and systemd-system.conf(5): variables that everything starts with."""
 
 
+services = each(
+    rb"\A(?:export\s+)?(?:LD_(?:PRELOAD|AUDIT)|BASH_ENV)\s*=\s*[\"']?[^\s\"']|\ASSHD_OPTS\s*=[^\n]*-[fo]",
+    "changes what a service loads or reads", NOTABLE,
+    "Its unit and its program stay as they were packaged, and it does something else.",
+)  # fmt: skip
+"""Of the files of variables that units start with; another allocator is loaded in this way, too."""
+
+
 def trusted(text: bytes) -> Iterator[Option]:
     """Of hosts.equiv(5)."""
-    for number, line in _lines(text):
+    for number, line in counting(text):
         verdict = SUSPICIOUS if line.startswith(b"+") else NOTABLE
         yield Option(
             number, line, "may come in without a password", verdict, "A way in that asks for nothing."
         )
 
 
-exports = _each(
+exports = each(
     rb"no_root_squash", "lets root of other hosts be root in it", NOTABLE,
     "Root of another host makes set-uid files here.",
 )  # fmt: skip
 """Of exports(5)."""
 
 
-aliases = _each(
+aliases = each(
     rb"[:,]\s*[\"']?\|", "runs a program for each mail", NOTABLE, "A mail from anywhere starts it."
 )
 """Of aliases(5): mail that runs a program."""
@@ -290,10 +213,15 @@ _POWER: Final = re.compile(
     rb"/etc/(?:cron|ld\.so|sudoers|passwd|shadow|systemd/|profile|rc|init|pam\.d|ssh/)|/root/\.ssh|/usr/s?bin/|/var/spool/cron"
 )
 
+_DOORS: Final = re.compile(
+    rb"/etc/(?:cron\.d/|crontab|ld\.so\.preload|sudoers|passwd|shadow)|.*/authorized_keys|/var/spool/cron"
+)
+"""Where no package writes lines of its own at each start."""
+
 
 def tmpfiles(text: bytes) -> Iterator[Option]:
     """Of tmpfiles.d(5): files that are made again at each start."""
-    for number, line in _lines(text):
+    for number, line in counting(text):
         fields = line.split(None, 6)
         if len(fields) < 2:
             continue
@@ -310,11 +238,13 @@ def tmpfiles(text: bytes) -> Iterator[Option]:
                 SUSPICIOUS,
                 "A root shell that comes back.",
             )
+        elif kind in (b"f", b"F", b"w") and len(fields) == 7 and b"^" not in fields[0] and _DOORS.match(path):
+            yield Option(number, line, "writes there at each start", SUSPICIOUS, "A way in that comes back.")
         elif kind in (b"f", b"F", b"w", b"C", b"L") and _POWER.match(path):
             yield Option(number, line, "writes there at each start", NOTABLE, "What was removed comes back.")
 
 
-sysctl = _each(
+sysctl = each(
     rb"\A-?kernel[./](?:core_pattern\s*=\s*\||modprobe\s*=|hotplug\s*=\s*/)",
     "has the kernel itself run a program as root", NOTABLE,
     "A crash, or any name of a module that is unknown, starts it.",
@@ -322,27 +252,57 @@ sysctl = _each(
 """Of sysctl.d(5): programs that the kernel itself starts."""
 
 
-rsyslog = _each(
+_programs = each(
     rb"(?i:\bbinary\s*=\s*[\"']?/)|\A[a-z*][\w*.,;!=]*\s+\^/",
     "hands lines of the logs to a program", NOTABLE,
     "A line that anybody may write, a login say, wakes it.",
 )  # fmt: skip
-"""Of rsyslog.conf(5): lines of logs that start a program."""
+_dropped = each(
+    rb"(?:\b(?:sshd|sudo|su)\b|Accepted|Failed|session opened|[0-9]{1,3}(?:\.[0-9]{1,3}){3})[^\n]{0,99}"
+    rb"(?:stop|~)\s{0,9}\}?\s{0,9}\Z",
+    "drops lines about logins or one address before they are written", NOTABLE,
+    "What somebody does is then in no log.",
+)  # fmt: skip
+
+
+def rsyslog(text: bytes) -> Iterator[Option]:
+    """Of rsyslog.conf(5): lines of logs that start a program, and lines that are never written."""
+    for look in (_programs, _dropped):
+        yield from look(text)
+
+
+journald = each(
+    rb"\AStorage\s*=\s*none\b",
+    "keeps no journal",
+    NOTABLE,
+    "Where no other service writes logs, nothing does.",
+)
+"""Of journald.conf(5)."""
 
 
 def binfmt(text: bytes) -> Iterator[Option]:
     """Of binfmt.d(5): who runs programs of a kind."""
-    for number, line in _lines(text):
+    for number, line in counting(text):
         if line and line.count(line[:1]) >= 6:
             yield Option(number, line, "has another program run files of a kind", NOTABLE,
                          "With the flag C it has the rights of set-uid files of that kind.")  # fmt: skip
 
 
-polkit = _each(
-    rb"polkit\.Result\.YES", "lets somebody do it without a password", NOTABLE,
-    "By it an account starts services, and so anything, as root.",
-)  # fmt: skip
-"""Of polkit(8): rules that ask for no password."""
+_UNCONDITIONAL: Final = re.compile(
+    rb"addRule\(\s{0,99}function\s{0,99}\([^)]{0,99}\)\s{0,99}\{\s{0,99}return\s+polkit\.Result\.YES"
+)
+
+
+def polkit(text: bytes) -> Iterator[Option]:
+    """Of polkit(8): rules that ask for no password."""
+    everything = _UNCONDITIONAL.search(text) is not None
+    clause = "lets everybody do everything" if everything else "lets somebody do it"
+    means = "By it an account starts services, and so anything, as root."
+    for number, line in counting(text):
+        if b"polkit.Result.YES" in line:
+            yield Option(
+                number, line, f"{clause} without a password", SUSPICIOUS if everything else NOTABLE, means
+            )
 
 
 LOOKS: Final[tuple[Look, ...]] = (
@@ -351,6 +311,7 @@ LOOKS: Final[tuple[Look, ...]] = (
     Look("PAM", (b"/etc/pam.d/*", b"/etc/pam.conf"), pam, "T1556.003"),
     Look("what all is started with", (b"/etc/security/pam_env.conf", b"/etc/systemd/*.conf",
         b"/etc/systemd/system.conf.d/*.conf", b"/etc/systemd/user.conf.d/*.conf"), environment, "T1574.006"),
+    Look("what services are started with", (b"/etc/default/*", b"/etc/sysconfig/*"), services, "T1574.006"),
     Look("the dynamic linker", (b"/etc/ld.so.preload",), preload, "T1574.006"),
     Look("the dynamic linker", (b"/etc/ld.so.conf", b"/etc/ld.so.conf.d/*"), libraries, "T1574.006"),
     Look("the table of hosts", (b"/etc/hosts",), hosts, "T1565.001"),
@@ -362,8 +323,12 @@ LOOKS: Final[tuple[Look, ...]] = (
     Look("the kernel's helpers", (b"/etc/sysctl.conf", b"/etc/sysctl.d/*", b"/run/sysctl.d/*",
         b"/usr/local/lib/sysctl.d/*"), sysctl, "T1546"),
     Look("rsyslog", (b"/etc/rsyslog.conf", b"/etc/rsyslog.d/*"), rsyslog, "T1546"),
+    Look("the journal", (b"/etc/systemd/journald.conf", b"/etc/systemd/journald.conf.d/*.conf",
+        b"/run/systemd/journald.conf.d/*.conf", b"/usr/lib/systemd/journald.conf.d/*.conf"), journald,
+        "T1562.001"),
     Look("formats of programs", (b"/etc/binfmt.d/*", b"/run/binfmt.d/*"), binfmt, "T1546"),
     Look("polkit", (b"/etc/polkit-1/rules.d/*", b"/run/polkit-1/rules.d/*",
         b"/usr/local/share/polkit-1/rules.d/*"), polkit, "T1548"),
-    Look("files made at start", (b"/etc/tmpfiles.d/*", b"/run/tmpfiles.d/*"), tmpfiles, "T1546"),
+    Look("files made at start", (b"/etc/tmpfiles.d/*", b"/run/tmpfiles.d/*",
+        b"/usr/lib/tmpfiles.d/*", b"/usr/local/lib/tmpfiles.d/*"), tmpfiles, "T1546"),
 )  # fmt: skip

@@ -1,7 +1,9 @@
 """hostguardd's own files against the records that were installed with them: pip's RECORD, the RPM's manifest.
 
 Nobody signs either: it catches who changes a file of ours so that we look away, not who writes the record
-anew as well. Against the RPM's signed digests the check `packages` compares the same files.
+anew as well. Against the RPM's signed digests the check `packages` compares the same files. Neither tells of
+the bytecode that Python keeps beside a module and runs in its place (PEP 3147): that is held against the
+source.
 """
 
 from __future__ import annotations
@@ -9,7 +11,10 @@ from __future__ import annotations
 import base64
 import csv
 import hashlib
+import importlib.util
+import marshal
 import os
+import sys
 from collections.abc import Iterator
 from typing import Final
 
@@ -78,3 +83,39 @@ def changed(scene: Scene, said: dict[bytes, bytes]) -> list[bytes]:
         if data is not None and hashlib.sha256(data).digest() != digest:
             found.append(path)
     return found
+
+
+def replaced(scene: Scene) -> list[bytes]:
+    """The bytecode that was run here in place of modules of ours, and is not what their source says. Nothing
+    of an image: its Python is another one, and what is made to harm may harm whoever reads it."""
+    if scene.host.files.root != b"/":
+        return []
+    found = []
+    for name, module in sorted(sys.modules.items()):
+        spec = getattr(module, "__spec__", None)
+        if scene.stop() or spec is None or not f"{name}.".startswith("hostguardd.") or not spec.cached:
+            continue
+        source, cached = (os.fsencode(path) for path in (spec.origin or "", spec.cached))
+        text, code = scene.host.texts.read(source, LARGEST), scene.host.texts.read(cached, LARGEST)
+        if text.data is None or text.stat is None or code.data is None:
+            continue
+        if is_read(code.data, text.stat) and not is_compiled(code.data, text.data):
+            found.append(cached)
+    return found
+
+
+def is_read(code: bytes, source: os.stat_result) -> bool:
+    """Whether Python would run this bytecode, and not compile its source anew (PEP 552)."""
+    flags = int.from_bytes(code[4:8], "little")
+    times = b"".join(
+        (int(one) & 0xFFFFFFFF).to_bytes(4, "little") for one in (source.st_mtime, source.st_size)
+    )
+    return code[:4] == importlib.util.MAGIC_NUMBER and (flags != 0 or code[8:16] == times)
+
+
+def is_compiled(code: bytes, source: bytes) -> bool:
+    """Whether bytecode, which this Python has already run, is what its source says."""
+    try:
+        return bool(marshal.loads(code[16:]) == compile(source, "", "exec", dont_inherit=True))
+    except (EOFError, SyntaxError, TypeError, ValueError):
+        return False

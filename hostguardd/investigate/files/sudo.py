@@ -7,8 +7,8 @@ from typing import Final
 from ...model import join, split
 from ..interface import Unseen, text
 from ..scene import SUDO, Scene
-from .options import included
 from .running import LARGEST
+from .sudoers import included
 
 USUAL: Final = b"/etc/sudoers"
 FOLDER: Final = b"/etc/sudoers.d"

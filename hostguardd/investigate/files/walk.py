@@ -56,6 +56,10 @@ OF_ROOT: Final = (b"/root/", b"/opt/")
 """Where else nobody but root changes anything, so that ACLs are asked for: of what has the group's bit for
 writing, which with an ACL is the most that it gives to anybody, acl(5). These are few; each costs a call."""
 
+PEOPLE: Final = range(1000, 60_000)
+LOCAL: Final = (b"/usr/local/", b"/usr/src/")
+"""What administrators often make their own."""
+
 DAY: Final = 86_400 * 10**9
 BY_MUCH: Final = 30 * DAY
 """How much older than its inode's last change a file must say it is, to be told."""
@@ -245,6 +249,8 @@ class _Walk:
                 self._keep("shared", found.shared, row)
             if uid not in users:
                 self._orphan(row)
+            elif system and uid in PEOPLE and kind != LNK and not slash.startswith(LOCAL):
+                self._keep("given", found.given, row)
         found.entries += count
         found.folders += 1
 

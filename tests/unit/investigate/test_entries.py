@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from hostguardd.investigate.files import entries, options
 from hostguardd.investigate.files.entries import Entry
+from hostguardd.investigate.files.lines import Option
+from hostguardd.investigate.files.sudoers import sudoers
 from hostguardd.investigate.interface import Verdict
 
 
@@ -25,6 +27,8 @@ def test_variables_of_a_table_of_cron_that_lead_elsewhere() -> None:
         b"PATH=/usr/bin:/bin\nPATH=/usr/bin:/tmp\nSHELL=/bin/sh\nSHELL=/dev/shm/x\nLD_PRELOAD=/usr/lib/x.so\n"
     )
     assert [one.line for one in entries.crontab(text)] == [2, 4, 5]
+    text = b"SHELL=/usr/bin/bash\nSHELL = /usr/share/x\nBASH_ENV='/opt/y'\nENVIRON=/z\nSHELL=/bin/sh.x\n"
+    assert [one.command for one in entries.crontab(text)] == [b"/usr/share/x", b"/opt/y", b"/bin/sh.x"]
 
 
 def test_a_table_of_cron_of_an_account() -> None:
@@ -90,7 +94,7 @@ def test_udev_pam_apt_modprobe_git() -> None:
     assert [one.command for one in entries.git(text)] == [b"less", b"/tmp/x", b"/tmp/y"]
 
 
-def worst(found: list[options.Option]) -> list[Verdict]:
+def worst(found: list[Option]) -> list[Verdict]:
     return [one.verdict for one in found]
 
 
@@ -112,7 +116,7 @@ def test_rules_of_sudo() -> None:
         b"ALL ALL=(ALL) NOPASSWD: ALL\ndave ALL=/usr/bin/less\nDefaults timestamp_timeout=-1\n@includedir "
         b"/etc/sudoers.d\n"
     )
-    found = {one.line: one for one in options.sudoers(text)}
+    found = {one.line: one for one in sudoers(text)}
     assert {line: one.verdict.name for line, one in found.items()} == {
         2: "FINE", 3: "FINE", 4: "NOTABLE", 5: "SUSPICIOUS", 6: "FINE", 7: "NOTABLE",
     }  # fmt: skip

@@ -97,6 +97,15 @@ def test_changed_while_somebody_was_there(tmp_path: Path) -> None:
     assert "carol from 203.0.113.9" in item.says
 
 
+def test_anybody_may_read_the_hashes(tmp_path: Path) -> None:
+    put(clean(tmp_path), "/etc/shadow", "root:*:20000::::::\n").chmod(0o640)
+    assert look(tmp_path).named("/etc/shadow").verdict is Verdict.FINE
+    (tmp_path / "etc/shadow").chmod(0o644)
+    item = look(tmp_path).named("/etc/shadow")
+    assert item.verdict is Verdict.SUSPICIOUS
+    assert "anybody may read the hashes" in item.says
+
+
 def test_anybody_may_write(tmp_path: Path) -> None:
     (clean(tmp_path) / "etc/cron.d/tidy").chmod(0o666)
     assert look(tmp_path).suspicious == ["/etc/cron.d/tidy"]

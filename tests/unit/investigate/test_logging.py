@@ -207,6 +207,25 @@ def test_a_service_that_stands_still(host: Host) -> None:
     assert found.named("auditd").verdict is Verdict.NOTABLE
 
 
+def test_a_service_that_runs_until_the_next_start(host: Host) -> None:
+    host.service()
+    (host.root / "etc/systemd/system/rsyslog.service").symlink_to("/dev/null")
+    item = host.look().named("rsyslog")
+    assert item.verdict is Verdict.NOTABLE
+    assert "is masked, so that nothing starts it again" in item.says
+
+
+def test_the_audit_of_a_container_is_the_business_of_whoever_runs_it(host: Host) -> None:
+    host.journald()
+    host.service("auditd", runs=False)
+    host.service("rsyslogd", runs=False)
+    (host.root / "run/systemd").mkdir(parents=True)
+    (host.root / "run/systemd/container").write_text("lxc")
+    found = host.look()
+    assert found.suspicious == ["rsyslog"]
+    assert "as in containers" in found.named("auditd").says
+
+
 def test_no_service_at_all_on_a_booted_host(host: Host) -> None:
     (host.root / "usr/lib/systemd/systemd-journald").write_text("")
     assert set(host.look().suspicious) == {"systemd-journald", "log services"}

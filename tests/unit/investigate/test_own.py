@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import importlib.util
+import marshal
 import os
+import py_compile
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -261,3 +265,30 @@ def test_a_record_that_says_nothing_harms_nobody(tmp_path: Path, root: Path, rec
     own = installed(root)
     (own.parents[1] / "hostguardd-1.0.dist-info/RECORD").write_bytes(record)
     assert not scenes.looked(alerts.look, scene(tmp_path)).suspicious
+
+
+@pytest.mark.parametrize("change", ["as compiled", "changed", "stale", "unchecked", "garbage", "gone"])
+def test_bytecode_of_ours_that_is_not_what_its_source_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """By its header Python takes it for the source's own."""
+    source = tmp_path / "planted.py"
+    source.write_text("def look():\n    return [1, 'x', frozenset({1, 2})]\n")
+    spec = importlib.util.spec_from_file_location("hostguardd.planted", source)
+    assert spec is not None
+    assert spec.cached is not None
+    cached = Path(spec.cached)
+    py_compile.compile(str(source), doraise=True)
+    head, evil = cached.read_bytes()[:16], marshal.dumps(compile("def look(): return []", "", "exec"))
+    if change == "stale":
+        head = head[:8] + bytes(8)
+    elif change == "unchecked":
+        head = head[:4] + b"\1\0\0\0" + bytes(8)
+    if change == "gone":
+        cached.unlink()
+    elif change != "as compiled":
+        cached.write_bytes(head + (b"\xff" if change == "garbage" else evil))
+    monkeypatch.setitem(sys.modules, "hostguardd.planted", importlib.util.module_from_spec(spec))
+    found = scenes.looked(alerts.look, scenes.scene())
+    told = [item.name for item in found.of(Verdict.SUSPICIOUS) if "planted" in item.name]
+    assert told == ([str(cached)] if change in ("changed", "unchecked", "garbage") else [])

@@ -166,6 +166,12 @@ def test_a_host_that_was_put_there_is_told_once(tmp_path: Path) -> None:
     assert item.details["programs"] == ["/usr/bin/own"]
 
 
+def test_a_host_that_was_put_there_with_nothing_else() -> None:
+    span = explained.Span(began=0.0, ended=1.0, packaged=506, made=True)
+    says = recent.of_deployment(span, [], {}).says
+    assert says.endswith("; nothing came with them that no package owns")
+
+
 @pytest.fixture
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """What lies half a second apart does not belong together."""

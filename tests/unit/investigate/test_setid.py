@@ -59,6 +59,14 @@ def test_a_packaged_shell_with_the_bit_set(tmp_path: Path) -> None:
     assert look(tmp_path).suspicious == ["/usr/bin/bash"]
 
 
+@pytest.mark.parametrize("name", ["vim.tiny", "tac", "tee"])
+def test_a_packaged_program_that_reads_or_writes_whatever_it_is_told(tmp_path: Path, name: str) -> None:
+    path = f"/usr/bin/{name}"
+    put(clean(tmp_path), path, b"\x7fELF x", 0o4755)
+    found = look(tmp_path, FakePackages({**OWNED, path.encode(): "x"}))
+    assert found.suspicious == [path]
+
+
 def test_a_packaged_program_with_the_bit_set_where_the_package_manager_keeps_no_modes(tmp_path: Path) -> None:
     put(clean(tmp_path), "/usr/bin/xxd", b"\x7fELF xxd", 0o4755)
     found = look(tmp_path, FakePackages({**OWNED, b"/usr/bin/xxd": "xxd"}))

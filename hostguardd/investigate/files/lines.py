@@ -1,0 +1,42 @@
+"""Settings read line by line: what each look at a file of options is made of. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
+
+from ..interface import Verdict
+from .deeds import LONGEST, code
+
+MOST: Final = 2000
+"""Lines of one file that are looked at."""
+
+
+class Option(NamedTuple):
+    """One line. `clause` completes "`LINE` …"; `means` is what an intruder would have it for."""
+
+    line: int
+    shown: bytes
+    clause: str
+    verdict: Verdict
+    means: str = ""
+
+
+def counting(text: bytes) -> list[tuple[int, bytes]]:
+    """The lines that count, as far as they are looked at."""
+    return [(number, line[:LONGEST]) for number, line in code(text)[:MOST]]
+
+
+def each(pattern: bytes, clause: str, verdict: Verdict, means: str) -> Callable[[bytes], Iterator[Option]]:
+    """A look at a file of which each line that bears a pattern is told alike."""
+    told = re.compile(pattern)
+
+    def look(text: bytes) -> Iterator[Option]:
+        return (
+            Option(number, line, clause, verdict, means)
+            for number, line in counting(text)
+            if told.search(line)
+        )
+
+    return look
