@@ -20,8 +20,8 @@ OF_DPKG: Final = re.compile(
 )
 OF_RPM: Final = re.compile(rb"/var/tmp/rpm-tmp\.[A-Za-z0-9]{6}")
 OPTION: Final = re.compile(rb"-[efuvwxTt]{1,4}")
-"""What comes before the script at most: `perl -w SCRIPT`. Who has a program run something else names the script
-behind it: `sh -c SOMETHING SCRIPT`."""
+"""What comes before the script at most: `perl -w SCRIPT`. Who has a program run something else may name a
+script behind it: `sh -c SOMETHING SCRIPT`."""
 
 INTERPRETERS: Final = (b"/usr/bin/", b"/bin/", b"/usr/libexec/platform-python")
 

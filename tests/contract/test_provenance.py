@@ -27,6 +27,7 @@ from hostguardd.packages.evidence import NEXT_RUN, Question
 from hostguardd.packages.judging import Apart, Bench, asked
 from hostguardd.packages.make import packages_of
 from tests import packaged, rights
+from tests.unit.packages.test_following import cache
 from tests.updating import Watched
 
 COUNT = 6
@@ -522,6 +523,25 @@ ldconfig -r $DPKG_ROOT
         ):  # fmt: skip
             assert f'"{path}"' in others, path
         assert {"unexplained"} == {watched.stories()[one["key"]][0] for one in group["hostguard"]["members"]}
+
+    def test_nothing_follows_from_settings_that_anybody_may_have_written(
+        self, watched: Watched, root: Path, made: Path
+    ) -> None:
+        self.install(root, made, "1.1", 1)
+        (root / "etc/trial1.conf").write_bytes(b"\x7fELF evil")
+        (root / "etc/ld.so.cache").write_bytes(cache(b"/etc/trial1.conf"))
+        (root / "var/lib/dpkg/alternatives").mkdir()
+        (root / "var/lib/dpkg/alternatives/pick").write_text(
+            "auto\n/usr/bin/pick\n\n/etc/trial1.conf\n10\n\n"
+        )
+        (root / "etc/alternatives").mkdir()
+        (root / "etc/alternatives/pick").symlink_to("/etc/trial1.conf")
+        (root / "usr/bin/pick").symlink_to("/etc/alternatives/pick")
+        watched.update()
+        told = json.dumps(watched.told())
+        assert "it names packaged libraries only" not in told
+        assert "it is an alternative" not in told
+        assert "Led to packages" not in told
 
     def test_a_package_that_was_struck_off_the_list_was_not_removed(
         self, watched: Watched, root: Path, made: Path
