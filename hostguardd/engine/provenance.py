@@ -292,7 +292,8 @@ class Provenance:
         """Judge by an answer what is still as it was when that was asked for."""
         self.heed_clock()
         answer = answer._replace(deeds=self._possible(answer.deeds))
-        bench = Bench(answer, self._doubtful / SECOND)
+        beside = [found[0] for one in self._asked.values() if (found := drift_of(one)) is not None]
+        bench = Bench(answer, self._doubtful / SECOND, beside)
         judged: list[tuple[Change, Judged]] = []
         for key, change in self._asked.items():
             now, found = self.held.get(*key), drift_of(change)

@@ -543,6 +543,23 @@ ldconfig -r $DPKG_ROOT
         assert "it is an alternative" not in told
         assert "Led to packages" not in told
 
+    def test_a_shell_for_all_that_is_called_like_a_draft_is_told_though_it_is_gone(
+        self, watched: Watched, root: Path, made: Path
+    ) -> None:
+        watched.managers.working = AtWork("dpkg", 1, b"/usr/bin/dpkg", None)
+        self.install(root, made, "1.1", 1)
+        shell = root / "usr/bin/trial1.dpkg-tmp"
+        shell.write_text("#!/bin/sh\n")
+        shell.chmod(0o4755)
+        watched.look()
+        shell.unlink()
+        watched.look()
+        watched.managers.working = None
+        watched.update()
+        assert "/usr/bin/trial1.dpkg-tmp" in json.dumps(
+            [one for one in watched.told() if one["hostguard"]["kind"] != "transaction"]
+        )
+
     def test_a_package_that_was_struck_off_the_list_was_not_removed(
         self, watched: Watched, root: Path, made: Path
     ) -> None:
