@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 from hostguardd.host.bundle import image
@@ -183,6 +186,28 @@ def key(folder: Path) -> None:
     run("gpg", *made, env=gpg)
     (folder / "key.asc").write_bytes(run("gpg", "--armor", "--export", env=gpg))
     run("gpgconf", "--kill", "all", env=gpg)
+
+
+def exchange_key(root: Path, scratch: Path, other: Path) -> None:
+    """Put the key of the folder `other` in the place, and under the name, of the one that a root believes."""
+    scratch.mkdir()
+    run("rpmkeys", "--dbpath", scratch, "--import", other / "key.asc")
+    ask = ("-q", "gpg-pubkey", "--qf", "%{VERSION} %{RELEASE}")
+    places = (scratch, root / FOLDER)
+    new, old = (run("rpm", "--dbpath", place, "--force-debian", *ask).split() for place in places)
+    with closing(sqlite3.connect(scratch / "rpmdb.sqlite")) as database:
+        ((blob,),) = database.execute("SELECT blob FROM Packages").fetchall()
+    for one, another in zip(new, old, strict=True):
+        blob = blob.replace(one, another)
+    ours = ("rpm", "--dbpath", root / FOLDER)
+    number = int(run(*ours, "-q", "gpg-pubkey", "--qf", "%{DBINSTANCE}"))
+    with closing(sqlite3.connect(root / FOLDER / "rpmdb.sqlite")) as database:
+        for _ in range(2):  # rpm itself says which digests the header is to have
+            database.execute("UPDATE Packages SET blob = ? WHERE hnum = ?", (blob, number))
+            database.commit()
+            ran = subprocess.run((*ours, "-qa", "-vv"), capture_output=True, check=True)
+            for wanted, found in re.findall(rb"Expected ([0-9a-f]+) != ([0-9a-f]+)", ran.stderr):
+                blob = blob.replace(wanted, found)
 
 
 def sign(folder: Path, *packages: Path) -> None:

@@ -21,7 +21,7 @@ from ..manifest import is_own
 from ..model import FileFact, Row, SetIdFact, Severity
 from ..packages.evidence import Answer, Question, nothing, transactions
 from ..packages.interface import Deed
-from ..packages.judging import Apart, Bench, Judged, asked, is_draft
+from ..packages.judging import BY_TRIGGERS, Apart, Bench, Judged, asked, is_draft
 from ..packages.places import is_urgent, may_wait
 from ..packages.telling import Transaction, identify
 from ..packages.zones import in_zone
@@ -58,8 +58,8 @@ COMPLETE: Final = 2 * 60 * SECOND
 URGENT: Final = 5 * SECOND
 """The same of what packages bring last and intruders want most."""
 
-LOUD: Final = (Apart.TAMPERED, Apart.STRAY)
-"""What is told then."""
+LOUD: Final = (Apart.TAMPERED, Apart.STRAY, Apart.SIDE, Apart.UNSURE)
+"""What is told then, but for what packages have made anew."""
 
 MOST_HELD: Final = 5_000
 """Changes that wait. Beyond it what is complete is told, and then the rest."""
@@ -292,7 +292,8 @@ class Provenance:
         """Judge by an answer what is still as it was when that was asked for."""
         self.heed_clock()
         answer = answer._replace(deeds=self._possible(answer.deeds))
-        bench = Bench(answer, self._doubtful / SECOND)
+        beside = [found[0] for one in self._asked.values() if (found := drift_of(one)) is not None]
+        bench = Bench(answer, self._doubtful / SECOND, beside)
         judged: list[tuple[Change, Judged]] = []
         for key, change in self._asked.items():
             now, found = self.held.get(*key), drift_of(change)
@@ -306,8 +307,8 @@ class Provenance:
                 one = Judged("it keeps changing while it is compared", apart=Apart.STRAY)
             judged.append((now, one))
         if self._interim:
-            loud = [] if answer.problem else [one for one in judged if one[1].apart in LOUD]
-            self._fine.update(((one.fact, one.key), one) for one, how in judged if how.apart not in LOUD)
+            loud = [] if answer.problem else [one for one in judged if _is_loud(*one)]
+            self._fine.update(((one.fact, one.key), one) for one, how in judged if not _is_loud(one, how))
             judged = loud
         elif self._partial:
             complete = [one for one in judged if one[1].apart is None]
@@ -425,6 +426,11 @@ class Provenance:
         known = known or Known()
         self._marks, self._spans = known.marks, list(known.spans)
         self._judged_at, self._doubtful = known.at, known.doubtful
+
+
+def _is_loud(change: Change, judged: Judged) -> bool:
+    path = change.finding.drift.subject.label if change.finding is not None else b""
+    return judged.apart in LOUD and (judged.apart is not Apart.SIDE or BY_TRIGGERS.fullmatch(path) is None)
 
 
 def _is_urgent(change: Change) -> bool:

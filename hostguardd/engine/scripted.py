@@ -19,8 +19,11 @@ OF_DPKG: Final = re.compile(
     rb"/var/lib/dpkg/(?:info/([a-z0-9][a-z0-9+.-]*)(?::[a-z0-9-]+)?\.|tmp\.ci/)(?:preinst|postinst|prerm|postrm)"
 )
 OF_RPM: Final = re.compile(rb"/var/tmp/rpm-tmp\.[A-Za-z0-9]{6}")
-WORDS: Final = 4
-"""Words of a command in which the script is: `perl -w SCRIPT`."""
+OPTION: Final = re.compile(rb"-[efuvwxTt]{1,4}")
+"""What comes before the script at most: `perl -w SCRIPT`. Who has a program run something else may name a
+script behind it: `sh -c SOMETHING SCRIPT`."""
+
+INTERPRETERS: Final = (b"/usr/bin/", b"/bin/", b"/usr/libexec/platform-python")
 
 
 def script(answer: Answer, holders: Collection[int]) -> str:
@@ -40,5 +43,9 @@ def script(answer: Answer, holders: Collection[int]) -> str:
 
 
 def _word(link: Link, pattern: re.Pattern[bytes]) -> re.Match[bytes] | None:
-    words = (link.command or b"").split(b"\0")[1:WORDS]
-    return next((found for word in words if (found := pattern.fullmatch(word))), None)
+    if link.exe is None or not link.exe.startswith(INTERPRETERS):
+        return None
+    words = (link.command or b"").split(b"\0")[1:3]
+    if words and OPTION.fullmatch(words[0]):
+        del words[0]
+    return pattern.fullmatch(words[0]) if words else None

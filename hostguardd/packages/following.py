@@ -70,14 +70,15 @@ class _Looked:
         if path.startswith(CERTIFICATES) and target:
             return self._certificate(target)
         if (runs := RUNS.fullmatch(path)) is not None and target == b"../init.d/" + runs[1]:
-            package = self._owner(b"/etc/init.d/" + runs[1])
+            package = self._owner(b"/etc/init.d/" + runs[1], settings=True)
             return Follows(f"it runs what {package} brings", package, target) if package else None
         enabled = ENABLED.fullmatch(path) if target else None
         return None if enabled is None else self._enabled(enabled, target)
 
-    def _owner(self, path: bytes) -> str:
-        found = self._packages.owners([path])
-        return found[path].package if path in found else ""
+    def _owner(self, path: bytes, settings: bool = False) -> str:
+        """Of settings only where the name may be of some: anybody's content may lie there."""
+        found = self._packages.owners([path]).get(path)
+        return found.package if found is not None and (settings or not found.config) else ""
 
     def _certificate(self, target: bytes) -> Follows | None:
         """Of a link by its name, or by the hash of its subject to one by its name."""
@@ -139,6 +140,8 @@ class _Looked:
             return None
         libraries = cached(data.data)
         owned = self._packages.owners(libraries)
+        if any(owner.config for owner in owned.values()):  # anybody's content may lie there
+            return None
         for path in libraries - owned.keys():  # a link that ldconfig(8) made beside the library
             if (target := texts.link(path)) == b"" or b"/" in target:
                 return None
@@ -155,18 +158,20 @@ def _instance(unit: bytes, said: Mapping[bytes, list[bytes]]) -> Iterator[bytes]
 
 
 def cached(data: bytes) -> set[bytes]:
-    """The libraries that a cache of ld.so names; none where some of it is not understood."""
+    """The libraries that a cache of ld.so names; none where some of it is not understood, or one is found by
+    another name than its own, as ldconfig(8) writes none."""
     if len(data) < HEAD.size:
         return set()
     magic, count, _ = HEAD.unpack_from(data)
     if magic != MAGIC or HEAD.size + count * ENTRY.size > len(data):
         return set()
     found = set()
-    for _, _, value, _, _ in ENTRY.iter_unpack(data[HEAD.size : HEAD.size + count * ENTRY.size]):
-        end = data.find(b"\0", value)
-        if end < 0 or data[value : value + 1] != b"/":
+    for _, key, value, _, _ in ENTRY.iter_unpack(data[HEAD.size : HEAD.size + count * ENTRY.size]):
+        end, stop = data.find(b"\0", value), data.find(b"\0", key)
+        path = data[value:end]
+        if end < 0 or stop < 0 or path[:1] != b"/" or split(path)[1] != data[key:stop]:
             return set()
-        found.add(data[value:end])
+        found.add(path)
     return found
 
 

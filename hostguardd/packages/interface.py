@@ -175,7 +175,8 @@ class PackageLedger(PackageHost, Protocol):
         ...
 
     def keys(self) -> frozenset[str]:
-        """The names of the keys whose signatures it believes."""
+        """The names of the keys whose signatures it believes, each by what it holds. Raises OSError where
+        that is not known."""
         ...
 
     def digests_written(self, package: str) -> float:

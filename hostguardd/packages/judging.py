@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -119,11 +119,16 @@ class Judged(NamedTuple):
 
 class Bench:
     """Judges by one answer. What was begun until `doubtful` (seconds since the epoch) is in doubt, as far as
-    only its time speaks for it: the clock was set."""
+    only its time speaks for it: the clock was set. `beside` is all that differs."""
 
-    def __init__(self, answer: Answer, doubtful: float = 0.0) -> None:
+    def __init__(self, answer: Answer, doubtful: float = 0.0, beside: Iterable[Drift] = ()) -> None:
         self._answer = answer
         self._doubtful = doubtful
+        self._before = {
+            (type(was), was.path): was
+            for drift in beside
+            if isinstance(was := drift.before, FileFact | SetIdFact)
+        }
         self._by_name: dict[str, list[Deed]] = {}
         for deed in answer.deeds:
             self._by_name.setdefault(deed.package.partition(":")[0], []).append(deed)
@@ -194,6 +199,10 @@ class Bench:
             return _apart("")
         if after.inode != place.inode and not place.config and not path.endswith(BACKUP):
             return _apart("")
+        if after.inode != place.inode and (rights := _rights(after)):
+            was = self._before.get((type(after), draft[1]))
+            if was is None or was.inode != after.inode or _rights(was) != rights:
+                return _apart("")
         return Judged(f"{deed.package} was unpacked there", deed, became=Became.PASSED)
 
     def _gone(self, path: bytes, seen: Seen) -> Judged:
@@ -399,6 +408,13 @@ def _unkept(drift: Drift, level: Level) -> str:
     if was is not None and after.links > max(was.links, 1) and stat.S_ISREG(after.mode):
         return "it has another name"
     return ""
+
+
+def _rights(fact: FileFact | SetIdFact) -> tuple[int, int, int, bytes] | None:
+    """What a program gains by it; None if nothing."""
+    bits = fact.mode & (stat.S_ISUID | stat.S_ISGID) if stat.S_ISREG(fact.mode) else 0
+    kept = fact.caps if isinstance(fact, SetIdFact) else _attributes(fact).get(b"security.capability")
+    return (bits, fact.uid, fact.gid, kept or b"") if bits or kept else None
 
 
 def _attributes(fact: FileFact | None) -> Mapping[bytes, bytes]:

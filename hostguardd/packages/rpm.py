@@ -7,8 +7,9 @@ told, because that is how a forged one looks.
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import islice
 from typing import Final
@@ -35,6 +36,9 @@ DATABASES: Final = frozenset((b"rpmdb.sqlite", b"Packages.db", b"Packages"))
 MOST_NAMES: Final = 10_000
 MOST_PACKAGES: Final = 50_000
 MOST_PATHS: Final = 1_000_000
+MACROS: Final = b"--macros=/usr/lib/rpm/macros"
+"""Those of rpm itself: others may name another database, which is told to it, or other keys."""
+
 UNCHECKED: Final = (b"--nosignature", b"--nodigest")
 
 _EPOCH: Final = re.compile(r"^\d+:")
@@ -71,7 +75,8 @@ class Rpm:
         """The lines of a format. Raises RpmError also when some of the answer was no line."""
         found = rpmdump.Lines(query)
         told = bytearray() if errors is None else errors
-        for data in asked((b"--dbpath", self._place, b"-q", b"--qf", query.encode(), *more), stop, told):
+        words = (MACROS, b"--dbpath", self._place, b"-q", b"--qf", query.encode(), *more)
+        for data in asked(words, stop, told):
             yield from found.feed(data)
         found.close()
         if found.garbage and not stop():
@@ -253,8 +258,18 @@ class Rpm:
         return map(at_once, self.transactions(since))
 
     def keys(self) -> frozenset[str]:
-        """Those in its database, by the version of what stands for each."""
-        return frozenset(f"{one.name} {one.version}" for one in self._packages[0].values() if _is_key(one))
+        """Those in its database, by the version of what stands for each, and by what it holds: nobody signs
+        that, so another key may lie under the name of one that is believed."""
+        found: dict[int, list[bytes]] = {}
+        for number, held in self._asked(
+            rpmdump.KEYS, *UNCHECKED, b"-a", rpmdump.KEY.encode(), stop=self._stop
+        ):
+            found.setdefault(rpmdump.number(number), []).append(rpmdump.string(held))
+        return frozenset(
+            f"{one.name} {one.version} (sha256 {_sha256(found.get(one.number, ()))})"
+            for one in self._packages[0].values()
+            if _is_key(one)
+        )
 
     def digests_written(self, package: str) -> float:
         """They are part of the header."""
@@ -276,6 +291,10 @@ class Rpm:
 
 def _is_key(package: Package) -> bool:
     return package.name.partition(".")[0] == rpmdump.KEY
+
+
+def _sha256(held: Iterable[bytes]) -> str:
+    return hashlib.sha256(b"\n".join(held)).hexdigest()
 
 
 def _bare(version: str) -> str:

@@ -36,6 +36,9 @@ NAMES: Final = (
 )
 """The same, of names alone."""
 
+KEYS: Final = r"[%{=DBINSTANCE} %{PUBKEYS:shescape}\n]"
+"""The format of what a key holds."""
+
 _STRING: Final = rb"('(?:[^']|'\\'')*'|\(none\))"
 _NUMBER: Final = rb"(-?\d{1,20}|\(none\))"
 
@@ -52,12 +55,16 @@ def _pattern(query: str) -> re.Pattern[bytes]:
 LONGEST: Final = 64 * 1024
 """Bytes of one line; a path has 4096."""
 
+LONGEST_KEY: Final = 1024**2
+"""The same of KEYS: a key bears the signatures of many others."""
+
 
 class Lines:
     """Lines of a format, as the bytes of rpm come in. `garbage` counts bytes that were none."""
 
     def __init__(self, query: str) -> None:
         self._pattern = _pattern(query)
+        self._longest = LONGEST_KEY if query == KEYS else LONGEST
         self._left = b""
         self.garbage = 0
 
@@ -68,7 +75,7 @@ class Lines:
         while (found := self._pattern.match(data, at)) is not None:
             yield found.groups()
             at = found.end()
-        if len(data) - at > LONGEST:  # what begins here is no line, and no more bytes make it one
+        if len(data) - at > self._longest:  # what begins here is no line, and no more bytes make it one
             end = data.find(b"\n", at)
             end = len(data) if end < 0 else end + 1
             self.garbage += end - at

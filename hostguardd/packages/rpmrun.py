@@ -2,12 +2,13 @@
 
 The rules kept: it is /usr/bin/rpm and nothing else, if only root may write it; it gets neither our
 environment nor our input, nor a shell; its output is read as bytes and bounded, and so is the time for which
-it is silent. Where the database lies is told to it, because macros may name another place.
+it is silent. It knows none of popt's aliases, which may have it believe other keys.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 import selectors
 import stat
 import subprocess
@@ -55,7 +56,8 @@ def asked(
     if problem:
         raise RpmError(problem)
     process = subprocess.Popen(
-        [PROGRAM, *arguments],
+        [secrets.token_hex(8).encode(), *arguments],  # popt's aliases go by the program's name
+        executable=PROGRAM,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -27,6 +27,7 @@ from hostguardd.packages.evidence import NEXT_RUN, Question
 from hostguardd.packages.judging import Apart, Bench, asked
 from hostguardd.packages.make import packages_of
 from tests import packaged, rights
+from tests.unit.packages.test_following import cache
 from tests.updating import Watched
 
 COUNT = 6
@@ -522,6 +523,42 @@ ldconfig -r $DPKG_ROOT
         ):  # fmt: skip
             assert f'"{path}"' in others, path
         assert {"unexplained"} == {watched.stories()[one["key"]][0] for one in group["hostguard"]["members"]}
+
+    def test_nothing_follows_from_settings_that_anybody_may_have_written(
+        self, watched: Watched, root: Path, made: Path
+    ) -> None:
+        self.install(root, made, "1.1", 1)
+        (root / "etc/trial1.conf").write_bytes(b"\x7fELF evil")
+        (root / "etc/ld.so.cache").write_bytes(cache(b"/etc/trial1.conf"))
+        (root / "var/lib/dpkg/alternatives").mkdir()
+        (root / "var/lib/dpkg/alternatives/pick").write_text(
+            "auto\n/usr/bin/pick\n\n/etc/trial1.conf\n10\n\n"
+        )
+        (root / "etc/alternatives").mkdir()
+        (root / "etc/alternatives/pick").symlink_to("/etc/trial1.conf")
+        (root / "usr/bin/pick").symlink_to("/etc/alternatives/pick")
+        watched.update()
+        told = json.dumps(watched.told())
+        assert "it names packaged libraries only" not in told
+        assert "it is an alternative" not in told
+        assert "Led to packages" not in told
+
+    def test_a_shell_for_all_that_is_called_like_a_draft_is_told_though_it_is_gone(
+        self, watched: Watched, root: Path, made: Path
+    ) -> None:
+        watched.managers.working = AtWork("dpkg", 1, b"/usr/bin/dpkg", None)
+        self.install(root, made, "1.1", 1)
+        shell = root / "usr/bin/trial1.dpkg-tmp"
+        shell.write_text("#!/bin/sh\n")
+        shell.chmod(0o4755)
+        watched.look()
+        shell.unlink()
+        watched.look()
+        watched.managers.working = None
+        watched.update()
+        assert "/usr/bin/trial1.dpkg-tmp" in json.dumps(
+            [one for one in watched.told() if one["hostguard"]["kind"] != "transaction"]
+        )
 
     def test_a_package_that_was_struck_off_the_list_was_not_removed(
         self, watched: Watched, root: Path, made: Path

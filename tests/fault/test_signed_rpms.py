@@ -192,3 +192,12 @@ def test_a_key_that_came_with_it_vouches_for_nothing(rpms: Rpms) -> None:
         assert rpms.look() >= {"/usr/bin/as-packaged", "/usr/bin/strange"}
         assert rpms.coded("package.key-added")
         assert not rpms.coded("baseline.packages-accepted")
+
+
+def test_another_key_under_the_name_of_one_that_is_believed_vouches_for_nothing(rpms: Rpms) -> None:
+    with rpms.noted():
+        packaged.exchange_key(rpms.root, rpms.folder / "scratch", rpms.shelf.other)
+        rpms.update()
+        assert rpms.look() >= {"/usr/bin/as-packaged", "/usr/bin/strange"}
+        assert rpms.coded("package.key-added")
+        assert not rpms.coded("baseline.packages-accepted")

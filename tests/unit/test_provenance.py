@@ -58,6 +58,7 @@ class FakeJudge:
         self.stopped = False
         self.problem = ""
         self.tool: set[bytes] = set()
+        self.settings: set[bytes] = set()
         self.words: dict[bytes, tuple[str, ...]] = {}
         self.deeds: tuple[Deed, ...] = (
             Deed("tool:all", "upgrade", "1.0", "1.1", AT - 5, AT + 3, AT + 4, AT - 5),
@@ -91,8 +92,8 @@ class FakeJudge:
     def answer(self, question: Question) -> Answer:
         seen = {
             path: Seen(
-                "tool" if path in self.tool else "", "1.1", self.level, words=self.words.get(path, ()),
-                inode=77, ctime=self.ctimes.get(path, NOW - SECOND),
+                "tool" if path in self.tool else "", "1.1", self.level, path in self.settings,
+                words=self.words.get(path, ()), inode=77, ctime=self.ctimes.get(path, NOW - SECOND),
             )
             for path in question.paths
         }  # fmt: skip
@@ -308,6 +309,23 @@ def test_a_crontab_waits_for_nobodys_end(bench: Bench, path: bytes) -> None:
     bench.managers.working = None
     bench.pass_time(2 * SETTLE)
     assert bench.kinds() == [("transaction", "info")]
+
+
+@pytest.mark.parametrize(
+    ("path", "after"),
+    [(b"/etc/cron.d/tool", URGENT + 2 * POLL), (b"/etc/pam.d/tool", COMPLETE + INTERIM + 2 * SECOND)],
+)
+def test_settings_that_differ_from_the_package_wait_for_nobodys_end_either(
+    bench: Bench, path: bytes, after: int
+) -> None:
+    bench.managers.working = DPKG
+    bench.brings(path)
+    bench.judge.settings.add(path)
+    bench.judge.words[path] = ("content",)
+    bench.add(b"/etc/ld.so.cache")
+    bench.pass_time(after)
+    (one,) = bench.told()
+    assert one["file"]["path"] == path.decode()
 
 
 def test_what_is_loud_and_no_packages_is_told_while_the_manager_still_works(bench: Bench) -> None:

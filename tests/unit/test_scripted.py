@@ -66,6 +66,12 @@ def test_what_a_script_of_an_rpm_does() -> None:
         (actor(POSTINST._replace(command=b"sh\0/var/lib/dpkg/info/../../x.postinst\0"), DPKG, APT), {10}),
         (actor(POSTINST._replace(command=b"/var/lib/dpkg/info/x.postinst\0-i\0"), DPKG, APT), {10}),
         (actor(POSTINST._replace(command=None), DPKG, APT), {10}),
+        # The hooks of dpkg's configuration, which name a script and run something else.
+        (actor(POSTINST._replace(command=b"sh\0-c\0evil\0/var/lib/dpkg/info/x.postinst\0"), DPKG, APT), {10}),
+        (actor(POSTINST._replace(command=b"perl\0-eevil\0/var/lib/dpkg/info/x.postinst\0"), DPKG, APT), {10}),
+        (actor(POSTINST._replace(command=b"env\0evil\0/var/lib/dpkg/info/x.postinst\0"), DPKG, APT), {10}),
+        (actor(POSTINST._replace(exe=b"/tmp/evil"), DPKG, APT), {10}),
+        (actor(POSTINST._replace(exe=None), DPKG, APT), {10}),
         # A manager that runs on below another process, while it is not the one that holds the lock.
         (actor(POSTINST, DPKG, LOGIN), {40}),
     ],

@@ -33,14 +33,16 @@ def test_alternatives_as_they_are_written_down() -> None:
     ]
 
 
-def cache(*paths: bytes, magic: bytes = MAGIC) -> bytes:
+def cache(*paths: bytes, magic: bytes = MAGIC, name: bytes = b"") -> bytes:
+    """What ldconfig writes, where a library is found by its own name; or by another one."""
     strings = b"".join(path + b"\0" for path in paths)
     at = HEAD.size + ENTRY.size * len(paths)
     entries = b""
     for path in paths:
-        entries += ENTRY.pack(0x303, at, at, 0, 0)
+        found = at + path.rfind(b"/") + 1 if not name else HEAD.size + ENTRY.size * len(paths) + len(strings)
+        entries += ENTRY.pack(0x303, found, at, 0, 0)
         at += len(path) + 1
-    return HEAD.pack(magic, len(paths), len(strings)) + entries + strings
+    return HEAD.pack(magic, len(paths), len(strings)) + entries + strings + (name and name + b"\0")
 
 
 def test_a_cache_names_its_libraries() -> None:
@@ -57,6 +59,7 @@ def test_a_cache_names_its_libraries() -> None:
         HEAD.pack(MAGIC, 1, 0) + ENTRY.pack(0, 0, 0, 0, 0),
         cache(b"/lib/a.so.1", b"evil.so"),
         cache(b"/lib/a.so.1")[:-1],
+        cache(b"/lib/a.so.1", name=b"libc.so.6"),
     ],
 )
 def test_what_is_none_names_none(data: bytes) -> None:

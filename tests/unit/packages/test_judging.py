@@ -338,6 +338,28 @@ def test_a_draft_is_of_its_time_and_comes_into_its_place(
     assert Bench(answer).judge(drift, Became.PASSED).apart is apart
 
 
+@pytest.mark.parametrize(
+    ("name", "before", "inode", "config", "apart"),
+    [
+        (b"tool.dpkg-new", 0o755, 5, False, None),  # it came into its place, where it is judged
+        (b"tool.dpkg-tmp", 0o4755, 4, False, None),  # what was in its place before
+        (b"tool.dpkg-tmp", 0o4755, 6, False, Apart.STRAY),
+        (b"tool.dpkg-tmp", 0o755, 4, False, Apart.STRAY),
+        (b"tool.dpkg-tmp", None, 4, False, Apart.STRAY),
+        (b"tool.dpkg-new", 0o755, 6, True, Apart.STRAY),  # no settings lend rights
+    ],
+)
+def test_a_draft_lends_no_rights_that_what_it_is_of_did_not(
+    name: bytes, before: int | None, inode: int, config: bool, apart: Apart | None
+) -> None:
+    was = before and replace(BEFORE, mode=stat.S_IFREG | before, inode=4)
+    now = replace(AFTER, name=name, mode=stat.S_IFREG | 0o4755, inode=inode, ctime=int((AT + 1) * 10**9))
+    place = SEEN._replace(config=config)
+    answer = Answer("dpkg", "", (DEED,), {b"/usr/bin/" + name: Seen(), TOOL: place}, {})
+    bench = Bench(answer, beside=[between(was, AFTER)] if was else [])
+    assert bench.judge(between(None, now), Became.PASSED).apart is apart
+
+
 def test_a_page_of_the_manual_about_keys_is_none() -> None:
     assert may_wait(at(b"/usr/share/man/man5/authorized_keys.5.gz", AFTER))
     assert not may_wait(at(b"/etc/ssh/authorized_keys.d/root", AFTER))

@@ -309,3 +309,20 @@ def test_an_answer_that_broke_off_is_no_answer(
     monkeypatch.setattr(rpmrun, "PROGRAM", os.fsencode(ends))
     assert packages.owners([b"/usr/bin/tool", b"/usr/bin/plain"]) == {}
     assert "signal 9" in packages.problem
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (".rpmmacros", "%_keyring fs\n%_keyringpath {}\n"),
+        (".popt", 'rpm alias -q --define "_keyring fs" --define "_keyringpath {}" -q\n'),
+    ],
+)
+def test_no_setting_says_which_keys_are_believed(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str
+) -> None:
+    """/etc/rpm and /etc/popt are read as those of a home are."""
+    monkeypatch.setitem(rpmrun.ENVIRONMENT, "HOME", str(tmp_path))
+    (tmp_path / "keys").mkdir()
+    (tmp_path / name).write_text(text.format(tmp_path / "keys"))
+    assert manager(root).installed()[-1].level is Level.SIGNED
