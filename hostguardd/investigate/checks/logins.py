@@ -215,8 +215,8 @@ def _refused(scene: Scene) -> Iterator[Found]:
         yield Item(
             "refused logins in btmp",
             Verdict.FINE,
-            f"{counted(register.count, 'refused login is', 'refused logins are')} recorded, "
-            f"{recent or 'none'} of them in the time that is looked at",
+            f"{counted(register.count, 'refused login is', 'refused logins are')} recorded"
+            + (f", {recent or 'none'} of them in the time that is looked at" if register.count else ""),
             details={
                 "count": register.count,
                 "recent": recent,

@@ -259,7 +259,7 @@ dpkg = _runs(rb"(pre-invoke|post-invoke|status-logger)(?:\s*=\s*|\s+)(\S.*)", "w
 interfaces = _runs(rb"((?:pre-|post-)?(?:up|down))\s+(\S.*)", "when a network interface changes ({})")
 """Of interfaces(5), as ifupdown has it."""
 
-audit = _runs(rb"(path)\s*=\s*(/\S.*)", "with auditd ({})")
+audit = _runs(rb"(path)\s*=\s*(/\S.*)", "when auditd starts")
 """Of auditd-plugins(5)."""
 
 

@@ -190,7 +190,7 @@ OF_ACCOUNT: Final[tuple[Kind, ...]] = (
 SPOOLS: Final = (b"/var/spool/cron/crontabs", b"/var/spool/cron", b"/var/spool/fcron", b"/var/spool/incron")
 
 CRON_OF_ACCOUNT: Final = Kind("an account's table of cron", (), crontab, "T1053.003")
-LOGIN_OF_ACCOUNT: Final = Kind("a script run at an account's login", (), script, AT_LOGIN, scripts=True)
+LOGIN_OF_ACCOUNT: Final = Kind("a script run at a login or by a tool", (), script, AT_LOGIN, scripts=True)
 
 MADE_BY_SCRIPTS: Final = compile_paths(
     [

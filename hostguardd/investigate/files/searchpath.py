@@ -34,7 +34,9 @@ INSTALLERS: Final = frozenset(
     b" .ghcup .go .goenv .jbang .jenv .juliaup .krew .linuxbrew .local .luarocks .nimble .nix-profile"
     b" .nodenv .npm .npm-global .npm-packages .nvm .opam .phpenv .pixi .platformio .poetry .pub-cache .pulumi"
     b" .pyenv .rbenv .rustup .rvm .rye .sdkman .stack .symfony .tfenv .virtualenvs .volta .wasmer .wasmtime"
-    b" .yarn".split()
+    b" .yarn .arkade .atuin .avm .basher .bin .codeium .dotfiles .fly .gvm .istioctl .linkerd2 .lmstudio"
+    b" .modular .moon .opencode .perlbrew .phpbrew .plenv .proto .rd .scripts .serverless .swiftly .turso"
+    b" .zvm".split()
 )
 """Hidden folders of homes that installers of languages and tools put first."""
 

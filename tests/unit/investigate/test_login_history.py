@@ -297,8 +297,14 @@ def test_refused_logins(machine: Machine) -> None:
     found = machine.look()
     assert bad(found) == []
     assert found.named("refused logins in btmp").details["origins"] == [f"{A}: 40"]
+    assert "40 refused logins are recorded, 40 of them" in found.named("refused logins in btmp").says
     machine.write(*tried[:10], bytes(SIZE), *tried[11:], name="btmp")
     assert machine.look().suspicious == ["/var/log/btmp (zeroed)"]
+
+
+def test_no_refused_login(machine: Machine) -> None:
+    machine.write(name="btmp")
+    assert machine.look().named("refused logins in btmp").says == "no refused logins are recorded"
 
 
 def test_a_huge_file_of_garbage(machine: Machine) -> None:

@@ -391,6 +391,7 @@ def test_each_option_that_opens_a_door(tmp_path: Path, path: str) -> None:
         ("/home/carol/.bashrc", 'PATH=""', Verdict.FINE),
         ("/home/carol/.bashrc", "export PATH=/usr/bin:/home/carol/.x", Verdict.FINE),
         ("/home/carol/.bashrc", "export PATH=/home/carol/bin:$HOME/.cargo/bin:$PATH", Verdict.FINE),
+        ("/root/.bashrc", "export PATH=$HOME/.linkerd2/bin:~/.dotfiles/bin:$HOME/.bin:$PATH", Verdict.FINE),
         ("/home/carol/.bashrc", 'export PATH="$PYENV_ROOT/bin:~/.local/bin:$PATH"', Verdict.FINE),
         ("/home/carol/.bashrc", "export MANPATH=/home/carol/.x:$MANPATH", Verdict.FINE),
     ],
