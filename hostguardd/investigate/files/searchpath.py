@@ -35,7 +35,8 @@ INSTALLERS: Final = frozenset(
     b" .nodenv .npm .npm-global .npm-packages .nvm .opam .phpenv .pixi .platformio .poetry .pub-cache .pulumi"
     b" .pyenv .rbenv .rustup .rvm .rye .sdkman .stack .symfony .tfenv .virtualenvs .volta .wasmer .wasmtime"
     b" .yarn .arkade .atuin .avm .basher .bin .codeium .dotfiles .fly .gvm .istioctl .linkerd2 .lmstudio"
-    b" .modular .moon .opencode .perlbrew .phpbrew .plenv .proto .rd .scripts .serverless .swiftly .turso .zvm".split()
+    b" .modular .moon .opencode .perlbrew .phpbrew .plenv .proto .rd .scripts .serverless .swiftly .turso"
+    b" .zvm".split()
 )
 """Hidden folders of homes that installers of languages and tools put first."""
 
