@@ -23,7 +23,7 @@ from .evidence import Answer, Question, Seen, nothing, same_package
 from .expected import ANOTHER
 from .following import Follows, following
 from .former import Former, write
-from .interface import Deed, Departure, Owner, PackageHost, PackageLedger
+from .interface import Deed, Departure, Level, Owner, PackageHost, PackageLedger
 from .make import packages_of
 from .reader import identity
 from .zones import FARTHEST
@@ -73,6 +73,8 @@ def survey(
 ) -> Answer:
     """The answer to a question, from `packages` of `host`."""
     former = Former.open(question.before)
+    unknown = bool(question.before) and not former.versions  # which keys were believed
+    highest = int(Level.DIGEST if unknown else Level.SIGNED)
     owners = packages.owners(question.paths)
     if packages.problem:
         return nothing(packages.problem)
@@ -89,7 +91,7 @@ def survey(
         seen[path] = Seen(
             package=owner.package if owner else "",
             version=owner.version if owner else "",
-            level=int(owner.level) if owner else 0,
+            level=min(int(owner.level), highest) if owner else 0,
             config=owner.config if owner else False,
             words=departure.changed if departure else (),
             detail=departure.detail if departure else "",

@@ -19,7 +19,8 @@ question takes its time within one run."""
 
 class Question(NamedTuple):
     """`since` is the wall-clock second from which on its log counts; `paths` are those that differ now, and
-    `root` is the host's. `before` is the file that says whose they were (see `former`)."""
+    `root` is the host's. `before` is the file that says whose they were (see `former`), b"" where only the
+    present is asked about: without what it says no signature counts."""
 
     root: bytes
     since: float

@@ -201,3 +201,12 @@ def test_another_key_under_the_name_of_one_that_is_believed_vouches_for_nothing(
         assert rpms.look() >= {"/usr/bin/as-packaged", "/usr/bin/strange"}
         assert rpms.coded("package.key-added")
         assert not rpms.coded("baseline.packages-accepted")
+
+
+def test_without_knowing_which_keys_were_believed_before_nothing_is_signed(rpms: Rpms) -> None:
+    with rpms.noted():
+        (rpms.state / OWNERS).unlink()
+        rpms.believe(rpms.shelf.other)
+        rpms.update()
+        assert rpms.look() >= {"/usr/bin/as-packaged", "/usr/bin/strange"}
+        assert not rpms.coded("baseline.packages-accepted")

@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import shutil
+import subprocess
 import time
 from pathlib import Path
 
@@ -326,3 +327,33 @@ def test_tables_are_read_as_a_whole_as_line_by_line(text: bytes, monkeypatch: py
     whole = dpkgdb.listed(text), dpkgdb.digests(text)
     monkeypatch.setattr(dpkgdb, "_all_plain", lambda *_: False)
     assert (dpkgdb.listed(text), dpkgdb.digests(text)) == whole
+
+
+def test_settings_are_known_as_soon_as_they_are_in_place(root: Path, tmp_path: Path) -> None:
+    """Though dpkg still asks about others, as long as nobody answers."""
+    paths = ("etc/first.conf", "etc/second.conf")
+    conffiles = "".join(f"/{path}\n" for path in paths)
+    made = [
+        deb(tmp_path, "two", dict.fromkeys(paths, (0o644, text)), conffiles, version=version)
+        for version, text in (("1.0-1", b"a = 1\n"), ("2.0-1", b"a = 2\n"))
+    ]
+    install(root, made[0])
+    (root / "etc/second.conf").write_text("mine\n")
+    command = (
+        "dpkg", f"--root={root}", "--force-not-root", "--force-bad-path", "--log",
+        root / "var/log/dpkg.log", "--install", made[1],
+    )  # fmt: skip
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT) as asking:
+        assert asking.stdin is not None
+        assert asking.stdout is not None
+        told = b""
+        while b"[default=N]" not in told:
+            told += (more := os.read(asking.stdout.fileno(), 4096))
+            assert more, told
+        assert (root / "etc/first.conf").read_bytes() == b"a = 2\n"
+        assert departures(manager(root)).keys() == {b"/etc/second.conf"}
+        asking.stdin.write(b"n\n")
+        asking.stdin.flush()
+        asking.stdout.read()
+    assert departures(manager(root)).keys() == {b"/etc/second.conf"}
