@@ -19,13 +19,14 @@ from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import Final, NamedTuple
 
-from ..model import Action, Drift, FileFact, SetIdFact, decode_xattrs
+from ..model import Action, Drift, FileFact, SetIdFact
 from .evidence import Answer, Seen, same_package
 from .interface import Deed, Level
+from .unkept import is_led, is_shared, leads_as_before, rights, unfit, unkept
 
 SECOND: Final = 1_000_000_000
 
@@ -36,16 +37,7 @@ LATE: Final = 2.0
 LOOSE: Final = 60.0
 """The same where the time of installation is all there is (rpm without dnf)."""
 
-IMMUTABLE: Final = 0x30
-"""FS_IMMUTABLE_FL and FS_APPEND_FL, ioctl_iflags(2): no package sets them."""
-
-NOTHING: Final = b"/dev/null"
-"""Where packages lead a name that is to mean nothing (a masked unit)."""
-
 CONTENT: Final = frozenset({"sha256", "size", "target"})
-
-LABELS: Final = frozenset({b"security.selinux", b"security.ima", b"security.evm"})
-"""Attributes that follow from the path or from the content."""
 
 OWN: Final = re.compile(rb"/var/lib/dpkg/info/([^/]+)\.([a-z0-9]+)")
 """What dpkg writes down of each package."""
@@ -199,9 +191,9 @@ class Bench:
             return _apart("")
         if after.inode != place.inode and not place.config and not path.endswith(BACKUP):
             return _apart("")
-        if after.inode != place.inode and (rights := _rights(after)):
+        if after.inode != place.inode and (gains := rights(after)):
             was = self._before.get((type(after), draft[1]))
-            if was is None or was.inode != after.inode or _rights(was) != rights:
+            if was is None or was.inode != after.inode or rights(was) != gains:
                 return _apart("")
         return Judged(f"{deed.package} was unpacked there", deed, became=Became.PASSED)
 
@@ -232,7 +224,7 @@ class Bench:
         until = deed.unpacked if which in UNPACKED_WITH else deed.ended
         if not _within(after.ctime, deed.begin, until):
             return _apart(f"it was not written when {deed.package} was unpacked", Apart.TAMPERED)
-        if says := _unkept(drift, Level.LISTED):
+        if says := unkept(drift, Level.LISTED):
             return _apart(says, Apart.TAMPERED)
         return Judged(f"{deed.package} {deed.after or deed.before} brings it", deed)
 
@@ -244,7 +236,7 @@ class Bench:
         deeds = [one for one in self._answer.deeds if _within(after.ctime, one.begin, one.over or one.ended)]
         if not deeds:
             return _apart("it was written, and no package came or went")
-        if says := _unkept(drift, Level.LISTED):
+        if says := unkept(drift, Level.LISTED):
             return _apart(says, Apart.TAMPERED)
         return Judged("dpkg writes down there what it does", max(deeds, key=lambda one: one.begin))
 
@@ -257,7 +249,7 @@ class Bench:
             return _apart("it was written, and no package came or went", Apart.TAMPERED)
         if says := "; ".join(f"{about}: {says}" for about, says in self._answer.doubts):
             return _apart(says, Apart.TAMPERED)
-        if drift.after is not None and (says := _unkept(drift, Level.LISTED)):
+        if drift.after is not None and (says := unkept(drift, Level.LISTED)):
             return _apart(says, Apart.TAMPERED)
         return Judged("rpm writes down there what it does", deed)
 
@@ -296,12 +288,12 @@ class Bench:
         if level is Level.LISTED and stat.S_ISREG(after.mode):
             return _apart(f"{who} owns it, and keeps no digest of it", Apart.UNSURE)
         as_said = self._answer.manager != "dpkg" and level > Level.LISTED  # it was compared
-        leads = _is_led(after, seen.leads) or as_said or _leads_as_before(drift, seen.config)
+        leads = is_led(after, seen.leads) or as_said or leads_as_before(drift, seen.config)
         if not leads and self._answer.manager != "dpkg" and stat.S_ISLNK(after.mode):
             return _apart(f"{who} owns it, and does not say where it leads", Apart.UNSURE)
-        if says := _unfit(after, leads) or _unkept(drift, level):
+        if says := unfit(after, leads) or unkept(drift, level):
             return _apart(f"{who} owns it, but {says}", Apart.TAMPERED)
-        if level < Level.SIGNED and _is_shared(drift):
+        if level < Level.SIGNED and is_shared(drift):
             return _apart(f"{who} owns it, and does not say which group may write to it", Apart.UNSURE)
         if level < Level.SIGNED and not stat.S_ISREG(after.mode):
             level = Level.LISTED
@@ -315,7 +307,7 @@ class Bench:
         if after.uid or isinstance(after, SetIdFact) or after.unstable:
             return False
         if stat.S_ISLNK(after.mode):
-            return _is_led(after, seen.leads)
+            return is_led(after, seen.leads)
         return stat.S_IMODE(after.mode) == 0o644 and not after.gid and not seen.of
 
     def _forged(self, package: str, deed: Deed) -> str:
@@ -337,88 +329,6 @@ def _apart(says: str, which: Apart = Apart.STRAY) -> Judged:
 
 def _within(ctime: int, begin: float, end: float) -> bool:
     return begin - EARLY <= ctime / SECOND <= end + LATE
-
-
-def _is_shared(drift: Drift) -> bool:
-    """Whether it is new, and a group other than root's may write to it."""
-    before, after = drift.before, drift.after
-    assert isinstance(after, FileFact | SetIdFact)
-    was = stat.S_IFMT(before.mode) if isinstance(before, FileFact | SetIdFact) else 0
-    if was == stat.S_IFMT(after.mode) or stat.S_ISLNK(after.mode):
-        return False
-    return after.gid != 0 and bool(after.mode & stat.S_IWGRP)
-
-
-def _is_led(after: FileFact | SetIdFact, target: bytes) -> bool:
-    """Whether a link leads where one to a packaged path led when that was looked at."""
-    return isinstance(after, FileFact) and bool(target) and after.target == target
-
-
-def _leads_as_before(drift: Drift, config: bool) -> bool:
-    """Whether a link leads where it led when it was approved, or a new one to nothing at all. What was
-    there and now leads to nothing was put out of use, and configuration is never brought as a link."""
-    before, after = drift.before, drift.after
-    if not isinstance(after, FileFact):
-        return False
-    if before is None:
-        return after.target == NOTHING and not config
-    return isinstance(before, FileFact) and before.target == after.target
-
-
-def _unfit(after: FileFact | SetIdFact, leads: bool) -> str:
-    """Why what is there cannot be explained by a package at all; "" if it can."""
-    if isinstance(after, SetIdFact):
-        return ""
-    if after.unstable:
-        return "it is being written"
-    if after.device:
-        return "something is mounted there"
-    if stat.S_ISLNK(after.mode):
-        return "" if leads else "where it leads is no package's"
-    whole = stat.S_ISREG(after.mode) or stat.S_ISDIR(after.mode)
-    return "" if whole else "it is neither a file, a folder nor a link"
-
-
-def _unkept(drift: Drift, level: Level) -> str:
-    """What moved of which the package says nothing; "" if that is as it was approved, or harmless."""
-    before, after = drift.before, drift.after
-    assert isinstance(after, FileFact | SetIdFact)
-    signed = level is Level.SIGNED
-    link = stat.S_ISLNK(after.mode)
-    if isinstance(before, FileFact | SetIdFact) and stat.S_IFMT(before.mode) == stat.S_IFMT(after.mode):
-        if not signed and before.mode != after.mode and not link:
-            return "its mode is another one, which no package says"
-        if not signed and (before.uid, before.gid) != (after.uid, after.gid):
-            return "its owner is another one, which no package says"
-    elif not signed:
-        if after.uid != 0:
-            return "it is not root's"
-        if not link and after.mode & (stat.S_ISUID | stat.S_ISGID | stat.S_IWOTH):
-            return "its mode gives rights that no package vouches for"
-    if isinstance(after, SetIdFact):
-        had = before.caps if isinstance(before, SetIdFact) else b""
-        return "" if signed or (had or b"") == (after.caps or b"") else "it has another capability"
-    was = before if isinstance(before, FileFact) else None
-    allowed = LABELS | {b"security.capability"} if signed else LABELS
-    old, new = _attributes(was), _attributes(after)
-    if any(old.get(name) != new.get(name) for name in (old.keys() | new.keys()) - allowed):
-        return "its attributes are others, which no package says"
-    if (after.flags or 0) & IMMUTABLE & ~(was.flags or 0 if was else 0):
-        return "it may not be changed any more, which no package says"
-    if was is not None and after.links > max(was.links, 1) and stat.S_ISREG(after.mode):
-        return "it has another name"
-    return ""
-
-
-def _rights(fact: FileFact | SetIdFact) -> tuple[int, int, int, bytes] | None:
-    """What a program gains by it; None if nothing."""
-    bits = fact.mode & (stat.S_ISUID | stat.S_ISGID) if stat.S_ISREG(fact.mode) else 0
-    kept = fact.caps if isinstance(fact, SetIdFact) else _attributes(fact).get(b"security.capability")
-    return (bits, fact.uid, fact.gid, kept or b"") if bits or kept else None
-
-
-def _attributes(fact: FileFact | None) -> Mapping[bytes, bytes]:
-    return decode_xattrs(fact.xattrs) if fact is not None and fact.xattrs else {}
 
 
 def asked(drifts: Sequence[Drift]) -> list[bytes]:
