@@ -67,6 +67,7 @@ class FakeLive:
         self._sockets: list[FakeSocket] = []
         self._connections: list[tuple[str, Connection, list[int]]] = []
         self.origins: dict[int, Origin] = {}
+        self.plain: set[bytes] = set()
         self._newest = 100
         self._numbers = count(5000)
         self.add_process(b"/usr/lib/systemd/systemd", pid=1, parent=0, age=1000.0, unit=b"init.scope")
@@ -297,6 +298,13 @@ class FakeLive:
             return None
         return self.origins.get(
             pid, Origin(None, 0, self._processes[pid].uid, b"", (b"/dev/null", b"/dev/null", b"/dev/null"))
+        )
+
+    def is_joint(self, pid: int, descriptor: int) -> bool:
+        origin = self.origin(pid)
+        stream = origin.streams[descriptor] if origin is not None else b""
+        return (
+            stream != b"" and stream not in self.plain and not stream.startswith((b"/dev/null", b"/dev/pts"))
         )
 
     def dynamic_ports(self) -> range:

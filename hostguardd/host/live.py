@@ -222,6 +222,10 @@ class LiveHost(Protocol):
         """Whence that process came; None when it is gone."""
         ...
 
+    def is_joint(self, pid: int, descriptor: int) -> bool:
+        """Whether that descriptor leads to a pipe, a FIFO or a socket, whatever its name."""
+        ...
+
     def owners(self, inodes: Collection[int]) -> Owners:
         """Which processes hold these sockets open."""
         ...
@@ -306,6 +310,10 @@ class NoLiveHost:
     def origin(self, pid: int) -> Origin | None:
         """None."""
         return None
+
+    def is_joint(self, pid: int, descriptor: int) -> bool:
+        """No."""
+        return False
 
     def owners(self, inodes: Collection[int]) -> Owners:
         """Nobody."""
