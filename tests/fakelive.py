@@ -302,7 +302,7 @@ class FakeLive:
 
     def is_joint(self, pid: int, descriptor: int) -> bool:
         origin = self.origin(pid)
-        stream = origin.streams[descriptor] if origin is not None else b""
+        stream = origin.streams[descriptor] if origin is not None and descriptor < 3 else b""
         return (
             stream != b"" and stream not in self.plain and not stream.startswith((b"/dev/null", b"/dev/pts"))
         )

@@ -180,6 +180,59 @@ def test_what_an_interpreter_runs_has_an_owner_too(live: FakeLive, script: bytes
     assert ("belongs to no package" in item.says) is (verdict is Verdict.NOTABLE)
 
 
+@pytest.mark.parametrize(
+    ("exe", "argv", "stdin", "notable"),
+    [
+        (b"/usr/bin/python3.11", (b"python3", b"-"), b"pipe:[5]", True),
+        (b"/usr/bin/perl", (b"perl",), b"/tmp/sh-thd.x (deleted)", True),
+        (b"/usr/bin/dash", (b"sh",), b"socket:[5]", True),
+        (b"/usr/bin/dash", (b"sh", b"/dev/fd/0"), b"pipe:[5]", True),
+        (b"/usr/bin/dash", (b"sh",), b"/dev/null", False),
+        (b"/usr/bin/dash", (b"sh",), b"/opt/run.sh", False),
+        (b"/usr/bin/dash", (b"sh", b"-c", b"cat"), b"pipe:[5]", False),
+        (b"/usr/bin/cat", (b"cat", b"-"), b"pipe:[5]", False),
+    ],
+)
+def test_a_program_that_came_through_a_pipe(
+    live: FakeLive, exe: bytes, argv: tuple[bytes, ...], stdin: bytes, notable: bool
+) -> None:
+    live.plain |= {b"/opt/run.sh", b"/tmp/sh-thd.x (deleted)"}
+    null = b"/dev/null"
+    pid = live.add_process(exe, age=30, argv=argv)
+    live.come_from(pid, streams=(stdin, null, null))
+    item = of(live, pid)
+    assert item.verdict is (Verdict.NOTABLE if notable else Verdict.FINE)
+    assert ("no file holds it" in item.says) is notable
+    sshd = live.add_process(b"/usr/sbin/sshd", age=30)
+    for fields in ({"parent": sshd}, {"tty": 1025}, {"namespace": "pid:[7]"}):
+        other = live.add_process(exe, age=30, argv=argv, **fields)  # type: ignore[arg-type]
+        live.come_from(other, streams=(stdin, null, null))
+        assert "no file holds it" not in of(live, other).says
+
+
+def test_a_script_that_was_deleted(live: FakeLive, tmp_path: Path) -> None:
+    script = tmp_path / "opt/agent.py"
+    script.parent.mkdir()
+    script.touch()
+    python = {"exe": b"/usr/bin/python3.11", "age": 30}
+    pid = live.add_process(**python, argv=(b"python3", b"/opt/agent.py"))  # type: ignore[arg-type]
+    relative = live.add_process(**python, argv=(b"python3", b"agent.py"))  # type: ignore[arg-type]
+
+    live.at_our_root |= {pid, relative}
+
+    def said(pid: int, **options: object) -> Item:
+        host = scene(os.fsencode(tmp_path), live=live, packages=Owning(), **options)  # type: ignore[arg-type]
+        told = looked(processes.look, host).items
+        return next(one for one in told if one.name.startswith(f"pid {pid} "))
+
+    assert said(pid).verdict is Verdict.FINE
+    script.unlink()
+    assert said(pid).verdict is Verdict.NOTABLE
+    assert "/opt/agent.py, and that file is not there" in said(pid).says
+    assert said(relative).verdict is Verdict.FINE
+    assert said(pid, uid=1000).verdict is Verdict.FINE
+
+
 def test_a_helper_of_the_kernel_that_stays(live: FakeLive) -> None:
     pid = live.add_process(b"/usr/sbin/modprobe", parent=2, age=1, unit=b"")
     assert of(live, pid).verdict is Verdict.FINE
