@@ -51,7 +51,7 @@ class FakeLive:
     hidden: int = 0
     problems: dict[str, str] = field(default_factory=dict)
     timers: set[bytes] = field(default_factory=set)
-    spaces: dict[str, int] = field(default_factory=dict)
+    spaces: dict[str, list[int]] = field(default_factory=dict)
     calls: dict[str, int] = field(default_factory=dict)
     vanishing: set[int] = field(default_factory=set)
     """Pids that are listed but gone when one looks."""
@@ -310,5 +310,5 @@ class FakeLive:
     def dynamic_ports(self) -> range:
         return range(32768, 61000)
 
-    def net_namespaces(self) -> Mapping[str, int]:
+    def net_namespaces(self) -> Mapping[str, Sequence[int]]:
         return self.spaces

@@ -234,8 +234,8 @@ class LiveHost(Protocol):
         """The ports the kernel hands out by itself (ip_local_port_range)."""
         ...
 
-    def net_namespaces(self) -> Mapping[str, int]:
-        """Network namespaces other than our own: name -> the oldest process seen in it."""
+    def net_namespaces(self) -> Mapping[str, Sequence[int]]:
+        """Network namespaces other than our own: name -> the processes seen in it, as `pids` has them."""
         ...
 
 
@@ -323,6 +323,6 @@ class NoLiveHost:
         """None."""
         return range(0)
 
-    def net_namespaces(self) -> Mapping[str, int]:
+    def net_namespaces(self) -> Mapping[str, Sequence[int]]:
         """None."""
         return {}
