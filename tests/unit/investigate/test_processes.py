@@ -205,7 +205,7 @@ def test_a_program_that_came_through_a_pipe(
     assert ("no file holds it" in item.says) is notable
     sshd = live.add_process(b"/usr/sbin/sshd", age=30)
     for fields in ({"parent": sshd}, {"tty": 1025}, {"namespace": "pid:[7]"}):
-        other = live.add_process(exe, age=30, argv=argv, **fields)  # type: ignore[arg-type]
+        other = live.add_process(exe, age=30, argv=argv, **fields)
         live.come_from(other, streams=(stdin, null, null))
         assert "no file holds it" not in of(live, other).says
 
