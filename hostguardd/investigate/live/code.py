@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ...host.live import Process
+from ...host.texts import ABSENT
 from ...sensors.commands import language, script
 from ..interface import Verdict, text
 from ..scene import Scene
@@ -36,6 +37,7 @@ def odd(scene: Scene, process: Process) -> Iterator[Odd]:
         and path.startswith(b"/")
         and not path.startswith((b"/dev/", b"/proc/"))
         and scene.host.texts.lstat(path) is None
+        and scene.host.texts.read(path, 1) == ABSENT  # what may not be looked at is something else
         and scene.host.live.is_at_our_root(process.pid)
     ):
         yield Odd(Verdict.NOTABLE, f"runs {text(path, 200)}, and that file is not there", "T1070.004")

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from hostguardd.host.files import LinuxFiles
 from hostguardd.host.live import ANONYMOUS, DELETED, REPLACED, NoLiveHost
 from hostguardd.host.proc import ProcHost
+from hostguardd.host.texts import LinuxTexts, Text
 from hostguardd.investigate.checks import processes
 from hostguardd.investigate.interface import Item, Verdict
 from hostguardd.packages.interface import Transaction
@@ -231,6 +233,27 @@ def test_a_script_that_was_deleted(live: FakeLive, tmp_path: Path) -> None:
     assert "/opt/agent.py, and that file is not there" in said(pid).says
     assert said(relative).verdict is Verdict.FINE
     assert said(pid, uid=1000).verdict is Verdict.FINE
+
+
+def test_a_script_that_not_even_root_may_look_at_is_not_gone(live: FakeLive, tmp_path: Path) -> None:
+    """As below a mount of FUSE, which shows its files to one account alone."""
+
+    class Barred(LinuxTexts):
+        def lstat(self, path: bytes) -> os.stat_result | None:
+            return None if path == script else super().lstat(path)
+
+        def read(self, path: bytes, limit: int, offset: int = 0) -> Text:
+            return (
+                Text(None, None, "Permission denied") if path == script else super().read(path, limit, offset)
+            )
+
+    script = b"/opt/mine/agent.py"
+    pid = live.add_process(b"/usr/bin/python3.11", age=30, argv=(b"python3", script))
+    live.at_our_root.add(pid)
+    for texts in (Barred, LinuxTexts):
+        host = scene(live=live, packages=Owning(), texts=texts(LinuxFiles(os.fsencode(tmp_path))))
+        item = next(one for one in looked(processes.look, host).items if one.name.startswith(f"pid {pid} "))
+        assert ("that file is not there" in item.says) is (texts is LinuxTexts)
 
 
 def test_a_helper_of_the_kernel_that_stays(live: FakeLive) -> None:
