@@ -51,7 +51,7 @@ class FakeLive:
     hidden: int = 0
     problems: dict[str, str] = field(default_factory=dict)
     timers: set[bytes] = field(default_factory=set)
-    spaces: dict[str, int] = field(default_factory=dict)
+    spaces: dict[str, list[int]] = field(default_factory=dict)
     calls: dict[str, int] = field(default_factory=dict)
     vanishing: set[int] = field(default_factory=set)
     """Pids that are listed but gone when one looks."""
@@ -67,6 +67,7 @@ class FakeLive:
         self._sockets: list[FakeSocket] = []
         self._connections: list[tuple[str, Connection, list[int]]] = []
         self.origins: dict[int, Origin] = {}
+        self.plain: set[bytes] = set()
         self._newest = 100
         self._numbers = count(5000)
         self.add_process(b"/usr/lib/systemd/systemd", pid=1, parent=0, age=1000.0, unit=b"init.scope")
@@ -299,8 +300,15 @@ class FakeLive:
             pid, Origin(None, 0, self._processes[pid].uid, b"", (b"/dev/null", b"/dev/null", b"/dev/null"))
         )
 
+    def is_joint(self, pid: int, descriptor: int) -> bool:
+        origin = self.origin(pid)
+        stream = origin.streams[descriptor] if origin is not None and descriptor < 3 else b""
+        return (
+            stream != b"" and stream not in self.plain and not stream.startswith((b"/dev/null", b"/dev/pts"))
+        )
+
     def dynamic_ports(self) -> range:
         return range(32768, 61000)
 
-    def net_namespaces(self) -> Mapping[str, int]:
+    def net_namespaces(self) -> Mapping[str, Sequence[int]]:
         return self.spaces

@@ -222,6 +222,10 @@ class LiveHost(Protocol):
         """Whence that process came; None when it is gone."""
         ...
 
+    def is_joint(self, pid: int, descriptor: int) -> bool:
+        """Whether that descriptor leads to a pipe, a FIFO or a socket, whatever its name."""
+        ...
+
     def owners(self, inodes: Collection[int]) -> Owners:
         """Which processes hold these sockets open."""
         ...
@@ -230,8 +234,8 @@ class LiveHost(Protocol):
         """The ports the kernel hands out by itself (ip_local_port_range)."""
         ...
 
-    def net_namespaces(self) -> Mapping[str, int]:
-        """Network namespaces other than our own: name -> the oldest process seen in it."""
+    def net_namespaces(self) -> Mapping[str, Sequence[int]]:
+        """Network namespaces other than our own: name -> the processes seen in it, as `pids` has them."""
         ...
 
 
@@ -307,6 +311,10 @@ class NoLiveHost:
         """None."""
         return None
 
+    def is_joint(self, pid: int, descriptor: int) -> bool:
+        """No."""
+        return False
+
     def owners(self, inodes: Collection[int]) -> Owners:
         """Nobody."""
         return Owners({}, 0)
@@ -315,6 +323,6 @@ class NoLiveHost:
         """None."""
         return range(0)
 
-    def net_namespaces(self) -> Mapping[str, int]:
+    def net_namespaces(self) -> Mapping[str, Sequence[int]]:
         """None."""
         return {}

@@ -46,6 +46,9 @@ ENOUGH_WALKS: Final = 2
 
 EVERY_PROTOCOL: Final = 0x0003  # ETH_P_ALL, linux/if_ether.h
 
+FOREIGN: Final = b"net namespaces"
+"""The scope of what is blind for being on another network."""
+
 NAMED: Final = 8
 """How many of many are named in a sentence."""
 
@@ -271,13 +274,13 @@ class ListenersSensor:
         if not spaces:
             return ()
         shown = []
-        for space, pid in sorted(spaces.items(), key=lambda one: one[1])[:NAMED]:
+        for space, (pid, *_) in sorted(spaces.items(), key=lambda one: one[1][0])[:NAMED]:
             process = self._host.process(pid)
             comm = process.comm.decode(errors="replace") if process else "?"
             shown.append(f"{space} of {comm} ({pid})")
         more = f" and {len(spaces) - len(shown)} more" if len(spaces) > len(shown) else ""
         text = f"{len(spaces)} network namespaces besides ours are not looked into: "
-        return (Blind(KIND, b"net namespaces", text + ", ".join(shown) + more),)
+        return (Blind(KIND, FOREIGN, text + ", ".join(shown) + more),)
 
     # -- telling ---------------------------------------------------------------------------------
 

@@ -319,7 +319,7 @@ class TestListeners(LiveContract):
         self.host.problems["udp"] = "the table of udp sockets cannot be read"
         self.host.hidden = 1
         self.host.listen("tcp", b"0.0.0.0", 80, self.host.add_process(None))
-        self.host.spaces["net:[4026532301]"] = self.named
+        self.host.spaces["net:[4026532301]"] = [self.named]
 
 
 class TestProcesses(LiveContract):

@@ -306,7 +306,7 @@ def test_an_image_that_is_gone_says_so(watcher: Watcher) -> None:
 
 
 def test_other_namespaces_are_counted_and_named(watcher: Watcher) -> None:
-    watcher.host.spaces.update({f"net:[{number}]": watcher.sshd for number in range(10)})
+    watcher.host.spaces.update({f"net:[{number}]": [watcher.sshd] for number in range(10)})
     watcher.look(Depth.FULL)
     (blind,) = watcher.blinds
     assert blind.reason.startswith("10 network namespaces")

@@ -7,7 +7,8 @@ that it runs in, the login that started it, and the baseline.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from ... import diff
@@ -15,6 +16,8 @@ from ...fact import key_of
 from ...host.live import Process
 from ...model import ListenerFact
 from ...sensors.commands import language, script
+from ...sensors.listeners import FOREIGN
+from ...words.interface import counted
 from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict, text, word
 from ..live import programs as kith
 from ..live.programs import Odd, Programs
@@ -58,9 +61,42 @@ def look(scene: Scene) -> Iterator[Found]:
             )
         if scene.stop():
             return
-    yield from scene.blind(ListenerFact)
+    yield from (one for one in scene.blind(ListenerFact) if not one.scope.endswith(FOREIGN.decode()))
+    yield from _elsewhere(scene)
     if not scene.is_root and any(fact.exe is None for fact in facts):
         yield Unseen("listeners of others", "their programs may not be seen by this account", SUDO)
+
+
+NAMED: Final = 5
+"""Other network namespaces that are named."""
+
+CONTAINER: Final = re.compile(rb"(?:docker|libpod|crio|cri-containerd|machine|lxc|podman)[-.].*")
+"""Units that container managers make."""
+
+
+def _elsewhere(scene: Scene) -> Iterator[Unseen]:
+    """Who has a network of its own, with listeners of its own."""
+    spaces = sorted(scene.host.live.net_namespaces().values(), key=lambda pids: pids[0])
+    if not spaces:
+        return
+    named = ", ".join(_network(scene, pids) for pids in spaces[:NAMED])
+    if len(spaces) > NAMED:
+        named += f" and {counted(len(spaces) - NAMED, 'namespace')} more"
+    count = counted(sum(map(len, spaces)), "process")
+    was = "was" if count == "1 process" else "were"
+    where = counted(len(spaces), "other network namespace")
+    remedy = f"sudo nsenter -t {spaces[0][0]} -n ss -lntup"
+    yield Unseen("other networks", f"{count} in {where} {was} not looked at: {named}", remedy)
+
+
+def _network(scene: Scene, pids: Sequence[int]) -> str:
+    first = scene.processes.get(pids[0])
+    if first is None:
+        return f"{len(pids)} with pid {pids[0]}"
+    unit = text(first.unit, 80)
+    container = "the container " if first.namespace or CONTAINER.fullmatch(first.unit) else ""
+    where = f" in {container}{unit or first.namespace}" if unit or container else ""
+    return f"{len(pids)}{where} ({text(first.comm, 40)}, pid {first.pid})"
 
 
 def _item(

@@ -17,6 +17,7 @@ from ...host.live import Process
 from ...sensors.commands import script
 from ...words.interface import counted
 from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict, text
+from ..live import code
 from ..live import programs as kith
 from ..live.programs import Odd, Programs
 from ..scene import SUDO, Scene
@@ -207,6 +208,7 @@ def _odd(scene: Scene, programs: Programs, process: Process, supers: list[int]) 
     if process.kernel:
         return
     yield from programs.odd(process)
+    yield from code.odd(scene, process)
     yield from _inside(scene, process)
     yield from _powers(scene, process, programs)
     if process.pid in supers:

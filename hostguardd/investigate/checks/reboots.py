@@ -73,12 +73,12 @@ def look(scene: Scene) -> Iterator[Found]:
     transactions = list(scene.packages.transactions(first)) if recent else []
     current = _current(found)
     for one in found.found[-SHOWN:]:
-        item = _boot(scene, one, found, past, transactions)
+        item, tale = _boot(scene, one, found, past, transactions)
         yield item
         if one.at >= scene.since:
             source = next(iter(one.told.values()))
             confidence = Confidence.SURE if KERNEL in one.told else Confidence.LIKELY
-            yield Moment(one.at, "reboot", item.says, source, confidence, item.verdict)
+            yield Moment(one.at, "reboot", f"the host came up{tale}", source, confidence, item.verdict)
     yield from _unknown(scene, current, past)
     yield from _missing(found, past, current)
     yield from _steps(scene, past.register.steps)
@@ -105,8 +105,8 @@ def _summary(found: Boots, current: CameUp | None) -> Item:
 
 def _boot(
     scene: Scene, one: CameUp, found: Boots, past: Attendance, transactions: Sequence[Transaction]
-) -> Item:
-    """A boot, and what explains it."""
+) -> tuple[Item, str]:
+    """A boot, and what is told of it besides its time."""
     name = "this boot" if KERNEL in one.told else f"boot at {stamp(one.at)}"
     reasons = list(_reasons(scene, one, found.orders, past, transactions))
     details: dict[str, object] = {
@@ -114,24 +114,27 @@ def _boot(
     }  # fmt: skip
     evidence = tuple(Evidence(source, witness) for witness, source in one.told.items())
     evidence += tuple(Evidence(reason.source, reason.says) for reason in reasons)
-    says = f"the host came up at {stamp(one.at)}"
+    # The name of a boot that is over is its time.
+    says = f"the host came up at {stamp(one.at)}" if KERNEL in one.told else name
+    tale = ""
     if one.down:
-        says += f", after a shutdown at {stamp(one.down)}"
+        tale = f", after a shutdown at {stamp(one.down)}"
     elif one.before:
-        says += ", without a record of a shutdown"
+        tale = ", without a record of a shutdown"
     if reasons:
-        says += ": " + "; ".join(reason.says for reason in reasons)
+        tale += ": " + "; ".join(reason.says for reason in reasons)
     # Of what was before all records nobody can tell; and the boot of a container is that of another host.
     begins = not one.before and not one.down and one is found.found[0]
     orderly = bool(one.down) or RECORDS not in one.told
     explained = orderly and any(reason.explains for reason in reasons)
     if one.at < scene.since or begins or explained or set(one.told) == {KERNEL}:
-        return Item(name, Verdict.FINE, says, details=details, evidence=evidence)
-    says += "" if reasons else "; nobody was there, and nobody asked for it"
+        return Item(name, Verdict.FINE, says + tale, details=details, evidence=evidence), tale
+    tale += "" if reasons else "; nobody was there, and nobody asked for it"
     means = MEANS if orderly else f"The power failed, it crashed, or somebody wanted no record. {MEANS}"
-    return Item(
-        name, Verdict.NOTABLE, says, means, NEXT, technique="T1529", details=details, evidence=evidence
+    item = Item(
+        name, Verdict.NOTABLE, says + tale, means, NEXT, technique="T1529", details=details, evidence=evidence
     )
+    return item, tale
 
 
 def _reasons(
@@ -201,7 +204,7 @@ def _missing(found: Boots, past: Attendance, current: CameUp | None) -> Iterator
             yield Item(
                 f"boot at {stamp(one.at)}, unrecorded",
                 Verdict.NOTABLE,
-                f"{other} has a boot at {stamp(one.at)}, and wtmp, which has others, does not",
+                f"{other} has this boot, and wtmp, which has others, does not",
                 "Its record was taken out; or the host did not come up as far as to write one (rescue mode).",
                 SAVE,
                 technique="T1070",
@@ -224,7 +227,7 @@ def _steps(scene: Scene, steps: Sequence[Step]) -> Iterator[Item]:
             continue
         recent = max(one.before, one.after) >= scene.since
         way = "forward" if moved > 0 else "back"
-        says = f"the clock was set {way} by {abs(moved):.0f} s at {stamp(one.before)}"
+        says = f"the clock was set {way} by {abs(moved):.0f} s"
         name = f"clock set at {stamp(one.before)}"
         if not recent:
             yield Item(name, Verdict.FINE, says, evidence=(Evidence(one.source),))

@@ -151,13 +151,26 @@ def _ours(scene: Scene) -> Iterator[Found]:
 COVERED: Final = (
     b"/usr/bin", b"/usr/sbin", b"/bin", b"/sbin", b"/lib", b"/lib64", b"/usr/lib", b"/usr/lib64",
     b"/usr/libexec", b"/etc/passwd", b"/etc/shadow", b"/etc/group", b"/etc/sudoers", b"/etc/sudoers.d",
-    b"/etc/ssh", b"/etc/pam.d", b"/etc/ld.so.preload", b"/etc/ld.so.cache", b"/etc/cron.d", b"/etc/crontab",
+    b"/etc/ssh", b"/etc/pam.d", b"/etc/ld.so.preload", b"/etc/ld.so.cache", b"/etc/ld.so.conf.d",
+    b"/etc/cron.d", b"/etc/cron.hourly", b"/etc/cron.daily", b"/etc/cron.weekly", b"/etc/cron.monthly",
+    b"/etc/crontab", b"/etc/anacrontab", b"/etc/systemd", b"/etc/init.d", b"/etc/rc.d", b"/etc/rc.local",
+    b"/etc/profile", b"/etc/profile.d", b"/etc/udev", b"/etc/modprobe.d", b"/etc/modules-load.d",
+    b"/etc/audit", b"/etc/rsyslog.conf", b"/etc/rsyslog.d", b"/etc/nsswitch.conf", b"/etc/security",
+    b"/usr/games", b"/var/lib/dpkg", b"/var/lib/rpm", b"/var/spool/cron",
 )  # fmt: skip
 """What nobody mounts over: these, and what lies below them but the folders of `MOUNTABLE`."""
 
+MOVED: Final = (b"/var/log", b"/usr/share")
+"""What some hosts have elsewhere: on a server, or in memory to spare a flash card, by their fstab(5)."""
+
+SERVERS: Final = frozenset(b"nfs nfs4 cifs smb3 ceph 9p virtiofs fuse.glusterfs fuse.sshfs".split())
+"""File systems that show a part of what a server has, which is no bind mount."""
+
 MOUNTABLE: Final = re.compile(
     rb"/(?:usr/)?lib(?:64)?/(?:modules|firmware|locale|debug|live|wsl|node_modules|sysimage)(?:/.*)?"
-    rb"|/usr/lib(?:64)?/x86_64-linux-gnu/(?:lib(?:cuda|nvidia)|nvidia|GL).*"  # what NVIDIA lends a container
+    # What a container is lent of NVIDIA's, of time zones, or for its web server.
+    rb"|/usr/lib(?:64)?/x86_64-linux-gnu/(?:lib(?:cuda|nvidia)|nvidia|GL).*"
+    rb"|/usr/share/(?:vulkan|egl|glvnd|nvidia|zoneinfo|nginx/html)(?:/.*)?"
 )
 
 
@@ -174,7 +187,10 @@ def _mounts(scene: Scene) -> Iterator[Found]:
         elif _covers(fact):
             source = f"{text(fact.fstype)} {text(fact.root, 200)}"
             says = f"{source} is mounted over {point}: what lies there is not seen"
-            yield sign(f"mount {point}", Verdict.SUSPICIOUS, says, "mount", "T1564.013", evidence)
+            listed = _is_below(fact.point, MOVED) and _is_listed(scene, fact.point)
+            verdict = Verdict.NOTABLE if listed else Verdict.SUSPICIOUS
+            says += ", and /etc/fstab has it so" if listed else ""
+            yield sign(f"mount {point}", verdict, says, "mount", "T1564.013", evidence)
         else:
             whole += 1
     if whole:
@@ -187,7 +203,8 @@ def _mounts(scene: Scene) -> Iterator[Found]:
 
 def _covers(fact: MountFact) -> bool:
     """Whether something lies over the system's own files: a part of a file system, or one in memory."""
-    if not any(fact.point == top or fact.point.startswith(top + b"/") for top in COVERED):
+    moved = _is_below(fact.point, MOVED)
+    if not (moved or _is_below(fact.point, COVERED)) or (moved and fact.fstype in SERVERS):
         return False
     if MOUNTABLE.fullmatch(fact.point) or fact.fstype in (b"autofs", b"squashfs", b"erofs"):
         return False
@@ -196,6 +213,17 @@ def _covers(fact: MountFact) -> bool:
         or fact.fstype in (b"tmpfs", b"ramfs", b"overlay")
         or fact.fstype[:4] == b"fuse"
     )
+
+
+def _is_below(point: bytes, folders: tuple[bytes, ...]) -> bool:
+    return any(point == top or point.startswith(top + b"/") for top in folders)
+
+
+def _is_listed(scene: Scene, point: bytes) -> bool:
+    """Whether fstab(5) mounts something there at every boot."""
+    lines = (scene.host.texts.read(b"/etc/fstab", SMALL).data or b"").split(b"\n")
+    rows = (line.split() for line in lines if not line.lstrip().startswith(b"#"))
+    return any(len(row) > 2 and (row[1].rstrip(b"/") or b"/") == point for row in rows)
 
 
 def _listening(scene: Scene) -> Iterator[Found]:

@@ -37,6 +37,8 @@ def _further(scene: Scene) -> tuple[list[bytes], list[Unseen]]:
             new = [one for one in (_names(scene, target, unseen) if folder else [target]) if one not in seen]
             seen |= dict.fromkeys(new)
             pending += new
+    if len(seen) > MOST + number:
+        unseen.append(Unseen("rules of sudo", f"only the first {MOST} files are read that others include"))
     return list(seen)[number : number + MOST], unseen
 
 

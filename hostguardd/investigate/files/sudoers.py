@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from ...words.interface import counted
 from ..interface import Verdict
 from .lines import Option, counting
 
@@ -29,12 +30,9 @@ def included(text: bytes) -> Iterator[tuple[bool, bytes]]:
 def sudoers(text: bytes) -> Iterator[Option]:
     """Of sudoers(5): every rule in words, and the defaults that weaken it."""
     text = _OLD_INCLUDE.sub(b"@include", text)  # which looks like a comment, and is none
-    for number, line in counting(text):
-        for _, path in included(line):
-            if path.rstrip(b"/") not in (b"/etc/sudoers.d", b"sudoers.d"):
-                verdict = SUSPICIOUS if _FOREIGN.match(path) else NOTABLE
-                clause = "takes rules from other files than usual"
-                yield Option(number, line, clause, verdict, "Rules that nobody looks at.")
+    lines = counting(text)
+    yield from _includes(lines)
+    for number, line in lines:
         if line.startswith(b"@"):
             continue
         if _ALIAS.match(line):
@@ -59,6 +57,21 @@ def sudoers(text: bytes) -> Iterator[Option]:
         if who == b"ALL" and everything and free:
             verdict = SUSPICIOUS
         yield Option(number, line, clause, verdict, "Whoever has that account has root.")
+
+
+def _includes(lines: list[tuple[int, bytes]]) -> Iterator[Option]:
+    """Whence rules are taken besides: once for each verdict, as there may be thousands of lines."""
+    odd: dict[Verdict, list[tuple[int, bytes]]] = {}
+    for number, line in lines:
+        for _, path in included(line):
+            if path.rstrip(b"/") not in (b"/etc/sudoers.d", b"sudoers.d"):
+                odd.setdefault(SUSPICIOUS if _FOREIGN.match(path) else NOTABLE, []).append((number, line))
+    for verdict, [(number, line), *others] in odd.items():
+        clause = "takes rules from other files than usual"
+        if others:
+            does = "does" if len(others) == 1 else "do"
+            clause += f", and so {does} {counted(len(others), 'other line')}"
+        yield Option(number, line, clause, verdict, "Rules that nobody looks at.")
 
 
 def _words(raw: bytes) -> str:

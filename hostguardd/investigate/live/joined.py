@@ -100,9 +100,13 @@ def _takes_commands(process: Process) -> bool:
 
 
 def _ends(scene: Scene, pid: int) -> tuple[bytes, bytes]:
-    """Where its standard input and output lead, b"" for nobody else."""
-    origin = scene.host.live.origin(pid)
-    streams = origin.streams[:2] if origin is not None else ()
-    leads = [one.startswith((b"pipe:", b"socket:", b"/")) and one[:5] != b"/dev/" for one in streams]
-    stdin, stdout = [one if lead else b"" for one, lead in zip(streams, leads, strict=True)] or (b"", b"")
+    """Where its standard input and output lead, b"" for nobody else. Writing to one file joins nobody."""
+    live = scene.host.live
+    origin = live.origin(pid)
+    stdin, stdout = (
+        one
+        if one.startswith((b"pipe:", b"socket:")) or (one[:1] == b"/" and live.is_joint(pid, number))
+        else b""
+        for number, one in enumerate(origin.streams[:2] if origin is not None else (b"", b""))
+    )
     return stdin, stdout

@@ -59,7 +59,7 @@ class Fault(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """`by` became `user` by `service`, or (`denied`) wanted to."""
+    """`by` became `user` by `service`, or (`denied`) wanted to. `command` is what sudo(8) was to run."""
 
     at: int
     service: bytes
@@ -68,6 +68,7 @@ class Turn(NamedTuple):
     denied: bool
     where: Where
     sample: bytes
+    command: bytes = b""
 
 
 class Passage:
@@ -265,9 +266,11 @@ class Passage:
                 self.faults.append(Fault(at, tiding.program, where, sample))
                 del self.faults[: -2 * KEPT]
             else:
-                self._turned(tiding, at, where, sample)
+                self._turned(tiding, at, where, sample, line.text.partition(b" ; COMMAND=")[2])
 
-    def _turned(self, tiding: Switched | Denied, at: int, where: Where, sample: bytes) -> None:
+    def _turned(
+        self, tiding: Switched | Denied, at: int, where: Where, sample: bytes, command: bytes
+    ) -> None:
         """A switch: one session may tell of it by several voices, and counts by the one that told most."""
         denied = isinstance(tiding, Denied)
         voice = tiding.voice if isinstance(tiding, Denied) else _voice(sample)
@@ -287,7 +290,7 @@ class Passage:
         if who not in self.turned and len(self.turned) >= KINDS:
             who = (tiding.service, OTHERS, OTHERS, denied)
         self.turned[who] += 1
-        self.turns.append(Turn(at, *who, where, sample))
+        self.turns.append(Turn(at, *who, where, sample, command))
         if len(self.turns) > 2 * KEPT:
             del self.turns[:-KEPT]
 

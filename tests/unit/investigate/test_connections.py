@@ -161,16 +161,27 @@ def piped(live: FakeLive, argv: tuple[bytes, ...], *streams: bytes, **fields: ob
     return shell
 
 
-def test_a_shell_behind_a_fifo_and_a_tool_that_is_none(live: FakeLive) -> None:
+@pytest.mark.parametrize("fifo", [b"/tmp/f", b"/dev/shm/f"])
+def test_a_shell_behind_a_fifo_and_a_tool_that_is_none(live: FakeLive, fifo: bytes) -> None:
     """`cat f | sh -i | openssl s_client … >f`: two pipes and a file of the kind."""
-    live.come_from(live.add_process(b"/usr/bin/cat", age=30), streams=(b"/tmp/f", b"pipe:[5]", NULL))
+    live.come_from(live.add_process(b"/usr/bin/cat", age=30), streams=(fifo, b"pipe:[5]", NULL))
     piped(live, (b"sh", b"-i"), b"pipe:[5]", b"pipe:[6]")
     client = live.add_process(b"/usr/bin/openssl", age=30)
-    live.come_from(client, streams=(b"pipe:[6]", b"/tmp/f", NULL))
+    live.come_from(client, streams=(b"pipe:[6]", fifo, NULL))
     live.connect("tcp", 41000, b"127.0.0.1", 443, client)
     item = found(live).named("outbound tcp /usr/bin/openssl (root)")
     assert item.verdict is Verdict.SUSPICIOUS
     assert "an interactive shell without a terminal" in item.says
+
+
+def test_who_writes_to_the_same_file_as_a_shell_is_not_joined_to_it(live: FakeLive) -> None:
+    live.plain.add(b"/var/log/app.log")
+    piped(live, (b"sh", b"-i"), b"pipe:[5]", b"/var/log/app.log")
+    piped(live, (b"sh", b"-i"), b"/var/log/app.log", NULL)
+    server = live.add_process(b"/usr/sbin/nginx", age=30)
+    live.come_from(server, streams=(NULL, b"/var/log/app.log", NULL))
+    live.connect("tcp", 41000, b"203.0.113.66", 443, server)
+    assert max(item.verdict for item in found(live).items) is Verdict.FINE
 
 
 def test_a_shell_behind_a_pair_of_sockets_of_its_parent(live: FakeLive) -> None:
@@ -361,6 +372,24 @@ def test_connections_of_the_text_tables() -> None:
 def test_an_image_has_none() -> None:
     assert NoLiveHost().connections(CONNECTED[0]) == Connections((), NoLiveHost.blind)
     assert NoLiveHost().origin(1) is None
+    assert not NoLiveHost().is_joint(1, 0)
+
+
+def test_what_joins_processes(tmp_path: Path) -> None:
+    fifo, plain = tmp_path / "fifo", tmp_path / "plain"
+    os.mkfifo(fifo)
+    plain.touch()
+    files = [os.open(path, os.O_RDWR) for path in (fifo, plain)]
+    fifo.unlink()
+    pair = socket.socketpair()
+    with closing(ProcHost()) as real, pair[0], pair[1]:
+        try:
+            joints = [real.is_joint(os.getpid(), one) for one in (*files, pair[0].fileno())]
+        finally:
+            for one in files:
+                os.close(one)
+        assert joints == [True, False, True]
+        assert not real.is_joint(os.getpid(), files[0])
 
 
 def test_whence_a_process_came() -> None:

@@ -124,6 +124,17 @@ def test_rules_of_sudo() -> None:
     assert found[6].clause == "lets dave run /usr/bin/less as root"
 
 
+def test_many_files_that_rules_are_taken_from_are_told_once() -> None:
+    elsewhere = b"".join(b"@include /opt/s/%d\n" % number for number in range(1500))
+    ours = b"@include /home/carol/s\n"
+    rules = list(sudoers(elsewhere + ours + b"root ALL=(ALL) ALL\n"))
+    assert [(one.line, one.verdict.name) for one in rules] == [
+        (1, "NOTABLE"), (1501, "SUSPICIOUS"), (1502, "FINE"),
+    ]  # fmt: skip
+    assert rules[0].clause == "takes rules from other files than usual, and so do 1,499 other lines"
+    assert rules[1].clause == "takes rules from other files than usual"
+
+
 def test_other_options() -> None:
     assert worst(list(options.preload(b"\n/usr/lib/x.so\n"))) == [Verdict.SUSPICIOUS]
     assert worst(list(options.libraries(b"include /etc/ld.so.conf.d/*.conf\n/usr/local/lib\n/tmp/l\n"))) == [

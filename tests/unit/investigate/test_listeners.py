@@ -64,6 +64,30 @@ def test_a_program_on_the_command_line_at_a_socket_that_no_file_shows(
     assert ("given its program on the command line" in item.says) is (verdict is not Verdict.FINE)
 
 
+def test_processes_of_other_network_namespaces_are_counted(live: FakeLive) -> None:
+    pod = live.add_process(b"/usr/sbin/nginx", unit=b"docker-0123abcd.scope", namespace="pid:[7]")
+    more = live.add_process(b"/usr/sbin/nginx", parent=pod, namespace="pid:[7]")
+    alone = live.add_process(b"/usr/bin/sleep", unit=b"private.service")
+    live.spaces |= {"net:[5]": [pod, more], "net:[6]": [alone]}
+    told = found(live)
+    (unseen,) = told.unseen
+    assert unseen.reason == (
+        "3 processes in 2 other network namespaces were not looked at: "
+        f"2 in the container docker-0123abcd.scope (nginx, pid {pod}), "
+        f"1 in private.service (sleep, pid {alone})"
+    )
+    assert unseen.remedy == f"sudo nsenter -t {pod} -n ss -lntup"
+    assert not told.suspicious
+
+
+def test_many_network_namespaces_are_one_line(live: FakeLive) -> None:
+    live.spaces |= {f"net:[{n}]": [live.add_process(b"/usr/bin/sleep", unit=b"a\x1b")] for n in range(50)}
+    (unseen,) = found(live).unseen
+    assert unseen.reason.startswith("50 processes in 50 other network namespaces")
+    assert unseen.reason.endswith("and 45 namespaces more")
+    assert "\x1b" not in unseen.reason
+
+
 def test_a_clean_server_has_nothing_but_fine(live: FakeLive) -> None:
     told = found(live)
     assert {item.verdict for item in told.items} == {Verdict.FINE}

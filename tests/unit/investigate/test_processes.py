@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from hostguardd.host.files import LinuxFiles
 from hostguardd.host.live import ANONYMOUS, DELETED, REPLACED, NoLiveHost
 from hostguardd.host.proc import ProcHost
+from hostguardd.host.texts import LinuxTexts, Text
 from hostguardd.investigate.checks import processes
 from hostguardd.investigate.interface import Item, Verdict
 from hostguardd.packages.interface import Transaction
@@ -178,6 +180,80 @@ def test_what_an_interpreter_runs_has_an_owner_too(live: FakeLive, script: bytes
     item = of(live, pid, Owning(strangers=strangers))
     assert item.verdict is verdict
     assert ("belongs to no package" in item.says) is (verdict is Verdict.NOTABLE)
+
+
+@pytest.mark.parametrize(
+    ("exe", "argv", "stdin", "notable"),
+    [
+        (b"/usr/bin/python3.11", (b"python3", b"-"), b"pipe:[5]", True),
+        (b"/usr/bin/perl", (b"perl",), b"/tmp/sh-thd.x (deleted)", True),
+        (b"/usr/bin/dash", (b"sh",), b"socket:[5]", True),
+        (b"/usr/bin/dash", (b"sh", b"/dev/fd/0"), b"pipe:[5]", True),
+        (b"/usr/bin/dash", (b"sh",), b"/dev/null", False),
+        (b"/usr/bin/dash", (b"sh",), b"/opt/run.sh", False),
+        (b"/usr/bin/dash", (b"sh", b"-c", b"cat"), b"pipe:[5]", False),
+        (b"/usr/bin/cat", (b"cat", b"-"), b"pipe:[5]", False),
+    ],
+)
+def test_a_program_that_came_through_a_pipe(
+    live: FakeLive, exe: bytes, argv: tuple[bytes, ...], stdin: bytes, notable: bool
+) -> None:
+    live.plain |= {b"/opt/run.sh", b"/tmp/sh-thd.x (deleted)"}
+    null = b"/dev/null"
+    pid = live.add_process(exe, age=30, argv=argv)
+    live.come_from(pid, streams=(stdin, null, null))
+    item = of(live, pid)
+    assert item.verdict is (Verdict.NOTABLE if notable else Verdict.FINE)
+    assert ("no file holds it" in item.says) is notable
+    sshd = live.add_process(b"/usr/sbin/sshd", age=30)
+    for fields in ({"parent": sshd}, {"tty": 1025}, {"namespace": "pid:[7]"}):
+        other = live.add_process(exe, age=30, argv=argv, **fields)
+        live.come_from(other, streams=(stdin, null, null))
+        assert "no file holds it" not in of(live, other).says
+
+
+def test_a_script_that_was_deleted(live: FakeLive, tmp_path: Path) -> None:
+    script = tmp_path / "opt/agent.py"
+    script.parent.mkdir()
+    script.touch()
+    python = {"exe": b"/usr/bin/python3.11", "age": 30}
+    pid = live.add_process(**python, argv=(b"python3", b"/opt/agent.py"))  # type: ignore[arg-type]
+    relative = live.add_process(**python, argv=(b"python3", b"agent.py"))  # type: ignore[arg-type]
+
+    live.at_our_root |= {pid, relative}
+
+    def said(pid: int, **options: object) -> Item:
+        host = scene(os.fsencode(tmp_path), live=live, packages=Owning(), **options)  # type: ignore[arg-type]
+        told = looked(processes.look, host).items
+        return next(one for one in told if one.name.startswith(f"pid {pid} "))
+
+    assert said(pid).verdict is Verdict.FINE
+    script.unlink()
+    assert said(pid).verdict is Verdict.NOTABLE
+    assert "/opt/agent.py, and that file is not there" in said(pid).says
+    assert said(relative).verdict is Verdict.FINE
+    assert said(pid, uid=1000).verdict is Verdict.FINE
+
+
+def test_a_script_that_not_even_root_may_look_at_is_not_gone(live: FakeLive, tmp_path: Path) -> None:
+    """As below a mount of FUSE, which shows its files to one account alone."""
+
+    class Barred(LinuxTexts):
+        def lstat(self, path: bytes) -> os.stat_result | None:
+            return None if path == script else super().lstat(path)
+
+        def read(self, path: bytes, limit: int, offset: int = 0) -> Text:
+            return (
+                Text(None, None, "Permission denied") if path == script else super().read(path, limit, offset)
+            )
+
+    script = b"/opt/mine/agent.py"
+    pid = live.add_process(b"/usr/bin/python3.11", age=30, argv=(b"python3", script))
+    live.at_our_root.add(pid)
+    for texts in (Barred, LinuxTexts):
+        host = scene(live=live, packages=Owning(), texts=texts(LinuxFiles(os.fsencode(tmp_path))))
+        item = next(one for one in looked(processes.look, host).items if one.name.startswith(f"pid {pid} "))
+        assert ("that file is not there" in item.says) is (texts is LinuxTexts)
 
 
 def test_a_helper_of_the_kernel_that_stays(live: FakeLive) -> None:

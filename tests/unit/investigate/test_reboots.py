@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from hostguardd.host.journal import Booted, Journal, NoJournal, booted
 from hostguardd.investigate.checks.reboots import look
 from hostguardd.investigate.interface import Verdict
 from hostguardd.investigate.logins.boots import lines
+from hostguardd.investigate.logins.register import stamp
 from hostguardd.packages.interface import NoPackages, Transaction
 from hostguardd.utmp import BOOT_TIME, DEAD_PROCESS, NEW_TIME, OLD_TIME, RUN_LVL
 from tests.fakelive import FakeLive
@@ -286,3 +288,20 @@ def test_a_journalctl_that_fails_or_is_not_there(tmp_path: Path) -> None:
     program.chmod(0o755)
     assert Journal(str(program)).boots() == ([], f"{program} ended with status 3")
     assert "cannot be started" in Journal(str(tmp_path / "none")).boots()[1]
+
+
+def test_a_time_is_said_once(machine: Machine) -> None:
+    """In a report the name of a thing stands before what is said of it, in a time line its time does."""
+    (machine.root / "var/log/messages").write_text(
+        "2025-11-22T09:00:00+00:00 h kernel: Linux version 6.1.0\n"
+    )
+    step = [record("", "", "|", NOW - 5000, OLD_TIME), record("", "", "{", NOW - 90_000, NEW_TIME)]
+    found = machine.look(*OLD, down(), boot(), boot(NOW - 60), *step, boots=Boots(NOW - 60))
+    lines = [one.says if one.name in one.says else f"{one.name}: {one.says}" for one in found.items]
+    assert sum("unrecorded" in line for line in lines) == 1
+    assert sum(line.startswith("boot at ") for line in lines) > 2
+    for line in lines:
+        times = re.findall(r"[\d-]{10} [\d:]{8} UTC", line)
+        assert len(times) == len({*times}), line
+    assert found.moments
+    assert not [one.says for one in found.moments if stamp(one.at) in one.says]

@@ -170,6 +170,13 @@ def test_something_pinned(rig: Rig) -> None:
     (b"/usr/bin/ps", b"ext4", b"/tmp/ps"),
     (b"/etc/passwd", b"tmpfs", b"/passwd"),
     (b"/usr/lib64", b"overlay", b"/"),
+    (b"/var/log", b"ext4", b"/opt/log"),
+    (b"/var/log/wtmp", b"ext4", b"/opt/w"),
+    (b"/usr/games", b"tmpfs", b"/"),
+    (b"/usr/share/polkit-1/rules.d", b"tmpfs", b"/"),
+    (b"/etc/systemd/system", b"ext4", b"/opt/s"),
+    (b"/etc/cron.daily", b"tmpfs", b"/"),
+    (b"/var/spool/cron", b"tmpfs", b"/"),
 ])  # fmt: skip
 def test_a_mount_that_covers(rig: Rig, point: bytes, fstype: bytes, root: bytes) -> None:
     rig.kernel.mount(point, fstype, b"/dev/sda1", root)
@@ -182,10 +189,28 @@ def test_a_mount_that_covers(rig: Rig, point: bytes, fstype: bytes, root: bytes)
     (b"/usr/lib/modules", b"ext4", b"/modules"),
     (b"/etc/machine-id", b"tmpfs", b"/machine-id"),
     (b"/var/log", b"xfs", b"/"),
+    (b"/var/log", b"btrfs", b"/@log"),
+    (b"/var/log", b"zfs", b"/"),
+    (b"/var/log/audit", b"ext4", b"/"),
+    (b"/usr/share", b"nfs4", b"/export/share"),
+    (b"/usr/share/glvnd/egl_vendor.d/10_nvidia.json", b"ext4", b"/10_nvidia.json"),
+    (b"/usr", b"overlay", b"/"),
+    (b"/etc", b"overlay", b"/"),
+    (b"/usr", b"xfs", b"/"),
+    (b"/etc/systemd/x", b"autofs", b"/"),
 ])  # fmt: skip
 def test_a_mount_that_systems_make(rig: Rig, point: bytes, fstype: bytes, root: bytes) -> None:
     rig.kernel.mount(point, fstype, b"/dev/sda1", root)
     assert not rig.found().suspicious
+
+
+@pytest.mark.parametrize("point", ["/var/log", "/usr/bin"])
+def test_logs_in_memory_by_the_table_of_mounts_are_worth_a_note(rig: Rig, point: str) -> None:
+    """As hosts on a flash card have them; the folders of programs nobody has so."""
+    rig.write("/etc/fstab", b"# x\ntmpfs %s/ tmpfs size=64m 0 0\n" % point.encode())
+    rig.kernel.mount(point.encode(), b"tmpfs", b"tmpfs", b"/")
+    item = rig.found().named(f"mount {point}")
+    assert item.verdict is (Verdict.NOTABLE if point == "/var/log" else Verdict.SUSPICIOUS)
 
 
 def test_an_interface_that_hears_all(rig: Rig) -> None:

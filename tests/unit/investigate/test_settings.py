@@ -167,6 +167,13 @@ def test_rules_of_sudo_that_an_account_could_write_are_suspicious(tmp_path: Path
     assert look(tmp_path).suspicious == ["/etc/sudoers.d/a:1"]
 
 
+def test_many_files_of_rules_are_one_item_and_what_is_not_read_is_said(tmp_path: Path) -> None:
+    put(clean(tmp_path), "/etc/sudoers.d/a", "".join(f"@include /opt/s/{n}\n" for n in range(20_000)))
+    found = look(tmp_path)
+    assert [item.name for item in found.items if "than usual" in item.says] == ["/etc/sudoers.d/a:1"]
+    assert {one.scope for one in found.unseen} == {"rules of sudo", "/etc/sudoers.d/a"}
+
+
 def test_a_folder_of_rules_that_cannot_be_listed_is_said(tmp_path: Path) -> None:
     put(clean(tmp_path), "/etc/sudoers.d/a", "@includedir /opt/rules\n")
     put(tmp_path, "/opt/rules", "no folder")

@@ -26,6 +26,7 @@ def look(root: Path, *lines: str, name: str = "secure") -> Findings:
     (root / "etc").mkdir(exist_ok=True)
     (root / "etc/passwd").write_text(
         "root:x:0:0::/root:/bin/bash\nalice:x:1000:1000::/home/alice:/bin/bash\nbob:x:1001:1001::/home/bob:/bin/sh\n"
+        "www-data:x:33:33::/var/www:/usr/sbin/nologin\npostgres:x:110:110::/var/lib/postgresql:/bin/bash\n"
     )
     text = "".join(f"Mar 10 {9 + n // 60:02}:{n % 60:02}:01 web1 {line}\n" for n, line in enumerate(lines))
     (root / "var/log" / name).write_text(text)
@@ -59,6 +60,40 @@ def test_sudo_of_those_who_may_is_their_work_and_secrets_stay_out(tmp_path: Path
     assert item.verdict is Verdict.FINE
     assert "Hunter2" not in repr(found.items)
     assert "mysql" in item.evidence[0].text
+
+
+@pytest.mark.parametrize(
+    ("by", "command", "verdict"),
+    [
+        ("www-data", "/bin/bash", Verdict.SUSPICIOUS),
+        ("www-data", "/usr/bin/bash -p", Verdict.SUSPICIOUS),
+        ("www-data", "/usr/bin/python3", Verdict.SUSPICIOUS),
+        ("www-data", "/usr/bin/su -", Verdict.SUSPICIOUS),
+        ("www-data", "/bin/sh ; COMMAND=/bin/true", Verdict.SUSPICIOUS),
+        ("postgres", "/bin/bash", Verdict.NOTABLE),
+        ("www-data", "/usr/local/bin/deploy", Verdict.FINE),
+        ("www-data", "/bin/sh /srv/renew.sh", Verdict.FINE),
+        ("www-data", "/usr/bin/su alice -c id", Verdict.FINE),
+        ("www-data", "/usr/bin/python3 -V", Verdict.FINE),
+        ("www-data", "/usr/bin/java -version", Verdict.FINE),
+        ("alice", "/bin/bash", Verdict.FINE),
+    ],
+)
+@pytest.mark.parametrize("folder", ["/var/www", "/tmp/" + "a" * 500])
+def test_a_service_that_became_root_by_a_shell(
+    tmp_path: Path, by: str, command: str, verdict: Verdict, folder: str
+) -> None:
+    line = f"sudo: {by:>8} : PWD={folder} ; USER=root ; COMMAND={command}"
+    item = look(tmp_path, line, f"sudo: {by:>8} : PWD=/ ; USER=root ; COMMAND=/bin/true").named(
+        f"{by} to root by sudo"
+    )
+    assert item.verdict is verdict
+    assert ("a shell" in item.says) is (verdict is not Verdict.FINE)
+
+
+def test_a_service_that_became_another_one_by_a_shell(tmp_path: Path) -> None:
+    found = look(tmp_path, "sudo: www-data : PWD=/ ; USER=postgres ; COMMAND=/bin/bash")
+    assert found.named("www-data to postgres by sudo").verdict is Verdict.FINE
 
 
 def test_denials_are_told_first(tmp_path: Path) -> None:
