@@ -50,22 +50,23 @@ def work() -> None:
         if question.paths:
             answer = survey(host, packages, question)
         else:
-            answer = nothing(renew(packages, question.before))
+            answer = renew(packages, question.before)
     except (OSError, ValueError) as error:
         answer = nothing(f"the package database could not be read: {error}")
     write_frame(target, answer.plain())
 
 
-def renew(packages: PackageLedger, place: bytes) -> str:
-    """Write down whose each path is now; returns why it could not be done, "" if it was."""
+def renew(packages: PackageLedger, place: bytes) -> Answer:
+    """Write down whose each path is now; the answer has the keys that are believed now."""
     versions = {one.package: one.version for one in packages.installed()}
     if packages.problem or not versions:
-        return packages.problem or "there is no package"
+        return nothing(packages.problem or "there is no package")
     try:
-        write(place, packages.paths(), versions, packages.keys())
+        keys = packages.keys()
+        write(place, packages.paths(), versions)
     except OSError as error:
-        return str(error)
-    return packages.problem
+        return nothing(str(error))
+    return Answer(packages.name, packages.problem, (), {}, {}, keys=tuple(sorted(keys)))
 
 
 def survey(
@@ -73,7 +74,7 @@ def survey(
 ) -> Answer:
     """The answer to a question, from `packages` of `host`."""
     former = Former.open(question.before)
-    unknown = bool(question.before) and not former.versions  # which keys were believed
+    unknown = bool(question.before) and question.keys is None
     highest = int(Level.DIGEST if unknown else Level.SIGNED)
     owners = packages.owners(question.paths)
     if packages.problem:
@@ -107,7 +108,7 @@ def survey(
     concerned = {one.package for one in owners.values()}
     written = {name: packages.digests_written(name) for name in concerned}
     doubts = [(one.about, one.says) for one in packages.doubts() if one.grave][:MOST_DOUBTS]
-    keys = tuple(sorted(packages.keys() - former.keys)) if former.versions else ()
+    keys = () if question.keys is None else tuple(sorted(packages.keys() - set(question.keys)))
     return Answer(packages.name, "", tuple(deeds), seen, written, tuple(doubts), keys)
 
 

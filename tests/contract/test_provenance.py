@@ -268,7 +268,8 @@ class Updates:
             _exchange(real, clean)
 
         monkeypatch.setattr(packages, "verify", verify)
-        question = Question(os.fsencode(root), time.time() - 900, asked(drifts), watched.place)
+        since, keys = time.time() - 900, watched.provenance._keys.believed
+        question = Question(os.fsencode(root), since, asked(drifts), watched.place, keys)
         bench = Bench(survey(host, packages, question))
         judged = {drift.subject.label: bench.judge(drift) for drift in drifts}
         assert judged[b"/usr/lib/trial0/lib.so.1.1"].apart is Apart.AGAIN
