@@ -74,8 +74,10 @@ def survey(
 ) -> Answer:
     """The answer to a question, from `packages` of `host`."""
     former = Former.open(question.before)
-    unknown = bool(question.before) and question.keys is None
-    highest = int(Level.DIGEST if unknown else Level.SIGNED)
+    # Where rpm keeps its keys outside its database (rpm 6 can), none is known, and a new one would be told by
+    # nobody.
+    known = not question.before or not packages.keys().isdisjoint(question.keys or ())
+    highest = int(Level.SIGNED if known else Level.DIGEST)
     owners = packages.owners(question.paths)
     if packages.problem:
         return nothing(packages.problem)

@@ -18,6 +18,9 @@ import pytest
 from hostguardd.engine import signed
 from hostguardd.engine.engine import OWNERS
 from hostguardd.host.bundle import Host, image
+from hostguardd.packages.clerk import survey
+from hostguardd.packages.evidence import Question
+from hostguardd.packages.interface import Level
 from hostguardd.packages.rpm import Rpm
 from tests import packaged, rights
 from tests.daemon import guarding, until
@@ -237,3 +240,15 @@ def test_a_key_that_came_while_nobody_looked_is_told_whatever_the_file_of_owners
         assert rpms.look() >= {"/usr/bin/as-packaged", "/usr/bin/strange"}
         assert rpms.coded("package.key-added")
         assert not rpms.coded("baseline.packages-accepted")
+
+
+def test_where_rpm_keeps_its_keys_elsewhere_no_signature_counts(
+    rpms: Rpms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As rpm 6 does: a key that is added there would be told by nobody."""
+    monkeypatch.setattr(Rpm, "keys", lambda self: frozenset())
+    packages = Rpm(rpms.host())
+    path = b"/usr/bin/as-packaged"
+    assert packages.owners([path])[path].level is Level.SIGNED
+    answer = survey(rpms.host(), packages, Question(os.fsencode(rpms.root), 0.0, [path], b"/nonexistent", []))
+    assert answer.seen[path].level == Level.DIGEST
