@@ -26,6 +26,7 @@ from .former import Former, write
 from .interface import Deed, Departure, Level, Owner, PackageHost, PackageLedger
 from .make import packages_of
 from .reader import identity
+from .rpmversion import is_older
 from .zones import FARTHEST
 
 NICE: Final = 5
@@ -179,7 +180,10 @@ def _deeds(packages: PackageLedger, since: float, before: Mapping[str, str]) -> 
     found = []
     for deed in packages.worked(since - FARTHEST):  # its log may be in another zone
         earlier = deed.before or ("" if deed.run else _version(before, deed.package))
-        action = "upgrade" if deed.action == "install" and earlier not in ("", deed.after) else deed.action
+        action = deed.action
+        if action in ("install", "upgrade") and earlier not in ("", deed.after):
+            older = packages.name == "rpm" and deed.after and is_older(deed.after, earlier)
+            action = "downgrade" if older else "upgrade"
         found.append(deed._replace(action=action, before=earlier))
     if before and packages.name != "dpkg":  # which writes down all that it does
         now = {one.package for one in packages.installed()}

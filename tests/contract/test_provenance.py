@@ -697,6 +697,13 @@ class TestRpm(Updates):
         watched.update(lambda: self.install(root, made, "1.2", 1))
         assert quiet(watched.told())["hostguard"]["transaction"]["level"] == "signed"
 
+    def test_an_older_version_is_told_as_one(self, watched: Watched, root: Path, made: Path) -> None:
+        watched.update(lambda: self.install(root, made, "0.9", 0))
+        one = quiet(watched.told())
+        (deed,) = one["hostguard"]["transaction"]["packages"]
+        assert (deed["action"], deed["from"][:3], deed["to"][:3]) == ("downgrade", "1.0", "0.9")
+        assert "rpm downgraded 1 package (trial0" in one["message"]
+
     def test_rights_that_the_package_does_not_have_verified_are_nobodys_word(
         self, watched: Watched, root: Path, tmp_path: Path, made: Path
     ) -> None:
