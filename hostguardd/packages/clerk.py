@@ -27,7 +27,7 @@ from .interface import Deed, Departure, Level, Owner, PackageHost, PackageLedger
 from .make import packages_of
 from .reader import identity
 from .rpmversion import is_older
-from .zones import FARTHEST
+from .zones import FARTHEST, recorded
 
 NICE: Final = 5
 MOST_DOUBTS: Final = 100
@@ -178,7 +178,8 @@ def _deeds(packages: PackageLedger, since: float, before: Mapping[str, str]) -> 
     """What its log tells. What no log tells of (rpm without dnf) is known from what is installed now and was
     not `before`, or the other way round."""
     found = []
-    for deed in packages.worked(since - FARTHEST):  # its log may be in another zone
+    worked = packages.worked(since - FARTHEST)  # its log may be in another zone
+    for deed in recorded(worked, before) if packages.name == "dpkg" else worked:
         earlier = deed.before or ("" if deed.run else _version(before, deed.package))
         action = deed.action
         if action in ("install", "upgrade") and earlier not in ("", deed.after):
