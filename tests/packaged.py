@@ -252,8 +252,9 @@ def redhat(folder: Path) -> Path:
 
 
 def put(root: Path, *packages: Path, replace: bool = False) -> None:
-    """Install RPMs, or bring installed ones up to them; `replace`: also over what other ones brought."""
-    options = ["--force-debian"] if os.path.exists("/etc/debian_version") else []
+    """Install RPMs, of whichever version; `replace`: also over what other ones brought."""
+    options = ["--oldpackage"]
+    options += ["--force-debian"] if os.path.exists("/etc/debian_version") else []
     options += ["--replacefiles"] if replace else []
     run("rpm", *options, "--root", root, "--dbpath", f"/{FOLDER}", "--nodeps", "-U", *packages)
 

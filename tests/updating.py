@@ -21,7 +21,6 @@ from hostguardd.host.atwork import AtWork
 from hostguardd.host.bundle import image
 from hostguardd.host.clock import SystemClock
 from hostguardd.model import Depth
-from hostguardd.packages.evidence import Question
 from hostguardd.record import render
 from hostguardd.store.stories import Stories
 from tests.alerts import IDENTITY, NAMES, check
@@ -89,11 +88,9 @@ class Watched:
 
     def renew(self) -> None:
         """Have whose each path is written down."""
-        self.judge.ask(Question(self.host.files.root, 0.0, [], self.place))
-        self._until(lambda: self.judge.answered)
-        answer = self.judge.take()
-        assert answer is not None
-        assert answer.problem == ""
+        self.provenance.begin()
+        self._until(lambda: self.provenance.step(self.mono()) is None and not self.judge.busy)
+        assert self.provenance.keys_known
 
     def look(self) -> None:
         """Look at everything once."""

@@ -491,7 +491,7 @@ class Engine:
 
     def _know_owners(self) -> None:
         """Have whose each path is written down, where that is watched and was never done."""
-        known = (Path(self.config.paths.state) / OWNERS).exists()
+        known = (Path(self.config.paths.state) / OWNERS).exists() and self.provenance.keys_known
         if not known and self.parts.watches.find(b"/usr/bin/dpkg") is not None:
             self.provenance.begin()
 

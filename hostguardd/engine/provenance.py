@@ -26,6 +26,7 @@ from ..packages.places import is_urgent, may_wait
 from ..packages.telling import Transaction, identify
 from ..packages.zones import in_zone
 from ..record import escape
+from .believed import Keyring
 from .held import Held, onto
 from .judged import Known, Notes
 from .judges import Judge
@@ -132,11 +133,11 @@ class Provenance:
         self._interim_at = 0
         self._fine: dict[tuple[type, Row], Change] = {}
         self._unheard = False  # nobody waits for the answer any more
-        self._renew = False
+        self._renew = self._renewing = False
         self._tries: dict[tuple[type, Row], int] = {}
         self._outcome: Outcome | None = None
         self._doubted: set[tuple[str, str]] = set()
-        self._keys: set[str] = set()
+        self._keys = Keyring(notes)
         self._marks: tuple[tuple[str, int], ...] = ()
         self._spans: list[tuple[float, float]] = []
         self._judged_at = 0.0
@@ -221,9 +222,11 @@ class Provenance:
         """Do what is due. Returns what is to be told, until `told` is called."""
         if self._judge.answered:
             answer = self._judge.take()
-            if not self._unheard:
+            if self._renewing and answer is not None and not answer.problem:
+                self._keys.renew(answer.keys)
+            elif not self._unheard:
                 self._conclude(answer or nothing("it was not answered"))
-            self._unheard = False
+            self._unheard = self._renewing = False
         elif self._judge.busy and self.held and now >= self._opened + LONGEST and self._outcome is None:
             self._unheard, self._partial, self._interim = True, False, False
             self._note(list(self.held))
@@ -232,7 +235,7 @@ class Provenance:
             if self.held:
                 self._wait_or_ask(now)
             elif self._renew:
-                self._renew, self._unheard = False, True
+                self._renew, self._renewing, self._unheard = False, True, True
                 self._judge.ask(Question(self._root, 0.0, [], self._place))
         return self._outcome
 
@@ -270,7 +273,9 @@ class Provenance:
         self._note(changes)
         drifts = [found[0] for one in self._asked.values() if (found := drift_of(one)) is not None]
         self._asked_since = self._since()
-        self._judge.ask(Question(self._root, self._asked_since, asked(drifts), self._place))
+        self._judge.ask(
+            Question(self._root, self._asked_since, asked(drifts), self._place, self._keys.believed)
+        )
 
     def _note(self, changes: list[Change]) -> None:
         """They are judged next."""
@@ -319,7 +324,7 @@ class Provenance:
             self._opened = self._mono()  # of what is left
         self._next = self._mono() + SETTLE
         doubts = [one for one in answer.doubts if one not in self._doubted]
-        keys = tuple(key for key in answer.keys if key not in self._keys)
+        keys = self._keys.untold(answer.keys)
         if judged or doubts or keys:
             self._outcome = self._sorted(answer, judged)
             self._outcome.doubts, self._outcome.keys = doubts, keys
@@ -371,7 +376,7 @@ class Provenance:
             self._tries.pop((change.fact, change.key), None)
         self._outcome = None
         self._doubted.update(outcome.doubts)
-        self._keys.update(outcome.keys)
+        self._keys.tell(outcome.keys)
         for transaction, _ in outcome.explained:
             begin = min(one.begin for one in transaction.deeds)
             end = max(one.ended for one in transaction.deeds)
@@ -403,8 +408,13 @@ class Provenance:
         """Whether something waits that is judged in a moment: nobody is at work any more."""
         return self._working is None and bool(self.held)
 
+    @property
+    def keys_known(self) -> bool:
+        """Whether it was ever noted which keys are believed."""
+        return self._keys.believed is not None
+
     def begin(self) -> None:
-        """Have whose each path is written down, where it is not."""
+        """Have whose each path is written down, and which keys are believed, where it is not."""
         self._renew = True
 
     def stop(self) -> None:

@@ -26,7 +26,8 @@ from .former import Former, write
 from .interface import Deed, Departure, Level, Owner, PackageHost, PackageLedger
 from .make import packages_of
 from .reader import identity
-from .zones import FARTHEST
+from .rpmversion import is_older
+from .zones import FARTHEST, recorded
 
 NICE: Final = 5
 MOST_DOUBTS: Final = 100
@@ -50,22 +51,23 @@ def work() -> None:
         if question.paths:
             answer = survey(host, packages, question)
         else:
-            answer = nothing(renew(packages, question.before))
+            answer = renew(packages, question.before)
     except (OSError, ValueError) as error:
         answer = nothing(f"the package database could not be read: {error}")
     write_frame(target, answer.plain())
 
 
-def renew(packages: PackageLedger, place: bytes) -> str:
-    """Write down whose each path is now; returns why it could not be done, "" if it was."""
+def renew(packages: PackageLedger, place: bytes) -> Answer:
+    """Write down whose each path is now; the answer has the keys that are believed now."""
     versions = {one.package: one.version for one in packages.installed()}
     if packages.problem or not versions:
-        return packages.problem or "there is no package"
+        return nothing(packages.problem or "there is no package")
     try:
-        write(place, packages.paths(), versions, packages.keys())
+        keys = packages.keys()
+        write(place, packages.paths(), versions)
     except OSError as error:
-        return str(error)
-    return packages.problem
+        return nothing(str(error))
+    return Answer(packages.name, packages.problem, (), {}, {}, keys=tuple(sorted(keys)))
 
 
 def survey(
@@ -73,8 +75,10 @@ def survey(
 ) -> Answer:
     """The answer to a question, from `packages` of `host`."""
     former = Former.open(question.before)
-    unknown = bool(question.before) and not former.versions  # which keys were believed
-    highest = int(Level.DIGEST if unknown else Level.SIGNED)
+    # Where rpm keeps its keys outside its database (rpm 6 can), none is known, and a new one would be told by
+    # nobody.
+    known = not question.before or not packages.keys().isdisjoint(question.keys or ())
+    highest = int(Level.SIGNED if known else Level.DIGEST)
     owners = packages.owners(question.paths)
     if packages.problem:
         return nothing(packages.problem)
@@ -107,7 +111,7 @@ def survey(
     concerned = {one.package for one in owners.values()}
     written = {name: packages.digests_written(name) for name in concerned}
     doubts = [(one.about, one.says) for one in packages.doubts() if one.grave][:MOST_DOUBTS]
-    keys = tuple(sorted(packages.keys() - former.keys)) if former.versions else ()
+    keys = () if question.keys is None else tuple(sorted(packages.keys() - set(question.keys)))
     return Answer(packages.name, "", tuple(deeds), seen, written, tuple(doubts), keys)
 
 
@@ -174,9 +178,13 @@ def _deeds(packages: PackageLedger, since: float, before: Mapping[str, str]) -> 
     """What its log tells. What no log tells of (rpm without dnf) is known from what is installed now and was
     not `before`, or the other way round."""
     found = []
-    for deed in packages.worked(since - FARTHEST):  # its log may be in another zone
+    worked = packages.worked(since - FARTHEST)  # its log may be in another zone
+    for deed in recorded(worked, before) if packages.name == "dpkg" else worked:
         earlier = deed.before or ("" if deed.run else _version(before, deed.package))
-        action = "upgrade" if deed.action == "install" and earlier not in ("", deed.after) else deed.action
+        action = deed.action
+        if action in ("install", "upgrade") and earlier not in ("", deed.after):
+            older = packages.name == "rpm" and deed.after and is_older(deed.after, earlier)
+            action = "downgrade" if older else "upgrade"
         found.append(deed._replace(action=action, before=earlier))
     if before and packages.name != "dpkg":  # which writes down all that it does
         now = {one.package for one in packages.installed()}

@@ -20,12 +20,14 @@ question takes its time within one run."""
 class Question(NamedTuple):
     """`since` is the wall-clock second from which on its log counts; `paths` are those that differ now, and
     `root` is the host's. `before` is the file that says whose they were (see `former`), b"" where only the
-    present is asked about: without what it says no signature counts."""
+    present is asked about. `keys` are those believed until now; None where nobody knows: then no signature
+    counts, but where only the present is asked about. Without paths it is asked to write that file anew."""
 
     root: bytes
     since: float
     paths: list[bytes]
     before: bytes
+    keys: list[str] | None = None
 
 
 class Seen(NamedTuple):
@@ -56,7 +58,7 @@ class Seen(NamedTuple):
 class Answer(NamedTuple):
     """All of it. `problem`: why nothing is known. `written` is when the digests of each package were written
     (0: they are no file of their own). `doubts` are clauses about what is forged, by its name; `keys` are
-    those that are believed and were not before."""
+    those that are believed and were not before (asked for no path: all)."""
 
     manager: str
     problem: str

@@ -23,9 +23,7 @@ LARGEST: Final = 256 * 1024**2
 MOST_HEAD: Final = 16 * 1024**2
 
 
-def write(
-    place: bytes, paths: Iterable[tuple[bytes, str]], versions: Mapping[str, str], keys: Iterable[str] = ()
-) -> None:
+def write(place: bytes, paths: Iterable[tuple[bytes, str]], versions: Mapping[str, str]) -> None:
     """Put a file of all `paths` with their packages in place of the one before. Raises OSError."""
     key = secrets.token_bytes(16)
     names: dict[str, int] = {}
@@ -39,7 +37,7 @@ def write(
     for package in versions:
         names.setdefault(package, len(names))
     packages = [[name, versions.get(name, "")] for name in names]
-    head = json.dumps({"key": key.hex(), "packages": packages, "keys": sorted(keys)})
+    head = json.dumps({"key": key.hex(), "packages": packages})
     scratch = place + b".new"
     with suppress(FileNotFoundError):
         os.unlink(scratch)
@@ -59,11 +57,9 @@ class Former:
         self,
         key: bytes = b"",
         packages: Sequence[tuple[str, str]] = (),
-        keys: Iterable[str] = (),
         data: bytes | mmap.mmap = b"",
         at: int = 0,
     ) -> None:
-        self.keys = frozenset(keys)
         self._key = key
         self._packages = packages
         self._data = data
@@ -91,7 +87,7 @@ class Former:
         try:
             head = json.loads(data[: max(end, 0)])
             packages = [(str(name), str(version)) for name, version in head["packages"]]
-            return cls(bytes.fromhex(head["key"]), packages, map(str, head["keys"]), data, end + 1)
+            return cls(bytes.fromhex(head["key"]), packages, data, end + 1)
         except (ValueError, KeyError, TypeError, RecursionError):
             return nothing
 

@@ -86,7 +86,7 @@ class Deed(NamedTuple):
     """What became of one package, in seconds since the epoch: `begin` of the work on it, until when its files
     were `unpacked`, and when the work `ended`. `run` is when the manager was started that did it (0: not
     told), and `over` when it was through with all that it did then (0: not told); `action`, `before` and
-    `after` as of a `Transaction`."""
+    `after` as of a `Transaction`. `past`: it was over when versions were recorded (`zones.recorded`)."""
 
     package: str
     action: str
@@ -97,6 +97,7 @@ class Deed(NamedTuple):
     ended: float
     run: float = 0.0
     over: float = 0.0
+    past: bool = False
 
 
 def at_once(one: Transaction) -> Deed:

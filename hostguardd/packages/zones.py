@@ -2,12 +2,13 @@
 
 dpkg writes local time without saying whose, and who updates a host by ssh may have brought a zone along. What
 the log tells is moved by quarters of an hour until it falls into the time in which the manager was seen at
-work; by the order of the log, the latest first, and only where one moment fits.
+work; by the order of the log, the latest first, and only where one moment fits. What was over when versions
+were recorded is not moved behind that: whoever holds the lock would choose when it was.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from .evidence import APART, NEXT_RUN
@@ -37,13 +38,28 @@ def in_zone(deeds: Sequence[Deed], seen: Iterable[Span], known: Iterable[Span]) 
             free = [one for one in free if not _touch(span, one)]
         elif not sure:
             fits = [(shift, one) for one in free for shift in _shifts(span, one)]
-            if len(fits) == 1:
+            past = any(one.past for one in run)
+            if len(fits) == 1 and (not past or any(_touch(fits[0][1], one) for one in told)):
                 ((shift, place),) = fits
                 run = [_moved(one, shift) for one in run]
                 free.remove(place)
             else:
                 sure = True
         found[:0] = run
+    return found
+
+
+def recorded(deeds: Iterable[Deed], versions: Mapping[str, str]) -> list[Deed]:
+    """The deeds (in the order of the log), those marked that were over when these versions were recorded:
+    neither they nor an earlier one on the package begin with what was installed then."""
+    begun: set[str] = set()
+    found: list[Deed] = []
+    for deed in deeds:
+        package = deed.package
+        was = versions.get(package, versions.get(package.partition(":")[0], ""))
+        if deed.before == was or (not was and deed.action in ("install", "remove")):  # settings may be left
+            begun.add(package)
+        found.append(deed._replace(past=bool(versions) and package not in begun))
     return found
 
 

@@ -268,7 +268,8 @@ class Updates:
             _exchange(real, clean)
 
         monkeypatch.setattr(packages, "verify", verify)
-        question = Question(os.fsencode(root), time.time() - 900, asked(drifts), watched.place)
+        since, keys = time.time() - 900, watched.provenance._keys.believed
+        question = Question(os.fsencode(root), since, asked(drifts), watched.place, keys)
         bench = Bench(survey(host, packages, question))
         judged = {drift.subject.label: bench.judge(drift) for drift in drifts}
         assert judged[b"/usr/lib/trial0/lib.so.1.1"].apart is Apart.AGAIN
@@ -695,6 +696,13 @@ class TestRpm(Updates):
         assert key["hostguard"]["severity"] == "high"
         watched.update(lambda: self.install(root, made, "1.2", 1))
         assert quiet(watched.told())["hostguard"]["transaction"]["level"] == "signed"
+
+    def test_an_older_version_is_told_as_one(self, watched: Watched, root: Path, made: Path) -> None:
+        watched.update(lambda: self.install(root, made, "0.9", 0))
+        one = quiet(watched.told())
+        (deed,) = one["hostguard"]["transaction"]["packages"]
+        assert (deed["action"], deed["from"][:3], deed["to"][:3]) == ("downgrade", "1.0", "0.9")
+        assert "rpm downgraded 1 package (trial0" in one["message"]
 
     def test_rights_that_the_package_does_not_have_verified_are_nobodys_word(
         self, watched: Watched, root: Path, tmp_path: Path, made: Path

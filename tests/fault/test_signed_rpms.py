@@ -5,6 +5,7 @@ into. Only that rpm worked is said by the test.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
@@ -17,6 +18,10 @@ import pytest
 from hostguardd.engine import signed
 from hostguardd.engine.engine import OWNERS
 from hostguardd.host.bundle import Host, image
+from hostguardd.packages.clerk import survey
+from hostguardd.packages.evidence import Question
+from hostguardd.packages.interface import Level
+from hostguardd.packages.rpm import Rpm
 from tests import packaged, rights
 from tests.daemon import guarding, until
 from tests.fault.test_change_windows import ask
@@ -135,7 +140,8 @@ class Rpms(Inside):
         """As `running`, from when it knows which keys were believed before."""
         with self.running():
             self.engine.provenance._managers = self.managers
-            until((self.state / OWNERS).exists, "whose each path is, and which keys are believed, is noted")
+            until(lambda: self.engine.provenance.keys_known, "which keys are believed is noted")
+            until((self.state / OWNERS).exists, "whose each path is is noted")
             yield
 
     def update(self) -> None:
@@ -205,8 +211,44 @@ def test_another_key_under_the_name_of_one_that_is_believed_vouches_for_nothing(
 
 def test_without_knowing_which_keys_were_believed_before_nothing_is_signed(rpms: Rpms) -> None:
     with rpms.noted():
-        (rpms.state / OWNERS).unlink()
-        rpms.believe(rpms.shelf.other)
+        rpms.engine.provenance._keys._believed = None
         rpms.update()
         assert rpms.look() >= {"/usr/bin/as-packaged", "/usr/bin/strange"}
         assert not rpms.coded("baseline.packages-accepted")
+
+
+def test_a_key_written_into_the_file_of_owners_vouches_for_nothing(rpms: Rpms) -> None:
+    place = rpms.state / OWNERS
+    with rpms.noted():
+        rpms.believe(rpms.shelf.other)
+        head, _, entries = place.read_bytes().partition(b"\n")
+        forged = {**json.loads(head), "keys": sorted(Rpm(rpms.host()).keys())}
+        place.write_bytes(json.dumps(forged).encode() + b"\n" + entries)
+        rpms.update()
+        assert rpms.look() >= {"/usr/bin/as-packaged", "/usr/bin/strange"}
+        assert rpms.coded("package.key-added")
+        assert not rpms.coded("baseline.packages-accepted")
+
+
+def test_a_key_that_came_while_nobody_looked_is_told_whatever_the_file_of_owners_says(rpms: Rpms) -> None:
+    with rpms.noted():
+        pass
+    (rpms.state / OWNERS).unlink()
+    rpms.believe(rpms.shelf.other)
+    with rpms.noted():
+        rpms.update()
+        assert rpms.look() >= {"/usr/bin/as-packaged", "/usr/bin/strange"}
+        assert rpms.coded("package.key-added")
+        assert not rpms.coded("baseline.packages-accepted")
+
+
+def test_where_rpm_keeps_its_keys_elsewhere_no_signature_counts(
+    rpms: Rpms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As rpm 6 does: a key that is added there would be told by nobody."""
+    monkeypatch.setattr(Rpm, "keys", lambda self: frozenset())
+    packages = Rpm(rpms.host())
+    path = b"/usr/bin/as-packaged"
+    assert packages.owners([path])[path].level is Level.SIGNED
+    answer = survey(rpms.host(), packages, Question(os.fsencode(rpms.root), 0.0, [path], b"/nonexistent", []))
+    assert answer.seen[path].level == Level.DIGEST

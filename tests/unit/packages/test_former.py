@@ -14,19 +14,18 @@ from hostguardd.packages.former import Former, write
 def test_what_was_written_is_found_and_nothing_else(tmp_path: Path) -> None:
     place = os.fsencode(tmp_path / "owners")
     paths = [(b"/usr/%d\xff" % number, f"package{number % 7}") for number in range(5000)]
-    write(place, paths, {"package1": "1.0", "bare": "2"}, ["key 1"])
+    write(place, paths, {"package1": "1.0", "bare": "2"})
     found = Former.open(place)
     assert all(found.owner(path) == package for path, package in paths)
     assert found.owner(b"/usr/5000\xff") == found.owner(b"") == ""
     assert (found.versions["package1"], found.versions["bare"]) == ("1.0", "2")
-    assert found.keys == {"key 1"}
     assert (tmp_path / "owners").stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "owners").stat().st_size < 5000 * 12 + 1000
 
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"garbage", b"{}\n", b"[1]\n", b'{"key": "00", "packages": [["a"]], "keys": []}\n', b"[" * 99999],
+    [b"", b"garbage", b"{}\n", b"[1]\n", b'{"key": "00", "packages": [["a"]]}\n', b"[" * 99999],
 )
 def test_what_is_none_knows_nothing(tmp_path: Path, data: bytes) -> None:
     place = tmp_path / "owners"

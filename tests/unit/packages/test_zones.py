@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hostguardd.packages.interface import Deed
-from hostguardd.packages.zones import QUARTER, in_zone
+from hostguardd.packages.zones import QUARTER, in_zone, recorded
 
 HOUR = 3600.0
 NOW = 1_700_000_000.0
@@ -51,3 +51,39 @@ def test_an_older_run_does_not_take_the_place_of_a_later_one() -> None:
     assert in_zone([*old, *away, *run(NOW + 200)], [(NOW, NOW + 30), (NOW + 200, NOW + 220)], []) == [
         *old, *run(NOW, "away"), *run(NOW + 200),
     ]  # fmt: skip
+
+
+def test_a_run_that_was_over_when_the_versions_were_recorded_is_not_moved() -> None:
+    """It would explain what somebody does to its packages while he holds the lock."""
+    old = run(NOW - 3 * HOUR, "tool", "other")
+    seen = [(NOW, NOW + 30)]
+    assert in_zone(recorded(old, {"tool": "1", "other": "1"}), seen, []) == run(NOW, "tool", "other")
+    for versions in ({"tool": "2", "other": "1"}, {"tool": "1", "other": "3"}, {"tool": "1"}):
+        stays = recorded(old, versions)
+        assert in_zone(stays, seen, []) == stays
+
+
+def test_what_was_told_of_is_moved_again_though_its_versions_are_recorded_by_then() -> None:
+    away = recorded(run(NOW - 3 * HOUR), {"tool": "2"})
+    (moved,) = in_zone(away, [(NOW, NOW + 30)], [(NOW, NOW + 20)])
+    assert moved.begin == NOW
+
+
+def test_which_deeds_were_over_is_known_by_the_first_that_begins_with_what_was_recorded() -> None:
+    def over(versions: dict[str, str], *deeds: tuple[str, str, str]) -> list[bool]:
+        log = [Deed("tool:amd64", *deed, NOW, NOW, NOW, NOW) for deed in deeds]
+        return [one.past for one in recorded(log, versions)]
+
+    first, second = ("upgrade", "1", "2"), ("upgrade", "2", "3")
+    assert over({"tool": "1"}, first, second) == [False, False]
+    assert over({"tool:amd64": "2"}, first, second) == [True, False]
+    assert over({"tool": "3"}, first, second) == [True, True]
+    assert over({"tool": "3", "tool:amd64": "1"}, first) == [False]
+    assert over({}, first, second) == [False, False], "nothing was recorded"
+    assert over({"x": "1"}, ("install", "", "1"), ("remove", "1", "")) == [False, False]
+    assert over({"x": "1"}, ("install", "0.9", "1")) == [False], "its settings were left"
+    assert over({"x": "1"}, ("remove", "1", "")) == [False], "so they were until then"
+    assert over({"x": "1"}, ("upgrade", "1", "2")) == [True]
+    assert over({"tool": "1"}, ("install", "", "1")) == [True]
+    assert over({"tool": "1"}, ("remove", "1", ""), ("install", "", "1")) == [False, False]
+    assert over({"tool": "1"}, ("upgrade", "1", "1")) == [False], "it was installed again"
