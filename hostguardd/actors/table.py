@@ -392,16 +392,20 @@ class Table:
             current = above
 
     def links(self, process: Process) -> tuple[Link, ...]:
-        """Its parents as they stand now."""
-        found = tuple(map(self.link, self.line(process)))
+        """Its parents as they stand now, or stood at its end: a shell becomes its last command."""
+        found = tuple(self.link(one, process.ended) for one in self.line(process))
         if len(self._lines) > 512:
             self._lines.clear()
         return self._lines.setdefault(found, found)  # all programs of a shell share one line of parents
 
     @staticmethod
-    def link(process: Process) -> Link:
-        """It as one of a line of parents."""
-        return Link(process.pid, process.image.exe, process.image.command, process.uid)
+    def link(process: Process, until: int = 0) -> Link:
+        """It as one of a line of parents, as it stood at `until` if that is over."""
+        image = process.image
+        if 0 < until < process.execed:
+            before = process.before
+            image = before if before is not None and 0 < before.read <= until else Image()
+        return Link(process.pid, image.exe, image.command, process.uid)
 
     def meet_parent(self, pid: int, at: int) -> Process | None:
         """Whoever had that pid at `at`, if it can be told."""

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hostguardd.actors.fanevents import FanEvent, Mask
-from hostguardd.actors.model import Actor, Answer, Change, Confidence, Peer, Rung, Unattributed
+from hostguardd.actors.model import Actor, Answer, Change, Confidence, Details, Peer, Rung, Unattributed
 from hostguardd.actors.table import ENDED, LIVING, Table
 from hostguardd.engine.witness import Witness
 from hostguardd.host.audit import Status
@@ -506,6 +506,35 @@ def test_an_endless_line_of_parents_is_not_kept() -> None:
     while process is not None:
         process, depth = process.parent, depth + 1
     assert depth <= ENDED + 2
+
+
+def test_parents_are_what_they_were_then() -> None:
+    """A shell becomes its last command, and may have done so before its child is asked about."""
+    clock, runs = [10], {10: b"/bin/sh", 11: b"/bin/chmod"}
+
+    def read(pid: int) -> Details | None:
+        if pid not in runs:
+            return None
+        started = 50 if pid == 11 else 1
+        return Details(pid, 1, started, 10, 0, 0, 0, -1, -1, runs[pid], runs[pid] + b"\0", b"", clock[0])
+
+    table = Table(read)
+    table.fork(1, 10, 1)
+    table.exec(10, 2)
+    table.fork(10, 11, 50)
+    clock[0] = 51
+    table.exec(11, 51)
+    table.exit(11, 52)
+    child, _ = table.find(11, 51, 52)
+    assert child is not None
+    assert table.links(child)[0].exe == b"/bin/sh"
+    clock[0], runs[10] = 60, b"/bin/sleep"
+    table.exec(10, 60)
+    assert table.links(child)[0].exe == b"/bin/sh"
+    clock[0], runs[10] = 70, b"/bin/true"
+    table.exec(10, 70)
+    assert table.links(child)[0].exe is None, "two programs later nobody knows any more"
+    assert table.links(child)[0].pid == 10
 
 
 @settings(max_examples=200)
