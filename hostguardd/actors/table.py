@@ -391,9 +391,10 @@ class Table:
             yield above
             current = above
 
-    def links(self, process: Process) -> tuple[Link, ...]:
-        """Its parents as they stand now, or stood at its end: a shell becomes its last command."""
-        found = tuple(self.link(one, process.ended) for one in self.line(process))
+    def links(self, process: Process, until: int = 0) -> tuple[Link, ...]:
+        """Its parents as they stood at `until`, or at its end, or now: a shell becomes its last command."""
+        until = until or process.ended
+        found = tuple(self.link(one, until) for one in self.line(process))
         if len(self._lines) > 512:
             self._lines.clear()
         return self._lines.setdefault(found, found)  # all programs of a shell share one line of parents

@@ -16,6 +16,7 @@ from ..actors.ttys import tty_name
 from .origins import Origins
 
 KEPT: Final = 256
+MILLISECOND: Final = 1_000_000
 
 
 class Naming:
@@ -48,7 +49,8 @@ class Naming:
         if not links and event.parent:
             above = table.meet_parent(event.parent, at)
             if above is not None:
-                links = (table.link(above), *table.links(above))
+                until = at + MILLISECOND  # to which audit cuts its times
+                links = (table.link(above, until), *table.links(above, until))
                 below = below or above
         seen = _called_so(event, process)
         who = Who(

@@ -77,7 +77,8 @@ def survey(
     former = Former.open(question.before)
     # Where rpm keeps its keys outside its database (rpm 6 can), none is known, and a new one would be told by
     # nobody.
-    known = not question.before or not packages.keys().isdisjoint(question.keys or ())
+    held = packages.keys()  # once, as rpm is run for it
+    known = not question.before or not held.isdisjoint(question.keys or ())
     highest = int(Level.SIGNED if known else Level.DIGEST)
     owners = packages.owners(question.paths)
     if packages.problem:
@@ -111,7 +112,7 @@ def survey(
     concerned = {one.package for one in owners.values()}
     written = {name: packages.digests_written(name) for name in concerned}
     doubts = [(one.about, one.says) for one in packages.doubts() if one.grave][:MOST_DOUBTS]
-    keys = () if question.keys is None else tuple(sorted(packages.keys() - set(question.keys)))
+    keys = () if question.keys is None else tuple(sorted(held - set(question.keys)))
     return Answer(packages.name, "", tuple(deeds), seen, written, tuple(doubts), keys)
 
 

@@ -203,9 +203,8 @@ def _placed(process: Process, inside: Inside, script: bytes) -> Signs:
     if is_hidden(cwd + b"/") and not cwd.startswith(b"/tmp/.mount_"):
         yield "working-hidden", cwd
     image = process.exe or b""
-    if (
-        process.uid == 0 and inside.mode & 0o002 and not image.startswith(b"/memfd:")
-    ):  # of which there is none
+    in_memory = image.startswith(b"/memfd:")  # no file that anybody could write to
+    if process.uid == 0 and inside.mode & 0o002 and not in_memory:
         yield "writable", image
     if process.tracer:
         yield "traced", b"by pid %d" % process.tracer

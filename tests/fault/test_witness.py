@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hostguardd.actors.auditrecords import Event
 from hostguardd.actors.fanevents import FanEvent, Mask
 from hostguardd.actors.model import Actor, Answer, Change, Confidence, Details, Peer, Rung, Unattributed
 from hostguardd.actors.table import ENDED, LIVING, Table
+from hostguardd.engine.naming import Naming
 from hostguardd.engine.witness import Witness
 from hostguardd.host.audit import Status
 from hostguardd.host.kernel import Audit
@@ -535,6 +537,35 @@ def test_parents_are_what_they_were_then() -> None:
     table.exec(10, 70)
     assert table.links(child)[0].exe is None, "two programs later nobody knows any more"
     assert table.links(child)[0].pid == 10
+
+
+class NoOrigins:
+    """Nobody came from anywhere."""
+
+    def granted(self, _who: object, _process: object) -> bool:
+        return True
+
+    def of(self, _session: object, _parents: object) -> None:
+        return None
+
+
+def test_parents_of_a_record_are_what_they_were_then() -> None:
+    """Whoever it is about is gone, and its shell is another program by the time the record is read."""
+    now, runs = [20_000_000], [b"/bin/sh"]
+
+    def read(pid: int) -> Details | None:
+        if pid != 10:
+            return None
+        return Details(10, 1, 1, 10, 0, 0, 0, -1, -1, runs[0], b"", b"", now[0])
+
+    table = Table(read)
+    table.fork(1, 10, 1)
+    table.exec(10, 2)
+    now[0], runs[0] = 60_000_000, b"/bin/sleep"
+    table.exec(10, 60_000_000)
+    naming = Naming(table, NoOrigins())  # type: ignore[arg-type]
+    (above, *_) = naming.record(Event(1, 0, pid=11, parent=10, exe=b"/bin/chmod"), None, 50_000_000).parents
+    assert (above.pid, above.exe) == (10, b"/bin/sh")
 
 
 @settings(max_examples=200)

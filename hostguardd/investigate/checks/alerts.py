@@ -28,9 +28,10 @@ from ..scene import SUDO, Scene
 LOUD: Final = {"critical": Verdict.SUSPICIOUS, "high": Verdict.SUSPICIOUS, "medium": Verdict.NOTABLE}
 QUIET: Final = frozenset({"info"})
 MOST: Final = 5000
+"""Alerts that become moments, the newest."""
+
 LOOKS_AWAY: Final = "Whoever changes the watchman has it look away, and runs as root whenever it does."
 ELSEWHERE: Final = "Save the file as evidence; look at this host with hostguardd from elsewhere (--root)."
-"""Alerts that become moments, the newest."""
 
 
 def look(scene: Scene) -> Iterator[Found]:
