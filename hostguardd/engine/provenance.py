@@ -18,7 +18,7 @@ from typing import Final, Protocol
 from ..describe import TELLING, Names
 from ..host.atwork import AtWork
 from ..manifest import is_own
-from ..model import FileFact, Row, SetIdFact, Severity
+from ..model import Drift, FileFact, Row, SetIdFact, Severity
 from ..packages.evidence import Answer, Question, nothing, transactions
 from ..packages.interface import Deed
 from ..packages.judging import BY_TRIGGERS, Apart, Bench, Judged, asked, is_draft
@@ -247,10 +247,10 @@ class Provenance:
         rest = rest and not late and now < max(self._opened, self._worked) + SETTLE_LONGEST
         if not full and (waits or rest):
             self._next = now + (POLL if waits else SETTLE // 4)
-            if waits:
+            waited = now - max(self._interim_at, self._opened)
+            if waits and waited >= URGENT:
                 ripe = [one for one in self.held if self._is_overripe(one, now)]
-                pause = URGENT if any(map(_is_urgent, ripe)) else INTERIM
-                if now - max(self._interim_at, self._opened) >= pause:
+                if waited >= INTERIM or any(map(_is_urgent, ripe)):
                     self._ask_for(ripe, now)
             return
         self._partial = waits
@@ -271,11 +271,14 @@ class Provenance:
         if not changes:
             return
         self._note(changes)
-        drifts = [found[0] for one in self._asked.values() if (found := drift_of(one)) is not None]
         self._asked_since = self._since()
         self._judge.ask(
-            Question(self._root, self._asked_since, asked(drifts), self._place, self._keys.believed)
+            Question(self._root, self._asked_since, asked(self._drifts()), self._place, self._keys.believed)
         )
+
+    def _drifts(self) -> list[Drift]:
+        """Of what was asked about."""
+        return [found[0] for one in self._asked.values() if (found := drift_of(one)) is not None]
 
     def _note(self, changes: list[Change]) -> None:
         """They are judged next."""
@@ -297,8 +300,7 @@ class Provenance:
         """Judge by an answer what is still as it was when that was asked for."""
         self.heed_clock()
         answer = answer._replace(deeds=self._possible(answer.deeds))
-        beside = [found[0] for one in self._asked.values() if (found := drift_of(one)) is not None]
-        bench = Bench(answer, self._doubtful / SECOND, beside)
+        bench = Bench(answer, self._doubtful / SECOND, self._drifts())
         judged: list[tuple[Change, Judged]] = []
         for key, change in self._asked.items():
             now, found = self.held.get(*key), drift_of(change)
