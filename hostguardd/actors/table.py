@@ -112,7 +112,8 @@ class Table:
         if process is None:
             return None
         before = process.image
-        if before.read > at:  # read too late: that was this program already, or neither of the two
+        own = process.seen or process.execs > 0  # else it is its parent's image, which stays
+        if own and before.read > at:  # read too late: that was this program already, or neither of the two
             before.command = None
             if not before.told:
                 before.exe = None

@@ -76,6 +76,20 @@ def reason(answer: Answer) -> str:
     return answer.reason
 
 
+def test_what_a_shell_runs_at_once_leaves_the_shell_known(scene: Scene) -> None:
+    """Both messages are read together, so the shell is looked at when its child runs a program already."""
+    scene.host.fork(61, 69)
+    scene.host.exec(69, b"/usr/bin/dash", told=False)
+    scene.run(70, parent=69)
+    scene.host.clock.now += SECOND // 1000
+    scene.witness.drain()
+    at = scene.host.touch(70, PATH, ATTRIB)
+    found = actor(scene.ask(at)).who
+    assert found.exe == b"/usr/bin/chmod"
+    shell = found.parents[0]
+    assert (shell.exe, shell.command) == (b"/usr/bin/dash", b"/usr/bin/dash\0")
+
+
 def test_a_program_that_is_gone_is_known(scene: Scene) -> None:
     scene.run(70, gone=True)
     at = scene.host.touch(70, PATH, ATTRIB)
