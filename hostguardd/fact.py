@@ -123,6 +123,19 @@ def odd_name(name: bytes) -> bool:
     return is_odd(name) or (name.startswith(b"..") and name != b"..")
 
 
+_LIKE_LATIN = frozenset({"CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "COPTIC"})
+
+
+def passes_for_another(name: bytes) -> bool:
+    """Whether a name is odd, or has letters among its Latin ones that only look like these (UTS #39)."""
+    if name.isascii():
+        return is_odd(name)
+    text = name.decode("utf-8", "replace")
+    scripts = {unicodedata.name(one, "").partition(" ")[0] for one in text if one.isalpha()}
+    mixed = "LATIN" in scripts and not scripts.isdisjoint(_LIKE_LATIN)
+    return mixed or is_odd(name) or unicodedata.normalize("NFKC", text).isascii()
+
+
 def whole(value: Value) -> int:
     """`value` as the int that its column holds."""
     assert isinstance(value, int)

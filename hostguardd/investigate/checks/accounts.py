@@ -15,6 +15,7 @@ from typing import Final
 
 from ... import accounts
 from ...attributes import moment
+from ...fact import passes_for_another
 from ...facts.accounts import DAMAGED, GROUPS, USERS, names
 from ...model import AccountFact, KeyFact, join
 from ...words.interface import counted
@@ -230,6 +231,11 @@ def judged(
             Verdict.SUSPICIOUS if fact.id == 0 else Verdict.NOTABLE,
             "asks a directory service for more accounts",
         )
+    if passes_for_another(fact.name):
+        letters = fact.name.decode("utf-8", "backslashreplace").encode("unicode_escape").decode()
+        told(Verdict.SUSPICIOUS, f"its name is written to be taken for another one ({letters})", "T1036")
+    elif not fact.name.isascii():
+        told(Verdict.NOTABLE, "its name has letters that useradd(8) does not take", "T1036")
     if fact.id == 0 and fact.name != b"root":
         told(Verdict.SUSPICIOUS, "it is root by another name", "T1136.001")
     elif fact.twins:

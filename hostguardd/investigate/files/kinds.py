@@ -150,6 +150,18 @@ KINDS: Final[tuple[Kind, ...]] = (
         (b"/etc/initramfs-tools/hooks/*", b"/etc/initramfs-tools/scripts/*/*", b"/etc/grub.d/*"),
         script, "T1542", scripts=True,
     ),
+    Kind("a script run when an account is made or goes",
+        (b"/usr/local/sbin/adduser.local", b"/usr/local/sbin/deluser.local"), script, "T1546", scripts=True),
+    Kind(
+        "a hook of a service",
+        (
+            b"/etc/letsencrypt/renewal-hooks/*/*", b"/etc/libvirt/hooks/*", b"/etc/libvirt/hooks/*/*",
+            b"/etc/needrestart/hook.d/*", b"/etc/needrestart/notify.d/*", b"/etc/needrestart/restart.d/*",
+            b"/etc/resolvconf/update.d/*", b"/etc/acpi/events/*", b"/etc/pm/sleep.d/*",
+            b"/etc/qemu/fsfreeze-hook.d/*", b"/var/lib/cloud/scripts/per-*/*",
+        ),
+        script, "T1546", scripts=True,
+    ),
     Kind("what an editor starts with", (b"/etc/vimrc.local", b"/etc/vim/vimrc.local"), script, "T1546",
         scripts=True, own=True),
     Kind(

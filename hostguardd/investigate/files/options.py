@@ -14,7 +14,9 @@ from ...fact import TEMPORARY
 from ..interface import Verdict
 from .deeds import deeds
 from .lines import MOST, Option, counting, each
+from .loaded import name_services, php, sudo_plugins, web
 from .sudoers import sudoers
+from .vouching import apt, authorities, dnf, doas, recording
 
 FINE, NOTABLE, SUSPICIOUS = Verdict.FINE, Verdict.NOTABLE, Verdict.SUSPICIOUS
 
@@ -308,6 +310,8 @@ def polkit(text: bytes) -> Iterator[Option]:
 LOOKS: Final[tuple[Look, ...]] = (
     Look("the SSH server", (b"/etc/ssh/sshd_config", b"/etc/ssh/sshd_config.d/*.conf"), sshd, "T1098.004"),
     Look("sudo", (b"/etc/sudoers", b"/etc/sudoers.d/*"), sudoers, "T1548.003"),
+    Look("sudo", (b"/etc/sudo.conf",), sudo_plugins, "T1548.003"),
+    Look("doas", (b"/etc/doas.conf", b"/etc/doas.d/*.conf"), doas, "T1548.003"),
     Look("PAM", (b"/etc/pam.d/*", b"/etc/pam.conf"), pam, "T1556.003"),
     Look("what all is started with", (b"/etc/security/pam_env.conf", b"/etc/systemd/*.conf",
         b"/etc/systemd/system.conf.d/*.conf", b"/etc/systemd/user.conf.d/*.conf"), environment, "T1574.006"),
@@ -316,6 +320,22 @@ LOOKS: Final[tuple[Look, ...]] = (
     Look("the dynamic linker", (b"/etc/ld.so.conf", b"/etc/ld.so.conf.d/*"), libraries, "T1574.006"),
     Look("the table of hosts", (b"/etc/hosts",), hosts, "T1565.001"),
     Look("the resolver", (b"/etc/resolv.conf",), resolver, "T1565.001"),
+    Look("the name services", (b"/etc/nsswitch.conf",), name_services, "T1556"),
+    Look("the sources of packages", (b"/etc/apt/sources.list", b"/etc/apt/sources.list.d/*",
+        b"/etc/apt/apt.conf", b"/etc/apt/apt.conf.d/*"), apt, "T1553"),
+    Look("the sources of packages", (b"/etc/yum.conf", b"/etc/dnf/dnf.conf", b"/etc/yum.repos.d/*.repo",
+        b"/etc/distro.repos.d/*.repo"), dnf, "T1553"),
+    Look("certificate authorities", (b"/usr/local/share/ca-certificates/*",
+        b"/usr/local/share/ca-certificates/*/*", b"/etc/pki/ca-trust/source/*",
+        b"/etc/pki/ca-trust/source/anchors/*", b"/usr/share/pki/ca-trust-source/anchors/*"), authorities,
+        "T1553.004"),
+    Look("the rules of audit", (b"/etc/audit/rules.d/*.rules",), recording, "T1562.012"),
+    Look("the web server", (b"/etc/nginx/nginx.conf", b"/etc/nginx/conf.d/*", b"/etc/nginx/default.d/*",
+        b"/etc/nginx/modules-enabled/*", b"/etc/nginx/sites-enabled/*", b"/etc/apache2/*.conf",
+        b"/etc/apache2/*-enabled/*", b"/etc/httpd/conf/*.conf", b"/etc/httpd/conf.d/*.conf",
+        b"/etc/httpd/conf.modules.d/*.conf"), web, "T1505.004"),
+    Look("PHP", (b"/etc/php.ini", b"/etc/php.d/*.ini", b"/etc/php-fpm.d/*.conf", b"/etc/php/*/*/php.ini",
+        b"/etc/php/*/*/conf.d/*.ini", b"/etc/php/*/fpm/pool.d/*.conf"), php, "T1505.003"),
     Look("trusted hosts", (b"/etc/hosts.equiv", b"/etc/shosts.equiv", b"/root/.rhosts", b"/root/.shosts"),
         trusted, "T1021"),
     Look("exported folders", (b"/etc/exports", b"/etc/exports.d/*"), exports, "T1039"),

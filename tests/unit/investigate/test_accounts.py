@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hostguardd.investigate.checks import accounts
-from hostguardd.investigate.interface import Verdict
+from hostguardd.investigate.interface import Verdict, text
 from tests.fakepackages import FakePackages
 from tests.scenes import Findings, looked, scene
 from tests.trees import OWNED, PASSWD, clean, put
@@ -53,12 +53,15 @@ def test_a_clean_host(tmp_path: Path) -> None:
         ),
         ("odd:x:1001:1001::/home/odd:/tmp/.sh", "", "its shell /tmp/.sh"),
         ("+::0:0:::", "", "asks a directory service"),
+        ("cаrol:x:1001:1001::/home/x:/bin/bash", "", "taken for another one (c\\u0430rol)"),
+        ("ｃarol:x:1001:1001::/home/x:/bin/bash", "", "taken for another one"),
+        ("carol\u200b:x:1001:1001::/home/x:/bin/bash", "", "taken for another one"),
     ],
 )
 def test_accounts_that_no_healthy_host_has(tmp_path: Path, passwd: str, shadow: str, words: str) -> None:
     found = look(also(tmp_path, passwd, shadow))
     (item,) = found.of(Verdict.SUSPICIOUS)
-    assert item.name == passwd.split(":")[0]
+    assert item.name == text(passwd.split(":")[0].encode())
     assert words in item.says
     assert item.evidence[0].source.startswith("/etc/passwd:")
 
@@ -73,6 +76,8 @@ def test_accounts_that_no_healthy_host_has(tmp_path: Path, passwd: str, shadow: 
             "an account of a service with a shell",
         ),
         ("md:x:1001:1001::/home/md:/bin/bash", "md:$1$ab$cd:19000::::::", "that no current tool writes"),
+        ("сосо:x:1001:1001::/home/x:/bin/bash", "", "letters that useradd(8) does not take"),
+        ("花子:x:1001:1001::/home/x:/bin/bash", "", "letters that useradd(8) does not take"),
         ("own:x:1001:0::/home/own:/bin/bash", "", "its own group is root's"),
         ("new:x:1001:1001::/home/new:/bin/bash", f"new:$y$j9T$a$b:{TODAY}::::::", "was changed on"),
     ],

