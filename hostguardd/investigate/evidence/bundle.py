@@ -58,7 +58,7 @@ every byte that is not plain.
 
 shows whether these files are what was gathered. {secrets}
 Logs, histories and command lines may hold passwords that people typed in the wrong place. {words}
-Journals, records of logins, and packed files but those of gzip are as they were: manifest.json says
+Journals, records of logins, and files packed by zstd are as they were: manifest.json says
 "searched": false of each. Keep all of this under lock.
 """
 

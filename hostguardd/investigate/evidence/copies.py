@@ -18,7 +18,7 @@ from ..logs.redact import logged, typed
 from ..scene import Scene
 from .archive import TooLarge, stored
 from .books import Books
-from .gathering import GZIP, LOGGED, MIB, TYPED, Found, Place
+from .gathering import LOGGED, MIB, PACKED, TYPED, Found, Place
 from .packed import repacked
 from .secrets import PROGRAM, anywhere, without_secrets
 
@@ -91,7 +91,7 @@ class Copies:
         cleared: list[str] = []
         searched = place.cleared
         if searched and not self._secrets:  # before it is cut: half a key looks like none
-            if path.endswith(GZIP):
+            if path.endswith(PACKED):
                 data, searched = self._unpacked(path, data, cleared)
             else:
                 data, cleared = without_secrets(path, data)
@@ -109,7 +109,7 @@ class Copies:
         if self._scene.hurry():  # what comes late is worth more as it was than not at all
             return data, False
         clear = self._clear(path, cleared)
-        again = repacked(data, lambda read: Cleared(read, clear).read)
+        again = repacked(path, data, lambda read: Cleared(read, clear).read)
         return again if cleared and again is not None else data, again is not None
 
     def _clear(self, path: bytes, cleared: list[str]) -> Callable[[bytes], bytes]:
@@ -155,7 +155,7 @@ class Copies:
 
         program = self._texts.read(path, len(PROGRAM)).data == PROGRAM
         source = read
-        searched = place.cleared and not path.endswith(GZIP)
+        searched = place.cleared and not path.endswith(PACKED)
         if searched and not self._secrets and not program:
             source = Cleared(read, self._clear(path, cleared)).read
         member, short = self._books.archive.stream(f"files/{stored(path)}", size, source, seen.st_mtime)

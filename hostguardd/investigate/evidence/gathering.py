@@ -115,10 +115,10 @@ SETTINGS: Final = (
 
 LOGS: Final = (Place(b"/var/log", 6, 64 * MIB),)
 
-GZIP: Final = b".gz"
-"""What logrotate(8) packs by. Whoever made an xz file decides how much memory it takes to unpack."""
+PACKED: Final = (b".gz", b".bz2", b".xz")
+"""Ends of names of what can be unpacked, cleared and packed again."""
 
-JOURNALS: Final = (b".journal", b".journal~", GZIP, b".xz", b".zst", b".bz2", b".db")
+JOURNALS: Final = (b".journal", b".journal~", *PACKED, b".zst", b".db")
 """Ends of names of which a part is worth nothing, and which would be none any more without a part."""
 
 
@@ -166,7 +166,7 @@ class Walk:
                 continue
             if not stat.S_ISDIR(found.st_mode):
                 packed = path.endswith(JOURNALS)
-                searched = place.cleared and (not packed or path.endswith(GZIP))
+                searched = place.cleared and (not packed or path.endswith(PACKED))
                 one = place._replace(whole=place.whole or packed, cleared=searched)
                 yield Found(path, one._replace(path=path))
             elif depth:

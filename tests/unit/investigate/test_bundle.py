@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import hashlib
 import io
 import json
+import lzma
 import os
 import re
 import shutil
@@ -790,15 +792,28 @@ def test_secrets_are_taken_out_of_packed_logs_and_where_they_are_not_it_is_said(
     (logs / "cut.gz").write_bytes(gzip.compress(secret)[:-20])
     (logs / "long.gz").write_bytes(long)
     (logs / "other.xz").write_bytes(b"\xfd7zXZ\0 -pSECRET")
+    (logs / "greedy.xz").write_bytes(lzma.compress(secret, preset=9))
+    (logs / "false.xz").write_bytes(lzma.compress(secret) + b"TAIL")
+    (logs / "cut.xz").write_bytes(lzma.compress(secret)[:-20])
+    (logs / "long.xz").write_bytes(lzma.compress(dull * 40_000))
+    (logs / "empty.bz2").write_bytes(b"")
+    both = {"secret.xz": lzma, "secret.bz2": bz2}
+    for name, kind in both.items():
+        (logs / name).write_bytes(kind.compress(secret) + kind.compress(dull))
     monkeypatch.setattr(packed, "MOST", 2 * 1024**2)
     found = of(root)
+    for name, kind in both.items():
+        unpacked = kind.decompress(found.of(f"/var/log/{name}"))
+        assert re.sub(rb" +\n", b"\n", unpacked) == secret.replace(b"SECRET", b"***") + dull
+        assert found.manifest[f"/var/log/{name}"]["without"] == ["passwords"]
     assert found.of("/var/log/dull.gz") == (logs / "dull.gz").read_bytes()
     assert "searched" not in found.manifest["/var/log/dull.gz"]
     assert re.sub(rb" +\n", b"\n", gzip.decompress(found.of("/var/log/secret.gz"))) == (
         secret.replace(b"SECRET", b"***") + dull
     )
     assert found.manifest["/var/log/secret.gz"]["without"] == ["passwords"]
-    for name in ("cut.gz", "long.gz", "other.xz", "wtmp"):
+    raw = ("cut.gz", "long.gz", "other.xz", "wtmp", "greedy.xz", "false.xz", "cut.xz", "long.xz")
+    for name in raw:
         assert found.of(f"/var/log/{name}") == (logs / name).read_bytes()
         assert found.manifest[f"/var/log/{name}"]["searched"] is False
         assert "without" not in found.manifest[f"/var/log/{name}"]
