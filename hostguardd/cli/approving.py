@@ -23,8 +23,7 @@ REVIEWS = 3
 
 def baseline(s: Session) -> Exit:
     """Review, ask, approve; with --yes again when the baseline moved meanwhile, as nobody is to be asked."""
-    if not s.options.yes and not s.terminal.attended:
-        raise UsageError("nobody is there to be asked: say --yes to approve without a question")
+    _attended(s, "approve")
     try:
         CALLS["approve"].args["reason"].parse(s.options.reason)
     except ValueError as problem:  # before the look rather than after it
@@ -136,8 +135,7 @@ def _accept_groups(s: Session, ids: list[str]) -> Exit:
     """Accepted is what was shown: the token stands for it."""
     if s.options.ids:
         raise UsageError("say ID... or a group, not both")
-    if not s.options.yes and not s.terminal.attended:
-        raise UsageError("nobody is there to be asked: say --yes to accept without a question")
+    _attended(s, "accept")
     data = s.ask("group", {"ids": ids})
     if not s.options.json:
         s.terminal.print(findings.group(s.paper, data))
@@ -157,8 +155,7 @@ def _accept_window(s: Session) -> Exit:
     """Accepted is what was shown: the token stands for it."""
     if s.options.ids or _groups(s.options):
         raise UsageError("--window ID stands alone")
-    if not s.options.yes and not s.terminal.attended:
-        raise UsageError("nobody is there to be asked: say --yes to accept without a question")
+    _attended(s, "accept")
     data = s.ask("window", {"id": s.options.window})
     if not s.options.json:
         s.terminal.print(windows.window(s.paper, data))
@@ -211,3 +208,9 @@ def _links(paths: Iterable[str]) -> Iterable[str]:
         real = os.path.realpath(path)
         if path.startswith("/") and real != os.path.normpath(path):
             yield f"{path} leads to {real} by a link; what lies there is not expected unless you name it"
+
+
+def _attended(s: Session, verb: str) -> None:
+    """A question needs somebody who answers."""
+    if not s.options.yes and not s.terminal.attended:
+        raise UsageError(f"nobody is there to be asked: say --yes to {verb} without a question")
