@@ -123,6 +123,15 @@ CONDITIONS: Mapping[str, Condition] = {
         IMPAIR,
         "What was approved since then is told as drift again. If nobody knows of this, ask whoever is named.",
     ),
+    "baseline.untold": Condition(
+        ALERT, HIGH,
+        "Generation {generation} of the baseline is of {since:time}, by {actor}, and no alert told of it "
+        "then: {reason}",
+        IMPAIR,
+        "Either hostguardd was cut off (a kill, a power cut) before it could tell, or somebody wrote to its "
+        "state. If nobody knows of it, compare what became normal (hostguardctl diff) and go back "
+        "(hostguardctl rollback).",
+    ),
     "baseline.damaged": Condition(
         EXIT, CRITICAL, "The baseline cannot be used: {problem}", IMPAIR,
         "hostguardd stops rather than compare with a baseline that cannot be trusted. Keep the damaged file "

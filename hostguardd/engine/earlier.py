@@ -19,12 +19,12 @@ from ..store.baseline import Baseline
 from ..store.database import Database
 from ..store.findings import Findings
 from .interface import Tell
-from .life import alive_at, head_at
+from .life import alive_at, head_at, told_until
 from .parts import PolledSensor, RecallingSensor
 
 APPROVALS = (
     "baseline.captured-unreviewed", "baseline.approved", "baseline.accepted", "baseline.rolledback",
-    "baseline.packages-accepted", "package.updated",
+    "baseline.packages-accepted", "baseline.untold", "package.updated",
 )  # fmt: skip
 """Health codes that tell of a new generation."""
 
@@ -66,16 +66,30 @@ def expect(sensors: Iterable[PolledSensor], baseline: Baseline) -> None:
 
 
 def distrust(current: Generation, baseline: Baseline, log: AlertLog, tell: Tell) -> None:
-    """Is the state the one that the alert log tells of?"""
-    for _, line in log.read(head_at(baseline)[0]):
-        try:
-            told = parse(line)["hostguard"]
-        except HostguardError:
-            continue  # `verify` names it
-        approved = told.get("details", {}).get("generation", 0) if told.get("code") in APPROVALS else 0
-        if approved > current.number:
-            problem = f"the alert log tells of generation {approved}, the state holds {current.number}"
-            tell("baseline.tampered", problem=problem)
+    """Is the state the one that the alert log tells of? A generation that the one has and the other has not
+    is told: neither a crash nor an edit of the state approves anything in silence."""
+    told = {number for _, line in log.read(head_at(baseline)[0]) if (number := _approved(line))}
+    for number in sorted(one for one in told if one > current.number):
+        problem = f"the alert log tells of generation {number}, the state holds {current.number}"
+        tell("baseline.tampered", problem=problem)
+    known = told_until(baseline)
+    for made in sorted(baseline.history(), key=lambda one: one.number):
+        if known is not None and made.number > known and made.number not in told:
+            reason = made.reason or "no reason given"
+            tell(
+                "baseline.untold", generation=made.number, actor=made.actor, since=made.at, reason=reason,
+                digest=made.digest,
+            )  # fmt: skip
+
+
+def _approved(line: bytes) -> int:
+    """The generation that an alert tells of, 0 if of none."""
+    try:
+        said = parse(line)["hostguard"]
+    except HostguardError:
+        return 0  # `verify` names it
+    number = said.get("details", {}).get("generation", 0) if said.get("code") in APPROVALS else 0
+    return number if isinstance(number, int) else 0
 
 
 def judge_again(

@@ -165,7 +165,10 @@ class Engine:
         self.update = OwnUpdate(
             database, self.baseline, self.findings, host.texts, clock, self.tell, self.announcer.add
         )
-        self._life = Life(self.baseline, log, clock, notifier, diagnose, watchdog, self.looking.stuck)
+        self._life = Life(
+            self.baseline, log, clock, notifier, diagnose, watchdog, self.looking.stuck,
+            lambda: self.announcer.unwritable,
+        )  # fmt: skip
         self._max_watches = max_watches
         self.parts: Parts
         self.coverage: Coverage

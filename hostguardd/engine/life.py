@@ -21,7 +21,8 @@ SIGN_EVERY = 10.0
 
 
 class Life:
-    """What says that we are alive. `stuck` names the lanes that make no progress."""
+    """What says that we are alive. `stuck` names the lanes that make no progress, `silenced` says why alerts
+    cannot be written."""
 
     def __init__(
         self,
@@ -32,6 +33,7 @@ class Life:
         diagnose: Diagnose,
         watchdog: float,
         stuck: Callable[[], Sequence[str]],
+        silenced: Callable[[], str],
     ) -> None:
         self._baseline = baseline
         self._log = log
@@ -40,6 +42,7 @@ class Life:
         self._diagnose = diagnose
         self._watchdog = watchdog
         self._stuck = stuck
+        self._silenced = silenced
         self._pinged = 0.0
         self._noted = 0.0
         self._signed = 0.0
@@ -57,8 +60,12 @@ class Life:
             self._sign()
 
     def note(self) -> None:
-        """For the next start: that we lived until now, and the head of the log."""
+        """For the next start: that we lived until now, the head of the log, and the generation up to which it
+        tells of all."""
         try:
+            if not self._silenced():
+                current = self._baseline.current()
+                self._baseline.remember("told", current.number if current else 0)
             self._baseline.remember("alive", self._clock.wall())
             self._baseline.remember("head", f"{self._log.head[0]} {self._log.head[1]}")
         except StoreError as error:  # a full disk must not end the watch
@@ -82,3 +89,9 @@ def head_at(baseline: Baseline) -> tuple[int, str]:
     """The alert log's number and digest then, (0, "") when nobody knows."""
     number, _, digest = str(baseline.recall("head") or "").partition(" ")
     return (int(number), digest) if number.isdigit() else (0, "")
+
+
+def told_until(baseline: Baseline) -> int | None:
+    """The last generation of which the alert log up to `head_at` tells; None when nobody knows."""
+    told = baseline.recall("told")
+    return told if isinstance(told, int) else None

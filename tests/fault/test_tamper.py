@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from hostguardd.errors import BaselineError
+from hostguardd.store.baseline import Baseline
+from hostguardd.store.database import Database
 from tests.daemon import Guard, guarding, refused
 
 
@@ -61,6 +63,25 @@ def test_an_older_state_put_back_is_told(guard: Guard) -> None:
     shutil.copy(guard.folder / "old", guard.state / "baseline.db")
     guard.start()
     assert "generation 2" in guard.told("baseline.tampered")["message"]
+
+
+def test_an_approval_that_nobody_was_told_of_is_told(guard: Guard) -> None:
+    """Killed between the one and the other, or written by another hand: the state is the same."""
+    guard.start()
+    guard.stop()
+    with closing(Database(guard.state / "baseline.db")) as database:
+        Baseline(database).approve(time.time_ns(), "alice (uid 1000)", "after the update")
+    guard.start()
+    message = guard.told("baseline.untold")["message"]
+    assert "Generation 2" in message
+    assert "by alice (uid 1000)" in message
+    assert message.endswith("after the update")
+    guard.approve()
+    guard.kill()
+    guard.start()
+    guard.stop()
+    codes = [one["hostguard"].get("code") for one in guard.alerts()]
+    assert codes.count("baseline.untold") == 1
 
 
 def test_a_damaged_line_stops_nobody_from_reading_the_others(guard: Guard) -> None:
