@@ -17,7 +17,7 @@ from ...host.live import Process
 from ...sensors.commands import script
 from ...words.interface import counted
 from ..interface import Confidence, Evidence, Found, Item, Known, Moment, Unseen, Verdict, text
-from ..live import code
+from ..live import code, tunnels
 from ..live import programs as kith
 from ..live.programs import Odd, Programs
 from ..scene import SUDO, Scene
@@ -211,6 +211,8 @@ def _odd(scene: Scene, programs: Programs, process: Process, supers: list[int]) 
     yield from code.odd(scene, process)
     yield from _inside(scene, process)
     yield from _powers(scene, process, programs)
+    if tunnel := tunnels.odd(kith.base(process), process.argv):
+        yield tunnel
     if process.pid in supers:
         yield Odd(
             Verdict.SUSPICIOUS, f"is one of {len(supers)} super-servers, and a host has but one", "T1543"

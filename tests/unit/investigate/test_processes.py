@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -338,3 +339,30 @@ def test_a_program_on_the_command_line_stands_in_the_evidence_and_names_the_proc
     assert "-c import os; " in item.name
     assert item.evidence[0].text.startswith("python3 -c import os; os.getpid(); os.getpid(); ")
     assert len(item.evidence[0].text) > 300
+
+
+@pytest.mark.parametrize(("line", "clause"), [
+    ("ssh -N -R 2222:localhost:22 x@203.0.113.6", "opens a port elsewhere that leads here"),
+    ("ssh -fNTR2222:localhost:22 203.0.113.6", "opens a port elsewhere"),
+    ("ssh -i -k x@203.0.113.6 -NR 2222:localhost:22", "opens a port elsewhere"),
+    ("ssh -oRemoteForward=2222 203.0.113.6", "opens a port elsewhere"),
+    ("ssh -o 'dynamicforward 1080' 203.0.113.6", "lets others go on from here"),
+    ("ssh -w 0:0 203.0.113.6", "joins this host's network"),
+    ("autossh -M 0 -D 1080 203.0.113.6", "lets others go on from here"),
+])  # fmt: skip
+def test_a_tunnel_by_ssh_is_to_be_explained(live: FakeLive, line: str, clause: str) -> None:
+    argv = tuple(word.encode() for word in shlex.split(line))
+    item = of(live, live.add_process(b"/usr/bin/" + argv[0], age=30, argv=argv))
+    assert item.verdict is Verdict.NOTABLE
+    assert clause in item.says
+    assert item.technique == "T1572"
+
+
+@pytest.mark.parametrize("line", [
+    "ssh 203.0.113.6", "ssh -p 22 -L 80:x:80 x@203.0.113.6 tar -R", "ssh -l R 203.0.113.6 ls -D -w",
+    "ssh -oTunnel=no -v -- 203.0.113.6 -R", "ssh -M -S /x 203.0.113.6", "ssh -F", "ssh -o", "ssh -o ''",
+    "ssh - x",
+])  # fmt: skip
+def test_everyday_work_by_ssh_is_fine(live: FakeLive, line: str) -> None:
+    argv = tuple(word.encode() for word in shlex.split(line))
+    assert of(live, live.add_process(b"/usr/bin/ssh", age=30, argv=argv)).verdict is Verdict.FINE
