@@ -17,6 +17,7 @@ from ...globs import compile_paths
 from ...host.globbing import glob_paths
 from ...host.mounts import MountMap
 from ...model import join, split
+from ...sensors.growing import immutable
 from ..files.belongs import Belongs, belongs, odd_place
 from ..files.explained import deployed, recorded, within
 from ..files.gathered import Entry
@@ -176,6 +177,8 @@ def judged(scene: Scene, entry: Entry, owned: Mapping[bytes, Belongs], leads: by
             Verdict.SUSPICIOUS if writes else Verdict.NOTABLE,
             f"an ACL lets others than its mode says {'write to' if writes else 'use'} it",
         )
+    if locked := entry.is_file and immutable(scene.host.files, path):
+        told(Verdict.NOTABLE, "not even root can change or remove it (chattr +i)")
     if entry.uid and not TABLES.fullmatch(path) and not source.as_brought:
         told(Verdict.NOTABLE, f"it belongs to {scene.user(entry.uid)}")
     if not link and not entry.is_file:
@@ -208,6 +211,7 @@ def judged(scene: Scene, entry: Entry, owned: Mapping[bytes, Belongs], leads: by
         (
             Evidence(f"stat {word(name)}", times),
             *([Evidence(f"getfacl {word(name)}")] if shared else ()),
+            *([Evidence(f"lsattr {word(name)}")] if locked else ()),
             *evidence(path, runs),
         ),
     )  # fmt: skip

@@ -30,7 +30,7 @@ def odd(program: bytes, argv: Sequence[bytes]) -> Odd | None:
     if program not in PROGRAMS:
         return None
     found = next((LEADS[one] for one in _leads(program, argv[1:])), "")
-    return Odd(Verdict.NOTABLE, f"{found} (ssh)", "T1572") if found else None
+    return Odd(Verdict.NOTABLE, found, "T1572") if found else None
 
 
 def _leads(program: bytes, words: Sequence[bytes]) -> Iterator[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from pathlib import Path
 
@@ -131,6 +132,21 @@ def test_rights_beyond_the_mode(tmp_path: Path, rights: int, verdict: Verdict) -
     assert item.verdict is verdict
     assert "an ACL lets others than its mode says" in item.says
     assert item.evidence[-1].source == "getfacl /etc/shadow"
+
+
+def test_what_not_even_root_can_take_away(tmp_path: Path) -> None:
+    """How intruders keep what they planted from being cleaned up."""
+    path = str(clean(tmp_path) / "etc/cron.d/tidy")
+    assert look(tmp_path).named("/etc/cron.d/tidy").verdict is Verdict.FINE
+    if subprocess.run(["chattr", "+i", path], capture_output=True, check=False).returncode:
+        pytest.skip("no chattr flags here")
+    try:
+        item = look(tmp_path).named("/etc/cron.d/tidy")
+    finally:
+        subprocess.run(["chattr", "-i", path], check=True)
+    assert item.verdict is Verdict.NOTABLE
+    assert "not even root can change or remove it" in item.says
+    assert item.evidence[-1].source == "lsattr /etc/cron.d/tidy"
 
 
 RUNS = {
