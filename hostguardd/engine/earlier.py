@@ -68,13 +68,18 @@ def expect(sensors: Iterable[PolledSensor], baseline: Baseline) -> None:
 def distrust(current: Generation, baseline: Baseline, log: AlertLog, tell: Tell) -> None:
     """Is the state the one that the alert log tells of? A generation that the one has and the other has not
     is told: neither a crash nor an edit of the state approves anything in silence."""
-    told = {number for _, line in log.read(head_at(baseline)[0]) if (number := _approved(line))}
+    head, told, first = head_at(baseline)[0], set[int](), 0
+    for sequence, line in log.read(head):
+        first = first or sequence
+        told.add(_approved(line))
     for number in sorted(one for one in told if one > current.number):
         problem = f"the alert log tells of generation {number}, the state holds {current.number}"
         tell("baseline.tampered", problem=problem)
     known = told_until(baseline)
+    if known is None or first > head + 1:  # an old copy of the state, whose lines are no longer kept
+        return
     for made in sorted(baseline.history(), key=lambda one: one.number):
-        if known is not None and made.number > known and made.number not in told:
+        if made.number > known and made.number not in told:
             reason = made.reason or "no reason given"
             tell(
                 "baseline.untold", generation=made.number, actor=made.actor, since=made.at, reason=reason,
