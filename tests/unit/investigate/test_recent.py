@@ -174,7 +174,7 @@ def test_a_host_that_was_put_there_with_nothing_else() -> None:
 
 @pytest.fixture
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What lies a second and a half apart does not belong together; a busy machine may stand still for one."""
+    """What lies a second and a half apart does not belong together; a busy machine stands still for one."""
     monkeypatch.setattr(explained, "SETTLED", 1.0)
 
 
