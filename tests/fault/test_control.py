@@ -30,7 +30,7 @@ from hostguardd.errors import Exit, ForbiddenError, UnreachableError
 from hostguardd.model import Severity
 from tests.fakeengine import FakeEngine
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 STATUS = b'{"v":1,"call":"status"}\n'
 
 

@@ -46,7 +46,7 @@ from tests.receivers import (
     StreamReceiver,
 )
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 BRIEF = 0.6
 """A destination's timeout in tests that wait for it to pass."""
 
