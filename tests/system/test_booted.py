@@ -24,7 +24,7 @@ SETTINGS = """\
 managed = "1s"
 """
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def day(debian: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
     shutil.copy(ROOT / "tests/system/booted.py", root)
     shutil.copy(ROOT / "packaging/actors/fanotify.conf", root)
     guest.program(root, "/usr/bin/python3 /booted.py")
-    guest.boot(root, 180)
+    guest.boot(root, 600)
     yield root
     shutil.rmtree(root)
 
