@@ -110,7 +110,7 @@ def test_a_slow_task_is_heard_of_while_it_runs(bench: Bench) -> None:
         gate.wait(30.0)
 
     bench.lane.submit(Task("slow", slow))
-    heard: list[bytes] = []
+    heard: list[object] = []
     while b"second" not in heard:  # together with the first, or after it where that took its time, too
         item = bench.take()
         assert isinstance(item, Batch)
