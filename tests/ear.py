@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from hostguardd.host.clock import SystemClock
 from hostguardd.sensors.watch import Hint, Signal, Watcher
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 class Ear:

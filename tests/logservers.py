@@ -8,10 +8,12 @@ it acknowledges, and what it acknowledged survives its being killed.
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import socket
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from tests.certificates import Issued
@@ -66,7 +68,7 @@ class LogServer:
             self._process = subprocess.Popen(
                 words, env=environment, stdout=said, stderr=said, cwd=self.folder
             )
-        assert eventually(self._listens, 15), (self.folder / "said").read_text()
+        assert eventually(self._listens, 60), (self.folder / "said").read_text()
 
     def kill(self) -> None:
         """kill -9."""
@@ -183,11 +185,13 @@ def rsyslog_lacks() -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody has, at least a moment ago."""
-    held = [socket.socket() for _ in range(count)]
-    for one in held:
-        one.bind(("127.0.0.1", 0))
-    ports = [int(one.getsockname()[1]) for one in held]
-    for one in held:
-        one.close()
+    """Ports that nobody has, at least a moment ago, and that the kernel gives to nobody by itself, ip(7): a
+    client that tries again and again to reach a server that is dead may be given the server's port."""
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    ports: list[int] = []
+    while len(ports) < count:
+        port = random.randrange(lowest // 2, lowest)
+        with socket.socket() as held, suppress(OSError):
+            held.bind(("127.0.0.1", port))
+            ports += [port] if port not in ports else []
     return ports

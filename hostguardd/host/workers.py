@@ -17,6 +17,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO, Any, BinaryIO, Final, NoReturn, Self
 
@@ -25,6 +26,9 @@ HEADER: Final = struct.Struct("=I")
 
 PATIENCE: Final = 2.0
 """Seconds to wait for the end of a worker that was killed. One that hangs in the kernel ends later."""
+
+LATE: Final[list[subprocess.Popen[bytes]]] = []
+"""Workers that were killed and had not ended when nobody waited any longer."""
 
 START: Final = """
 import sys, json
@@ -117,6 +121,10 @@ class Worker:
 
 def dismiss(workers: Iterable[Worker]) -> None:
     """End them all: they hold nothing that could be lost."""
+    for process in LATE.copy():
+        if process.poll() is not None:
+            with suppress(ValueError):  # another thread was at it, too
+                LATE.remove(process)
     workers = list(workers)
     for worker in workers:
         worker.process.kill()
@@ -126,4 +134,4 @@ def dismiss(workers: Iterable[Worker]) -> None:
         try:
             worker.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
-            continue  # in a system call that no signal ends; it is reaped when that returns
+            LATE.append(worker.process)  # in a system call that no signal ends, or the host is very busy

@@ -228,7 +228,7 @@ def test_a_table_of_gigabytes_is_blind_and_not_read(place: Place) -> None:
     began = time.monotonic()
     (users, *_) = place.accounts().sweep(Depth.FULL, never)
     assert any("longer than" in blind.reason for blind in users.blinds)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5  # to read it would take longer, if memory allowed
 
 
 @pytest.mark.parametrize("make", [Place.accounts, Place.keys])

@@ -177,9 +177,10 @@ class SensorContract:
 
     def test_stops_at_once_when_told_to(self) -> None:
         sensor = self.sensor()
-        began = time.monotonic()
+        began, worked = time.monotonic(), time.thread_time()
         assert list(sensor.sweep(Depth.FULL, lambda: True)) == []
-        assert time.monotonic() - began < 0.1
+        assert time.thread_time() - worked < 0.1
+        assert time.monotonic() - began < 2  # a busy machine may take more than the tenth it costs
 
     def test_a_sweep_that_was_stopped_spoils_nothing(self) -> None:
         whole = table(self.sensor().sweep(Depth.FULL, never))

@@ -33,7 +33,7 @@ from tests.receivers import (
     StreamReceiver,
 )
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
 

@@ -312,7 +312,7 @@ def test_stop_ends_threads_and_descriptors(ear: Ear, top: bytes) -> None:
         assert any("inotify" in target for target in descriptors())
         began = time.monotonic()
         watcher.stop()
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 5
         assert not watcher.alive()
         watcher.stop()
         watcher.add(top)

@@ -349,7 +349,7 @@ int main(int count, char **words)
     if (0) ;
     IS("chmod") change(file);
     IS("nothing") ;
-    IS("slowly") { usleep(50000); change(file); usleep(300000); }
+    IS("slowly") { usleep(50000); change(file); usleep(600000); }
     IS("sibling") sibling(file);
     IS("daemonized") daemonized(file);
     IS("handed") handed(file, more);

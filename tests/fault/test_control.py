@@ -30,7 +30,7 @@ from hostguardd.errors import Exit, ForbiddenError, UnreachableError
 from hostguardd.model import Severity
 from tests.fakeengine import FakeEngine
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 STATUS = b'{"v":1,"call":"status"}\n'
 
 
@@ -129,7 +129,11 @@ def test_the_longest_request_allowed_is_served(engine: FakeEngine) -> None:
         assert "result" in replies(client)[-1]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(st.binary(max_size=300), st.lists(st.integers(1, 300), max_size=4))
 def test_any_bytes_in_any_pieces_end_in_one_answer(engine: FakeEngine, sent: bytes, cuts: list[int]) -> None:
     with connect(engine) as client:

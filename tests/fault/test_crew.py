@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -14,12 +15,14 @@ from pathlib import Path
 
 import pytest
 
+from hostguardd.host import workers
 from hostguardd.host.files import LinuxFiles
 from hostguardd.model import Depth, Row, Sweep
 from hostguardd.sensors import crew as room
 from hostguardd.sensors.crew import Crew, CrewError
 from hostguardd.sensors.files import FilesSensor
 from hostguardd.watchlist import Watch
+from tests.daemon import until
 
 ROOT = Path(__file__).parents[2]
 ALL = (Watch("all", (b"/w",)),)
@@ -41,7 +44,12 @@ def children() -> set[int]:
 def _none_left() -> Iterator[None]:
     before = children()
     yield
-    assert children() <= before, "a process was left behind"
+
+    def reaped() -> bool:
+        workers.dismiss([])  # reaps those whose end took longer than anybody waited
+        return children() <= before
+
+    until(reaped, "no process is left behind")
 
 
 @pytest.fixture
@@ -71,8 +79,8 @@ def ended_within(seconds: float) -> Iterator[None]:
 def test_the_crew_sees_what_one_thread_sees(tree: Path) -> None:
     alone = rows(sensor(tree, None).sweep(Depth.FULL, never))
     assert len(alone) == 60 * 13 + 1
-    for workers in (1, 3):
-        assert rows(sensor(tree, Crew(workers)).sweep(Depth.FULL, never)) == alone
+    for count in (1, 3):
+        assert rows(sensor(tree, Crew(count)).sweep(Depth.FULL, never)) == alone
 
 
 def test_every_folder_is_announced_before_it_is_handed_out(tree: Path) -> None:
@@ -100,7 +108,7 @@ def test_a_reader_that_is_killed_fails_the_sweep(tree: Path, how: signal.Signals
     (tree / "w/00/giant").touch()
     os.truncate(tree / "w/00/giant", 10**12)  # so that it is not through before it is hit
     swept = sensor(tree, Crew(1)).sweep(Depth.FULL, never)
-    with ended_within(5.0), pytest.raises(CrewError, match="died"):
+    with ended_within(20.0), pytest.raises(CrewError, match="died"):
         kill_one_and_go_on(swept, sweeps, before, how)
     for sweep in sweeps:
         if sweep.scope == b"/w":
@@ -126,13 +134,13 @@ def hit_and_sweep(tree: Path, how: signal.Signals) -> None:
 
 
 def test_one_that_is_killed_before_it_begins(tree: Path) -> None:
-    with ended_within(5.0), pytest.raises(CrewError, match="died"):
+    with ended_within(20.0), pytest.raises(CrewError, match="died"):
         hit_and_sweep(tree, signal.SIGKILL)
 
 
 def test_one_that_falls_silent_fails_the_sweep(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "SILENCE", 0.5)
-    with ended_within(8.0), pytest.raises(CrewError, match="no word"):
+    with ended_within(20.0), pytest.raises(CrewError, match="no word"):
         hit_and_sweep(tree, signal.SIGSTOP)
 
 
@@ -140,27 +148,29 @@ def test_stop_ends_it_at_once_and_nobody_is_left(tree: Path) -> None:
     (tree / "w/giant").touch()
     os.truncate(tree / "w/giant", 10**12)
     stop = threading.Event()
-    threading.Timer(0.6, stop.set).start()
     began = time.monotonic()
+    threading.Timer(0.6, stop.set).start()
     list(sensor(tree, Crew(2)).sweep(Depth.FULL, stop.is_set))
-    assert 0.5 < time.monotonic() - began < 0.6 + 0.5
+    assert 0.5 < time.monotonic() - began < 0.6 + 5.0  # to read the giant takes minutes
 
 
 def test_whoever_stops_listening_ends_it_too(tree: Path) -> None:
+    (tree / "w/00/giant").touch()
+    os.truncate(tree / "w/00/giant", 10**12)  # so that one of them is at work
     swept = sensor(tree, Crew(2)).sweep(Depth.FULL, never)
     for _ in range(3):
         next(swept)
-    with ended_within(0.5):
+    with ended_within(5.0):
         swept.close()  # type: ignore[attr-defined]
 
 
 def test_a_huge_file_is_no_silence(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that reads for long says so."""
-    monkeypatch.setattr(room, "SILENCE", 2.0)
+    monkeypatch.setattr(room, "SILENCE", 4.0)
     (tree / "w/giant").touch()
     os.truncate(tree / "w/giant", 10**12)
     began = time.monotonic()
-    list(sensor(tree, Crew(1)).sweep(Depth.FULL, lambda: time.monotonic() - began > 3.5))
+    list(sensor(tree, Crew(1)).sweep(Depth.FULL, lambda: time.monotonic() - began > 6.5))
 
 
 def test_long_paths_and_much_news_block_nobody(tmp_path: Path) -> None:
@@ -182,7 +192,7 @@ def test_long_paths_and_much_news_block_nobody(tmp_path: Path) -> None:
     os.close(below)
     os.close(here)
     began = time.monotonic()
-    found = rows(sensor(tmp_path, Crew(1)).sweep(Depth.FULL, lambda: time.monotonic() - began > 20.0))
+    found = rows(sensor(tmp_path, Crew(1)).sweep(Depth.FULL, lambda: time.monotonic() - began > 60.0))
     assert len(found) == 1 + 14 + 300 + 900
 
 
@@ -213,6 +223,25 @@ with Crew(2).at_work({os.fsencode(tree)!r}, (Watch("all", (b"/w",)),), 1 << 62) 
         assert time.monotonic() < end, "a reader outlived its parent"
         time.sleep(0.05)
     assert said == "", "and nobody complained"
+
+
+def test_one_that_ends_late_is_reaped_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine the end of a process that was killed may take longer than anybody waits for it."""
+    monkeypatch.setattr(workers, "PATIENCE", 0.01)
+    worker = workers.Worker.hire("hostguardd.sensors.reader")
+    pid = worker.process.pid
+    monkeypatch.setattr(worker.process, "kill", lambda: os.kill(pid, signal.SIGSTOP))
+    workers.dismiss([worker])
+    monkeypatch.undo()
+    del worker
+    gc.collect()  # which complains about a process that nobody waits for any more
+    os.kill(pid, signal.SIGKILL)
+
+    def gone() -> bool:
+        workers.dismiss([])
+        return not Path(f"/proc/{pid}").exists()
+
+    until(gone, "it is reaped")
 
 
 def test_a_paced_crew_takes_its_share_only(tree: Path) -> None:

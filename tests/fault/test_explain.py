@@ -67,7 +67,7 @@ pid, master = pty.fork()
 if pid == 0:
     with open("/proc/self/loginuid", "w") as file:
         file.write(sys.argv[1])
-    os.execv("/bin/sh", ["sh", "-c", f"sleep 0.3; {sys.argv[2]}; sleep 0.3"])
+    os.execv("/bin/sh", ["sh", "-c", f"sleep 0.6; {sys.argv[2]}; sleep 0.6"])
 try:
     while os.read(master, 4096):
         pass

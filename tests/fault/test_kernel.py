@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -257,19 +258,18 @@ def test_packet_sockets_are_listed_with_their_owner_s_inode(netlink: bool) -> No
 @pytest.fixture
 def auditctl() -> Iterator[LinuxKernel]:
     """The audit system, free of rules, and so again afterwards."""
-    kernel = LinuxKernel()
-    state = kernel.audit()
-    if state.status is None:
-        pytest.skip(f"no audit here: {state.problem or 'the kernel has none'}")
-    if state.rules or state.status.enabled == 2:
-        pytest.skip("audit is in use here")
-    try:
-        yield kernel
-    finally:
-        subprocess.run(["auditctl", "-D"], check=False, capture_output=True)
-        was = ["-e", str(state.status.enabled), "-b", str(state.status.backlog_limit)]
-        subprocess.run(["auditctl", *was], check=False, capture_output=True)
-        kernel.close()
+    with closing(LinuxKernel()) as kernel:
+        state = kernel.audit()
+        if state.status is None:
+            pytest.skip(f"no audit here: {state.problem or 'the kernel has none'}")
+        if state.rules or state.status.enabled == 2:
+            pytest.skip("audit is in use here")
+        try:
+            yield kernel
+        finally:
+            subprocess.run(["auditctl", "-D"], check=False, capture_output=True)
+            was = ["-e", str(state.status.enabled), "-b", str(state.status.backlog_limit)]
+            subprocess.run(["auditctl", *was], check=False, capture_output=True)
 
 
 RULE_LINES = (

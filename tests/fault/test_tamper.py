@@ -118,9 +118,9 @@ def seconds(stamp: str) -> float:
 def test_a_large_file_somewhere_keeps_no_hint_waiting(guard: Guard) -> None:
     guard.start()
     with (guard.tree / "loud-large").open("wb") as large:
-        large.truncate(6 * 1024**3)
+        large.truncate(10**12)  # to read it takes minutes
     began = time.monotonic()
     (guard.tree / "loud-small").write_text("x")
     guard.hears(guard.tree / "loud-small")
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 20
     guard.hears(guard.tree / "loud-large")

@@ -420,7 +420,7 @@ def test_stop_does_not_wait_for_a_receiver_that_hangs(ear: Ear, top: bytes) -> N
         storm(top, 500)
         began = time.monotonic()
         watcher.stop()
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 5  # and not until it is let go
         ear.release()
         assert eventually(lambda: not watcher.alive())
         assert not any("inotify" in os.readlink(f"/proc/self/fd/{fd}") for fd in open_fds())

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 LOG = Path("/var/log/hostguardd/alerts.jsonl")
-PATIENCE = 40.0
+PATIENCE = 90.0
 
 UNIT = """\
 [Service]

@@ -45,7 +45,7 @@ def ssh(*lines: str) -> None:
     run(*SSH, "-o", "BatchMode=yes", "-i", KEY, "alice@127.0.0.1", "\n".join(lines))
 
 
-def until(met: Callable[[], object], what: str, patience: float = 90.0) -> None:
+def until(met: Callable[[], object], what: str, patience: float = 240.0) -> None:
     deadline = time.monotonic() + patience
     while not met():
         assert time.monotonic() < deadline, f"not within {patience:.0f} s: {what}"

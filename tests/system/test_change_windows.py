@@ -17,7 +17,7 @@ from tests.alerts import check
 from tests.daemon import ROOT
 from tests.system import guest
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 INSIDE = (
     "/usr/local/bin/tool", "/etc/nginx/conf.d/site.conf", "/etc/nginx/fastcgi.conf", "/usr/local/bin/later",
@@ -32,9 +32,9 @@ def day(debian: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tupl
     guest.install(root)
     shutil.copy(ROOT / "tests/system/windows_day.py", root)
     guest.program(root, "/usr/bin/python3 /windows_day.py")
-    result = guest.boot(root, 180)
+    result = guest.boot(root, 600)
     if "failed" not in result:
-        result = guest.boot(root, 180)
+        result = guest.boot(root, 600)
     assert "failed" not in result, result["failed"] + result["journal"]
     yield result, [check(line) for _, line in read(str(root / "var/log/hostguardd"), 0)]
     shutil.rmtree(root)

@@ -16,7 +16,7 @@ import pytest
 from hostguardd.host.ready import ready
 
 DEMO = [sys.executable, "-m", "hostguardd.demo"]
-PATIENCE = 300.0
+PATIENCE = 600.0
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2 * PATIENCE)]
 

@@ -15,7 +15,7 @@ from tests.alerts import check
 from tests.daemon import ROOT
 from tests.system import guest
 
-PATIENCE = 420.0
+PATIENCE = 900.0
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(PATIENCE + 300)]
 

@@ -21,7 +21,7 @@ LOG = Path("/var/log/hostguardd/alerts.jsonl")
 SHELF = Path("/var/lib/misc/shelf")
 COUNT, FILES = 20, 50
 LAST = f"trial-{COUNT - 1:02d}"
-PATIENCE = 60.0
+PATIENCE = 150.0
 
 SLOW = "#!/bin/sh\ntouch /run/reached\nwhile [ -e /run/wait ]; do sleep 0.1; done\n"
 MAKES = """#!/bin/sh

@@ -241,7 +241,11 @@ def test_verify_names_the_first_wrong_line(
 
 
 @given(st.data())
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    deadline=None,
+)
 def test_no_change_of_any_byte_goes_unnoticed(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "alerts.jsonl"
     if not path.exists():

@@ -289,7 +289,7 @@ class Screen:
 
     def read_until(self, wanted: str) -> None:
         """Read until `wanted` shows, or to the end if it is ""."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not wanted or wanted not in self.text:
             assert time.monotonic() < deadline, f"{wanted!r} did not come: {self.text!r}"
             if not ready([self.master], 0.1):
@@ -306,7 +306,7 @@ class Screen:
         else:
             os.write(self.master, answer.encode())
         self.read_until("")
-        code = self.process.wait(20)
+        code = self.process.wait(60)
         os.close(self.master)
         return code
 

@@ -23,7 +23,7 @@ from hostguardd.globs import (
     unquoted,
 )
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 NAMES = st.binary(min_size=1, max_size=12).filter(lambda name: b"/" not in name and b"\0" not in name)
 
 

@@ -107,13 +107,16 @@ def test_a_slow_task_is_heard_of_while_it_runs(bench: Bench) -> None:
         yield sweep(b"first")
         time.sleep(0.1)
         yield sweep(b"second")
-        gate.wait(10.0)
+        gate.wait(30.0)
 
     bench.lane.submit(Task("slow", slow))
-    item = bench.take()
+    heard: list[object] = []
+    while b"second" not in heard:  # together with the first, or after it where that took its time, too
+        item = bench.take()
+        assert isinstance(item, Batch)
+        heard += [one.scope for one in item.sweeps]
     gate.set()
-    assert isinstance(item, Batch)
-    assert [one.scope for one in item.sweeps] == [b"first", b"second"]
+    assert heard == [b"first", b"second"]
 
 
 def endless(stop: Stop) -> Iterator[Sweep]:
@@ -194,8 +197,8 @@ def test_stops_while_it_waits_for_room(bench: Bench) -> None:
     time.sleep(0.3)  # long enough to fill the inbox; shorter only tests less
     began = time.monotonic()
     bench.lane.stop()
-    bench.lane.join(5.0)
-    assert time.monotonic() - began < 1.0
+    bench.lane.join(10.0)
+    assert time.monotonic() - began < 5.0  # for whoever waits for room there will be none
 
 
 def test_keeps_to_its_share(bench: Bench) -> None:
@@ -225,7 +228,7 @@ def test_rests_no_longer_than_it_is_wanted(bench: Bench) -> None:
     began = time.monotonic()
     bench.lane.cancel(lambda task: True)
     bench.done()
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 10.0  # a rest of a hundred seconds
 
 
 def test_stuck_is_only_who_works_without_a_sign(bench: Bench) -> None:
@@ -236,10 +239,10 @@ def test_stuck_is_only_who_works_without_a_sign(bench: Bench) -> None:
         yield from ()
 
     assert not bench.lane.stalled(0.0)
-    time.sleep(0.25)
+    time.sleep(1.2)
     bench.lane.submit(Task("deaf", deaf))
     until(lambda: bench.lane._current is not None)
-    assert not bench.lane.stalled(0.2), "a lane that was idle for long has just begun"
+    assert not bench.lane.stalled(1.1), "a lane that was idle for long has just begun"
     until(lambda: bench.lane.stalled(0.2))
     gate.set()
     bench.done()
@@ -247,7 +250,7 @@ def test_stuck_is_only_who_works_without_a_sign(bench: Bench) -> None:
 
 
 def test_asking_whether_to_stop_is_a_sign(bench: Bench) -> None:
-    end = time.monotonic() + 0.6
+    end = time.monotonic() + 1.6
 
     def careful(stop: Stop) -> Iterator[Sweep]:
         while time.monotonic() < end and not stop():
@@ -256,6 +259,6 @@ def test_asking_whether_to_stop_is_a_sign(bench: Bench) -> None:
 
     bench.lane.submit(Task("careful", careful))
     while time.monotonic() < end - 0.1:
-        assert not bench.lane.stalled(0.4)
+        assert not bench.lane.stalled(1.3)
         time.sleep(0.02)
     bench.done()

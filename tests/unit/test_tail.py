@@ -52,7 +52,7 @@ def test_a_log_that_is_not_there_yet(tmp_path: Path) -> None:
     assert rest(tail) == [3]
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 12)), max_size=30), st.integers(0, 40))
 def test_every_line_once_and_in_order_through_rotation(
     tmp_path: Path, steps: list[tuple[int, int]], after: int

@@ -174,13 +174,13 @@ def test_a_host_that_was_put_there_with_nothing_else() -> None:
 
 @pytest.fixture
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What lies half a second apart does not belong together."""
-    monkeypatch.setattr(explained, "SETTLED", 0.2)
+    """What lies a second and a half apart does not belong together; a busy machine stands still for one."""
+    monkeypatch.setattr(explained, "SETTLED", 1.0)
 
 
 def touched(root: Path, packages: FakePackages) -> None:
     """As chown(1) does to a whole tree: every inode changes, and none is new."""
-    time.sleep(0.5)
+    time.sleep(1.5)
     for path in packages.paths:
         os.chown(root / os.fsdecode(path.lstrip(b"/")), -1, os.getgid())
 
@@ -242,7 +242,7 @@ def test_who_touches_few_packaged_files_puts_no_host_there(tmp_path: Path) -> No
 @pytest.mark.usefixtures("brief")
 def test_what_changed_after_the_host_was_put_there_is_not_hidden_by_that(tmp_path: Path) -> None:
     packages = image(clean(tmp_path), explained.LEAST_DEPLOYED)
-    time.sleep(0.5)
+    time.sleep(1.5)
     put(tmp_path, "/usr/bin/late", "#!/bin/sh\n", 0o755)
     found = look(tmp_path, packages)
     assert any("late" in one.says for one in found.items if one.verdict > Verdict.FINE)
