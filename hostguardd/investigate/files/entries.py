@@ -45,7 +45,7 @@ NICKNAMES: Final = {
 def crontab(text: bytes, owner: bytes = b"") -> Iterator[Entry]:
     """Of crontab(5). `owner` is whose table it is; b"" for the system's, whose lines name the account.
     Of variables those are told by which another program runs than the line names."""
-    for number, line in code(text)[:MOST]:
+    for number, line in code(text, joined=False)[:MOST]:
         if _VARIABLE.match(line):
             if deeds(line):
                 yield Entry(number, owner, "for every line below", line)
@@ -131,7 +131,7 @@ def unit(text: bytes) -> Iterator[Entry]:
 
 def desktop(text: bytes) -> Iterator[Entry]:
     """What the Exec lines of desktop entries, and of services of D-Bus, start."""
-    for number, line in code(text)[:MOST]:
+    for number, line in code(text, joined=False)[:MOST]:
         key, sign, value = line.partition(b"=")
         if sign and key.strip() == b"Exec" and value.strip():
             yield Entry(number, b"", "when it is started", value.strip())
@@ -156,7 +156,7 @@ def inittab(text: bytes) -> Iterator[Entry]:
 
 def inetd(text: bytes) -> Iterator[Entry]:
     """Of inetd.conf(5): service, type, protocol, wait, account, server, arguments."""
-    for number, line in code(text)[:MOST]:
+    for number, line in code(text, joined=False)[:MOST]:
         fields = line.split(None, 6)
         if len(fields) < 6 or fields[5] == b"internal":
             continue
@@ -172,7 +172,7 @@ def inetd(text: bytes) -> Iterator[Entry]:
 def xinetd(text: bytes) -> Iterator[Entry]:
     """Of xinetd.conf(5): one entry for each service that names a server."""
     service, began, values = b"", 0, dict[bytes, bytes]()
-    for number, line in code(text)[:MOST]:
+    for number, line in code(text, joined=False)[:MOST]:
         if line.startswith(b"service"):
             service, began, values = line[7:].strip(b" \t{"), number, {}
         elif line.startswith(b"}"):
@@ -241,12 +241,12 @@ def apt(text: bytes) -> Iterator[Entry]:
             )
 
 
-def _runs(pattern: bytes, when: str) -> Callable[[bytes], Iterator[Entry]]:
+def _runs(pattern: bytes, when: str, *, joined: bool = False) -> Callable[[bytes], Iterator[Entry]]:
     """A reader of lines that name what root runs: the pattern's groups are a key and the command."""
     compiled = re.compile(pattern)
 
     def read(text: bytes) -> Iterator[Entry]:
-        for number, line in code(text)[:MOST]:
+        for number, line in code(text, joined=joined)[:MOST]:
             if found := compiled.match(line[:LONGEST]):
                 yield Entry(number, b"root", when.format(found[1].decode()), found[2].strip(b" \"'"))
 
@@ -256,7 +256,9 @@ def _runs(pattern: bytes, when: str) -> Callable[[bytes], Iterator[Entry]]:
 dpkg = _runs(rb"(pre-invoke|post-invoke|status-logger)(?:\s*=\s*|\s+)(\S.*)", "when dpkg works ({})")
 """Of dpkg.cfg(5): what runs beside every installation."""
 
-interfaces = _runs(rb"((?:pre-|post-)?(?:up|down))\s+(\S.*)", "when a network interface changes ({})")
+interfaces = _runs(
+    rb"((?:pre-|post-)?(?:up|down))\s+(\S.*)", "when a network interface changes ({})", joined=True
+)
 """Of interfaces(5), as ifupdown has it."""
 
 audit = _runs(rb"(path)\s*=\s*(/\S.*)", "when auditd starts")
@@ -297,7 +299,7 @@ _SSH: Final = re.compile(
 
 def ssh(text: bytes) -> Iterator[Entry]:
     """What ssh_config(5) runs or loads."""
-    for number, line in code(text)[:MOST]:
+    for number, line in code(text, joined=False)[:MOST]:
         if found := _SSH.match(line[:LONGEST]):
             option = found[1].decode() if found[1] else "Match exec"
             yield Entry(number, b"", f"when ssh connects ({option})", (found[2] or found[3]).strip(b" \"'"))

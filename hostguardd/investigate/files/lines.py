@@ -13,6 +13,9 @@ MOST: Final = 2000
 """Lines of one file that are looked at."""
 
 
+_NOTED: Final = re.compile(rb"#[^\n]*\\[ \t\r]*$", re.MULTILINE)
+
+
 class Option(NamedTuple):
     """One line. `clause` completes "`LINE` …"; `means` is what an intruder would have it for."""
 
@@ -23,19 +26,25 @@ class Option(NamedTuple):
     means: str = ""
 
 
-def counting(text: bytes) -> list[tuple[int, bytes]]:
-    """The lines that count, as far as they are looked at."""
-    return [(number, line[:LONGEST]) for number, line in code(text)[:MOST]]
+def counting(text: bytes, *, joined: bool = False) -> list[tuple[int, bytes]]:
+    """The lines that count, as far as they are looked at. `joined`: in that format a backslash goes on;
+    behind a note it may do so or not."""
+    lines = code(text, joined=joined)[:MOST]
+    if joined and _NOTED.search(text):
+        lines = list(dict.fromkeys(lines + code(text, joined=False)[:MOST]))
+    return [(number, line[:LONGEST]) for number, line in lines]
 
 
-def each(pattern: bytes, clause: str, verdict: Verdict, means: str) -> Callable[[bytes], Iterator[Option]]:
+def each(
+    pattern: bytes, clause: str, verdict: Verdict, means: str, *, joined: bool = False
+) -> Callable[[bytes], Iterator[Option]]:
     """A look at a file of which each line that bears a pattern is told alike."""
     told = re.compile(pattern)
 
     def look(text: bytes) -> Iterator[Option]:
         return (
             Option(number, line, clause, verdict, means)
-            for number, line in counting(text)
+            for number, line in counting(text, joined=joined)
             if told.search(line)
         )
 

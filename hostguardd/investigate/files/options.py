@@ -14,9 +14,10 @@ from ...fact import TEMPORARY
 from ..interface import Verdict
 from .deeds import deeds
 from .lines import MOST, Option, counting, each
-from .loaded import name_services, php, sudo_plugins, web
+from .loaded import name_services, sudo_plugins
+from .servers import php, web
 from .sudoers import sudoers
-from .vouching import apt, authorities, dnf, doas, recording
+from .vouching import apt, authorities, dnf, doas, recording, unwritten
 
 FINE, NOTABLE, SUSPICIOUS = Verdict.FINE, Verdict.NOTABLE, Verdict.SUSPICIOUS
 
@@ -74,7 +75,15 @@ RUN_BY_SSHD: Final = frozenset(
     {b"authorizedkeyscommand", b"authorizedprincipalscommand", b"forcecommand", b"subsystem"}
 )
 
-_DIRECTIVE: Final = re.compile(rb"([A-Za-z]+)(?:\s*=\s*|\s+)(\S.*)")
+_DIRECTIVE: Final = re.compile(rb"\"?([A-Za-z]+)\"?(?:\s*=\s*|\s+)(\S.*)")
+_NOTED: Final = re.compile(rb"((?:\"[^\"]*+\"|[^\"\s]|\s(?!#))*+)\s#.*", re.DOTALL)
+"""A note behind a value, as sshd has them since 8.5."""
+
+
+def _noted(value: bytes) -> bytes:
+    """The value ahead of a note."""
+    found = _NOTED.fullmatch(value)
+    return (found[1] if found else value).strip()
 
 
 def sshd(text: bytes) -> Iterator[Option]:
@@ -83,7 +92,7 @@ def sshd(text: bytes) -> Iterator[Option]:
         found = _DIRECTIVE.fullmatch(line)
         if found is None:
             continue
-        key, value = found[1].lower(), found[2].strip(b'"')
+        key, value = found[1].lower(), _noted(found[2]).strip(b'"')
         for name, pattern, clause, verdict, means in SSHD:
             if key == name and re.fullmatch(pattern, value, re.IGNORECASE | re.DOTALL):
                 command = value.partition(b" ")[2] if key == b"subsystem" else value
@@ -153,18 +162,18 @@ def resolver(text: bytes) -> Iterator[Option]:
 _everybody = each(
     rb"\A-?auth\s+(?:sufficient|\[[^\]\n]{0,200}\b(?:success|default)=done\b[^\]\n]{0,200}\])\s+"
     rb"(?:/\S{0,200}/)?pam_permit\.so",
-    "lets everybody in, whatever they type", SUSPICIOUS, "Any password opens any account.",
+    "lets everybody in, whatever they type", SUSPICIOUS, "Any password opens any account.", joined=True,
 )  # fmt: skip
 
 
 _some = each(
     rb"\A-?auth\s+(?:sufficient|\[[^\]\n]{0,200}\b(?:success|default)=(?:done|\d)[^\]\n]{0,200}\])\s+"
     rb"(?:/\S{0,200}/)?pam_(?:succeed_if|rhosts|listfile)\.so",
-    "lets some in, whatever they type", NOTABLE, "Any password opens these accounts.",
+    "lets some in, whatever they type", NOTABLE, "Any password opens these accounts.", joined=True,
 )  # fmt: skip
 _told = each(
     rb"\A-?(?:auth|password)\s.{0,300}\bpam_exec\.so\s.{0,300}\bexpose_authtok\b",
-    "hands what is typed as a password to a program", NOTABLE, "So are passwords gathered.",
+    "hands what is typed as a password to a program", NOTABLE, "So are passwords gathered.", joined=True,
 )  # fmt: skip
 
 
@@ -176,7 +185,7 @@ def pam(text: bytes) -> Iterator[Option]:
 
 environment = each(
     rb"\bLD_(?:PRELOAD|AUDIT|LIBRARY_PATH)\b", "loads libraries into what is started", SUSPICIOUS,
-    "Root kits hide processes, files and connections this way.",
+    "Root kits hide processes, files and connections this way.", joined=True,
 )  # fmt: skip
 """Of pam_env.conf(5) and systemd-system.conf(5): variables that everything starts with."""
 
@@ -184,7 +193,7 @@ environment = each(
 services = each(
     rb"\A(?:export\s+)?(?:LD_(?:PRELOAD|AUDIT)|BASH_ENV)\s*=\s*[\"']?[^\s\"']|\ASSHD_OPTS\s*=[^\n]*-[fo]",
     "changes what a service loads or reads", NOTABLE,
-    "Its unit and its program stay as they were packaged, and it does something else.",
+    "Its unit and its program stay as they were packaged, and it does something else.", joined=True,
 )  # fmt: skip
 """Of the files of variables that units start with; another allocator is loaded in this way, too."""
 
@@ -200,13 +209,17 @@ def trusted(text: bytes) -> Iterator[Option]:
 
 exports = each(
     rb"no_root_squash", "lets root of other hosts be root in it", NOTABLE,
-    "Root of another host makes set-uid files here.",
+    "Root of another host makes set-uid files here.", joined=True,
 )  # fmt: skip
 """Of exports(5)."""
 
 
 aliases = each(
-    rb"[:,]\s*[\"']?\|", "runs a program for each mail", NOTABLE, "A mail from anywhere starts it."
+    rb"[:,]\s*[\"']?\|",
+    "runs a program for each mail",
+    NOTABLE,
+    "A mail from anywhere starts it.",
+    joined=True,
 )
 """Of aliases(5): mail that runs a program."""
 
@@ -257,13 +270,13 @@ sysctl = each(
 _programs = each(
     rb"(?i:\bbinary\s*=\s*[\"']?/)|\A[a-z*][\w*.,;!=]*\s+\^/",
     "hands lines of the logs to a program", NOTABLE,
-    "A line that anybody may write, a login say, wakes it.",
+    "A line that anybody may write, a login say, wakes it.", joined=True,
 )  # fmt: skip
 _dropped = each(
     rb"(?:\b(?:sshd|sudo|su)\b|Accepted|Failed|session opened|[0-9]{1,3}(?:\.[0-9]{1,3}){3})[^\n]{0,99}"
     rb"(?:stop|~)\s{0,9}\}?\s{0,9}\Z",
     "drops lines about logins or one address before they are written", NOTABLE,
-    "What somebody does is then in no log.",
+    "What somebody does is then in no log.", joined=True,
 )  # fmt: skip
 
 
@@ -278,6 +291,7 @@ journald = each(
     "keeps no journal",
     NOTABLE,
     "Where no other service writes logs, nothing does.",
+    joined=True,
 )
 """Of journald.conf(5)."""
 
@@ -307,6 +321,12 @@ def polkit(text: bytes) -> Iterator[Option]:
             )
 
 
+PAGES: Final = tuple(
+    top + below for top in (b"/var/www", b"/srv/www", b"/usr/share/nginx/html")
+    for below in (b"", b"/*", b"/*/*")
+)  # fmt: skip
+"""Where web servers have their pages, and whoever writes pages may set options for them."""
+
 LOOKS: Final[tuple[Look, ...]] = (
     Look("the SSH server", (b"/etc/ssh/sshd_config", b"/etc/ssh/sshd_config.d/*.conf"), sshd, "T1098.004"),
     Look("sudo", (b"/etc/sudoers", b"/etc/sudoers.d/*"), sudoers, "T1548.003"),
@@ -324,18 +344,23 @@ LOOKS: Final[tuple[Look, ...]] = (
     Look("the sources of packages", (b"/etc/apt/sources.list", b"/etc/apt/sources.list.d/*",
         b"/etc/apt/apt.conf", b"/etc/apt/apt.conf.d/*"), apt, "T1553"),
     Look("the sources of packages", (b"/etc/yum.conf", b"/etc/dnf/dnf.conf", b"/etc/yum.repos.d/*.repo",
-        b"/etc/distro.repos.d/*.repo"), dnf, "T1553"),
+        b"/etc/distro.repos.d/*.repo", b"/etc/yum/repos.d/*.repo", b"/etc/dnf/libdnf5.conf.d/*.conf",
+        b"/etc/dnf/repos.override.d/*.repo"), dnf, "T1553"),
     Look("certificate authorities", (b"/usr/local/share/ca-certificates/*",
         b"/usr/local/share/ca-certificates/*/*", b"/etc/pki/ca-trust/source/*",
         b"/etc/pki/ca-trust/source/anchors/*", b"/usr/share/pki/ca-trust-source/anchors/*"), authorities,
         "T1553.004"),
     Look("the rules of audit", (b"/etc/audit/rules.d/*.rules",), recording, "T1562.012"),
-    Look("the web server", (b"/etc/nginx/nginx.conf", b"/etc/nginx/conf.d/*", b"/etc/nginx/default.d/*",
-        b"/etc/nginx/modules-enabled/*", b"/etc/nginx/sites-enabled/*", b"/etc/apache2/*.conf",
+    Look("the settings of audit", (b"/etc/audit/auditd.conf",), unwritten, "T1562.012"),
+    Look("the web server", (b"/etc/nginx/*", b"/etc/nginx/conf.d/*", b"/etc/nginx/default.d/*",
+        b"/etc/nginx/modules-enabled/*", b"/etc/nginx/sites-enabled/*", b"/etc/nginx/snippets/*",
+        b"/usr/share/nginx/modules/*.conf", b"/etc/apache2/*.conf",
         b"/etc/apache2/*-enabled/*", b"/etc/httpd/conf/*.conf", b"/etc/httpd/conf.d/*.conf",
-        b"/etc/httpd/conf.modules.d/*.conf"), web, "T1505.004"),
-    Look("PHP", (b"/etc/php.ini", b"/etc/php.d/*.ini", b"/etc/php-fpm.d/*.conf", b"/etc/php/*/*/php.ini",
-        b"/etc/php/*/*/conf.d/*.ini", b"/etc/php/*/fpm/pool.d/*.conf"), php, "T1505.003"),
+        b"/etc/httpd/conf.modules.d/*.conf",
+        *(folder + b"/.htaccess" for folder in PAGES)), web, "T1505.004"),
+    Look("PHP", (b"/etc/php.ini", b"/etc/php.d/*.ini", b"/etc/php-fpm.conf", b"/etc/php-fpm.d/*.conf",
+        b"/etc/php/*/*/php.ini", b"/etc/php/*/*/conf.d/*.ini", b"/etc/php/*/fpm/*.conf",
+        b"/etc/php/*/fpm/pool.d/*.conf", *(folder + b"/.user.ini" for folder in PAGES)), php, "T1505.003"),
     Look("trusted hosts", (b"/etc/hosts.equiv", b"/etc/shosts.equiv", b"/root/.rhosts", b"/root/.shosts"),
         trusted, "T1021"),
     Look("exported folders", (b"/etc/exports", b"/etc/exports.d/*"), exports, "T1039"),

@@ -22,7 +22,7 @@ GRANTED: Final = frozenset({b"root", b"%sudo", b"%wheel", b"%admin", b"%adm"})
 
 def included(text: bytes) -> Iterator[tuple[bool, bytes]]:
     """(whether it is a folder, its path) of what sudoers(5) reads as well."""
-    for _, line in counting(_OLD_INCLUDE.sub(b"@include", text)):
+    for _, line in counting(_OLD_INCLUDE.sub(b"@include", text), joined=True):
         if found := _INCLUDED.match(line):
             yield found[1] is not None, found[2] or re.sub(rb"\\(.)", rb"\1", found[3])
 
@@ -30,7 +30,7 @@ def included(text: bytes) -> Iterator[tuple[bool, bytes]]:
 def sudoers(text: bytes) -> Iterator[Option]:
     """Of sudoers(5): every rule in words, and the defaults that weaken it."""
     text = _OLD_INCLUDE.sub(b"@include", text)  # which looks like a comment, and is none
-    lines = counting(text)
+    lines = counting(text, joined=True)
     yield from _includes(lines)
     for number, line in lines:
         if line.startswith(b"@"):
