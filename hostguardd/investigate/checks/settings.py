@@ -256,7 +256,8 @@ def one_entry(
     verdict = max(verdict, worse)
     reasons += [reason] if reason else []
     command = redact(entry.command)
-    says = f"{place}: {file.kind.what} runs `{text(command, 300)}` as {who}"
+    does = "run" if file.kind.what.endswith("'s settings") else "runs"
+    says = f"{place}: {file.kind.what} {does} `{text(command, 300)}` as {who}"
     says += f", {entry.when}" if entry.when else ""
     return finished(file, place, says, verdict, reasons, standing, technique, command, {
         "account": who, "when": entry.when, "command": text(command), "program": text(runs),
@@ -277,7 +278,7 @@ def whole(scene: Scene, file: File, lines: list[Entry], source: Belongs, standin
                 verdict, shown, technique = deed.verdict, redact(line.command), deed.technique or technique
                 reasons = [f"line {line.line} {deed.clause}: `{text(shown, 200)}`"]
     worse, reason = of_file(file, source, standing)
-    if worse > Verdict.FINE and file.kind.technique == AT_LOGIN and in_homes(file.path):
+    if worse > Verdict.FINE and file.kind.technique == AT_LOGIN and (file.owner or in_homes(file.path)):
         worse, reason = Verdict.FINE, ""  # everybody writes their own
     verdict = max(verdict, worse)
     reasons += [reason] if reason else []
@@ -367,10 +368,11 @@ def of_option(scene: Scene, file: File, option: Option, source: Belongs) -> Item
     if verdict is Verdict.NOTABLE and source.as_brought:
         verdict = Verdict.FINE
     fine = verdict is Verdict.FINE
+    shown = redact(option.shown)
     return Item(
-        place, verdict, f"{place}: `{text(option.shown, 200)}` {option.clause} ({source.says})",
+        place, verdict, f"{place}: `{text(shown, 200)}` {option.clause} ({source.says})",
         "" if fine else option.means or MEANS,
         "" if fine else NEXT if verdict is Verdict.SUSPICIOUS else NEXT_UNKNOWN, standing,
         "" if fine else file.kind.technique, {"file": source.says},
-        (Evidence(place, text(option.shown, 300)),),
+        (Evidence(place, text(shown, 300)),),
     )  # fmt: skip

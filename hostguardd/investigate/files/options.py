@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from ...fact import TEMPORARY
 from ..interface import Verdict
+from .atstart import accounts, commands, credentials, extension, keyscripts, records, sourced
 from .deeds import deeds
 from .lines import MOST, Option, counting, each
 from .loaded import name_services, sudo_plugins
@@ -327,6 +328,24 @@ PAGES: Final = tuple(
 )  # fmt: skip
 """Where web servers have their pages, and whoever writes pages may set options for them."""
 
+CREDENTIALS: Final = tuple(
+    top + end + name
+    for top in (b"/etc/credstore", b"/run/credstore", b"/usr/local/lib/credstore")
+    for end in (b"", b".encrypted")
+    for name in (b"/ssh.*", b"/passwd.*", b"/tmpfiles.*", b"/sysctl.*", b"/systemd.*", b"/login.*",
+        b"/userdb.*")
+)  # fmt: skip
+
+EXTENSIONS: Final = tuple(
+    top + below
+    for top in (b"/var/lib/extensions", b"/etc/extensions", b"/run/extensions", b"/var/lib/confexts",
+        b"/run/confexts")
+    for below in (
+        b"/*.raw", b"/*/usr/lib/extension-release.d/extension-release.*",
+        b"/*/etc/extension-release.d/extension-release.*",
+    )
+)  # fmt: skip
+
 LOOKS: Final[tuple[Look, ...]] = (
     Look("the SSH server", (b"/etc/ssh/sshd_config", b"/etc/ssh/sshd_config.d/*.conf"), sshd, "T1098.004"),
     Look("sudo", (b"/etc/sudoers", b"/etc/sudoers.d/*"), sudoers, "T1548.003"),
@@ -361,6 +380,20 @@ LOOKS: Final[tuple[Look, ...]] = (
     Look("PHP", (b"/etc/php.ini", b"/etc/php.d/*.ini", b"/etc/php-fpm.conf", b"/etc/php-fpm.d/*.conf",
         b"/etc/php/*/*/php.ini", b"/etc/php/*/*/conf.d/*.ini", b"/etc/php/*/fpm/*.conf",
         b"/etc/php/*/fpm/pool.d/*.conf", *(folder + b"/.user.ini" for folder in PAGES)), php, "T1505.003"),
+    Look("accounts of userdb", (b"/etc/userdb/*.user", b"/run/userdb/*.user",
+        b"/usr/local/lib/userdb/*.user"), records, "T1136.001"),
+    Look("credentials of systemd", CREDENTIALS, credentials, "T1098.004"),
+    Look("accounts made at start", (b"/etc/sysusers.d/*.conf", b"/run/sysusers.d/*.conf",
+        b"/usr/local/lib/sysusers.d/*.conf", b"/usr/lib/sysusers.d/*.conf"), accounts, "T1136.001"),
+    Look("extensions of the system", EXTENSIONS, extension, "T1554"),
+    Look("encrypted disks", (b"/etc/crypttab",), keyscripts, "T1037"),
+    Look("what services are told to run", (b"/etc/default/*", b"/etc/sysconfig/*",
+        b"/etc/cloud/cloud.cfg", b"/etc/cloud/cloud.cfg.d/*",
+        b"/etc/wireguard/*.conf", b"/etc/openvpn/*.conf", b"/etc/openvpn/*/*.conf", b"/etc/snmp/snmpd.conf",
+        b"/etc/nagios/nrpe.cfg", b"/etc/nagios/nrpe.d/*.cfg", b"/etc/nrpe.d/*.cfg", b"/etc/zabbix/*.conf",
+        b"/etc/zabbix/*.d/*.conf", b"/etc/smartd.conf", b"/etc/mdadm.conf", b"/etc/mdadm/mdadm.conf",
+        b"/etc/keepalived/*.conf"), commands, "T1543"),
+    Look("network interfaces", (b"/etc/sysconfig/network-scripts/ifcfg-*",), sourced, "T1546"),
     Look("trusted hosts", (b"/etc/hosts.equiv", b"/etc/shosts.equiv", b"/root/.rhosts", b"/root/.shosts"),
         trusted, "T1021"),
     Look("exported folders", (b"/etc/exports", b"/etc/exports.d/*"), exports, "T1039"),

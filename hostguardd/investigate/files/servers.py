@@ -1,7 +1,7 @@
 """What web servers and PHP load, run and take in besides. Pure.
 
-The rule kept: each server's files are split as it splits them, since what one of them reads as a directive
-may look to another like the end of a line. nginx(8) ends a statement at `;`, Apache at the line, php.ini(5) too.
+The rule kept: each server's files are split as it splits them. What one of them reads as a directive may look
+to another like the end of a line: nginx(8) ends a statement at `;`, Apache at the line, php.ini(5) too.
 """
 
 from __future__ import annotations
