@@ -13,9 +13,6 @@ MOST: Final = 2000
 """Lines of one file that are looked at."""
 
 
-_NOTED: Final = re.compile(rb"#[^\n]*\\[ \t\r]*$", re.MULTILINE)
-
-
 class Option(NamedTuple):
     """One line. `clause` completes "`LINE` …"; `means` is what an intruder would have it for."""
 
@@ -30,7 +27,7 @@ def counting(text: bytes, *, joined: bool = False) -> list[tuple[int, bytes]]:
     """The lines that count, as far as they are looked at. `joined`: in that format a backslash goes on;
     behind a note it may do so or not."""
     lines = code(text, joined=joined)[:MOST]
-    if joined and _NOTED.search(text):
+    if joined and any(b"#" in one and one.rstrip().endswith(b"\\") for one in text.split(b"\n")):
         lines = list(dict.fromkeys(lines + code(text, joined=False)[:MOST]))
     return [(number, line[:LONGEST]) for number, line in lines]
 

@@ -147,12 +147,10 @@ def nginx(text: bytes) -> Iterator[Option]:
             yield from _statement(text, began, words)
         words = []
         if statements > MOST:
-            return
-    for by_lua in _BY_LUA.finditer(text):
-        start = text.rfind(b"\n", 0, by_lua.start()) + 1
-        line = text[start : start + LONGEST].split(b"\n")[0].strip()
-        if not line.startswith((b"#", b"--", b";")):
-            yield Option(text.count(b"\n", 0, start) + 1, line, "runs programs", NOTABLE, _WAKES)
+            break
+    for number, line in counting(text):
+        if _BY_LUA.search(line) and not line.startswith((b"--", b";")):
+            yield Option(number, line, "runs programs", NOTABLE, _WAKES)
 
 
 def _statement(text: bytes, began: int, words: list[bytes]) -> Iterator[Option]:

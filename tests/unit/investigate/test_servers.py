@@ -3,15 +3,17 @@ reader of lines."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from hostguardd.investigate.files import options
+from hostguardd.investigate.files import atstart, options
 from hostguardd.investigate.files.deeds import deeds
 from hostguardd.investigate.files.entries import crontab, script, ssh
 from hostguardd.investigate.files.lines import Option
 from hostguardd.investigate.files.loaded import name_services, sudo_plugins
+from hostguardd.investigate.files.running import LARGEST
 from hostguardd.investigate.files.servers import php, web
 from hostguardd.investigate.files.vouching import apt, authorities, dnf, doas, recording, unwritten
 from hostguardd.investigate.interface import Verdict
@@ -220,3 +222,11 @@ def test_behind_a_note_a_shell_begins_anew() -> None:
     assert [deed.clause for deed in deeds(entry.command)] == [
         "runs something from a folder for temporary files"
     ]
+
+
+@pytest.mark.parametrize("atom", [b"#", b"# \\ ", b'"', b"a ", b"\\", b"[", b"/*", b"{", b"#os.execute\n"])
+@pytest.mark.parametrize("look", [web, php, apt, doas, options.sshd, options.pam, atstart.commands])
+def test_no_text_holds_the_one_who_reads_it(look: Look, atom: bytes) -> None:
+    began = time.process_time()
+    assert not list(look(atom * (LARGEST // 4 // len(atom))))
+    assert time.process_time() - began < 5

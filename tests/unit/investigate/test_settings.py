@@ -387,7 +387,7 @@ OPTIONS = {
     "/etc/credstore.encrypted/passwd.hashed-password.root": "aGFzaA==\n",
     "/etc/sysusers.d/x.conf": "u x - - -\nm carol wheel\n",
     "/var/lib/extensions/x/usr/lib/extension-release.d/extension-release.x": "ID=_any\n",
-    "/var/lib/confexts/x.raw": b"hsqs\0",
+    "/var/lib/confexts/x.raw": "hsqs\0",
     "/etc/crypttab": "a /dev/a none luks,keyscript=decrypt_keyctl\nb /dev/b none luks,keyscript=/opt/x\n",
     "/etc/audit/auditd.conf": "write_logs = no\n",
     "/var/www/html/.user.ini": "auto_prepend_file = /x\n",
