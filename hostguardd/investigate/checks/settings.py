@@ -20,7 +20,7 @@ from ...model import join
 from ...words.interface import counted
 from ..files import sudo
 from ..files.belongs import Belongs, belongs, odd_place
-from ..files.deeds import code, deeds, program
+from ..files.deeds import LONGEST, code, deeds, program
 from ..files.entries import MOST, Entry, crontab, script
 from ..files.kinds import (
     AT_LOGIN,
@@ -33,8 +33,8 @@ from ..files.kinds import (
     SPOOLS,
     Kind,
 )
-from ..files.lines import Option
-from ..files.options import LOOKS
+from ..files.lines import Option, cut
+from ..files.options import LOOKS, WHOLE
 from ..files.running import LARGEST
 from ..files.searchpath import searched
 from ..files.standing import standing as known
@@ -356,6 +356,9 @@ def options(scene: Scene, unseen: list[Unseen]) -> Iterator[tuple[File, list[Opt
             unseen += closed
         for path in paths:
             file = read_one(scene, path, kind, b"", unseen)
+            if file is not None and one.read not in WHOLE and (length := cut(file.data)):
+                reason = f"only the first {LONGEST} bytes of a line of {length} were looked at"
+                unseen.append(Unseen(text(path), reason))
             if file is not None and (found := list(one.read(file.data))):
                 yield file._replace(data=b""), found
 

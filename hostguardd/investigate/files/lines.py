@@ -29,7 +29,21 @@ def counting(text: bytes, *, joined: bool = False) -> list[tuple[int, bytes]]:
     lines = code(text, joined=joined)[:MOST]
     if joined and any(b"#" in one and one.rstrip().endswith(b"\\") for one in text.split(b"\n")):
         lines = list(dict.fromkeys(lines + code(text, joined=False)[:MOST]))
-    return [(number, line[:LONGEST]) for number, line in lines]
+    return [(number, line if len(line) <= LONGEST else narrow(line)[:LONGEST]) for number, line in lines]
+
+
+def narrow(line: bytes) -> bytes:
+    """The same without the blanks that push what matters out of sight."""
+    return b" ".join(line.split())
+
+
+def cut(text: bytes) -> int:
+    """How long the first line is that is not looked at to its end, 0 without one."""
+    if len(text) > LONGEST:
+        for _, line in code(text):
+            if len(line) > LONGEST and (length := len(narrow(line))) > LONGEST:
+                return length
+    return 0
 
 
 def each(

@@ -328,6 +328,9 @@ PAGES: Final = tuple(
 )  # fmt: skip
 """Where web servers have their pages, and whoever writes pages may set options for them."""
 
+WHOLE: Final = (authorities, credentials, extension, records)
+"""What is not read by lines."""
+
 CREDENTIALS: Final = tuple(
     top + end + name
     for top in (b"/etc/credstore", b"/run/credstore", b"/usr/local/lib/credstore")

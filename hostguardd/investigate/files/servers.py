@@ -135,18 +135,18 @@ _BY_LUA: Final = re.compile(rb"\b(?:os\.execute|io\.popen)\b")
 def nginx(text: bytes) -> Iterator[Option]:
     """Of nginx.conf: modules, values for PHP, code, what is taken in besides."""
     words: list[bytes] = []
-    began = statements = 0
+    began = told = 0
     for found in _TOKEN.finditer(text):
         if not found[1]:
             if not found[0].startswith(b"#"):
                 began = began if words else found.start()
                 words.append(found[2] or found[3] or found[4] or b"")
             continue
-        if words:
-            statements += 1
-            yield from _statement(text, began, words)
+        for one in _statement(text, began, words) if words else ():
+            told += 1
+            yield one
         words = []
-        if statements > MOST:
+        if told > MOST:
             break
     for number, line in counting(text):
         if _BY_LUA.search(line) and not line.startswith((b"--", b";")):

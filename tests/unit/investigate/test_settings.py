@@ -438,6 +438,18 @@ def test_a_hook_of_adduser_runs_as_root(tmp_path: Path) -> None:
     assert item.name.startswith("/usr/local/sbin/adduser.local")
 
 
+def test_blanks_push_nothing_out_of_sight_and_what_a_long_line_holds_is_not_said_to_be_fine(
+    tmp_path: Path,
+) -> None:
+    put(clean(tmp_path), "/etc/ssh/sshd_config", "PermitEmptyPasswords" + " " * 9000 + "yes\n")
+    put(tmp_path, "/etc/sudo.conf", "Plugin " + "x" * 9000 + " /tmp/x.so\n")
+    put(tmp_path, "/etc/nginx/nginx.conf", "a b;" * 3000 + "load_module /tmp/x.so;\n")
+    found = look(tmp_path)
+    told = {one.name for one in found.of(Verdict.SUSPICIOUS)}
+    assert told == {"/etc/ssh/sshd_config:1", "/etc/nginx/nginx.conf:1"}
+    assert {one.scope for one in found.unseen} == {"/etc/sudo.conf", "/etc/nginx/nginx.conf"}
+
+
 def test_of_what_may_be_a_secret_nothing_is_told(tmp_path: Path) -> None:
     put(clean(tmp_path), "/etc/credstore/passwd.plaintext-password.root", "hunter2\n")
     put(tmp_path, "/etc/apt/sources.list.d/x.list", "deb [trusted=yes] http://u:hunter2@192.0.2.1 x y\n")
