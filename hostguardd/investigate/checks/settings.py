@@ -347,6 +347,7 @@ def of_program(scene: Scene, path: bytes, target: Belongs) -> Iterator[tuple[Ver
 
 def options(scene: Scene, unseen: list[Unseen]) -> Iterator[tuple[File, list[Option]]]:
     """Files that run nothing, and their options that open a door."""
+    size = 0
     for one in LOOKS:
         kind = Kind(one.what, one.globs, script, one.technique)
         paths = dict.fromkeys(paths_of(scene, kind, unseen))
@@ -355,7 +356,13 @@ def options(scene: Scene, unseen: list[Unseen]) -> Iterator[tuple[File, list[Opt
             paths |= dict.fromkeys(more)
             unseen += closed
         for path in paths:
+            if scene.stop() or size > MOST_BYTES:
+                unseen.append(
+                    Unseen("options of settings", f"{size:,} bytes were looked at, and there are more")
+                )
+                return
             file = read_one(scene, path, kind, b"", unseen)
+            size += len(file.data) if file is not None else 0
             if file is not None and one.read not in WHOLE and (length := cut(file.data)):
                 reason = f"only the first {LONGEST} bytes of a line of {length} were looked at"
                 unseen.append(Unseen(text(path), reason))

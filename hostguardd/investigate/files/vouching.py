@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import binascii
 import re
 from collections.abc import Iterator
 from typing import Final
 
+from ...words.interface import counted
 from ..interface import Verdict
 from .lines import Option, counting, each
 
@@ -69,15 +71,40 @@ _DER: Final = re.compile(rb"\A\x30[\x80-\x84][^\0]", re.DOTALL)
 """A certificate as ITU-T X.690 has it: a sequence, longer than 127 bytes."""
 
 
+_ENCODED: Final = re.compile(rb"CERTIFICATE-----\s*([A-Za-z0-9+/=\s]{1,20000})")
+_CALLED: Final = re.compile(rb"\x06\x03\x55\x04[\x03\x0a\x0b][\x0c\x13\x14\x16]([\x01-\x40])", re.DOTALL)
+"""In DER: a common name, an organisation or a part of one, as a string of so many bytes."""
+
+
+def _names(der: bytes) -> bytes:
+    """By what names a certificate goes, its issuer's first; no proof of anything, for a person to read."""
+    found = (der[one.end() : one.end() + one[1][0]] for one in _CALLED.finditer(der[:4096]))
+    names = dict.fromkeys(name for name in found if name.isascii() and name.decode().isprintable())
+    return b", ".join(list(names)[:4])
+
+
 def authorities(text: bytes) -> Iterator[Option]:
     """Of what update-ca-certificates(8) and update-ca-trust(8) take in, once for each file."""
     found = _BEGIN.search(text)
-    if found is not None or _DER.match(text):
-        line, shown = (text.count(b"\n", 0, found.start()) + 1, found[1]) if found else (1, b"a certificate")
-        yield Option(
-            line, shown, "is believed when it vouches for any server",
-            NOTABLE, "Whoever has its key stands in for every server that this host asks.",
-        )  # fmt: skip
+    if found is None and not _DER.match(text):
+        return
+    der, line, others = text, 1, 0
+    if found is not None:
+        encoded = _ENCODED.search(text, found.start())
+        try:
+            der = binascii.a2b_base64(encoded[1]) if encoded else b""
+        except binascii.Error:
+            der = b""
+        line, others = text.count(b"\n", 0, found.start()) + 1, len(_BEGIN.findall(text)) - 1
+    clause = "is believed when it vouches for any server"
+    if others:
+        clause += (
+            f", and so {'is' if others == 1 else 'are'} {counted(others, 'other certificate')} in this file"
+        )
+    yield Option(
+        line, b"a certificate of " + (_names(der) or b"nobody who is named in it"), clause,
+        NOTABLE, "Whoever has its key stands in for every server that this host asks.",
+    )  # fmt: skip
 
 
 doas = each(

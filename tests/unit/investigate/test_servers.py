@@ -193,7 +193,8 @@ ROUND: list[tuple[Look, bytes, Verdict]] = [
 def test_ways_round_a_reader_of_lines(look: Look, text: bytes, verdict: Verdict) -> None:
     (one,) = look(text)
     assert one.verdict is verdict
-    assert one.line == text.count(b"\n", 0, text.find(one.shown[:7])) + 1
+    if look is not authorities:  # of which a name is shown
+        assert one.line == text.count(b"\n", 0, text.find(one.shown[:7])) + 1
 
 
 def test_what_is_told_of_a_file_names_its_line() -> None:
@@ -222,6 +223,31 @@ def test_behind_a_note_a_shell_begins_anew() -> None:
     assert [deed.clause for deed in deeds(entry.command)] == [
         "runs something from a folder for temporary files"
     ]
+
+
+CERTIFICATE = b"""# of ours
+-----BEGIN CERTIFICATE-----
+MIIBtjCCAV2gAwIBAgIUJakarsoIBlZM6rgGd3NKirVVpgQwCgYIKoZIzj0EAwIw
+MTEUMBIGA1UECgwLRXhhbXBsZSBMYWIxGTAXBgNVBAMMEEV4YW1wbGUgTGFiIFJv
+b3QwHhcNMjYxMTI2MTczNDQ5WhcNMjYxMjI2MTczNDQ5WjAxMRQwEgYDVQQKDAtF
+eGFtcGxlIExhYjEZMBcGA1UEAwwQRXhhbXBsZSBMYWIgUm9vdDBZMBMGByqGSM49
+AgEGCCqGSM49AwEHA0IABB4TI9vpYNpKvwosH14Y6LvBzohX2MPGrfeKFLrHQftR
+gBv4nm+QF5iECT8DJjeF5s/wbkPk5iw31p8bp6wDIYOjUzBRMB0GA1UdDgQWBBTi
+jkHyBOhDeTLq+M/4aRRnGKlmhzAfBgNVHSMEGDAWgBTijkHyBOhDeTLq+M/4aRRn
+GKlmhzAPBgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMCA0cAMEQCIDE3ZHUoAvJM
+7km6Qi7ptqXrUXxV61XL2yAClUrXV36+AiB9Nf8cV9Jzh03jsklRl2196Yrp07wG
+HF9d+t3n1IoT0Q==
+-----END CERTIFICATE-----
+"""
+
+
+def test_a_certificate_is_told_by_its_names() -> None:
+    (one,) = authorities(CERTIFICATE)
+    assert (one.line, one.shown) == (2, b"a certificate of Example Lab, Example Lab Root")
+    (two,) = authorities(CERTIFICATE * 3)
+    assert two.clause.endswith("and so are 2 other certificates in this file")
+    (bare,) = authorities(b"\x30\x82\x03\x00" + b"\x06\x03\x55\x04\x03\x0c\x03\x1b[m")
+    assert bare.shown == b"a certificate of nobody who is named in it"
 
 
 @pytest.mark.parametrize("atom", [b"#", b"# \\ ", b'"', b"a ", b"\\", b"[", b"/*", b"{", b"#os.execute\n"])

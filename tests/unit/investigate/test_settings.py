@@ -450,6 +450,14 @@ def test_blanks_push_nothing_out_of_sight_and_what_a_long_line_holds_is_not_said
     assert {one.scope for one in found.unseen} == {"/etc/sudo.conf", "/etc/nginx/nginx.conf"}
 
 
+def test_options_that_are_looked_at_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for site in range(30):
+        put(clean(tmp_path), f"/var/www/s{site}/.htaccess", "a\n" * 100)
+    monkeypatch.setattr(settings, "MOST_BYTES", 2000)
+    (unseen,) = look(tmp_path).unseen
+    assert unseen.scope == "options of settings"
+
+
 def test_of_what_may_be_a_secret_nothing_is_told(tmp_path: Path) -> None:
     put(clean(tmp_path), "/etc/credstore/passwd.plaintext-password.root", "hunter2\n")
     put(tmp_path, "/etc/apt/sources.list.d/x.list", "deb [trusted=yes] http://u:hunter2@192.0.2.1 x y\n")
