@@ -25,6 +25,10 @@ SERVICES: Final = frozenset(
 """Of nsswitch.conf(5): those of glibc, systemd, sssd, samba, avahi, libvirt, ostree and the clouds."""
 
 OPEN: Final = (*TEMPORARY, b"/home/", b"/root/", b"/run/user/", b"/var/www/", b"/srv/")
+_ACCOUNTS: Final = frozenset(b"passwd shadow group gshadow initgroups".split())
+_BESIDE: Final = frozenset({b"db", b"extrausers", b"hesiod"})
+"""nss_db(5) has /var/db/passwd.db or /var/lib/misc, extrausers a folder of its own."""
+
 _PACKAGED: Final = re.compile(rb"/(?:usr/)?(?:lib|lib64|libexec|share)/(?!(?:[^/]+/)*\.)")
 FINDING: Final = "It runs within the server, with all that the server may, and no program is seen."
 ELSEWHERE: Final = "loads a module from where no package puts one"
@@ -33,11 +37,17 @@ ELSEWHERE: Final = "loads a module from where no package puts one"
 def name_services(text: bytes) -> Iterator[Option]:
     """Of nsswitch.conf(5): a service NAME is libnss_NAME.so.2, in every program that asks for a name."""
     for number, line in counting(text):
+        table = line.partition(b":")[0].strip()
         services = re.sub(rb"\[[^\]\n]{0,200}\]", b" ", line.partition(b"#")[0].partition(b":")[2]).split()
         if any(one not in SERVICES for one in services):
             yield Option(
                 number, line, "asks a module that is none of the usual ones", NOTABLE,
                 "A library in every program that asks for an account: it lets in whom it likes.",
+            )  # fmt: skip
+        elif table in _ACCOUNTS and not _BESIDE.isdisjoint(services):
+            yield Option(
+                number, line, "takes accounts from a table beside /etc/passwd", NOTABLE,
+                "Nobody who reads /etc/passwd sees them.",
             )  # fmt: skip
 
 

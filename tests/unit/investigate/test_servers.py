@@ -184,6 +184,7 @@ ROUND: list[tuple[Look, bytes, Verdict]] = [
     (options.sshd, b"PermitEmptyPasswords yes # as before", S),
     (options.sshd, b"\"PermitEmptyPasswords\" yes", S),
     (options.sshd, b"AcceptEnv LANG \\\nPermitEmptyPasswords yes", S),
+    (name_services, b"ethers: db files\npasswd: files [NOTFOUND=continue] db", N),
     (name_services, b"passwd: files # \\\nhosts: files x", N),
     (options.pam, b"auth required pam_env.so # \\\nauth sufficient pam_permit.so", S),
 ]  # fmt: skip
