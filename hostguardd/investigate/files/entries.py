@@ -115,7 +115,9 @@ _QUOTED: Final = re.compile(rb"\"([^\"]*)\"|'([^']*)'|([^\s\"']+)")
 
 def unit(text: bytes) -> Iterator[Entry]:
     """The Exec lines of a unit of systemd, and the times of a timer."""
-    lines = [(number, found) for number, line in code(text)[:MOST] if (found := _UNIT.match(line))]
+    lines = [
+        (number, found) for number, line in code(text, within=b"#;")[:MOST] if (found := _UNIT.match(line))
+    ]
     who = next((found[2].strip() for _, found in reversed(lines) if found[1] == b"User"), b"")
     for number, found in lines:
         key, value = found[1], found[2].strip()
@@ -189,7 +191,7 @@ def xinetd(text: bytes) -> Iterator[Entry]:
 
 
 _UDEV: Final = re.compile(
-    rb'(RUN|RUN\{program\}|PROGRAM|IMPORT\{program\})\s*(?:\+?:?=)=?\s*"((?:[^"\\]|\\.)*)"'
+    rb'(RUN|RUN\{program\}|PROGRAM|IMPORT\{program\})\s*(?:\+?:?=)=?\s*e?"((?:[^"\\]|\\.)*)"'
 )
 
 
@@ -201,7 +203,10 @@ def udev(text: bytes) -> Iterator[Entry]:
                 yield Entry(number, b"root", f"when a device fits ({key.decode()})", command)
 
 
-_PAM: Final = re.compile(rb"-?(auth|account|password|session)\s+(\[[^\]]*\]|\S+)\s+(\S+)\s*(.*)")
+_PAM: Final = re.compile(
+    rb"(?:[\w.-]+\s+)?-?(auth|account|password|session)\s+(\[[^\]]*\]|\S+)\s+(\S+)\s*(.*)", re.IGNORECASE
+)
+"""In pam.conf(5) the service stands first."""
 
 
 def pam(text: bytes) -> Iterator[Entry]:

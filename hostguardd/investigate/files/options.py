@@ -6,6 +6,7 @@ administrators did not say why. What is NOTABLE here is fine when a package brou
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
@@ -116,7 +117,9 @@ def libraries(text: bytes) -> Iterator[Option]:
     """Of ld.so.conf(5): folders in which libraries are looked for."""
     for number, line in counting(text):
         path = line.split(b"#")[0].strip()
-        if not path.startswith(b"/"):
+        included = re.match(rb"include\s+(?=/)", path)
+        path = path[included.end() :] if included else path
+        if not path.startswith(b"/") or path == b"/etc/ld.so.conf.d/*.conf":
             continue
         slash = path + b"/"
         if slash.startswith((*TEMPORARY, b"/home/", b"/root/")) or b"/." in path:
@@ -146,7 +149,7 @@ def hosts(text: bytes) -> Iterator[Option]:
         fields = line.split(b"#")[0].split()
         if len(fields) < 2:
             continue
-        if _UPDATES.search(b" ".join(fields[1:])):
+        if _UPDATES.search(b" ".join(fields[1:]).lower()):
             means = "Updates or signatures are kept away, or come from elsewhere."
             yield Option(number, line, "answers for a name of others", SUSPICIOUS, means)
         elif not fields[0].startswith((b"127.", b"::1", b"fe00:", b"ff00:", b"ff02:")):
@@ -160,20 +163,23 @@ def resolver(text: bytes) -> Iterator[Option]:
             yield Option(number, line, "answers for all names", FINE)
 
 
+_AUTH: Final = rb"(?i)\A(?:[\w.-]+\s+)?-?auth\s+"
+"""In pam.conf(5) the service stands first."""
+
 _everybody = each(
-    rb"\A-?auth\s+(?:sufficient|\[[^\]\n]{0,200}\b(?:success|default)=done\b[^\]\n]{0,200}\])\s+"
+    _AUTH + rb"(?:sufficient|\[[^\]\n]{0,200}\b(?:success|default)\s*=\s*done\b[^\]\n]{0,200}\])\s+"
     rb"(?:/\S{0,200}/)?pam_permit\.so",
     "lets everybody in, whatever they type", SUSPICIOUS, "Any password opens any account.", joined=True,
 )  # fmt: skip
 
 
 _some = each(
-    rb"\A-?auth\s+(?:sufficient|\[[^\]\n]{0,200}\b(?:success|default)=(?:done|\d)[^\]\n]{0,200}\])\s+"
+    _AUTH + rb"(?:sufficient|\[[^\]\n]{0,200}\b(?:success|default)\s*=\s*(?:done|\d)[^\]\n]{0,200}\])\s+"
     rb"(?:/\S{0,200}/)?pam_(?:succeed_if|rhosts|listfile)\.so",
     "lets some in, whatever they type", NOTABLE, "Any password opens these accounts.", joined=True,
 )  # fmt: skip
 _told = each(
-    rb"\A-?(?:auth|password)\s.{0,300}\bpam_exec\.so\s.{0,300}\bexpose_authtok\b",
+    rb"(?i)\A(?:[\w.-]+\s+)?-?(?:auth|password)\s.{0,300}\bpam_exec\.so\s.{0,300}\bexpose_authtok\b",
     "hands what is typed as a password to a program", NOTABLE, "So are passwords gathered.", joined=True,
 )  # fmt: skip
 
@@ -216,7 +222,7 @@ exports = each(
 
 
 aliases = each(
-    rb"[:,]\s*[\"']?\|",
+    rb"(?:\A|[:,])\s*[\"']?\|",
     "runs a program for each mail",
     NOTABLE,
     "A mail from anywhere starts it.",
@@ -241,7 +247,8 @@ def tmpfiles(text: bytes) -> Iterator[Option]:
         fields = line.split(None, 6)
         if len(fields) < 2:
             continue
-        kind, path, mode = fields[0].rstrip(b"+!-=~^$"), fields[1], fields[2] if len(fields) > 2 else b"-"
+        path = posixpath.normpath(fields[1].strip(b"\"'"))
+        kind, mode = fields[0].strip(b"+!-=~^$\"'"), fields[2] if len(fields) > 2 else b"-"
         if (
             re.fullmatch(rb"[~:]*[4-7][0-7]{3}", mode)
             and mode[-4:-3] in b"4567"
@@ -261,7 +268,7 @@ def tmpfiles(text: bytes) -> Iterator[Option]:
 
 
 sysctl = each(
-    rb"\A-?kernel[./](?:core_pattern\s*=\s*\||modprobe\s*=|hotplug\s*=\s*/)",
+    rb"\A-?[\w./*?\[\]-]{1,99}\s*=\s*\||\A-?kernel[./](?:modprobe\s*=|hotplug\s*=\s*/)",
     "has the kernel itself run a program as root", NOTABLE,
     "A crash, or any name of a module that is unknown, starts it.",
 )  # fmt: skip

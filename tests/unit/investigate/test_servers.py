@@ -10,7 +10,7 @@ import pytest
 
 from hostguardd.investigate.files import atstart, options
 from hostguardd.investigate.files.deeds import deeds
-from hostguardd.investigate.files.entries import crontab, script, ssh
+from hostguardd.investigate.files.entries import crontab, script, ssh, udev, unit
 from hostguardd.investigate.files.lines import Option
 from hostguardd.investigate.files.loaded import name_services, sudo_plugins
 from hostguardd.investigate.files.running import LARGEST
@@ -185,6 +185,15 @@ ROUND: list[tuple[Look, bytes, Verdict]] = [
     (options.sshd, b"\"PermitEmptyPasswords\" yes", S),
     (options.sshd, b"AcceptEnv LANG \\\nPermitEmptyPasswords yes", S),
     (name_services, b"ethers: db files\npasswd: files [NOTFOUND=continue] db", N),
+    (options.pam, b"AUTH Sufficient pam_permit.so", S),
+    (options.pam, b"sshd auth [ success = done default=ignore ] pam_permit.so", S),
+    (options.sudoers, b"#1000 ALL=(ALL) NOPASSWD: ALL", N),
+    (options.sudoers, b"Defaults group_plugin=\"/tmp/x.so\"", S),
+    (options.hosts, b"192.0.2.1 Security.Debian.ORG", S),
+    (options.aliases, b"x:\n  \"|/opt/x\"", N),
+    (options.sysctl, b"kernel.core_patter?=|/opt/x", N),
+    (options.libraries, b"include /tmp/x/*.conf", S),
+    (options.tmpfiles, b"f \"/etc/../etc/cron.d/x\" 0644 root root - * * * * * root /x", S),
     (name_services, b"passwd: files # \\\nhosts: files x", N),
     (options.pam, b"auth required pam_env.so # \\\nauth sufficient pam_permit.so", S),
 ]  # fmt: skip
@@ -194,7 +203,7 @@ ROUND: list[tuple[Look, bytes, Verdict]] = [
 def test_ways_round_a_reader_of_lines(look: Look, text: bytes, verdict: Verdict) -> None:
     (one,) = look(text)
     assert one.verdict is verdict
-    if look is not authorities:  # of which a name is shown
+    if look not in (authorities, options.sudoers):  # of which a name is shown
         assert one.line == text.count(b"\n", 0, text.find(one.shown[:7])) + 1
 
 
@@ -212,6 +221,16 @@ def test_what_is_told_of_a_file_names_its_line() -> None:
 def test_to_cron_a_backslash_hides_no_line(text: bytes) -> None:
     entries = list(crontab(text))
     assert (entries[-1].line, entries[-1].command) == (2, b"/tmp/x")
+
+
+def test_to_systemd_a_note_ends_no_line() -> None:
+    (entry,) = unit(b"[Service]\nExecStart=\\\n# x\n; y\n/tmp/x\n")
+    assert (entry.line, entry.command) == (2, b"/tmp/x")
+
+
+def test_a_rule_of_udev_with_escapes() -> None:
+    (entry,) = udev(b'ACTION=="add", RUN+=e"/tmp/x"\n')
+    assert entry.command == b"/tmp/x"
 
 
 def test_to_ssh_a_backslash_hides_no_line() -> None:
