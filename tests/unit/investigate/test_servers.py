@@ -15,6 +15,7 @@ from hostguardd.investigate.files.lines import Option
 from hostguardd.investigate.files.loaded import name_services, sudo_plugins
 from hostguardd.investigate.files.running import LARGEST
 from hostguardd.investigate.files.servers import php, web
+from hostguardd.investigate.files.sudoers import sudoers
 from hostguardd.investigate.files.vouching import apt, authorities, dnf, doas, recording, unwritten
 from hostguardd.investigate.interface import Verdict
 
@@ -187,8 +188,8 @@ ROUND: list[tuple[Look, bytes, Verdict]] = [
     (name_services, b"ethers: db files\npasswd: files [NOTFOUND=continue] db", N),
     (options.pam, b"AUTH Sufficient pam_permit.so", S),
     (options.pam, b"sshd auth [ success = done default=ignore ] pam_permit.so", S),
-    (options.sudoers, b"#1000 ALL=(ALL) NOPASSWD: ALL", N),
-    (options.sudoers, b"Defaults group_plugin=\"/tmp/x.so\"", S),
+    (sudoers, b"#1000 ALL=(ALL) NOPASSWD: ALL", N),
+    (sudoers, b"Defaults group_plugin=\"/tmp/x.so\"", S),
     (options.hosts, b"192.0.2.1 Security.Debian.ORG", S),
     (options.aliases, b"x:\n  \"|/opt/x\"", N),
     (options.sysctl, b"kernel.core_patter?=|/opt/x", N),
@@ -203,7 +204,7 @@ ROUND: list[tuple[Look, bytes, Verdict]] = [
 def test_ways_round_a_reader_of_lines(look: Look, text: bytes, verdict: Verdict) -> None:
     (one,) = look(text)
     assert one.verdict is verdict
-    if look not in (authorities, options.sudoers):  # of which a name is shown
+    if look not in (authorities, sudoers):  # of which a name is shown
         assert one.line == text.count(b"\n", 0, text.find(one.shown[:7])) + 1
 
 
