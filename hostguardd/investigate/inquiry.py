@@ -126,9 +126,10 @@ CHECKS: Final[tuple[Check, ...]] = (
     ),
     Check(
         "settings",
-        "Settings that run something",
+        "Settings that run something or open a door",
         "/etc/passwd, inetd.conf, rc.d/rc, rc.boot, rc.local, crontab",
-        "Every entry of cron, systemd, init, inetd, logins, PAM and hooks: what it runs, as whom, when",
+        "Every entry of cron, systemd, init, inetd, logins, PAM and hooks: what it runs, as whom, when; "
+        "options that let somebody in, load something or keep logs away",
         settings.look,
     ),
     Check(
@@ -243,7 +244,8 @@ CHECKS: Final[tuple[Check, ...]] = (
         "strays",
         "Things out of their place",
         "find /tmp -perm /111; find / -type b; find / -nouser",
-        "Programs among temporary files, devices outside /dev, what others may write to, files of nobody",
+        "Programs among temporary files and logs, devices outside /dev, what others may write to, "
+        "files of nobody",
         strays.look,
     ),
     Check(

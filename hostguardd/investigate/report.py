@@ -191,7 +191,8 @@ def _by_name(results: Results, verdict: Verdict) -> str:
         worst.setdefault(says if len(says) <= BRIEF else says[: BRIEF - 1] + "…")
         if len(worst) == WORST:
             break
-    said = "; ".join(worst)
+    # Each may hold semicolons of its own.
+    said = "; ".join(f"({at}) {one}" for at, one in enumerate(worst, 1)) if len(worst) > 1 else "".join(worst)
     return said if said.endswith("…") else f"{said}."
 
 

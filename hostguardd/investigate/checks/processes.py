@@ -242,7 +242,9 @@ def _inside(scene: Scene, process: Process) -> Iterator[Odd]:
         bad = Verdict.SUSPICIOUS if word in SUSPICIOUS else Verdict.FINE
         if word in NOTABLE:
             bad = Verdict.NOTABLE
-        said = f"shows this: {SIGNS[word]}" + (f" ({text(about, 200)})" if about else "")
+        sign = SIGNS[word]
+        said = sign.removeprefix("it ") if sign.startswith("it ") else f"shows this: {sign}"
+        said += f" ({text(about, 200)})" if about else ""
         yield Odd(bad, said, SUSPICIOUS.get(word, ""))
 
 

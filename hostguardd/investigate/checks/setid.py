@@ -93,7 +93,7 @@ def look(scene: Scene) -> Iterator[Found]:
         if item.verdict >= Verdict.NOTABLE and one.fact.ctime / 1e9 >= scene.since:
             yield Moment(
                 one.fact.ctime / 1e9, "file",
-                f"{item.name} became, or was last changed as, a file that lends rights",
+                f"{item.name} was given the bit that lends rights, or was changed while it had it",
                 f"ctime of {item.name}", Confidence.LIKELY, item.verdict, known=item.known,
             )  # fmt: skip
     for root, files in roots.items():

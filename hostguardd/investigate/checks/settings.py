@@ -20,7 +20,7 @@ from ...model import join
 from ...words.interface import counted
 from ..files import sudo
 from ..files.belongs import Belongs, belongs, odd_place
-from ..files.deeds import code, deeds, program
+from ..files.deeds import LONGEST, code, deeds, program
 from ..files.entries import MOST, Entry, crontab, script
 from ..files.kinds import (
     AT_LOGIN,
@@ -33,8 +33,8 @@ from ..files.kinds import (
     SPOOLS,
     Kind,
 )
-from ..files.lines import Option
-from ..files.options import LOOKS
+from ..files.lines import Option, cut
+from ..files.options import LOOKS, WHOLE
 from ..files.running import LARGEST
 from ..files.searchpath import searched
 from ..files.standing import standing as known
@@ -256,7 +256,8 @@ def one_entry(
     verdict = max(verdict, worse)
     reasons += [reason] if reason else []
     command = redact(entry.command)
-    says = f"{place}: {file.kind.what} runs `{text(command, 300)}` as {who}"
+    does = "run" if file.kind.what.endswith("'s settings") else "runs"
+    says = f"{place}: {file.kind.what} {does} `{text(command, 300)}` as {who}"
     says += f", {entry.when}" if entry.when else ""
     return finished(file, place, says, verdict, reasons, standing, technique, command, {
         "account": who, "when": entry.when, "command": text(command), "program": text(runs),
@@ -277,7 +278,7 @@ def whole(scene: Scene, file: File, lines: list[Entry], source: Belongs, standin
                 verdict, shown, technique = deed.verdict, redact(line.command), deed.technique or technique
                 reasons = [f"line {line.line} {deed.clause}: `{text(shown, 200)}`"]
     worse, reason = of_file(file, source, standing)
-    if worse > Verdict.FINE and file.kind.technique == AT_LOGIN and in_homes(file.path):
+    if worse > Verdict.FINE and file.kind.technique == AT_LOGIN and (file.owner or in_homes(file.path)):
         worse, reason = Verdict.FINE, ""  # everybody writes their own
     verdict = max(verdict, worse)
     reasons += [reason] if reason else []
@@ -346,6 +347,7 @@ def of_program(scene: Scene, path: bytes, target: Belongs) -> Iterator[tuple[Ver
 
 def options(scene: Scene, unseen: list[Unseen]) -> Iterator[tuple[File, list[Option]]]:
     """Files that run nothing, and their options that open a door."""
+    size = 0
     for one in LOOKS:
         kind = Kind(one.what, one.globs, script, one.technique)
         paths = dict.fromkeys(paths_of(scene, kind, unseen))
@@ -354,7 +356,16 @@ def options(scene: Scene, unseen: list[Unseen]) -> Iterator[tuple[File, list[Opt
             paths |= dict.fromkeys(more)
             unseen += closed
         for path in paths:
+            if scene.stop() or size > MOST_BYTES:
+                unseen.append(
+                    Unseen("options of settings", f"{size:,} bytes were looked at, and there are more")
+                )
+                return
             file = read_one(scene, path, kind, b"", unseen)
+            size += len(file.data) if file is not None else 0
+            if file is not None and one.read not in WHOLE and (length := cut(file.data)):
+                reason = f"only the first {LONGEST} bytes of a line of {length} were looked at"
+                unseen.append(Unseen(text(path), reason))
             if file is not None and (found := list(one.read(file.data))):
                 yield file._replace(data=b""), found
 
@@ -367,10 +378,11 @@ def of_option(scene: Scene, file: File, option: Option, source: Belongs) -> Item
     if verdict is Verdict.NOTABLE and source.as_brought:
         verdict = Verdict.FINE
     fine = verdict is Verdict.FINE
+    shown = redact(option.shown)
     return Item(
-        place, verdict, f"{place}: `{text(option.shown, 200)}` {option.clause} ({source.says})",
+        place, verdict, f"{place}: `{text(shown, 200)}` {option.clause} ({source.says})",
         "" if fine else option.means or MEANS,
         "" if fine else NEXT if verdict is Verdict.SUSPICIOUS else NEXT_UNKNOWN, standing,
         "" if fine else file.kind.technique, {"file": source.says},
-        (Evidence(place, text(option.shown, 300)),),
+        (Evidence(place, text(shown, 300)),),
     )  # fmt: skip

@@ -37,8 +37,9 @@ NEXT: Final = "Save it as evidence with its times, and see what it is (file, str
 
 
 def look(scene: Scene) -> Iterator[Found]:
-    """All six kinds."""
+    """All seven kinds."""
     yield from programs(scene)
+    yield from among_logs(scene)
     yield from devices(scene)
     yield from writable(scene)
     yield from shared(scene)
@@ -82,6 +83,26 @@ def programs(scene: Scene) -> Iterator[Found]:
             "See whose they are and whether those know of them; builds and installers leave such files, too.",
             technique="T1059", details={"files": len(entries), "paths": some(one.path for one in entries)},
             evidence=(Evidence(f"find {word(text(top))} -type f -perm /111", counted(len(entries), "file")),),
+        )  # fmt: skip
+
+
+def among_logs(scene: Scene) -> Iterator[Item]:
+    """Programs among the logs, by how they begin: a mode alone says nothing there."""
+    entries = walked(scene).among_logs
+    owned = belongs(scene, {one.path for one in entries}, compare=False)
+    for entry in entries:
+        head = scene.host.texts.read(entry.path, 4).data or b""
+        if not head.startswith((b"\x7fELF", b"#!")) or owned[entry.path].owner is not None:
+            continue
+        name, script = text(entry.path), head.startswith(b"#!")
+        yield Item(
+            name, Verdict.NOTABLE if script else Verdict.SUSPICIOUS,
+            f"{name} is a {'script' if script else 'program'} among the logs, of {scene.user(entry.uid)}",
+            "Nobody looks for programs there, and nothing that is installed puts any there.", NEXT,
+            standing(scene, entry.path), "T1036.005",
+            evidence=(
+                Evidence(f"stat {word(name)}", f"{mode(entry.mode)} ctime {moment(entry.ctime)}"),
+            ),
         )  # fmt: skip
 
 

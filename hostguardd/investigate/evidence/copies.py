@@ -109,7 +109,7 @@ class Copies:
         if self._scene.hurry():  # what comes late is worth more as it was than not at all
             return data, False
         clear = self._clear(path, cleared)
-        again = repacked(path, data, lambda read: Cleared(read, clear).read)
+        again = repacked(path, data, lambda read: Cleared(read, clear).read, self._scene.hurry)
         return again if cleared and again is not None else data, again is not None
 
     def _clear(self, path: bytes, cleared: list[str]) -> Callable[[bytes], bytes]:

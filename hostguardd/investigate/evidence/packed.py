@@ -28,9 +28,11 @@ QUICK: Final = 0
 Read = Callable[[int], bytes]
 
 
-def repacked(path: bytes, data: bytes, clear: Callable[[Read], Read]) -> bytes | None:
+def repacked(
+    path: bytes, data: bytes, clear: Callable[[Read], Read], stop: Callable[[], bool] = lambda: False
+) -> bytes | None:
     """What `data` unpacks to, without what `clear` takes out of a stream, packed as its name says; None for
-    what cannot be unpacked, or is too long."""
+    what cannot be unpacked, or is too long, and when `stop` says so."""
     unpack, pack = KINDS[path[path.rfind(b".") :]]
     done = io.BytesIO()
     total = 0
@@ -46,7 +48,7 @@ def repacked(path: bytes, data: bytes, clear: Callable[[Read], Read]) -> bytes |
         read = clear(counted)
         with pack(done) as again:
             while part := read(MIB):
-                if total > MOST:
+                if total > MOST or stop():
                     return None
                 again.write(part)
     except (OSError, EOFError, zlib.error, lzma.LZMAError):

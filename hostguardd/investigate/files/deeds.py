@@ -116,18 +116,25 @@ def deeds(command: bytes) -> list[Deed]:
     return sorted(dict.fromkeys(found), key=lambda deed: -deed.verdict)
 
 
-def code(text: bytes) -> list[tuple[int, bytes]]:
-    """The lines of a script that are no comments, with their numbers; a line that ends in a backslash goes
-    on."""
+_NOTE: Final = re.compile(rb"(?:\A|\s)#")
+
+
+def code(text: bytes, *, joined: bool = True, within: bytes = b"") -> list[tuple[int, bytes]]:
+    """The lines of a script that are no comments, with their numbers. If `joined`, a line that ends in a
+    backslash goes on, as in shells; to cron or sshd it does not, and its backslash would hide the next line.
+    Notes that begin with one of `within` end no such line."""
     found: list[tuple[int, bytes]] = []
     began, pending = 0, b""
     for number, line in enumerate(text.split(b"\n"), 1):
         stripped = line.strip()
         if not pending and (not stripped or stripped.startswith(b"#")):
             continue
+        if pending and stripped[:1] and stripped[:1] in within:
+            continue
         began = began or number
-        if stripped.endswith(b"\\") and len(pending) < LONGEST:
-            pending += stripped[:-1] + b" "
+        if joined and stripped.endswith(b"\\") and len(pending) < LONGEST:
+            # Behind a note a shell begins anew; but what looks like one may stand in quotes: both are kept.
+            pending += stripped[:-1] + (b" ; " if _NOTE.search(stripped) else b" ")
             continue
         found.append((began, (pending + stripped).strip()))
         began, pending = 0, b""

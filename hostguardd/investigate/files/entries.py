@@ -45,7 +45,7 @@ NICKNAMES: Final = {
 def crontab(text: bytes, owner: bytes = b"") -> Iterator[Entry]:
     """Of crontab(5). `owner` is whose table it is; b"" for the system's, whose lines name the account.
     Of variables those are told by which another program runs than the line names."""
-    for number, line in code(text)[:MOST]:
+    for number, line in code(text, joined=False)[:MOST]:
         if _VARIABLE.match(line):
             if deeds(line):
                 yield Entry(number, owner, "for every line below", line)
@@ -115,7 +115,9 @@ _QUOTED: Final = re.compile(rb"\"([^\"]*)\"|'([^']*)'|([^\s\"']+)")
 
 def unit(text: bytes) -> Iterator[Entry]:
     """The Exec lines of a unit of systemd, and the times of a timer."""
-    lines = [(number, found) for number, line in code(text)[:MOST] if (found := _UNIT.match(line))]
+    lines = [
+        (number, found) for number, line in code(text, within=b"#;")[:MOST] if (found := _UNIT.match(line))
+    ]
     who = next((found[2].strip() for _, found in reversed(lines) if found[1] == b"User"), b"")
     for number, found in lines:
         key, value = found[1], found[2].strip()
@@ -131,7 +133,7 @@ def unit(text: bytes) -> Iterator[Entry]:
 
 def desktop(text: bytes) -> Iterator[Entry]:
     """What the Exec lines of desktop entries, and of services of D-Bus, start."""
-    for number, line in code(text)[:MOST]:
+    for number, line in code(text, joined=False)[:MOST]:
         key, sign, value = line.partition(b"=")
         if sign and key.strip() == b"Exec" and value.strip():
             yield Entry(number, b"", "when it is started", value.strip())
@@ -156,7 +158,7 @@ def inittab(text: bytes) -> Iterator[Entry]:
 
 def inetd(text: bytes) -> Iterator[Entry]:
     """Of inetd.conf(5): service, type, protocol, wait, account, server, arguments."""
-    for number, line in code(text)[:MOST]:
+    for number, line in code(text, joined=False)[:MOST]:
         fields = line.split(None, 6)
         if len(fields) < 6 or fields[5] == b"internal":
             continue
@@ -172,7 +174,7 @@ def inetd(text: bytes) -> Iterator[Entry]:
 def xinetd(text: bytes) -> Iterator[Entry]:
     """Of xinetd.conf(5): one entry for each service that names a server."""
     service, began, values = b"", 0, dict[bytes, bytes]()
-    for number, line in code(text)[:MOST]:
+    for number, line in code(text, joined=False)[:MOST]:
         if line.startswith(b"service"):
             service, began, values = line[7:].strip(b" \t{"), number, {}
         elif line.startswith(b"}"):
@@ -189,7 +191,7 @@ def xinetd(text: bytes) -> Iterator[Entry]:
 
 
 _UDEV: Final = re.compile(
-    rb'(RUN|RUN\{program\}|PROGRAM|IMPORT\{program\})\s*(?:\+?:?=)=?\s*"((?:[^"\\]|\\.)*)"'
+    rb'(RUN|RUN\{program\}|PROGRAM|IMPORT\{program\})\s*(?:\+?:?=)=?\s*e?"((?:[^"\\]|\\.)*)"'
 )
 
 
@@ -201,7 +203,10 @@ def udev(text: bytes) -> Iterator[Entry]:
                 yield Entry(number, b"root", f"when a device fits ({key.decode()})", command)
 
 
-_PAM: Final = re.compile(rb"-?(auth|account|password|session)\s+(\[[^\]]*\]|\S+)\s+(\S+)\s*(.*)")
+_PAM: Final = re.compile(
+    rb"(?:[\w.-]+\s+)?-?(auth|account|password|session)\s+(\[[^\]]*\]|\S+)\s+(\S+)\s*(.*)", re.IGNORECASE
+)
+"""In pam.conf(5) the service stands first."""
 
 
 def pam(text: bytes) -> Iterator[Entry]:
@@ -241,12 +246,12 @@ def apt(text: bytes) -> Iterator[Entry]:
             )
 
 
-def _runs(pattern: bytes, when: str) -> Callable[[bytes], Iterator[Entry]]:
+def _runs(pattern: bytes, when: str, *, joined: bool = False) -> Callable[[bytes], Iterator[Entry]]:
     """A reader of lines that name what root runs: the pattern's groups are a key and the command."""
     compiled = re.compile(pattern)
 
     def read(text: bytes) -> Iterator[Entry]:
-        for number, line in code(text)[:MOST]:
+        for number, line in code(text, joined=joined)[:MOST]:
             if found := compiled.match(line[:LONGEST]):
                 yield Entry(number, b"root", when.format(found[1].decode()), found[2].strip(b" \"'"))
 
@@ -256,7 +261,9 @@ def _runs(pattern: bytes, when: str) -> Callable[[bytes], Iterator[Entry]]:
 dpkg = _runs(rb"(pre-invoke|post-invoke|status-logger)(?:\s*=\s*|\s+)(\S.*)", "when dpkg works ({})")
 """Of dpkg.cfg(5): what runs beside every installation."""
 
-interfaces = _runs(rb"((?:pre-|post-)?(?:up|down))\s+(\S.*)", "when a network interface changes ({})")
+interfaces = _runs(
+    rb"((?:pre-|post-)?(?:up|down))\s+(\S.*)", "when a network interface changes ({})", joined=True
+)
 """Of interfaces(5), as ifupdown has it."""
 
 audit = _runs(rb"(path)\s*=\s*(/\S.*)", "when auditd starts")
@@ -297,7 +304,7 @@ _SSH: Final = re.compile(
 
 def ssh(text: bytes) -> Iterator[Entry]:
     """What ssh_config(5) runs or loads."""
-    for number, line in code(text)[:MOST]:
+    for number, line in code(text, joined=False)[:MOST]:
         if found := _SSH.match(line[:LONGEST]):
             option = found[1].decode() if found[1] else "Match exec"
             yield Entry(number, b"", f"when ssh connects ({option})", (found[2] or found[3]).strip(b" \"'"))

@@ -94,6 +94,8 @@ class Walked:
     temporary: list[Entry] = field(default_factory=list)
     telling: list[Entry] = field(default_factory=list)
     """Those programs among temporary files that hide, or lie in memory that programs share."""
+    among_logs: list[Entry] = field(default_factory=list)
+    """What may be executed among the logs; many a careless service writes its own so."""
     devices: list[Entry] = field(default_factory=list)
     orphans: dict[int, list[Entry]] = field(default_factory=dict)
     """Files of uids that no account has: a few of each."""

@@ -122,6 +122,7 @@ KINDS: Final[tuple[Kind, ...]] = (
             b"/etc/zshenv", b"/etc/zprofile", b"/etc/csh.*", b"/etc/environment", b"/etc/environment.d/*",
             b"/etc/bash_completion.d/*", b"/etc/X11/Xsession.d/*", b"/etc/X11/xinit/xinitrc.d/*",
             b"/etc/update-motd.d/*", b"/etc/ssh/sshrc", b"/etc/bash.bash_logout", b"/etc/skel/.*",
+            b"/etc/fish/config.fish", b"/etc/fish/conf.d/*",
         ),
         script, AT_LOGIN, scripts=True,
     ),
@@ -133,6 +134,7 @@ KINDS: Final[tuple[Kind, ...]] = (
             b"/etc/network/if-up.d/*", b"/etc/network/if-down.d/*", b"/etc/network/if-pre-up.d/*",
             b"/etc/network/if-post-down.d/*", b"/etc/dhcp/dhclient-enter-hooks.d/*",
             b"/etc/dhcp/dhclient-exit-hooks.d/*", b"/etc/networkd-dispatcher/*/*", b"/etc/ppp/ip-up.d/*",
+            b"/etc/sysconfig/network-scripts/if*-local", b"/usr/sbin/ifup-local", b"/usr/sbin/ifdown-local",
         ),
         script, "T1546", scripts=True,
     ),
@@ -150,6 +152,11 @@ KINDS: Final[tuple[Kind, ...]] = (
         (b"/etc/initramfs-tools/hooks/*", b"/etc/initramfs-tools/scripts/*/*", b"/etc/grub.d/*"),
         script, "T1542", scripts=True,
     ),
+    Kind("a script that makes what the host starts from", (b"/etc/dracut.conf", b"/etc/dracut.conf.d/*"),
+        script, "T1542", scripts=True, own=True),
+    Kind("what a service starts with", (b"/etc/apache2/envvars", b"/etc/security/namespace.init"),
+        script, "T1543.002", scripts=True, own=True),
+    Kind("a hook of git", (b"/usr/share/git-core/templates/hooks/*",), script, "T1546", scripts=True),
     Kind("a script run when an account is made or goes",
         (b"/usr/local/sbin/adduser.local", b"/usr/local/sbin/deluser.local"), script, "T1546", scripts=True),
     Kind(
@@ -189,12 +196,18 @@ HOMES: Final = tuple(
 
 OF_ACCOUNT: Final[tuple[Kind, ...]] = (
     Kind("a unit of systemd", tuple(
-        b"/.config/systemd/user" + below + name for below in (b"", b"/*.d") for name in _UNIT_NAMES
+        top + below + name
+        for top in (b"/.config/systemd/user", b"/.local/share/systemd/user", b"/.config/systemd/user.control")
+        for below in (b"", b"/*.d")
+        for name in _UNIT_NAMES
     ), unit, "T1543.002"),
     Kind("what starts with a desktop", (b"/.config/autostart/*.desktop",), desktop, "T1547.013"),
     Kind("a start-up hook of Python", (b"/.local/lib/python3*/site-packages/*.pth",
         b"/.local/lib/python3*/site-packages/*customize.py"), script, "T1546.018", scripts=True),
     Kind("ssh's settings", (b"/.ssh/config", b"/.ssh/config.d/*"), ssh, "T1546", own=True),
+    Kind("a script run at a login or by a tool", (b"/.config/fish/conf.d/*.fish",
+        b"/.config/environment.d/*.conf", b"/.config/plasma-workspace/env/*", b"/.vim/plugin/*.vim"),
+        script, AT_LOGIN, scripts=True, own=True),
     Kind("git's settings", (b"/.gitconfig", b"/.config/git/config"), git, "T1546", own=True),
 )  # fmt: skip
 """Tables below an account's home; what they run, runs as that account, whoever wrote it."""

@@ -6,17 +6,20 @@ administrators did not say why. What is NOTABLE here is fine when a package brou
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from ...fact import TEMPORARY
 from ..interface import Verdict
+from .atstart import accounts, commands, credentials, extension, keyscripts, records, sourced
 from .deeds import deeds
 from .lines import MOST, Option, counting, each
-from .loaded import name_services, php, sudo_plugins, web
+from .loaded import name_services, sudo_plugins
+from .servers import php, web
 from .sudoers import sudoers
-from .vouching import apt, authorities, dnf, doas, recording
+from .vouching import apt, authorities, dnf, doas, recording, unwritten
 
 FINE, NOTABLE, SUSPICIOUS = Verdict.FINE, Verdict.NOTABLE, Verdict.SUSPICIOUS
 
@@ -74,7 +77,15 @@ RUN_BY_SSHD: Final = frozenset(
     {b"authorizedkeyscommand", b"authorizedprincipalscommand", b"forcecommand", b"subsystem"}
 )
 
-_DIRECTIVE: Final = re.compile(rb"([A-Za-z]+)(?:\s*=\s*|\s+)(\S.*)")
+_DIRECTIVE: Final = re.compile(rb"\"?([A-Za-z]+)\"?(?:\s*=\s*|\s+)(\S.*)")
+_NOTED: Final = re.compile(rb"((?:\"[^\"]*+\"|[^\"\s]|\s(?!#))*+)\s#.*", re.DOTALL)
+"""A note behind a value, as sshd has them since 8.5."""
+
+
+def _noted(value: bytes) -> bytes:
+    """The value ahead of a note."""
+    found = _NOTED.fullmatch(value)
+    return (found[1] if found else value).strip()
 
 
 def sshd(text: bytes) -> Iterator[Option]:
@@ -83,7 +94,7 @@ def sshd(text: bytes) -> Iterator[Option]:
         found = _DIRECTIVE.fullmatch(line)
         if found is None:
             continue
-        key, value = found[1].lower(), found[2].strip(b'"')
+        key, value = found[1].lower(), _noted(found[2]).strip(b'"')
         for name, pattern, clause, verdict, means in SSHD:
             if key == name and re.fullmatch(pattern, value, re.IGNORECASE | re.DOTALL):
                 command = value.partition(b" ")[2] if key == b"subsystem" else value
@@ -106,7 +117,9 @@ def libraries(text: bytes) -> Iterator[Option]:
     """Of ld.so.conf(5): folders in which libraries are looked for."""
     for number, line in counting(text):
         path = line.split(b"#")[0].strip()
-        if not path.startswith(b"/"):
+        included = re.match(rb"include\s+(?=/)", path)
+        path = path[included.end() :] if included else path
+        if not path.startswith(b"/") or path == b"/etc/ld.so.conf.d/*.conf":
             continue
         slash = path + b"/"
         if slash.startswith((*TEMPORARY, b"/home/", b"/root/")) or b"/." in path:
@@ -136,7 +149,7 @@ def hosts(text: bytes) -> Iterator[Option]:
         fields = line.split(b"#")[0].split()
         if len(fields) < 2:
             continue
-        if _UPDATES.search(b" ".join(fields[1:])):
+        if _UPDATES.search(b" ".join(fields[1:]).lower()):
             means = "Updates or signatures are kept away, or come from elsewhere."
             yield Option(number, line, "answers for a name of others", SUSPICIOUS, means)
         elif not fields[0].startswith((b"127.", b"::1", b"fe00:", b"ff00:", b"ff02:")):
@@ -150,21 +163,24 @@ def resolver(text: bytes) -> Iterator[Option]:
             yield Option(number, line, "answers for all names", FINE)
 
 
+_AUTH: Final = rb"(?i)\A(?:[\w.-]+\s+)?-?auth\s+"
+"""In pam.conf(5) the service stands first."""
+
 _everybody = each(
-    rb"\A-?auth\s+(?:sufficient|\[[^\]\n]{0,200}\b(?:success|default)=done\b[^\]\n]{0,200}\])\s+"
+    _AUTH + rb"(?:sufficient|\[[^\]\n]{0,200}\b(?:success|default)\s*=\s*done\b[^\]\n]{0,200}\])\s+"
     rb"(?:/\S{0,200}/)?pam_permit\.so",
-    "lets everybody in, whatever they type", SUSPICIOUS, "Any password opens any account.",
+    "lets everybody in, whatever they type", SUSPICIOUS, "Any password opens any account.", joined=True,
 )  # fmt: skip
 
 
 _some = each(
-    rb"\A-?auth\s+(?:sufficient|\[[^\]\n]{0,200}\b(?:success|default)=(?:done|\d)[^\]\n]{0,200}\])\s+"
+    _AUTH + rb"(?:sufficient|\[[^\]\n]{0,200}\b(?:success|default)\s*=\s*(?:done|\d)[^\]\n]{0,200}\])\s+"
     rb"(?:/\S{0,200}/)?pam_(?:succeed_if|rhosts|listfile)\.so",
-    "lets some in, whatever they type", NOTABLE, "Any password opens these accounts.",
+    "lets some in, whatever they type", NOTABLE, "Any password opens these accounts.", joined=True,
 )  # fmt: skip
 _told = each(
-    rb"\A-?(?:auth|password)\s.{0,300}\bpam_exec\.so\s.{0,300}\bexpose_authtok\b",
-    "hands what is typed as a password to a program", NOTABLE, "So are passwords gathered.",
+    rb"(?i)\A(?:[\w.-]+\s+)?-?(?:auth|password)\s.{0,300}\bpam_exec\.so\s.{0,300}\bexpose_authtok\b",
+    "hands what is typed as a password to a program", NOTABLE, "So are passwords gathered.", joined=True,
 )  # fmt: skip
 
 
@@ -176,7 +192,7 @@ def pam(text: bytes) -> Iterator[Option]:
 
 environment = each(
     rb"\bLD_(?:PRELOAD|AUDIT|LIBRARY_PATH)\b", "loads libraries into what is started", SUSPICIOUS,
-    "Root kits hide processes, files and connections this way.",
+    "Root kits hide processes, files and connections this way.", joined=True,
 )  # fmt: skip
 """Of pam_env.conf(5) and systemd-system.conf(5): variables that everything starts with."""
 
@@ -184,7 +200,7 @@ environment = each(
 services = each(
     rb"\A(?:export\s+)?(?:LD_(?:PRELOAD|AUDIT)|BASH_ENV)\s*=\s*[\"']?[^\s\"']|\ASSHD_OPTS\s*=[^\n]*-[fo]",
     "changes what a service loads or reads", NOTABLE,
-    "Its unit and its program stay as they were packaged, and it does something else.",
+    "Its unit and its program stay as they were packaged, and it does something else.", joined=True,
 )  # fmt: skip
 """Of the files of variables that units start with; another allocator is loaded in this way, too."""
 
@@ -200,13 +216,17 @@ def trusted(text: bytes) -> Iterator[Option]:
 
 exports = each(
     rb"no_root_squash", "lets root of other hosts be root in it", NOTABLE,
-    "Root of another host makes set-uid files here.",
+    "Root of another host makes set-uid files here.", joined=True,
 )  # fmt: skip
 """Of exports(5)."""
 
 
 aliases = each(
-    rb"[:,]\s*[\"']?\|", "runs a program for each mail", NOTABLE, "A mail from anywhere starts it."
+    rb"(?:\A|[:,])\s*[\"']?\|",
+    "runs a program for each mail",
+    NOTABLE,
+    "A mail from anywhere starts it.",
+    joined=True,
 )
 """Of aliases(5): mail that runs a program."""
 
@@ -227,7 +247,8 @@ def tmpfiles(text: bytes) -> Iterator[Option]:
         fields = line.split(None, 6)
         if len(fields) < 2:
             continue
-        kind, path, mode = fields[0].rstrip(b"+!-=~^$"), fields[1], fields[2] if len(fields) > 2 else b"-"
+        path = posixpath.normpath(fields[1].strip(b"\"'"))
+        kind, mode = fields[0].strip(b"+!-=~^$\"'"), fields[2] if len(fields) > 2 else b"-"
         if (
             re.fullmatch(rb"[~:]*[4-7][0-7]{3}", mode)
             and mode[-4:-3] in b"4567"
@@ -247,7 +268,7 @@ def tmpfiles(text: bytes) -> Iterator[Option]:
 
 
 sysctl = each(
-    rb"\A-?kernel[./](?:core_pattern\s*=\s*\||modprobe\s*=|hotplug\s*=\s*/)",
+    rb"\A-?[\w./*?\[\]-]{1,99}\s*=\s*\||\A-?kernel[./](?:modprobe\s*=|hotplug\s*=\s*/)",
     "has the kernel itself run a program as root", NOTABLE,
     "A crash, or any name of a module that is unknown, starts it.",
 )  # fmt: skip
@@ -257,13 +278,13 @@ sysctl = each(
 _programs = each(
     rb"(?i:\bbinary\s*=\s*[\"']?/)|\A[a-z*][\w*.,;!=]*\s+\^/",
     "hands lines of the logs to a program", NOTABLE,
-    "A line that anybody may write, a login say, wakes it.",
+    "A line that anybody may write, a login say, wakes it.", joined=True,
 )  # fmt: skip
 _dropped = each(
     rb"(?:\b(?:sshd|sudo|su)\b|Accepted|Failed|session opened|[0-9]{1,3}(?:\.[0-9]{1,3}){3})[^\n]{0,99}"
     rb"(?:stop|~)\s{0,9}\}?\s{0,9}\Z",
     "drops lines about logins or one address before they are written", NOTABLE,
-    "What somebody does is then in no log.",
+    "What somebody does is then in no log.", joined=True,
 )  # fmt: skip
 
 
@@ -278,6 +299,7 @@ journald = each(
     "keeps no journal",
     NOTABLE,
     "Where no other service writes logs, nothing does.",
+    joined=True,
 )
 """Of journald.conf(5)."""
 
@@ -307,6 +329,33 @@ def polkit(text: bytes) -> Iterator[Option]:
             )
 
 
+PAGES: Final = tuple(
+    top + below for top in (b"/var/www", b"/srv/www", b"/usr/share/nginx/html")
+    for below in (b"", b"/*", b"/*/*")
+)  # fmt: skip
+"""Where web servers have their pages, and whoever writes pages may set options for them."""
+
+WHOLE: Final = (authorities, credentials, extension, records)
+"""What is not read by lines."""
+
+CREDENTIALS: Final = tuple(
+    top + end + name
+    for top in (b"/etc/credstore", b"/run/credstore", b"/usr/local/lib/credstore")
+    for end in (b"", b".encrypted")
+    for name in (b"/ssh.*", b"/passwd.*", b"/tmpfiles.*", b"/sysctl.*", b"/systemd.*", b"/login.*",
+        b"/userdb.*")
+)  # fmt: skip
+
+EXTENSIONS: Final = tuple(
+    top + below
+    for top in (b"/var/lib/extensions", b"/etc/extensions", b"/run/extensions", b"/var/lib/confexts",
+        b"/run/confexts")
+    for below in (
+        b"/*.raw", b"/*/usr/lib/extension-release.d/extension-release.*",
+        b"/*/etc/extension-release.d/extension-release.*",
+    )
+)  # fmt: skip
+
 LOOKS: Final[tuple[Look, ...]] = (
     Look("the SSH server", (b"/etc/ssh/sshd_config", b"/etc/ssh/sshd_config.d/*.conf"), sshd, "T1098.004"),
     Look("sudo", (b"/etc/sudoers", b"/etc/sudoers.d/*"), sudoers, "T1548.003"),
@@ -324,18 +373,37 @@ LOOKS: Final[tuple[Look, ...]] = (
     Look("the sources of packages", (b"/etc/apt/sources.list", b"/etc/apt/sources.list.d/*",
         b"/etc/apt/apt.conf", b"/etc/apt/apt.conf.d/*"), apt, "T1553"),
     Look("the sources of packages", (b"/etc/yum.conf", b"/etc/dnf/dnf.conf", b"/etc/yum.repos.d/*.repo",
-        b"/etc/distro.repos.d/*.repo"), dnf, "T1553"),
+        b"/etc/distro.repos.d/*.repo", b"/etc/yum/repos.d/*.repo", b"/etc/dnf/libdnf5.conf.d/*.conf",
+        b"/etc/dnf/repos.override.d/*.repo"), dnf, "T1553"),
     Look("certificate authorities", (b"/usr/local/share/ca-certificates/*",
         b"/usr/local/share/ca-certificates/*/*", b"/etc/pki/ca-trust/source/*",
         b"/etc/pki/ca-trust/source/anchors/*", b"/usr/share/pki/ca-trust-source/anchors/*"), authorities,
         "T1553.004"),
     Look("the rules of audit", (b"/etc/audit/rules.d/*.rules",), recording, "T1562.012"),
-    Look("the web server", (b"/etc/nginx/nginx.conf", b"/etc/nginx/conf.d/*", b"/etc/nginx/default.d/*",
-        b"/etc/nginx/modules-enabled/*", b"/etc/nginx/sites-enabled/*", b"/etc/apache2/*.conf",
+    Look("the settings of audit", (b"/etc/audit/auditd.conf",), unwritten, "T1562.012"),
+    Look("the web server", (b"/etc/nginx/*", b"/etc/nginx/conf.d/*", b"/etc/nginx/default.d/*",
+        b"/etc/nginx/modules-enabled/*", b"/etc/nginx/sites-enabled/*", b"/etc/nginx/snippets/*",
+        b"/usr/share/nginx/modules/*.conf", b"/etc/apache2/*.conf",
         b"/etc/apache2/*-enabled/*", b"/etc/httpd/conf/*.conf", b"/etc/httpd/conf.d/*.conf",
-        b"/etc/httpd/conf.modules.d/*.conf"), web, "T1505.004"),
-    Look("PHP", (b"/etc/php.ini", b"/etc/php.d/*.ini", b"/etc/php-fpm.d/*.conf", b"/etc/php/*/*/php.ini",
-        b"/etc/php/*/*/conf.d/*.ini", b"/etc/php/*/fpm/pool.d/*.conf"), php, "T1505.003"),
+        b"/etc/httpd/conf.modules.d/*.conf",
+        *(folder + b"/.htaccess" for folder in PAGES)), web, "T1505.004"),
+    Look("PHP", (b"/etc/php.ini", b"/etc/php.d/*.ini", b"/etc/php-fpm.conf", b"/etc/php-fpm.d/*.conf",
+        b"/etc/php/*/*/php.ini", b"/etc/php/*/*/conf.d/*.ini", b"/etc/php/*/fpm/*.conf",
+        b"/etc/php/*/fpm/pool.d/*.conf", *(folder + b"/.user.ini" for folder in PAGES)), php, "T1505.003"),
+    Look("accounts of userdb", (b"/etc/userdb/*.user", b"/run/userdb/*.user",
+        b"/usr/local/lib/userdb/*.user"), records, "T1136.001"),
+    Look("credentials of systemd", CREDENTIALS, credentials, "T1098.004"),
+    Look("accounts made at start", (b"/etc/sysusers.d/*.conf", b"/run/sysusers.d/*.conf",
+        b"/usr/local/lib/sysusers.d/*.conf", b"/usr/lib/sysusers.d/*.conf"), accounts, "T1136.001"),
+    Look("extensions of the system", EXTENSIONS, extension, "T1554"),
+    Look("encrypted disks", (b"/etc/crypttab",), keyscripts, "T1037"),
+    Look("what services are told to run", (b"/etc/default/*", b"/etc/sysconfig/*",
+        b"/etc/cloud/cloud.cfg", b"/etc/cloud/cloud.cfg.d/*",
+        b"/etc/wireguard/*.conf", b"/etc/openvpn/*.conf", b"/etc/openvpn/*/*.conf", b"/etc/snmp/snmpd.conf",
+        b"/etc/nagios/nrpe.cfg", b"/etc/nagios/nrpe.d/*.cfg", b"/etc/nrpe.d/*.cfg", b"/etc/zabbix/*.conf",
+        b"/etc/zabbix/*.d/*.conf", b"/etc/smartd.conf", b"/etc/mdadm.conf", b"/etc/mdadm/mdadm.conf",
+        b"/etc/keepalived/*.conf"), commands, "T1543"),
+    Look("network interfaces", (b"/etc/sysconfig/network-scripts/ifcfg-*",), sourced, "T1546"),
     Look("trusted hosts", (b"/etc/hosts.equiv", b"/etc/shosts.equiv", b"/root/.rhosts", b"/root/.shosts"),
         trusted, "T1021"),
     Look("exported folders", (b"/etc/exports", b"/etc/exports.d/*"), exports, "T1039"),

@@ -20,17 +20,24 @@ _FOREIGN: Final = re.compile(rb"/(?:tmp|var/tmp|dev|run|home|root)/|.*/\.(?!\.?/
 GRANTED: Final = frozenset({b"root", b"%sudo", b"%wheel", b"%admin", b"%adm"})
 
 
+_BY_UID: Final = re.compile(rb"^([ \t]*)#(?=-?[0-9])", re.MULTILINE)
+
+
+def _spelt(text: bytes) -> bytes:
+    """The text without what looks like a comment and is none: `#include`, and `#1000`, an account."""
+    return _BY_UID.sub(rb"\1uid#", _OLD_INCLUDE.sub(b"@include", text))
+
+
 def included(text: bytes) -> Iterator[tuple[bool, bytes]]:
     """(whether it is a folder, its path) of what sudoers(5) reads as well."""
-    for _, line in counting(_OLD_INCLUDE.sub(b"@include", text)):
+    for _, line in counting(_spelt(text), joined=True):
         if found := _INCLUDED.match(line):
             yield found[1] is not None, found[2] or re.sub(rb"\\(.)", rb"\1", found[3])
 
 
 def sudoers(text: bytes) -> Iterator[Option]:
     """Of sudoers(5): every rule in words, and the defaults that weaken it."""
-    text = _OLD_INCLUDE.sub(b"@include", text)  # which looks like a comment, and is none
-    lines = counting(text)
+    lines = counting(_spelt(text), joined=True)
     yield from _includes(lines)
     for number, line in lines:
         if line.startswith(b"@"):
@@ -90,7 +97,10 @@ def _defaults(number: int, line: bytes) -> Iterator[Option]:
          NOTABLE),
         (rb"env_keep[^\n]*\b(?:LD_|PYTHON|PERL5|BASH_ENV|ENV\b)", "lets callers load what they like into it",
          SUSPICIOUS),
-        (rb"secure_path\s*=\s*[\"']?[^\n]*(?:/tmp|/var/tmp|/dev/shm|/home/|:\.(?::|\"|$))",
+        (rb"(?:group_plugin|mailerpath|(?:restricted_)?env_file|noexec_file|editor)\s*\+?=\s*[\"']?"
+         rb"(?:/tmp/|/var/tmp/|/dev/shm/|/home/|/root/|[^\s\"']*/\.)", "loads or runs what others may write",
+         SUSPICIOUS),
+        (rb"secure_path\s*\+?=\s*[\"']?[^\n]*(?:/tmp|/var/tmp|/dev/shm|/home/|:\.(?::|\"|$))",
          "finds programs in folders of others", SUSPICIOUS),
         (rb"!(?:syslog|logfile)\b", "keeps no log", NOTABLE),
     ):  # fmt: skip

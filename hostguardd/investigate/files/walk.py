@@ -208,6 +208,7 @@ class _Walk:
         system = slash.startswith(SYSTEM_BELOW)
         acls = system or slash.startswith(OF_ROOT)
         temporary = slash.startswith(TEMPORARY)
+        logs = slash.startswith(b"/var/log/")
         in_dev = slash.startswith(b"/dev/")
         top = b"" if system else b"/".join(folder.split(b"/")[:3])
         count = 0
@@ -241,6 +242,8 @@ class _Walk:
                     telling = TELLING.match(slash + name)
                     kept = found.telling if telling else found.temporary
                     self._keep("telling" if telling else "temporary", kept, row)
+                elif logs and mode & 0o111:
+                    self._keep("among_logs", found.among_logs, row)
             elif kind in DEVICES and not in_dev:
                 self._keep("devices", found.devices, row)
             if system and mode & 0o002 and kind != LNK and not mode & stat.S_ISVTX:

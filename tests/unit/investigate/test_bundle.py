@@ -820,3 +820,9 @@ def test_secrets_are_taken_out_of_packed_logs_and_where_they_are_not_it_is_said(
     asked = of(root, secrets=True)
     assert asked.of("/var/log/secret.gz") == (logs / "secret.gz").read_bytes()
     assert not any("searched" in one for one in asked.manifest.values())
+
+
+def test_a_packed_log_is_let_go_when_the_time_is_up() -> None:
+    data = bz2.compress(b"a" * 1024)
+    assert packed.repacked(b"/x.bz2", data, lambda read: read) is not None
+    assert packed.repacked(b"/x.bz2", data, lambda read: read, lambda: True) is None

@@ -81,7 +81,7 @@ def test_the_headline_is_the_verdict_in_a_sentence(verdict: Verdict, sentence: s
 def test_the_headline_names_one_of_each_check_first() -> None:
     many = [one(Verdict.SUSPICIOUS, f"many {n}") for n in range(9)]
     report = of({"listeners": many, "hidden": [one(Verdict.SUSPICIOUS, "hidden")]})
-    assert report["headline"][1] == "many 0 is odd; hidden is odd; many 1 is odd."
+    assert report["headline"][1] == "(1) many 0 is odd; (2) hidden is odd; (3) many 1 is odd."
 
 
 def test_the_headline_says_how_far_it_can_be_trusted() -> None:

