@@ -18,8 +18,10 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Final
 
+from . import standing
 from .lineage import logs_in
 from .model import Details, Image, Link, Process, Who
 
@@ -35,6 +37,9 @@ KEPT: Final = 10 * SECOND
 
 SAME: Final = 25_000_000
 """Nanoseconds by which the beginning of a process in /proc (clock ticks) and by its fork may differ."""
+
+LOADING: Final = 10_000_000
+"""Nanoseconds before the message about an exec in which /proc may know of it already."""
 
 DEPTH: Final = 16
 """Parents that are told."""
@@ -53,10 +58,14 @@ Read = Callable[[int], Details | None]
 
 
 class Table:
-    """The processes. `read` asks /proc of one."""
+    """The processes. `read` asks /proc of one; `hear` takes in what the kernel has told meanwhile, by
+    `ahead`."""
 
-    def __init__(self, read: Read) -> None:
+    def __init__(self, read: Read, hear: Callable[[], None] = lambda: None) -> None:
         self._read = read
+        self._hear = hear
+        self._coming: tuple[dict[int, int], dict[int, int]] = {}, {}
+        self._applied = 0
         self._living: dict[int, Process] = {}
         self._ended: deque[Process] = deque()
         self._images: dict[bytes, bytes] = {}
@@ -98,31 +107,43 @@ class Table:
                 None if root else begetter.unit,
                 parent_pid=parent,
                 settled=0 if root else at,
+                uid_at=at,
             )
         if old is not None:
-            made.previous = old
-            old.previous = None
+            self._follow(made, old)
         elif len(self._living) >= LIVING:
             return
         self._living[child] = made
+
+    @staticmethod
+    def _follow(made: Process, old: Process) -> None:
+        made.previous = old
+        if old.previous is not None:
+            made.reused, old.previous = old.previous.ended, None
 
     def exec(self, pid: int, at: int, *, look: bool = True) -> Process | None:
         """It runs another program. `look`: ask /proc now, because it may be gone soon."""
         process = self._known(pid, at)
         if process is None:
             return None
+        self._applied = max(self._applied, at)
+        if standing.may_log_in(process, process.image):
+            self._unsettle(process)
         before = process.image
-        own = process.seen or process.execs > 0  # else it is its parent's image, which stays
+        own = self._own(process)  # else it is its parent's image, which stays
         if own and before.read > at:  # read too late: that was this program already, or neither of the two
             before.command = None
             if not before.told:
                 before.exe = None
-        process.before, process.image = before, Image()
+        process.before, process.image = before, Image(since=at)
         process.execed = at
         process.execs += 1
         process.unsettled += 1
         if look:
             self.fill(process)
+        doubtful = process.image.exe in (None, before.exe) and not before.told
+        if own and doubtful and before.read > at - LOADING:
+            before.exe = before.command = None  # read while the kernel was at it already, perhaps
         return process
 
     def opened(self, process: Process, path: bytes) -> None:
@@ -150,11 +171,20 @@ class Table:
             process.image.exe, process.image.told = self.same(groups[-1][0]), True
         process.opened, process.unsettled = (), 0
 
-    def uid(self, pid: int, real: int, effective: int) -> None:
+    def uid(self, pid: int, real: int, effective: int, at: int = 0) -> None:
         """It is another user now."""
         process = self._living.get(pid)
         if process is not None:
-            process.uid, process.euid = real, effective
+            self._applied = max(self._applied, at)
+            if standing.may_log_in(process, process.image):
+                self._unsettle(process)
+            process.uid, process.euid, process.uid_at = real, effective, at
+
+    @staticmethod
+    def _unsettle(process: Process) -> None:
+        """It may have been given a login since it was read."""
+        process.login = process.session = process.unit = None
+        process.settled = process.checked = 0
 
     def sid(self, pid: int) -> None:
         """It leads a session of its own, and has no terminal yet."""
@@ -182,7 +212,42 @@ class Table:
             seen = self._read(pid) if pid in alive else None
             if seen is None or abs(seen.started - process.started) > SAME:
                 self._end(process, until)
+            else:
+                self._renew(process, seen)
         self.scan(alive)
+
+    @property
+    def unlooked(self) -> bool:
+        """Whether messages were lost and nobody looked since who is there."""
+        return self._open
+
+    def _renew(self, process: Process, seen: Details) -> None:
+        """It may have become another program and another user without a word."""
+        image, session = process.image, process.session
+        if seen.exe != image.exe or (seen.command or b"")[:COMMAND] != image.command:
+            process.before, process.image = None, Image(since=seen.at)
+            process.execs, process.execed = process.execs + 1, seen.at
+            process.opened, process.unsettled = (), 0
+        elif not self._own(process):
+            process.image = replace(image)
+        if (seen.uid, seen.euid) != (process.uid, process.euid):
+            process.uid_at = seen.at
+        self._apply(process, seen)
+        if process.session != session:
+            process.settled = seen.at
+
+    def ahead(self, pid: int, at: int, *, uid: bool) -> None:
+        """It will be told to be another program, or another user, since then: what /proc says of that is later
+        than what is known of it otherwise."""
+        self._coming[uid][pid] = at
+
+    def caught_up(self) -> None:
+        """All that was ahead is told."""
+        for one in self._coming:
+            one.clear()
+
+    def _comes(self, pid: int, *, uid: bool) -> bool:
+        return self._coming[uid].get(pid, 0) > self._applied
 
     def scan(self, pids: Iterable[int]) -> None:
         """Meet everybody who is not known yet."""
@@ -212,6 +277,15 @@ class Table:
         process = self._living.get(pid)
         if process is not None and not process.ended:
             return process
+        if (
+            process is not None
+            and process in self._ended
+            and process.ended > self._lost[1]
+            and not self._open
+        ):
+            self._ended.remove(process)  # a thread took its place: the first one ends, the process does not
+            process.ended = 0
+            return process
         return self.meet(pid, at)
 
     # -- /proc -----------------------------------------------------------------------------------
@@ -228,7 +302,7 @@ class Table:
         if old is not None:
             if not old.ended:
                 self._end(old, seen.started)
-            made.previous, old.previous = old, None
+            self._follow(made, old)
         if self.told:
             self._living[pid] = made
         self._apply(made, seen)
@@ -238,29 +312,41 @@ class Table:
         """Read what /proc says of it now; False when it is gone, or another has its pid."""
         seen = self._read(process.pid)
         if seen is None or abs(seen.started - process.started) > SAME:
-            process.image.read = process.image.read or 1
+            if self._own(process):  # else it is its parent's image, who may be there still
+                process.image.read = process.image.read or 1
             return False
-        if not process.execs and not process.seen:
-            process.image = Image()  # not its parent's: who names itself does not name that one
+        if not self._own(process):  # not its parent's: who names itself does not name that one
+            process.image = replace(process.image, read=0)
         self._apply(process, seen)
         return True
 
+    @staticmethod
+    def _own(process: Process) -> bool:
+        """Whether its image is its own: a fork has that of its parent."""
+        return process.seen or process.execs > 0
+
     def _apply(self, process: Process, seen: Details) -> None:
+        self._hear()
         image = process.image
-        image.read = seen.at
         process.seen = True
-        if image.exe is None and seen.exe is not None:
-            image.exe = self.same(seen.exe)
-        if seen.command is not None:
-            image.command = seen.command[:COMMAND]
+        if not self._comes(process.pid, uid=False) and image.exe in (None, seen.exe):
+            if image.read <= 1:  # what is read later may be another program's
+                image.read = seen.at
+                image.exe = image.exe if seen.exe is None else self.same(seen.exe)
+                image.command = image.command if seen.command is None else seen.command[:COMMAND]
+        else:
+            image.read = image.read or 1
         if seen.unit is not None:
             process.unit = self.same(seen.unit)
-        if seen.session is not None and (not process.settled or seen.session != process.session):
-            process.settled = seen.at
-        for name in ("uid", "euid", "login", "session"):
-            value = getattr(seen, name)
-            if value is not None:
-                setattr(process, name, value)
+        if not self._comes(process.pid, uid=True):
+            process.uid = process.uid if seen.uid is None else seen.uid
+            process.euid = process.euid if seen.euid is None else seen.euid
+        if seen.session is not None:
+            since = standing.settled(process, seen)
+            same = process.settled and process.session == seen.session
+            process.settled = min(since, process.settled) if same else since
+            process.checked = seen.at
+            process.login, process.session = seen.login, seen.session
         process.sid, process.tty, process.parent_pid = seen.sid, seen.tty, seen.parent
 
     def _inherit(self, process: Process) -> None:
@@ -269,15 +355,17 @@ class Table:
         between the two. What logs others in is left out: its child may have been logged in by itself.
         """
         above = process.parent
-        if above is None or not process.execs or above.ended or not 0 < above.settled <= process.started:
+        if above is None or not process.execs or not 0 < above.settled <= process.started:
             return
         if above.session is None or above.session < 0 or logs_in(above.image.exe):
             return
-        seen = self._read(above.pid)
-        if seen is None or abs(seen.started - above.started) > SAME:
+        if process.image.exe is not None and standing.may_log_in(process, process.image):
             return
-        if (seen.login, seen.session) == (above.login, above.session):
-            process.login, process.session = above.login, above.session
+        session = above.session
+        if above.checked < process.started and (above.ended or not self.fill(above)):
+            return
+        if above.session == session and above.settled <= process.started:
+            process.login, process.session, process.settled = above.login, session, process.started
 
     def granted(self, process: Process, session: int) -> bool:
         """Whether the first process of the session, and whoever started that, are root's."""
@@ -318,7 +406,7 @@ class Table:
             and one.started <= process.started
             and not 0 < one.ended < process.started
             and self._may_be_below(one, parent)
-            and not (one.seen and _alike(one, parent))
+            and not (one.seen and _alike(one, parent, image=not process.execs))
             for one in self._all()
         )
 
@@ -357,7 +445,7 @@ class Table:
         if process.started > begin:
             before = process.previous
             if before is not None and before.ended >= begin:
-                if process.started > end:
+                if process.started > end and process.reused < begin:
                     process = before
                 else:
                     return None, "its pid was used by two processes at that time"
@@ -371,7 +459,10 @@ class Table:
     def _confirmed(self, process: Process, begin: int) -> bool:
         """Whether /proc says that it is this one that has the pid, and had it all along."""
         seen = None if process.ended else self._read(process.pid)
-        return seen is not None and abs(seen.started - process.started) <= SAME and seen.started <= begin
+        if seen is None or abs(seen.started - process.started) > SAME or seen.started > begin:
+            return False
+        self._renew(process, seen)
+        return True
 
     def line(self, process: Process) -> Iterator[Process]:
         """Its parents, the nearest first, as far as they are known, at most DEPTH."""
@@ -387,63 +478,67 @@ class Table:
                     current.parent = above
             if above is None or above is current:
                 return
-            if not above.image.read and not above.ended:
+            if not above.ended and not (above.image.read and above.seen):
                 self.fill(above)
             yield above
             current = above
 
-    def links(self, process: Process, until: int = 0) -> tuple[Link, ...]:
-        """Its parents as they stood at `until`, or at its end, or now: a shell becomes its last command."""
-        until = until or process.ended
-        found = tuple(self.link(one, until) for one in self.line(process))
+    def links(self, process: Process, begin: int = 0, end: int = 0) -> tuple[Link, ...]:
+        """Its parents as they stood between the two, or at its end, or now: a shell becomes its last
+        command."""
+        if not end:
+            begin = end = process.ended or NOW
+        line = [*self.line(process)]  # first, as it reads them
+        found = tuple(standing.link(one, begin, end) for one in line)
         if len(self._lines) > 512:
             self._lines.clear()
         return self._lines.setdefault(found, found)  # all programs of a shell share one line of parents
-
-    @staticmethod
-    def link(process: Process, until: int = 0) -> Link:
-        """It as one of a line of parents, as it stood at `until` if that is over."""
-        image = process.image
-        if 0 < until < process.execed:
-            before = process.before
-            image = before if before is not None and 0 < before.read <= until else Image()
-        return Link(process.pid, image.exe, image.command, process.uid)
 
     def meet_parent(self, pid: int, at: int) -> Process | None:
         """Whoever had that pid at `at`, if it can be told."""
         return self.find(pid, at, at)[0]
 
-    def who(self, process: Process, tty: Callable[[int], bytes | None]) -> Who:
-        """It as it stands now."""
-        if not process.ended and not (
-            process.seen and process.image.read and process.login is not None and process.unit is not None
-        ):
+    def who(
+        self,
+        process: Process,
+        tty: Callable[[int], bytes | None],
+        begin: int,
+        end: int,
+        image: Image | None = None,
+    ) -> Who:
+        """It as it stood between the two, when it ran `image`, which is else what it runs now."""
+        stale = process.login is None or process.unit is None or not process.seen or not process.image.read
+        if not process.ended and (stale or standing.may_log_in(process, process.image)):
             self.fill(process)
-        image, links = process.image, self.links(process)
+        links = self.links(process, begin, end)
+        if image is None:
+            image = process.image if process.image.since < end else Image()
+        key = (process.pid, process.started)
         if not self._heir(process):
             own = image if process.execs else Image()
-            key = (process.pid, process.started)
             return Who(key, process.pid, own.exe, own.command, None, None, None, None, None, None, links)
         if process.login is None:
             self._inherit(process)
+        same = standing.user_known(process, image, begin)
+        known = standing.login_known(process, image, begin, end)
         return Who(
-            (process.pid, process.started),
+            key,
             process.pid,
             image.exe,
             image.command,
-            process.uid,
-            process.euid,
-            process.login,
-            process.session,
+            process.uid if same else None,
+            process.euid if same else None,
+            process.login if known else None,
+            process.session if known else None,
             None if process.tty is None else tty(process.tty),
-            process.unit,
+            process.unit if known else None,
             links,
         )
 
 
-def _alike(one: Process, parent: Process) -> bool:
-    """Whether a child of either would be the same."""
-    return one.image.exe == parent.image.exe and _identity(one) == _identity(parent)
+def _alike(one: Process, parent: Process, *, image: bool) -> bool:
+    """Whether a child of either would be the same; `image`: before it runs a program of its own."""
+    return (not image or one.image.exe == parent.image.exe) and _identity(one) == _identity(parent)
 
 
 def _identity(one: Process) -> tuple[object, ...]:

@@ -134,13 +134,14 @@ class FileDeeds:
         process, reason = self._table.find(event.pid, since, until)
         who = None
         if process is not None:
-            image = process.image
+            image = None
             if process.unsettled and not more:
                 self._table.settle(process, self._begun)
             elif process.unsettled:  # a deed of the program before, or of one between
                 image = (process.before if process.unsettled == 1 and not process.opened else None) or Image()
-            guessed = image.told or process.execed >= since or image is not process.image
-            who = self._naming.process(process, image)._replace(guessed=guessed)
+            told = process.image.told or not self._table.told
+            who = self._naming.process(process, since, until, image)
+            who = who._replace(guessed=told or process.execed >= since or image is not None)
         self.seen += 1
         for part in (deed & Deed.HELD, deed & ~Deed.HELD):
             if part:

@@ -11,6 +11,7 @@ from typing import Final
 from ..actors.auditrecords import Event
 from ..actors.lineage import cron_line
 from ..actors.model import Image, Link, Process, Who
+from ..actors.standing import link
 from ..actors.table import Table
 from ..actors.ttys import tty_name
 from .origins import Origins
@@ -27,30 +28,28 @@ class Naming:
         self._origins = origins
         self._whos: dict[Who, Who] = {}
 
-    def process(self, process: Process, image: Image) -> Who:
-        """A process of the table, when it ran `image`."""
-        who = self._table.who(process, tty_name)
-        if image is not process.image:
-            who = who._replace(exe=image.exe, command=image.command)
-        return self._with_origin(who, process)
+    def process(self, process: Process, begin: int, end: int, image: Image | None = None) -> Who:
+        """A process of the table between the two, when it ran `image`, which is else what it runs now."""
+        return self._with_origin(self._table.who(process, tty_name, begin, end, image), process)
 
     def record(self, event: Event, process: Process | None, at: int) -> Who:
         """Whom an audit event is about, `at` that monotonic time; `process` is the table's by that pid."""
         table = self._table
+        end = at + MILLISECOND  # to which audit cuts its times
         links: tuple[Link, ...] = ()
         below = process
         unit = command = None
         if process is not None and process.uid is not None and process.uid != event.uid:
             process = None
         if process is not None:
-            known = table.who(process, tty_name)
+            known = table.who(process, tty_name, at, end)
             links, unit = known.parents, known.unit
             command = known.command if known.exe in (None, event.exe) else None
         if not links and event.parent:
             above = table.meet_parent(event.parent, at)
             if above is not None:
-                until = at + MILLISECOND  # to which audit cuts its times
-                links = (table.link(above, until), *table.links(above, until))
+                parents = table.links(above, at, end)
+                links = (link(above, at, end), *parents)
                 below = below or above
         seen = _called_so(event, process)
         who = Who(
