@@ -91,11 +91,11 @@ class Image:
 class Process:
     """One process from fork to exit, however often its pid is used again. Times are CLOCK_MONOTONIC
     nanoseconds; `ended` 0: not that we know. `login`, `session` None: not known, -1: nobody logged in.
-    `previous` had the same pid before, and who had it before that had ended at `reused`; `settled` is since when it is known to have this session, `checked`
-    when it was last seen to have it, `uid_at` since when it is this user, 0 not known. `seen`:
-    whether /proc was read of itself; `heir`: whether what it has from its parent is really so. `before` is
-    the image before the last exec, which was at `execed`; `opened` are files that were opened to be executed
-    by the last `unsettled` execs, as far as no image was found in them."""
+    `previous` had the same pid before, and who had it before that had ended at `reused`. `settled` is since
+    when it is known to have this session, `checked` when it was last seen to have it, `uid_at` since when it
+    is this user, 0 not known. `seen`: whether /proc was read of itself; `heir`: whether what it has from its
+    parent is really so. `before` is the image before the last exec, which was at `execed`; `opened` are files
+    that were opened to be executed by the last `unsettled` execs, as far as no image was found in them."""
 
     pid: int
     started: int

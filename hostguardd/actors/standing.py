@@ -1,8 +1,9 @@
 """What a process was at a moment, of which only later is known what it has become. Pure.
 
-The theory: a process is read after its deed, and may have become another program and another user meanwhile; of
-both the kernel tells. It does not tell of another login, which only root gives itself, in programs that log
-people in; but the number of a session is given once, so who has that of its parent has had it since its fork.
+The theory: a process is read after its deed, and may have become another program and another user meanwhile;
+of both the kernel tells. It does not tell of another login, which only root gives itself, in programs that
+log people in; but the number of a session is given once, so who has that of its parent has had it since its
+fork.
 """
 
 from __future__ import annotations

@@ -15,15 +15,15 @@ gone before it was read has only inherited what every other child of that parent
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
 from . import standing
+from .heirs import Heirs
 from .lineage import logs_in
-from .model import Details, Image, Link, Process, Who
+from .model import Details, Image, Link, Process
 
 SECOND: Final = 10**9
 NOW: Final = 1 << 62
@@ -44,15 +44,8 @@ LOADING: Final = 10_000_000
 DEPTH: Final = 16
 """Parents that are told."""
 
-SCANS: Final = 100
-"""Times in a second that all processes are looked through for the other children of a parent."""
-
 COMMAND: Final = 1024
 """Bytes of a command line that are kept."""
-
-MOST_OPENED: Final = 15
-LOADER: Final = re.compile(rb"/ld(?:-linux[^/]*|-musl[^/]*|64|-[0-9.]+)?\.so[^/]*$")
-"""What the kernel opens after a program that is linked dynamically."""
 
 Read = Callable[[int], Details | None]
 
@@ -74,9 +67,8 @@ class Table:
         """Whether messages come. Without them what was known a moment ago may be another, and all is asked of
         /proc."""
         self._lost = (0, 0)  # the span of time in which messages were last lost
-        self._forgotten = 0  # when the latest of those that are no longer kept ended
+        self._heirs = Heirs(read, self._living)
         self._open = False  # nobody looked since who is there
-        self._scans = (0, 0)  # since when, and how often
 
     def __len__(self) -> int:
         return len(self._living)
@@ -146,31 +138,6 @@ class Table:
             before.exe = before.command = None  # read while the kernel was at it already, perhaps
         return process
 
-    def opened(self, process: Process, path: bytes) -> None:
-        """A file was opened to be executed by it."""
-        process.opened = (*process.opened[-MOST_OPENED:], path)
-
-    def settle(self, process: Process, until: int) -> None:
-        """Find its image in what it opened, if /proc could not say. `until`: all that was opened before that
-        moment is known.
-
-        An exec opens the program, then the loader. Who opens them need not run them, and what is run need not
-        be seen being opened; so only what fits exactly is taken, and even that is only likely.
-        """
-        groups: list[list[bytes]] = [[]]
-        for path in process.opened:
-            if LOADER.search(path) is None:
-                groups[-1].append(path)
-            else:
-                groups.append([])
-        rest = groups.pop()
-        fits = len(groups) == process.unsettled and all(len(one) == 1 for one in groups)
-        if not groups or rest or not fits or process.execed > until:
-            return
-        if process.image.exe is None:
-            process.image.exe, process.image.told = self.same(groups[-1][0]), True
-        process.opened, process.unsettled = (), 0
-
     def uid(self, pid: int, real: int, effective: int, at: int = 0) -> None:
         """It is another user now."""
         process = self._living.get(pid)
@@ -237,8 +204,8 @@ class Table:
             process.settled = seen.at
 
     def ahead(self, pid: int, at: int, *, uid: bool) -> None:
-        """It will be told to be another program, or another user, since then: what /proc says of that is later
-        than what is known of it otherwise."""
+        """It will be told to be another program, or another user, since then: what /proc says of that is
+        later than what is known of it otherwise."""
         self._coming[uid][pid] = at
 
     def caught_up(self) -> None:
@@ -265,7 +232,7 @@ class Table:
     def _drop(self, process: Process) -> None:
         """Forget it; who descends from it keeps its name, but no line above it, or chains would grow for
         ever."""
-        self._forgotten = max(self._forgotten, process.ended)
+        self._heirs.forget(process)
         now = self._living.get(process.pid)
         if now is process:
             del self._living[process.pid]
@@ -349,6 +316,14 @@ class Table:
             process.login, process.session = seen.login, seen.session
         process.sid, process.tty, process.parent_pid = seen.sid, seen.tty, seen.parent
 
+    def heir(self, process: Process) -> bool:
+        """Whether it has what its parent had; its login is that one's then, if it is not known otherwise."""
+        if not self._heirs.sure(process):
+            return False
+        if process.login is None:
+            self._inherit(process)
+        return True
+
     def _inherit(self, process: Process) -> None:
         """The login of a program that was gone before it could be read: its parent's, if that one had the
         same session before the fork and has it still. A session's number is given once, so it had no other
@@ -378,54 +353,6 @@ class Table:
             first = uid
         return False
 
-    def _heir(self, process: Process) -> bool:
-        """Whether it has what its parent had: it was read, or whoever else could have forked it is the same
-        in all that is inherited."""
-        line = []
-        while not process.seen and process.heir is None:
-            line.append(process)
-            if process.parent is None or self._other_heirs(process, process.parent):
-                process.heir = False
-            else:
-                process = process.parent
-        heir = process.seen or bool(process.heir)
-        for one in line:
-            one.heir = heir
-        return heir
-
-    def _other_heirs(self, process: Process, parent: Process) -> bool:
-        """Whether that parent had another child at the time of the fork that is not as it is itself."""
-        if self._forgotten >= process.started:
-            return True
-        since, count = self._scans
-        if process.started - since > SECOND:
-            since, count = process.started, 0
-        self._scans = since, count + 1
-        return count >= SCANS or any(
-            one is not process
-            and one.started <= process.started
-            and not 0 < one.ended < process.started
-            and self._may_be_below(one, parent)
-            and not (one.seen and _alike(one, parent, image=not process.execs))
-            for one in self._all()
-        )
-
-    def _all(self) -> Iterator[Process]:
-        for process in self._living.values():
-            yield process
-            if process.previous is not None:
-                yield process.previous
-
-    def _may_be_below(self, process: Process, parent: Process) -> bool:
-        """Whether it is a child of that parent, from its fork on or since its own parent ended."""
-        above = process.parent
-        if above is None:
-            return process.parent_pid == parent.pid
-        if above is parent or not above.ended:
-            return above is parent
-        seen = None if process.ended else self._read(process.pid)
-        return seen is None or seen.parent == parent.pid
-
     def same(self, text: bytes) -> bytes:
         """One object for equal texts: a thousand processes run the same few programs."""
         if len(self._images) > 2048:
@@ -449,7 +376,7 @@ class Table:
                     process = before
                 else:
                     return None, "its pid was used by two processes at that time"
-            elif process.started > end or (before is None and self._forgotten >= begin):
+            elif process.started > end or (before is None and self._heirs.forgotten >= begin):
                 return None, "its process was gone before it could be looked at"
         lost = end >= self._lost[0] and (self._open or begin < self._lost[1])
         if lost and not self._confirmed(process, begin):
@@ -497,49 +424,3 @@ class Table:
     def meet_parent(self, pid: int, at: int) -> Process | None:
         """Whoever had that pid at `at`, if it can be told."""
         return self.find(pid, at, at)[0]
-
-    def who(
-        self,
-        process: Process,
-        tty: Callable[[int], bytes | None],
-        begin: int,
-        end: int,
-        image: Image | None = None,
-    ) -> Who:
-        """It as it stood between the two, when it ran `image`, which is else what it runs now."""
-        stale = process.login is None or process.unit is None or not process.seen or not process.image.read
-        if not process.ended and (stale or standing.may_log_in(process, process.image)):
-            self.fill(process)
-        links = self.links(process, begin, end)
-        if image is None:
-            image = process.image if process.image.since < end else Image()
-        key = (process.pid, process.started)
-        if not self._heir(process):
-            own = image if process.execs else Image()
-            return Who(key, process.pid, own.exe, own.command, None, None, None, None, None, None, links)
-        if process.login is None:
-            self._inherit(process)
-        same = standing.user_known(process, image, begin)
-        known = standing.login_known(process, image, begin, end)
-        return Who(
-            key,
-            process.pid,
-            image.exe,
-            image.command,
-            process.uid if same else None,
-            process.euid if same else None,
-            process.login if known else None,
-            process.session if known else None,
-            None if process.tty is None else tty(process.tty),
-            process.unit if known else None,
-            links,
-        )
-
-
-def _alike(one: Process, parent: Process, *, image: bool) -> bool:
-    """Whether a child of either would be the same; `image`: before it runs a program of its own."""
-    return (not image or one.image.exe == parent.image.exe) and _identity(one) == _identity(parent)
-
-
-def _identity(one: Process) -> tuple[object, ...]:
-    return one.uid, one.euid, one.login, one.session, one.unit

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from ..actors import programs
 from ..actors.deeds import of_mask
 from ..actors.fanevents import FanEvent, Mask
 from ..actors.handles import Handles, Mark
@@ -121,7 +122,7 @@ class FileDeeds:
         process, _ = self._table.find(event.pid, since, until)
         folder = self._folder(event.folder)[0]
         if process is not None and folder is not None:
-            self._table.opened(process, folder.rstrip(b"/") + b"/" + event.name)
+            programs.opened(process, folder.rstrip(b"/") + b"/" + event.name)
 
     def _touched(
         self, event: FanEvent, folder: bytes, deed: Deed, since: int, until: int, offset: int, more: bool
@@ -136,7 +137,7 @@ class FileDeeds:
         if process is not None:
             image = None
             if process.unsettled and not more:
-                self._table.settle(process, self._begun)
+                programs.settle(process, self._begun)
             elif process.unsettled:  # a deed of the program before, or of one between
                 image = (process.before if process.unsettled == 1 and not process.opened else None) or Image()
             told = process.image.told or not self._table.told

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from ..actors import procevents
+from ..actors import procevents, programs
 from ..actors.attribution import APPEARS, SLACK, attribute, explaining
 from ..actors.auditrecords import KEY
 from ..actors.handles import FLOODED
@@ -237,7 +237,7 @@ class Witness:
                 self.rungs.losses["files"] += lost_events
                 self._gaps.add(Rung.FANOTIFY, since + offset, until + offset)
         for process in fresh:
-            self.table.settle(process, begun)
+            programs.settle(process, begun)
             self._origins.note(process)
         for process in self._apply(late, look=not flood):
             self._origins.note(process)

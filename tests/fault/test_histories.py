@@ -131,6 +131,12 @@ class History:
                 pid = self._pid()
                 self._add(pid, one, one.image.at(now), one.uid.at(now), one.login.at(now), one.pid)
                 self.tell(FORK, pid, one.pid)
+            case "sibling":  # CLONE_PARENT
+                above = next((life for life in self.living if life.pid == one.above.at(now)), None)
+                if above is not None and one.pid >= 20:
+                    pid = self._pid()
+                    self._add(pid, above, one.image.at(now), one.uid.at(now), one.login.at(now), above.pid)
+                    self.tell(FORK, pid, above.pid)
             case "exec":
                 self._exec(one, PROGRAMS[number % len(PROGRAMS)], number)
             case "exit":
@@ -201,7 +207,8 @@ class Processes(FakeProcesses):
         self._kernel = kernel
 
     def read(self) -> tuple[list[ProcEvent], bool]:
-        return self._kernel.waiting(self._kernel.history.told, "processes"), False
+        found = self._kernel.waiting(self._kernel.history.told, "processes")
+        return ([], True) if found and self._kernel.loses() else (found, False)
 
 
 @dataclass
@@ -210,6 +217,8 @@ class Kernel(FakeWitnesses):
 
     history: History = field(default_factory=History)
     costs: Sequence[int] = (0,)
+    losses: Sequence[bool] = (False,)
+    _read: int = 0
     _asked: int = 0
     _given: dict[str, int] = field(default_factory=dict)
 
@@ -231,6 +240,11 @@ class Kernel(FakeWitnesses):
         last = bisect.bisect_right(stream, now, key=lambda one: one[0])
         self._given[name] = last
         return [one for _, one in stream[first:last]]
+
+    def loses(self) -> bool:
+        """Whether these messages are lost."""
+        self._read += 1
+        return self.losses[(self._read - 1) % len(self.losses)]
 
     def processes(self) -> FakeProcesses:
         return Processes(self)
@@ -274,7 +288,20 @@ def scope(session: int) -> bytes:
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(
-            ("fork", "fork", "exec", "exec", "exit", "uid", "login", "lead", "threads", "deed", "deed")
+            (
+                "fork",
+                "fork",
+                "exec",
+                "exec",
+                "exit",
+                "uid",
+                "login",
+                "lead",
+                "sibling",
+                "threads",
+                "deed",
+                "deed",
+            )
         ),
         st.integers(0, 7),
         st.integers(0, 9),
@@ -302,9 +329,11 @@ def story(steps: Sequence[tuple[str, int, int, int]], gap: int = 0) -> History:
 
 
 @contextmanager
-def reading(history: History, costs: Sequence[int], rounds: Sequence[int]) -> Iterator[Witness]:
+def reading(
+    history: History, costs: Sequence[int], rounds: Sequence[int], losses: Sequence[bool] = (False,)
+) -> Iterator[Witness]:
     """By somebody who comes now and then."""
-    kernel = Kernel(history=history, costs=costs)
+    kernel = Kernel(history=history, costs=costs, losses=losses)
     kernel.clock.now = history.lives[0].started + SECOND // 2
     made = Witness(kernel, lambda folder, _: folder == b"/etc", kernel.mono, kernel.wall)
     made.open(["fanotify"], [b"/etc"])
@@ -369,12 +398,12 @@ def wrong_above(link: Link, life: Life, at: int) -> str:
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(STEPS, COSTS, ROUNDS)
+@given(STEPS, COSTS, ROUNDS, st.just([False]) | st.lists(st.booleans(), min_size=1, max_size=12))
 def test_whoever_is_named_is_right_for_that_moment(
-    steps: list[tuple[str, int, int, int]], costs: list[int], rounds: list[int]
+    steps: list[tuple[str, int, int, int]], costs: list[int], rounds: list[int], losses: list[bool]
 ) -> None:
     history = story(steps)
-    with reading(history, costs, rounds) as witness:
+    with reading(history, costs, rounds, losses) as witness:
         for deed in history.deeds:
             who = named(witness, deed)
             if who is not None:
