@@ -36,7 +36,7 @@ class Heirs:
         line = []
         while not process.seen and process.heir is None:
             line.append(process)
-            if process.parent is None or self._other_heirs(process, process.parent):
+            if process.parent is None or self._other_heirs(process, process.parent, image=not process.execs):
                 process.heir = False
             else:
                 process = process.parent
@@ -45,8 +45,14 @@ class Heirs:
             one.heir = heir
         return heir
 
-    def _other_heirs(self, process: Process, parent: Process) -> bool:
-        """Whether that parent had another child at the time of the fork that is not as it is itself."""
+    def lent(self, process: Process) -> bool:
+        """Whether it had its parent's program before it ran one, though it was read since."""
+        parent = process.parent
+        return parent is not None and self.sure(parent) and not self._other_heirs(process, parent, image=True)
+
+    def _other_heirs(self, process: Process, parent: Process, *, image: bool) -> bool:
+        """Whether that parent had another child at the time of the fork that is not as it is itself; `image`:
+        which includes what it runs."""
         if self.forgotten >= process.started:
             return True
         since, count = self._scans
@@ -58,7 +64,7 @@ class Heirs:
             and one.started <= process.started
             and not 0 < one.ended < process.started
             and self._may_be_below(one, parent)
-            and not (one.seen and _alike(one, parent, image=not process.execs))
+            and not (one.seen and _alike(one, parent, image=image))
             for one in self._all()
         )
 

@@ -33,10 +33,20 @@ def settled(process: Process, seen: Details) -> int:
     return process.execed if process.execs else process.started
 
 
+def _run(process: Process, image: Image) -> int:
+    """When it ran that image, if it did so itself and that is known."""
+    return process.execed if image is process.image and process.execs and not image.found else 0
+
+
+def current(process: Process, begin: int, end: int) -> Image:
+    """What it runs now, if it may have done so between the two already."""
+    image = process.image
+    return image if image.since <= begin or (image.since < end and not image.found) else Image()
+
+
 def user_known(process: Process, image: Image, begin: int) -> bool:
     """Whether it was the user that it is at a deed after `begin` that it did as `image`."""
-    own = image is process.image and process.execs > 0
-    return process.uid_at <= max(begin, process.started, process.execed if own else 0)
+    return process.uid_at <= max(begin, process.started, _run(process, image))
 
 
 def login_known(process: Process, image: Image, begin: int, end: int) -> bool:
@@ -45,8 +55,7 @@ def login_known(process: Process, image: Image, begin: int, end: int) -> bool:
         return False
     if may_log_in(process, image) and process.checked < end:
         return False
-    own = image is process.image and process.execs > 0
-    return process.settled <= max(begin, process.started, process.execed if own else 0)
+    return process.settled <= max(begin, process.started, _run(process, image))
 
 
 def image_at(process: Process, begin: int, end: int) -> Image:

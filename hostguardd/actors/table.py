@@ -52,9 +52,9 @@ Read = Callable[[int], Details | None]
 
 class Table:
     """The processes. `read` asks /proc of one; `hear` takes in what the kernel has told meanwhile, by
-    `ahead`."""
+    `ahead`, and says whether nothing was lost."""
 
-    def __init__(self, read: Read, hear: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, read: Read, hear: Callable[[], bool] = lambda: True) -> None:
         self._read = read
         self._hear = hear
         self._coming: tuple[dict[int, int], dict[int, int]] = {}, {}
@@ -128,7 +128,7 @@ class Table:
             if not before.told:
                 before.exe = None
         process.before, process.image = before, Image(since=at)
-        process.execed = at
+        process.execed, process.lent = at, not own
         process.execs += 1
         process.unsettled += 1
         if look:
@@ -192,14 +192,15 @@ class Table:
         """It may have become another program and another user without a word."""
         image, session = process.image, process.session
         if seen.exe != image.exe or (seen.command or b"")[:COMMAND] != image.command:
-            process.before, process.image = None, Image(since=seen.at)
+            process.before, process.image = None, Image(since=seen.at, found=True)
             process.execs, process.execed = process.execs + 1, seen.at
             process.opened, process.unsettled = (), 0
         elif not self._own(process):
             process.image = replace(image)
         if (seen.uid, seen.euid) != (process.uid, process.euid):
             process.uid_at = seen.at
-        self._apply(process, seen)
+        self._hear()
+        self._apply(process, seen, whole=True)
         if process.session != session:
             process.settled = seen.at
 
@@ -266,13 +267,18 @@ class Table:
         if old is None and len(self._living) >= LIVING:
             return None
         made = Process(pid, seen.started, None, Image(), parent_pid=seen.parent)
+        if at == NOW:  # what it was before is not known
+            made.image.since = made.uid_at = seen.at
+            made.image.found = True
         if old is not None:
             if not old.ended:
                 self._end(old, seen.started)
             self._follow(made, old)
         if self.told:
             self._living[pid] = made
-        self._apply(made, seen)
+        self._apply(made, seen, whole=self._hear() or at == NOW)
+        if at == NOW:
+            made.settled = seen.at
         return made
 
     def fill(self, process: Process) -> bool:
@@ -284,7 +290,12 @@ class Table:
             return False
         if not self._own(process):  # not its parent's: who names itself does not name that one
             process.image = replace(process.image, read=0)
-        self._apply(process, seen)
+            if seen.exe != process.image.exe:  # another forked it, or it runs another program by now
+                process.image.exe = process.image.command = None
+                process.image.told = False
+                if process.parent is not None and process.parent.image.exe is not None:
+                    seen = seen._replace(exe=None, command=None)
+        self._apply(process, seen, whole=self._hear())
         return True
 
     @staticmethod
@@ -292,11 +303,11 @@ class Table:
         """Whether its image is its own: a fork has that of its parent."""
         return process.seen or process.execs > 0
 
-    def _apply(self, process: Process, seen: Details) -> None:
-        self._hear()
+    def _apply(self, process: Process, seen: Details, *, whole: bool) -> None:
+        """`whole`: nothing was lost that could have told of another program or user."""
         image = process.image
         process.seen = True
-        if not self._comes(process.pid, uid=False) and image.exe in (None, seen.exe):
+        if whole and not self._comes(process.pid, uid=False) and image.exe in (None, seen.exe):
             if image.read <= 1:  # what is read later may be another program's
                 image.read = seen.at
                 image.exe = image.exe if seen.exe is None else self.same(seen.exe)
@@ -305,7 +316,7 @@ class Table:
             image.read = image.read or 1
         if seen.unit is not None:
             process.unit = self.same(seen.unit)
-        if not self._comes(process.pid, uid=True):
+        if whole and not self._comes(process.pid, uid=True):
             process.uid = process.uid if seen.uid is None else seen.uid
             process.euid = process.euid if seen.euid is None else seen.euid
         if seen.session is not None:
@@ -323,6 +334,10 @@ class Table:
         if process.login is None:
             self._inherit(process)
         return True
+
+    def had(self, process: Process, image: Image) -> bool:
+        """Whether that was its program, and not only that of its parent."""
+        return image is not process.before or not process.lent or self._heirs.lent(process)
 
     def _inherit(self, process: Process) -> None:
         """The login of a program that was gone before it could be read: its parent's, if that one had the

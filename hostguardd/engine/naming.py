@@ -40,7 +40,9 @@ class Naming:
             table.fill(process)
         links = table.links(process, begin, end)
         if image is None:
-            image = process.image if process.image.since < end else Image()
+            image = standing.current(process, begin, end)
+        elif not table.had(process, image):
+            image = Image()
         key = (process.pid, process.started)
         if not table.heir(process):
             own = image if process.execs else Image()

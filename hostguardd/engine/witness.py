@@ -104,7 +104,8 @@ class Witness:
         self.rungs = Rungs(host, key)
         self.table = Table(host.details, self._hear)
         self._heard: list[ProcEvent] = []
-        self._missed = False
+        self._missed = 0  # how often messages were lost, and how often that was known before this round
+        self._missed_before = 0
         self.touches = Touches()
         self._origins = Origins(host, self.table, sshd)
         naming = Naming(self.table, self._origins)
@@ -220,12 +221,13 @@ class Witness:
         records, lost_records = self.rungs.read_audit()
         self._hear()
         messages, self._heard = self._heard, []
-        lost, self._missed = self._missed, False
+        missed = self._missed
+        lost = missed > self._missed_before
         self.table.told = self.rungs.processes is not None
         flood = len(messages) > FLOOD
         late = [one for one in messages if one.at > until]
         early = [one for one in messages if one.at <= until] if late else messages
-        fresh = self._apply(early, look=not flood)
+        fresh = self._apply(early, look=not flood and not lost)
         if lost:
             self._resync()
         elif self.table.unlooked and begun - self._resynced >= RESYNC:
@@ -239,8 +241,9 @@ class Witness:
         for process in fresh:
             programs.settle(process, begun)
             self._origins.note(process)
-        for process in self._apply(late, look=not flood):
+        for process in self._apply(late, look=not flood and not lost):
             self._origins.note(process)
+        self._missed_before = missed
         if not self._heard:
             self.table.caught_up()
         self._seen_until = begun
@@ -257,15 +260,16 @@ class Witness:
         if self._wall() - self._counted > SECOND:
             self._count_lost()
 
-    def _hear(self) -> None:
+    def _hear(self) -> bool:
         """Messages about processes that have come. Who is another by them is told to the table before they
-        are applied, because /proc knows it already."""
+        are applied, because /proc knows it already. Whether none were lost."""
         messages, lost = self.rungs.read_processes()
-        self._missed |= lost
+        self._missed += lost
         for one in messages:
             if one.what == procevents.EXEC or one.what == procevents.UID:
                 self.table.ahead(one.pid, one.at, uid=one.what == procevents.UID)
         self._heard += messages
+        return self._missed == self._missed_before
 
     def _count_lost(self) -> None:
         """Records that the kernel gave up before they came to the group (backlog, rate, memory) are missed by

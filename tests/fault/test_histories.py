@@ -323,7 +323,7 @@ def story(steps: Sequence[tuple[str, int, int, int]], gap: int = 0) -> History:
     for what, who, number, wait in steps:
         made.now += max(wait, gap)
         if gap:
-            what = what if what != "threads" else "exec"
+            what = {"threads": "exec", "sibling": "fork"}.get(what, what)
         made.step(what, who, number)
     return made
 
