@@ -339,20 +339,25 @@ class Table:
         """Whether that was its program, and not only that of its parent."""
         return image is not process.before or not process.lent or self._heirs.lent(process)
 
-    def _inherit(self, process: Process) -> None:
+    def _inherit(self, process: Process, depth: int = DEPTH) -> None:
         """The login of a program that was gone before it could be read: its parent's, if that one had the
         same session before the fork and has it still. A session's number is given once, so it had no other
-        between the two. What logs others in is left out: its child may have been logged in by itself.
+        between the two. What logs others in is left out: its child may have been logged in by itself. Nor is
+        a parent asked that was gone as early, but its own.
         """
         above = process.parent
-        if above is None or not process.execs or not 0 < above.settled <= process.started:
+        if above is None or not process.execs:
+            return
+        if depth and above.session is None and not above.seen and self._heirs.sure(above):
+            self._inherit(above, depth - 1)
+        if not 0 < above.settled <= process.started:
             return
         if above.session is None or above.session < 0 or logs_in(above.image.exe):
             return
         if process.image.exe is not None and standing.may_log_in(process, process.image):
             return
         session = above.session
-        if above.checked < process.started and (above.ended or not self.fill(above)):
+        if above.seen and above.checked < process.started and (above.ended or not self.fill(above)):
             return
         if above.session == session and above.settled <= process.started:
             process.login, process.session, process.settled = above.login, session, process.started

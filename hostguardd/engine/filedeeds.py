@@ -136,6 +136,10 @@ class FileDeeds:
         who = None
         if process is not None:
             image = None
+            above = process.parent
+            while above is not None and above.unsettled and not above.seen:
+                programs.settle(above, self._begun)
+                above = above.parent
             if process.unsettled and not more:
                 programs.settle(process, self._begun)
             elif process.unsettled:  # a deed of the program before, or of one between

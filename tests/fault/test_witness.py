@@ -46,7 +46,7 @@ class Scene:
         """A program that the shell runs; `gone` before anybody could look at it."""
         self.host.fork(parent, pid)
         if gone:
-            self.host.alive.pop(pid)
+            self.host.alive.pop(pid, None)
         self.host.exec(pid, exe)
 
     def tend(self) -> None:
@@ -214,6 +214,27 @@ def test_the_login_of_a_program_of_root_that_is_gone_is_that_of_its_shell(scene:
     scene.host.exit(70)
     found = actor(scene.ask(at)).who
     assert (found.uid, found.login, found.session, found.source) == (0, 1000, 3, Peer(b"192.0.2.7", 4242))
+
+
+def test_the_login_of_what_a_script_runs_that_is_gone_as_well(scene: Scene) -> None:
+    """The script's shell was not read, but it had the login of the shell above, and is none that logs in."""
+    become_root(scene)
+    scene.run(70, b"/usr/bin/dash", parent=69, gone=True)
+    scene.run(71, parent=70, gone=True)
+    at = scene.host.touch(71, PATH, ATTRIB)
+    scene.host.exit(71)
+    scene.host.exit(70)
+    found = actor(scene.ask(at)).who
+    assert (found.uid, found.login, found.session, found.source) == (0, 1000, 3, Peer(b"192.0.2.7", 4242))
+
+
+def test_the_login_of_what_is_run_by_a_program_that_logs_in_is_not_known(scene: Scene) -> None:
+    become_root(scene)
+    scene.run(70, b"/usr/bin/login", parent=69, gone=True)
+    scene.run(71, parent=70, gone=True)
+    at = scene.host.touch(71, PATH, ATTRIB)
+    scene.host.exit(71)
+    assert actor(scene.ask(at)).who.login is None
 
 
 def test_a_shell_that_logged_in_anew_meanwhile_says_nothing_of_its_child(scene: Scene) -> None:
