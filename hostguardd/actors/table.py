@@ -170,6 +170,9 @@ class Table:
         among them is gone, and who is another one than we knew is met anew. None: nobody looked yet."""
         self._lost = (min(since, self._lost[0]) if self._open else since, until)
         self._open = pids is None
+        for process in self._ended:
+            if process.ended >= since:
+                self._blur(process)
         if pids is None:
             return
         alive = set(pids)
@@ -179,6 +182,7 @@ class Table:
             seen = self._read(pid) if pid in alive else None
             if seen is None or abs(seen.started - process.started) > SAME:
                 self._end(process, until)
+                self._blur(process)
             else:
                 self._renew(process, seen)
         self.scan(alive)
@@ -187,6 +191,13 @@ class Table:
     def unlooked(self) -> bool:
         """Whether messages were lost and nobody looked since who is there."""
         return self._open
+
+    @staticmethod
+    def _blur(process: Process) -> None:
+        """It may have become another before it ended."""
+        process.before, process.image = None, Image(since=process.ended, found=True)
+        process.execs, process.execed = process.execs + 1, process.ended
+        process.uid = process.euid = None
 
     def _renew(self, process: Process, seen: Details) -> None:
         """It may have become another program and another user without a word."""
@@ -226,6 +237,8 @@ class Table:
 
     def _end(self, process: Process, at: int) -> None:
         process.ended = max(at, 1)
+        if self._open:
+            self._blur(process)
         self._ended.append(process)
         while self._ended and (len(self._ended) > ENDED or at - self._ended[0].ended > KEPT):
             self._drop(self._ended.popleft())
@@ -436,10 +449,17 @@ class Table:
         if not end:
             begin = end = process.ended or NOW
         line = [*self.line(process)]  # first, as it reads them
-        found = tuple(standing.link(one, begin, end) for one in line)
+        found = tuple(self.link(one, begin, end) for one in line)
         if len(self._lines) > 512:
             self._lines.clear()
         return self._lines.setdefault(found, found)  # all programs of a shell share one line of parents
+
+    def link(self, process: Process, begin: int, end: int) -> Link:
+        """It as one of a line of parents: with what it has from its own parent only where that is sure."""
+        found = standing.link(process, begin, end)
+        if self._heirs.sure(process):
+            return found
+        return found._replace(uid=None) if process.execs else Link(process.pid, None, None, None)
 
     def meet_parent(self, pid: int, at: int) -> Process | None:
         """Whoever had that pid at `at`, if it can be told."""

@@ -80,7 +80,7 @@ class Naming:
             above = table.meet_parent(event.parent, at)
             if above is not None:
                 parents = table.links(above, at, end)
-                links = (standing.link(above, at, end), *parents)
+                links = (table.link(above, at, end), *parents)
                 below = below or above
         seen = _called_so(event, process)
         who = Who(

@@ -464,6 +464,21 @@ def test_the_program_of_a_thread_that_is_not_the_first(scene: Scene) -> None:
     assert found.parents[0].exe == b"/bin/bash"
 
 
+def test_a_parent_that_was_not_read_need_not_be_its_parent_s_program(scene: Scene) -> None:
+    """What runs beside may have forked it in the shell's name."""
+    scene.run(70, b"/usr/bin/sleep")
+    scene.witness.drain()
+    scene.host.fork(61, 71)
+    scene.host.fork(71, 72)
+    scene.host.alive.pop(71)
+    scene.host.exec(72, b"/usr/bin/chmod")
+    scene.host.exit(71)
+    at = scene.host.touch(72, PATH, ATTRIB)
+    found = actor(scene.ask(at)).who
+    assert found.exe == b"/usr/bin/chmod"
+    assert (found.parents[0].pid, found.parents[0].exe) == (71, None)
+
+
 def test_a_program_beside_does_not_make_who_is_gone_unknown(scene: Scene) -> None:
     """It may have forked it in the shell's name, but as whom is the same."""
     scene.run(70, b"/usr/bin/sleep")
