@@ -77,23 +77,27 @@ class Details(NamedTuple):
 @dataclass(slots=True, eq=False)
 class Image:
     """What a process runs since an exec. None: not known; `exe` b"": no file by that name here. `read`: when
-    /proc was last asked, 0 never. `told`: the program is known from the kernel's event about it, not from
-    /proc."""
+    /proc was first asked, 0 never. `told`: the program is known from the kernel's event about it, not from
+    /proc. `since` is when it was run, as far as that is known, or only `found`."""
 
     exe: bytes | None = None
     command: bytes | None = None
     read: int = 0
     told: bool = False
+    since: int = 0
+    found: bool = False
 
 
 @dataclass(slots=True, eq=False)
 class Process:
     """One process from fork to exit, however often its pid is used again. Times are CLOCK_MONOTONIC
     nanoseconds; `ended` 0: not that we know. `login`, `session` None: not known, -1: nobody logged in.
-    `previous` had the same pid before; `settled` is since when it is known to have this session. `seen`:
-    whether /proc was read of itself; `heir`: whether what it has from its parent is really so. `before` is
-    the image before the last exec, which was at `execed`; `opened` are files that were opened to be executed
-    by the last `unsettled` execs, as far as no image was found in them."""
+    `previous` had the same pid before, and who had it before that had ended at `reused`. `settled` is since
+    when it is known to have this session, `checked` when it was last seen to have it, `uid_at` since when it
+    is this user, 0 not known. `seen`: whether /proc was read of itself; `heir`: whether what it has from its
+    parent is really so. `before` is the image before the last exec, which was at `execed`, only `lent` if it
+    was that of its parent; `opened` are files
+    that were opened to be executed by the last `unsettled` execs, as far as no image was found in them."""
 
     pid: int
     started: int
@@ -117,6 +121,10 @@ class Process:
     execed: int = 0
     opened: tuple[bytes, ...] = ()
     unsettled: int = 0
+    checked: int = 0
+    uid_at: int = 0
+    reused: int = 0
+    lent: bool = False
 
 
 class Presence(NamedTuple):

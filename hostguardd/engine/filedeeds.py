@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from ..actors import programs
 from ..actors.deeds import of_mask
 from ..actors.fanevents import FanEvent, Mask
 from ..actors.handles import Handles, Mark
@@ -121,7 +122,7 @@ class FileDeeds:
         process, _ = self._table.find(event.pid, since, until)
         folder = self._folder(event.folder)[0]
         if process is not None and folder is not None:
-            self._table.opened(process, folder.rstrip(b"/") + b"/" + event.name)
+            programs.opened(process, folder.rstrip(b"/") + b"/" + event.name)
 
     def _touched(
         self, event: FanEvent, folder: bytes, deed: Deed, since: int, until: int, offset: int, more: bool
@@ -134,13 +135,18 @@ class FileDeeds:
         process, reason = self._table.find(event.pid, since, until)
         who = None
         if process is not None:
-            image = process.image
+            image = None
+            above = process.parent
+            while above is not None and above.unsettled and not above.seen:
+                programs.settle(above, self._begun)
+                above = above.parent
             if process.unsettled and not more:
-                self._table.settle(process, self._begun)
+                programs.settle(process, self._begun)
             elif process.unsettled:  # a deed of the program before, or of one between
                 image = (process.before if process.unsettled == 1 and not process.opened else None) or Image()
-            guessed = image.told or process.execed >= since or image is not process.image
-            who = self._naming.process(process, image)._replace(guessed=guessed)
+            told = process.image.told or not self._table.told
+            who = self._naming.process(process, since, until, image)
+            who = who._replace(guessed=told or process.execed >= since or image is not None)
         self.seen += 1
         for part in (deed & Deed.HELD, deed & ~Deed.HELD):
             if part:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from ..actors import standing
 from ..actors.auditrecords import Event
 from ..actors.lineage import cron_line
 from ..actors.model import Image, Link, Process, Who
@@ -27,30 +28,59 @@ class Naming:
         self._origins = origins
         self._whos: dict[Who, Who] = {}
 
-    def process(self, process: Process, image: Image) -> Who:
-        """A process of the table, when it ran `image`."""
-        who = self._table.who(process, tty_name)
-        if image is not process.image:
-            who = who._replace(exe=image.exe, command=image.command)
-        return self._with_origin(who, process)
+    def process(self, process: Process, begin: int, end: int, image: Image | None = None) -> Who:
+        """A process of the table between the two, when it ran `image`, which is else what it runs now."""
+        return self._with_origin(self._who(process, begin, end, image), process)
+
+    def _who(self, process: Process, begin: int, end: int, image: Image | None = None) -> Who:
+        """It as it stood between the two, when it ran `image`, which is else what it runs now."""
+        table = self._table
+        stale = process.login is None or process.unit is None or not process.seen or not process.image.read
+        if not process.ended and (stale or standing.may_log_in(process, process.image)):
+            table.fill(process)
+        links = table.links(process, begin, end)
+        if image is None:
+            image = standing.current(process, begin, end)
+        elif not table.had(process, image):
+            image = Image()
+        key = (process.pid, process.started)
+        if not table.heir(process):
+            own = image if process.execs else Image()
+            return Who(key, process.pid, own.exe, own.command, None, None, None, None, None, None, links)
+        same = standing.user_known(process, image, begin)
+        known = standing.login_known(process, image, begin, end)
+        return Who(
+            key,
+            process.pid,
+            image.exe,
+            image.command,
+            process.uid if same else None,
+            process.euid if same else None,
+            process.login if known else None,
+            process.session if known else None,
+            None if process.tty is None else tty_name(process.tty),
+            process.unit if known else None,
+            links,
+        )
 
     def record(self, event: Event, process: Process | None, at: int) -> Who:
         """Whom an audit event is about, `at` that monotonic time; `process` is the table's by that pid."""
         table = self._table
+        end = at + MILLISECOND  # to which audit cuts its times
         links: tuple[Link, ...] = ()
         below = process
         unit = command = None
         if process is not None and process.uid is not None and process.uid != event.uid:
             process = None
         if process is not None:
-            known = table.who(process, tty_name)
+            known = self._who(process, at, end)
             links, unit = known.parents, known.unit
             command = known.command if known.exe in (None, event.exe) else None
         if not links and event.parent:
             above = table.meet_parent(event.parent, at)
             if above is not None:
-                until = at + MILLISECOND  # to which audit cuts its times
-                links = (table.link(above, until), *table.links(above, until))
+                parents = table.links(above, at, end)
+                links = (table.link(above, at, end), *parents)
                 below = below or above
         seen = _called_so(event, process)
         who = Who(

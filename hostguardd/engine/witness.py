@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from ..actors import procevents
+from ..actors import procevents, programs
 from ..actors.attribution import APPEARS, SLACK, attribute, explaining
 from ..actors.auditrecords import KEY
 from ..actors.handles import FLOODED
@@ -102,7 +102,10 @@ class Witness:
         self._host = host
         self._mono, self._wall = mono, wall
         self.rungs = Rungs(host, key)
-        self.table = Table(host.details)
+        self.table = Table(host.details, self._hear)
+        self._heard: list[ProcEvent] = []
+        self._missed = 0  # how often messages were lost, and how often that was known before this round
+        self._missed_before = 0
         self.touches = Touches()
         self._origins = Origins(host, self.table, sshd)
         naming = Naming(self.table, self._origins)
@@ -216,14 +219,19 @@ class Witness:
         events = self.rungs.read_files()
         until = self._mono()
         records, lost_records = self.rungs.read_audit()
-        messages, lost = self.rungs.read_processes()
+        self._hear()
+        messages, self._heard = self._heard, []
+        missed = self._missed
+        lost = missed > self._missed_before
         self.table.told = self.rungs.processes is not None
         flood = len(messages) > FLOOD
         late = [one for one in messages if one.at > until]
         early = [one for one in messages if one.at <= until] if late else messages
-        fresh = self._apply(early, look=not flood)
+        fresh = self._apply(early, look=not flood and not lost)
         if lost:
             self._resync()
+        elif self.table.unlooked and begun - self._resynced >= RESYNC:
+            self._look_again(begun)
         self._files.count(events, until)
         if events:
             offset = self._wall() - self._mono()
@@ -231,10 +239,13 @@ class Witness:
                 self.rungs.losses["files"] += lost_events
                 self._gaps.add(Rung.FANOTIFY, since + offset, until + offset)
         for process in fresh:
-            self.table.settle(process, begun)
+            programs.settle(process, begun)
             self._origins.note(process)
-        for process in self._apply(late, look=not flood):
+        for process in self._apply(late, look=not flood and not lost):
             self._origins.note(process)
+        self._missed_before = missed
+        if not self._heard:
+            self.table.caught_up()
         self._seen_until = begun
         if not lost and not flood:
             self._settled = begun
@@ -248,6 +259,17 @@ class Witness:
             self._audit.take(kind, body, offset)
         if self._wall() - self._counted > SECOND:
             self._count_lost()
+
+    def _hear(self) -> bool:
+        """Messages about processes that have come. Who is another by them is told to the table before they
+        are applied, because /proc knows it already. Whether none were lost."""
+        messages, lost = self.rungs.read_processes()
+        self._missed += lost
+        for one in messages:
+            if one.what == procevents.EXEC or one.what == procevents.UID:
+                self.table.ahead(one.pid, one.at, uid=one.what == procevents.UID)
+        self._heard += messages
+        return self._missed == self._missed_before
 
     def _count_lost(self) -> None:
         """Records that the kernel gave up before they came to the group (backlog, rate, memory) are missed by
@@ -270,7 +292,7 @@ class Witness:
             elif what == procevents.EXIT:
                 table.exit(pid, at)
             elif what == procevents.UID:
-                table.uid(pid, first, second)
+                table.uid(pid, first, second, at)
             else:
                 table.sid(pid)
         return fresh
@@ -282,6 +304,9 @@ class Witness:
         if now - self._resynced < RESYNC:
             self.table.lost(self._settled, now, None)
             return
+        self._look_again(now)
+
+    def _look_again(self, now: int) -> None:
         self._resynced = now
         self.table.lost(self._settled, now, self._host.pids())
 

@@ -46,7 +46,7 @@ class Scene:
         """A program that the shell runs; `gone` before anybody could look at it."""
         self.host.fork(parent, pid)
         if gone:
-            self.host.alive.pop(pid)
+            self.host.alive.pop(pid, None)
         self.host.exec(pid, exe)
 
     def tend(self) -> None:
@@ -168,9 +168,24 @@ def test_a_script_that_is_gone_may_be_any_program(scene: Scene) -> None:
 def test_another_user_by_setuid(scene: Scene) -> None:
     scene.run(70, b"/usr/bin/su")
     scene.host.become(70, 1001)
+    scene.witness.drain()
     at = scene.host.touch(70, PATH, ATTRIB)
     found = actor(scene.ask(at)).who
     assert (found.uid, found.login) == (1001, 1000)
+
+
+@pytest.mark.parametrize("runs", [False, True])
+def test_another_user_about_the_time_of_the_deed(scene: Scene, runs: bool) -> None:
+    """A daemon writes a file as root and gives its rights up: which came first is not told, unless it ran
+    another program in between."""
+    become_root(scene)
+    scene.run(70, parent=69)
+    scene.witness.drain()
+    scene.host.become(70, 1001)
+    if runs:
+        scene.host.exec(70, b"/usr/bin/touch")
+    at = scene.host.touch(70, PATH, ATTRIB)
+    assert actor(scene.ask(at)).who.uid == (1001 if runs else None)
 
 
 def test_the_login_of_a_child_of_root_is_not_its_parent_s(scene: Scene) -> None:
@@ -199,6 +214,27 @@ def test_the_login_of_a_program_of_root_that_is_gone_is_that_of_its_shell(scene:
     scene.host.exit(70)
     found = actor(scene.ask(at)).who
     assert (found.uid, found.login, found.session, found.source) == (0, 1000, 3, Peer(b"192.0.2.7", 4242))
+
+
+def test_the_login_of_what_a_script_runs_that_is_gone_as_well(scene: Scene) -> None:
+    """The script's shell was not read, but it had the login of the shell above, and is none that logs in."""
+    become_root(scene)
+    scene.run(70, b"/usr/bin/dash", parent=69, gone=True)
+    scene.run(71, parent=70, gone=True)
+    at = scene.host.touch(71, PATH, ATTRIB)
+    scene.host.exit(71)
+    scene.host.exit(70)
+    found = actor(scene.ask(at)).who
+    assert (found.uid, found.login, found.session, found.source) == (0, 1000, 3, Peer(b"192.0.2.7", 4242))
+
+
+def test_the_login_of_what_is_run_by_a_program_that_logs_in_is_not_known(scene: Scene) -> None:
+    become_root(scene)
+    scene.run(70, b"/usr/bin/login", parent=69, gone=True)
+    scene.run(71, parent=70, gone=True)
+    at = scene.host.touch(71, PATH, ATTRIB)
+    scene.host.exit(71)
+    assert actor(scene.ask(at)).who.login is None
 
 
 def test_a_shell_that_logged_in_anew_meanwhile_says_nothing_of_its_child(scene: Scene) -> None:
@@ -365,6 +401,144 @@ def test_a_witness_that_fails_is_none_and_comes_again(scene: Scene) -> None:
     scene.run(70)
     at = scene.host.touch(70, PATH, ATTRIB)
     assert actor(scene.ask(at)).who.pid == 70
+
+
+# -- what was read late, or is shared -----------------------------------------------------------------------
+
+
+def test_a_program_that_was_run_while_reports_were_lost_is_not_the_one_before(scene: Scene) -> None:
+    scene.run(70, b"/usr/bin/innocent")
+    scene.witness.drain()
+    scene.host.exec(70, b"/usr/bin/chmod")
+    scene.host.become(70, 0)
+    scene.host.messages.clear()
+    scene.host.events.clear()
+    scene.host.messages_lost = True
+    scene.witness.drain()
+    for _ in range(2):
+        scene.host.clock.now += SECOND
+        scene.witness.drain()
+    found = actor(scene.ask(scene.host.touch(70, PATH, ATTRIB))).who
+    assert (found.exe, found.uid) == (b"/usr/bin/chmod", 0)
+
+
+def test_what_is_run_while_nobody_looks_after_a_loss_is_not_named(scene: Scene) -> None:
+    """What it was at the deed is told by none, as what told of it may be lost."""
+    scene.run(70, b"/usr/bin/innocent")
+    for _ in range(2):
+        scene.host.clock.now += SECOND
+        scene.host.messages_lost = True
+        scene.witness.drain()
+    scene.host.clock.now += SECOND
+    at = scene.host.touch(70, PATH, ATTRIB)
+    scene.host.exec(70, b"/usr/bin/chmod")
+    scene.host.messages.clear()
+    found = actor(scene.ask(at)).who
+    assert (found.pid, found.exe, found.command) == (70, None, None)
+
+
+def test_two_losses_in_a_row_are_over_when_it_was_looked_who_is_there(scene: Scene) -> None:
+    for _ in range(2):
+        scene.host.clock.now += SECOND
+        scene.host.messages_lost = True
+        scene.witness.drain()
+    for _ in range(10):
+        scene.host.clock.now += SECOND
+        scene.witness.drain()
+    scene.run(70, gone=True)
+    at = scene.host.touch(70, PATH, ATTRIB)
+    scene.host.exit(70)
+    assert actor(scene.ask(at)).who.pid == 70
+
+
+def test_the_program_of_a_thread_that_is_not_the_first(scene: Scene) -> None:
+    """All other threads end by it, the first one with a message, and it has the first one's number then."""
+    scene.run(70, b"/usr/bin/runc")
+    scene.witness.drain()
+    scene.host.alive.pop(70)
+    scene.host.exit(70)
+    scene.host.exec(70, b"/usr/bin/chmod")
+    at = scene.host.touch(70, PATH, ATTRIB)
+    found = actor(scene.ask(at)).who
+    assert (found.pid, found.exe, found.login) == (70, b"/usr/bin/chmod", 1000)
+    assert found.parents[0].exe == b"/bin/bash"
+
+
+def test_a_parent_that_was_not_read_need_not_be_its_parent_s_program(scene: Scene) -> None:
+    """What runs beside may have forked it in the shell's name."""
+    scene.run(70, b"/usr/bin/sleep")
+    scene.witness.drain()
+    scene.host.fork(61, 71)
+    scene.host.fork(71, 72)
+    scene.host.alive.pop(71)
+    scene.host.exec(72, b"/usr/bin/chmod")
+    scene.host.exit(71)
+    at = scene.host.touch(72, PATH, ATTRIB)
+    found = actor(scene.ask(at)).who
+    assert found.exe == b"/usr/bin/chmod"
+    assert (found.parents[0].pid, found.parents[0].exe) == (71, None)
+
+
+def test_a_program_beside_does_not_make_who_is_gone_unknown(scene: Scene) -> None:
+    """It may have forked it in the shell's name, but as whom is the same."""
+    scene.run(70, b"/usr/bin/sleep")
+    scene.witness.drain()
+    scene.run(71, gone=True)
+    at = scene.host.touch(71, PATH, ATTRIB)
+    scene.host.exit(71)
+    found = actor(scene.ask(at)).who
+    assert (found.exe, found.uid, found.login) == (b"/usr/bin/chmod", 1000, 1000)
+
+
+def test_a_login_that_was_given_after_it_was_read(scene: Scene) -> None:
+    """Whoever logs somebody in had no login when it began, and what it becomes is gone before it is read."""
+    scene.host.fork(50, 70)
+    scene.host.exec(70, b"/usr/bin/login")
+    scene.witness.drain()
+    scene.host.alive[70] = scene.host.alive[70]._replace(login=1001, session=4)
+    scene.host.clock.now += SECOND
+    scene.host.alive.pop(70)
+    scene.host.become(70, 1001)
+    scene.host.exec(70, b"/usr/bin/chmod")
+    at = scene.host.touch(70, PATH, ATTRIB)
+    found = actor(scene.ask(at)).who
+    assert (found.exe, found.uid, found.login, found.session) == (b"/usr/bin/chmod", 1001, None, None)
+
+
+def test_the_login_of_a_shell_that_is_read_after_its_first_command(scene: Scene) -> None:
+    """No one but root becomes another, so it had that login when it gave its rights up."""
+    scene.host.fork(60, 70)
+    scene.host.become(70, 1000)
+    scene.host.exec(70, b"/usr/bin/dash")
+    scene.run(71, parent=70, gone=True)
+    at = scene.host.touch(71, PATH, ATTRIB)
+    scene.host.exit(71)
+    found = actor(scene.ask(at)).who
+    assert (found.uid, found.login, found.source) == (1000, 1000, Peer(b"192.0.2.7", 4242))
+
+
+def test_who_could_not_be_read_leaves_its_parent_to_be_read() -> None:
+    there = {10: Details(10, 1, 1, 10, 0, 0, 0, -1, -1, b"/bin/sh", b"sh", b"", 60)}
+    table = Table(there.get)
+    table.fork(1, 10, 1)
+    table.exec(10, 2, look=False)
+    table.fork(10, 11, 50)
+    child, _ = table.find(11, 51, 52)
+    assert child is not None
+    assert not table.fill(child)
+    assert table.links(child)[0].exe == b"/bin/sh"
+
+
+def test_a_pid_of_three_lives() -> None:
+    """The third began after the deed, and it is not told which of the two before it was."""
+    table = Table(lambda _: None)
+    for at in (10, 20, 40):
+        table.fork(1, 70, at)
+        table.exit(70, at + 5)
+    assert "two processes" in table.find(70, 9, 30)[1]
+    process, _ = table.find(70, 18, 30)
+    assert process is not None
+    assert process.started == 20
 
 
 # -- the ladder --------------------------------------------------------------------------------------
