@@ -129,6 +129,8 @@ class FakeWitnesses:
     refused: dict[str, int] = field(default_factory=dict)
     unmarkable: dict[bytes, int] = field(default_factory=dict)
     records: list[tuple[int, bytes]] = field(default_factory=list)
+    unsent: list[tuple[int, bytes]] = field(default_factory=list)
+    """Records of audit that a thread of the kernel's has yet to send."""
     records_lost: bool = False
     given_up: int | None = 0
     """Records that never came to the group, as the kernel counts them."""
@@ -173,6 +175,13 @@ class FakeWitnesses:
     def audit_lost(self) -> int | None:
         """As `WitnessHost.audit_lost`."""
         return self.given_up
+
+    def audit_waiting(self) -> int:
+        """As `WitnessHost.audit_waiting`; asked once more, what waited has come."""
+        waiting = len(self.unsent)
+        self.records += self.unsent[:1]
+        del self.unsent[:1]
+        return waiting
 
     def details(self, pid: int) -> Details | None:
         """As `WitnessHost.details`."""

@@ -51,6 +51,10 @@ NAP: Final = 0.0006
 """Seconds in which messages gather where there are many: a round costs more than what it reads, and with half
 of this it takes nearly twice the processor while no more is named."""
 
+TRIES: Final = 20
+MOMENT: Final = 0.001
+"""How often, and seconds between, the kernel is asked whether it has sent all of audit's records."""
+
 PATIENCE: Final = 500
 """Milliseconds between looks whether we are to end."""
 FILES_PATIENCE: Final = 50
@@ -117,6 +121,7 @@ class Witness:
         self._tended = 0
         self._told: dict[str, tuple[int, int]] = {}
         self._gaps = Gaps()
+        self._hasty = 0  # monotonic time at which waiting for audit's records was given up
         self._counted = 0  # wall-clock time at which audit was last asked what it lost
         self._lock = threading.RLock()
         self._stop = threading.Event()
@@ -260,6 +265,21 @@ class Witness:
         if self._wall() - self._counted > SECOND:
             self._count_lost()
 
+    def _all_come(self) -> None:
+        """A round, and more of them while the kernel has yet to send audit records: it makes one before a
+        deed is done, but a thread of its own sends them. On a host where they never end nobody waits for a
+        second."""
+        patient = self.rungs.audit is not None and self._mono() - self._hasty > SECOND
+        for _ in range(TRIES if patient else 0):
+            waiting = self._host.audit_waiting()
+            self._round()
+            if not waiting:
+                return
+            time.sleep(MOMENT)
+        if patient:
+            self._hasty = self._mono()
+        self._round()
+
     def _hear(self) -> bool:
         """Messages about processes that have come. Who is another by them is told to the table before they
         are applied, because /proc knows it already. Whether none were lost."""
@@ -325,7 +345,7 @@ class Witness:
             keys += [inode] if inode else []
             keys += [(*folder, path.rpartition(b"/")[2])] if folder else []
         with self._lock:
-            self._round()
+            self._all_come()
             own = self.touches.of(keys)
             fresh = max((one.begin for one in own if one.deed & APPEARS), default=0)
             moved = [one for one in self.touches.of(_above(path)) if one.deed & MOVES and one.end > fresh]

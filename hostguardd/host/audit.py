@@ -92,6 +92,11 @@ def lost(body: bytes) -> int | None:
     return int(_STATUS.unpack_from(body)[6]) if len(body) >= _STATUS.size else None
 
 
+def waiting(body: bytes) -> int:
+    """How many records the kernel has yet to send, of struct audit_status."""
+    return int(_STATUS.unpack_from(body)[7]) if len(body) >= _STATUS.size else 0
+
+
 def immutable(body: bytes) -> bool | None:
     """Of struct audit_features: whether nobody, root neither, may change a login once it is set."""
     if len(body) < 16:

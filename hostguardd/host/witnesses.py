@@ -15,7 +15,7 @@ from ..actors.lineage import presence
 from ..actors.model import Details, Peer, Presence
 from ..actors.procevents import ProcEvent
 from ..utmp import USER_PROCESS, logins
-from .audit import AUDIT_GET, lost
+from .audit import AUDIT_GET, lost, waiting
 from .auditlink import AuditLink
 from .fanotify import Fanotify
 from .kernel import Audit
@@ -120,6 +120,10 @@ class WitnessHost(Protocol):
         """The kernel's count of audit records that it lost; None when it does not tell."""
         ...
 
+    def audit_waiting(self) -> int:
+        """How many audit records the kernel made and has yet to send; 0 when it does not tell."""
+        ...
+
     def details(self, pid: int) -> Details | None:
         """What /proc says of a process."""
         ...
@@ -166,14 +170,22 @@ class LinuxWitnesses(ProcReader):
 
     def audit_lost(self) -> int | None:
         """As `WitnessHost.audit_lost`."""
+        return next(map(lost, self._audit_status()), None)
+
+    def audit_waiting(self) -> int:
+        """As `WitnessHost.audit_waiting`."""
+        return next(map(waiting, self._audit_status()), 0)
+
+    def _audit_status(self) -> list[bytes]:
+        """struct audit_status, if the kernel tells."""
         door = Netlink(AUDIT)
         try:
             found = door.ask(AUDIT_GET, one=AUDIT_GET)
         except OSError:
-            return None
+            return []
         finally:
             door.close()
-        return next((lost(one.body) for one in found if one.kind == AUDIT_GET), None)
+        return [one.body for one in found if one.kind == AUDIT_GET]
 
     def processes(self) -> ProcPort:
         """As `WitnessHost.processes`."""

@@ -80,8 +80,6 @@ class Scene:
         if done.returncode == CANNOT:
             pytest.skip(f"{name} cannot be done here")
         assert done.returncode == 0, done.stderr
-        if Rung.AUDIT in self.witness.rungs.standing:
-            time.sleep(0.3)  # its records are sent by a thread of the kernel's, and may be late
         return [int(word) for word in done.stdout.split()]
 
     def ask(self, change: Change, *, file: Path | None = None) -> Answer:

@@ -627,6 +627,32 @@ def test_audit_names_whoever_the_record_names() -> None:
     scene.witness.close()
 
 
+def test_records_that_the_kernel_has_yet_to_send_are_waited_for() -> None:
+    """Else whoever did the like before would be named, or nobody."""
+    scene = Scene("audit")
+    scene.run(70)
+    scene.run(71)
+    first = chmod(scene, 70)
+    scene.witness.drain()
+    second = chmod(scene, 71)
+    scene.host.unsent, scene.host.records = scene.host.records, []
+    assert actor(scene.ask(second, since=first)).who.pid == 71
+    scene.witness.close()
+
+
+def test_records_that_never_end_are_not_waited_for_again_and_again() -> None:
+    scene = Scene("audit")
+    scene.host.unsent = [(1320, b"")] * 1000
+    scene.ask(1)
+    left = len(scene.host.unsent)
+    scene.ask(1)
+    assert len(scene.host.unsent) == left
+    scene.host.clock.now += 2 * SECOND
+    scene.ask(1)
+    assert len(scene.host.unsent) < left
+    scene.witness.close()
+
+
 def test_a_record_by_another_user_is_not_joined_to_the_process_of_that_pid() -> None:
     scene = Scene("audit")
     found = actor(scene.ask(chmod(scene, 61, 9999, uid=33))).who
