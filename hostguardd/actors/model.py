@@ -96,8 +96,8 @@ class Process:
     when it is known to have this session, `checked` when it was last seen to have it, `uid_at` since when it
     is this user, 0 not known. `seen`: whether /proc was read of itself; `heir`: whether what it has from its
     parent is really so. `before` is the image before the last exec, which was at `execed`, only `lent` if it
-    was that of its parent; `opened` are files
-    that were opened to be executed by the last `unsettled` execs, as far as no image was found in them."""
+    was that of its parent; `opened` are files that were opened to be executed by the last `unsettled` execs,
+    as far as no image was found in them."""
 
     pid: int
     started: int

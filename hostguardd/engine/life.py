@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from ..errors import StoreError
 from ..host.clock import Clock
+from ..model import Value
 from ..store.alertlog import AlertLog
 from ..store.baseline import Baseline
 from .interface import Diagnose, Notifier
@@ -62,12 +63,13 @@ class Life:
     def note(self) -> None:
         """For the next start: that we lived until now, the head of the log, and the generation up to which it
         tells of all."""
+        number, digest = self._log.head
         try:
+            notes: dict[str, Value] = {"alive": self._clock.wall(), "head": f"{number} {digest}"}
             if not self._silenced():
                 current = self._baseline.current()
-                self._baseline.remember("told", current.number if current else 0)
-            self._baseline.remember("alive", self._clock.wall())
-            self._baseline.remember("head", f"{self._log.head[0]} {self._log.head[1]}")
+                notes["told"] = current.number if current else 0
+            self._baseline.remember_all(notes)
         except StoreError as error:  # a full disk must not end the watch
             self._diagnose("state cannot be written", {"problem": str(error)})
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import groupby
 from operator import itemgetter
@@ -159,8 +159,12 @@ class Baseline:
 
     def remember(self, name: str, value: Value) -> None:
         """Keep a small value across restarts."""
+        self.remember_all({name: value})
+
+    def remember_all(self, values: Mapping[str, Value]) -> None:
+        """Keep small values across restarts, all or none."""
         with self._db.transaction() as db:
-            db.execute("INSERT OR REPLACE INTO meta VALUES(?, ?)", (name, value))
+            db.executemany("INSERT OR REPLACE INTO meta VALUES(?, ?)", values.items())
 
     def trust(self, number: int) -> str:
         """How far the host could be trusted when that generation was approved, as a sentence; "" if nobody
